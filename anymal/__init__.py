@@ -1,0 +1,34 @@
+"""AnyMAL: give a language model eyes, ears and a sense of motion.
+
+Importing this package is light: no torch, no model; names are loaded when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anymal.assistant import load
+    from anymal.client import AsyncClient, Client
+    from anymal.errors import AnymalError
+
+__version__ = "0.1.0"
+
+__all__ = ["AnymalError", "AsyncClient", "Client", "__version__", "load"]
+
+_HOMES = {
+    "AnymalError": "anymal.errors",
+    "AsyncClient": "anymal.client",
+    "Client": "anymal.client",
+    "load": "anymal.assistant",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'anymal' has no attribute {name!r}; public: {__all__}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
