@@ -1,0 +1,34 @@
+# AnyMAL's service, with the built-in model inside.
+#   docker build -t anymal .                              CPU
+#   docker build -t anymal --build-arg TORCH=cuda .       CUDA
+#   docker run --rm -p 8000:8000 anymal
+#   docker run --rm -p 8000:8000 --gpus all -v "$PWD/runs/mine/bundle:/bundle:ro" anymal --bundle /bundle
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim AS build
+# cpu or cuda: PyTorch's default Linux wheels carry CUDA, its cpu wheels live on an index of their own.
+ARG TORCH=cpu
+ARG TORCH_VERSION=2.13.0
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/anymal
+WORKDIR /src
+RUN case "${TORCH}" in \
+        cpu) set -- --index-url URL-OF-THE-CPU-WHEELS ;; \
+        cuda) set -- ;; \
+        *) echo "TORCH is cpu or cuda, not '${TORCH}'" >&2; exit 1 ;; \
+    esac; /opt/anymal/bin/pip install "torch==${TORCH_VERSION}" "$@"
+COPY requirements.lock ./
+RUN /opt/anymal/bin/pip install --requirement requirements.lock
+COPY . ./
+RUN /opt/anymal/bin/pip install --no-deps --no-build-isolation .
+
+FROM python:${PYTHON}-slim
+RUN useradd --create-home --uid 10001 anymal
+COPY --from=build /opt/anymal /opt/anymal
+USER anymal
+WORKDIR /home/anymal
+ENV PATH=/opt/anymal/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["anymal", "serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,51 @@
+"""The names other people's code leans on; a change here is a change for them."""
+
+import anymal
+import pytest
+from aligners.registry import ALIGNERS
+from anymal.modality import MODALITIES
+from encoders.registry import ENCODERS
+
+
+def test_library_names() -> None:
+    assert sorted(anymal.__all__) == [
+        "AnymalError",
+        "AsyncClient",
+        "Client",
+        "__version__",
+        "load",
+    ]
+
+
+@pytest.mark.parametrize("name", anymal.__all__)
+def test_exported_name_exists(name: str) -> None:
+    assert getattr(anymal, name) is not None
+    assert name in dir(anymal)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="Cleint"):
+        _ = anymal.Cleint
+
+
+def test_modalities() -> None:
+    assert list(MODALITIES) == ["image", "video", "audio", "imu"]
+
+
+def test_encoder_kinds() -> None:
+    assert sorted(ENCODERS) == [
+        "ast",
+        "clap",
+        "frames",
+        "imu2clip",
+        "imu_transformer",
+        "videomae",
+        "vision",
+        "vjepa2",
+        "whisper",
+        "x_clip",
+    ]
+
+
+def test_aligner_kinds() -> None:
+    assert sorted(ALIGNERS) == ["linear", "mlp", "perceiver"]

@@ -1,0 +1,81 @@
+"""Every command that the documents show exists, with the options they show."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from anymal.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "train").rglob("*.md"),
+    *(ROOT / "train" / "recipes").rglob("*.yaml"),
+]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+PROMPT = re.compile(r"^(?:# +)?(?:\$ )?(?:\.venv/bin/)?(?=(?:make|anymal) )")
+
+
+def shown_commands(text: str) -> set[str]:
+    """Commands at the start of a line of a code block (or comment), or in `backquotes`."""
+    text = text.replace("\\\n", " ")
+    candidates = [*text.splitlines(), *re.findall(r"`([^`\n]+)`", text)]
+    return {PROMPT.sub("", line.strip()) for line in candidates if PROMPT.match(line.strip())}
+
+
+def words_of(command: str) -> list[str]:
+    """The words before a pipe, a redirection or a comment."""
+    words = shlex.split(command, comments=True)
+    end = next((at for at, word in enumerate(words) if word in "|>&;" or word == "&&"), len(words))
+    return words[1:end]
+
+
+def check_anymal(words: list[str]) -> None:
+    """Follow sub-commands, then let the last one's parser judge the options."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("anymal", [], resilient_parsing=True)
+    while words and hasattr(command, "get_command"):
+        name, words = words[0], words[1:]
+        if name.startswith("-"):
+            words = [name, *words]
+            break
+        command = command.get_command(context, name)
+        assert command is not None, f"no such command: {name}"
+        context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    command.make_parser(context).parse_args(args=words)
+
+
+def check(command: str) -> None:
+    if command.startswith("anymal "):
+        check_anymal(words_of(command))
+    else:
+        goals = [word for word in words_of(command) if "=" not in word]
+        assert set(goals) <= TARGETS, f"make has no {set(goals) - TARGETS}"
+
+
+SHOWN = sorted(
+    (str(path.relative_to(ROOT)), command)
+    for path in DOCUMENTS
+    for command in shown_commands(path.read_text())
+)
+
+
+@pytest.mark.parametrize(("document", "command"), SHOWN)
+def test_shown_command_exists(document: str, command: str) -> None:
+    check(command)
+
+
+def test_readme_shows_the_first_commands() -> None:
+    assert {"make demo", "make test"} <= shown_commands((ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize(
+    "command", ["make dmeo", "anymal aks hello", 'anymal ask "Why?" --imagee x.png']
+)
+def test_wrong_command_is_seen(command: str) -> None:
+    with pytest.raises(Exception, match="(?i)no such|has no"):
+        check(command)
