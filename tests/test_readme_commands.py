@@ -14,16 +14,16 @@ DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "train").rglob("*.md"),
-    *(ROOT / "train" / "recipes").rglob("*.yaml"),
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-PROMPT = re.compile(r"^(?:# +)?(?:\$ )?(?:\.venv/bin/)?(?=(?:make|anymal) )")
+BLOCK = re.compile(r"^ *```.*?\n(.*?)^ *```", flags=re.MULTILINE | re.DOTALL)
+PROMPT = re.compile(r"^(?:# *)?(?:\$ )?(?:\.venv/bin/)?(?=(?:make|anymal) )")
 
 
 def shown_commands(text: str) -> set[str]:
-    """Commands at the start of a line of a code block (or comment), or in `backquotes`."""
-    text = text.replace("\\\n", " ")
-    candidates = [*text.splitlines(), *re.findall(r"`([^`\n]+)`", text)]
+    """Commands in code blocks and in `backquotes`; prose that begins with "make" is none."""
+    blocks = "".join(BLOCK.findall(text)).replace("\\\n", " ")
+    candidates = [*blocks.splitlines(), *re.findall(r"`([^`\n]+)`", text)]
     return {PROMPT.sub("", line.strip()) for line in candidates if PROMPT.match(line.strip())}
 
 
