@@ -1,4 +1,4 @@
-"""The ground every test stands on: offline, seeded, one thread, nothing read from or left on this machine.
+"""The ground every test stands on: offline, seeded, one thread, no machine's own settings.
 
 Does not hold fixtures of single packages; those stand beside their tests.
 """
@@ -8,7 +8,6 @@ import random
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _loopback_only(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("network") is None:
         connect = socket.socket.connect
 
@@ -54,4 +51,3 @@ def _loopback_only(
             connect(self, address)
 
         monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield

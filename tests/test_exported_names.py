@@ -1,7 +1,8 @@
 """The names other people's code leans on; a change here is a change for them."""
 
-import anymal
 import pytest
+
+import anymal
 from aligners.registry import ALIGNERS
 from anymal.modality import MODALITIES
 from encoders.registry import ENCODERS
@@ -24,8 +25,8 @@ def test_exported_name_exists(name: str) -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="Cleint"):
-        _ = anymal.Cleint
+    with pytest.raises(AttributeError, match="Klient"):
+        _ = anymal.Klient
 
 
 def test_modalities() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+
 from anymal.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -74,8 +75,8 @@ def test_readme_shows_the_first_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make dmeo", "anymal aks hello", 'anymal ask "Why?" --imagee x.png']
+    "command", ["make demoo", "anymal askk hello", 'anymal ask "Why?" --imagee x.png']
 )
 def test_wrong_command_is_seen(command: str) -> None:
-    with pytest.raises(Exception, match="(?i)no such|has no"):
+    with pytest.raises(Exception, match=r"(?i)no such|has no"):
         check(command)

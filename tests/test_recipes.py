@@ -1,9 +1,10 @@
-"""Every recipe that ships can be read, names the command that runs it, and finds its data sources."""
+"""Every shipped recipe can be read, names the command that runs it, and finds its sources."""
 
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+
 from anymal.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
