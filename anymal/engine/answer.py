@@ -1,0 +1,75 @@
+"""One sample to the events of its answer.
+
+Does not queue, batch or start threads; engines and the in-process assistant share it.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from anymal.engine.base import Decoder
+from anymal.engine.events import Event, Finished, FinishReason, TextDelta, TokenCounts
+from anymal.engine.sampling import Sampling
+from anymal.engine.text import Detokeniser, StopStrings
+from anymal.errors import TooLong
+
+if TYPE_CHECKING:
+    from anymal.processor import Sample
+
+
+def answer(
+    decoder: Decoder,
+    sample: "Sample",
+    sampling: Sampling,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Decode one sample.
+
+    Args:
+        decoder: The model's side.
+        sample: A processed prompt.
+        sampling: Limits, randomness and stop strings.
+        is_cancelled: Asked once per step; the events end when it says yes.
+
+    Yields:
+        `TextDelta` any number of times, then `Finished`.
+
+    Raises:
+        TooLong: If no token fits behind the prompt.
+    """
+    counts = decoder.prompt_counts(sample)
+    limit = min(sampling.max_tokens, decoder.room(sample))
+    if limit < 1:
+        raise TooLong(
+            f"the prompt has {sum(counts.values())} tokens and fills the model's context; "
+            "shorten the text or send fewer media"
+        )
+    pieces, stops = Detokeniser(decoder.text), StopStrings(sampling.stop)
+    reason: FinishReason = "stop"
+    num_tokens = 0
+    with closing(_as_generator(decoder, sample, replace(sampling, max_tokens=limit))) as tokens:
+        for token in tokens:
+            if is_cancelled():
+                return
+            num_tokens += 1
+            if text := stops.push(pieces.push(token)):
+                yield TextDelta(text=text)
+            if stops.has_stopped:
+                break
+            if num_tokens == limit:
+                reason = "length"
+                break
+    if text := stops.push(pieces.flush()) + stops.flush():
+        yield TextDelta(text=text)
+    yield Finished(
+        reason="stop" if stops.has_stopped else reason,
+        counts=TokenCounts(
+            prompt=sum(counts.values()), completion=num_tokens, by_kind=dict(counts)
+        ),
+    )
+
+
+def _as_generator(decoder: Decoder, sample: "Sample", sampling: Sampling) -> Generator[int]:
+    """The decoder's ids; closing it closes the decoder's own generator."""
+    yield from decoder.decode(sample, sampling)

@@ -1,0 +1,92 @@
+"""The engine's seams: what it is given, what it gives back, and what it runs on.
+
+Does not run anything. Samples come in, events go out: no HTTP, no decoding of media.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from anymal.engine.events import Event
+from anymal.engine.sampling import Sampling
+from anymal.errors import EngineError
+
+if TYPE_CHECKING:
+    from anymal.processor import Sample
+
+
+class EngineBusy(EngineError):  # noqa: N818 - reads as the fact it states
+    """As many requests wait as may wait."""
+
+
+class EngineClosed(EngineError):  # noqa: N818
+    """The engine takes no more requests."""
+
+
+class Decoder(Protocol):
+    """What an engine needs of a model: ids from a sample, text from ids, counts."""
+
+    def decode(self, sample: "Sample", sampling: Sampling) -> Iterator[int]:
+        """Yield the answer's ids one step at a time; ends before the id that ends an answer.
+
+        Closing the iterator ends the work within one step.
+        """
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of some ids, bytes that are no whole character as U+FFFD."""
+        ...
+
+    def room(self, sample: "Sample") -> int:
+        """How many tokens fit behind the prompt."""
+        ...
+
+    def prompt_counts(self, sample: "Sample") -> Mapping[str, int]:
+        """The prompt's tokens by `text` and by modality."""
+        ...
+
+
+class Ticket:
+    """One request's handle: lets its owner give it up, from any thread."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Give up the request: no event follows, and work on it ends within one step."""
+        self._cancelled.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the request was given up."""
+        return self._cancelled.is_set()
+
+
+class Engine(Protocol):
+    """Answers samples, some now and some later."""
+
+    def start(
+        self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]
+    ) -> Ticket:
+        """Queue a sample; `emit` is called with each event, on a thread of the engine.
+
+        The last event is `Finished` or `Failed`. After `Ticket.cancel` none may come at all.
+
+        Raises:
+            EngineBusy: If the queue is full.
+            EngineClosed: After `close`.
+        """
+        ...
+
+    def submit(self, sample: "Sample", sampling: Sampling) -> Iterator[Event]:
+        """Queue a sample and iterate over its events; closing the iterator cancels.
+
+        Raises:
+            EngineBusy: If the queue is full.
+            EngineClosed: After `close`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Fail what waits, cancel what runs, and return when the engine is still."""
+        ...

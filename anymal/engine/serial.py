@@ -1,0 +1,136 @@
+"""An engine that answers one request after the other, on one thread, behind a bounded queue.
+
+Does not batch: an engine that does can take its place behind the same protocol.
+"""
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from anymal.engine.answer import answer
+from anymal.engine.base import Decoder, EngineBusy, EngineClosed, Ticket
+from anymal.engine.events import Event, Failed, Finished
+from anymal.engine.sampling import Sampling
+from anymal.errors import AnymalError
+
+if TYPE_CHECKING:
+    from anymal.processor import Sample
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A request that waits or runs."""
+
+    sample: "Sample"
+    sampling: Sampling
+    emit: Callable[[Event], None]
+    ticket: Ticket = field(default_factory=Ticket)
+
+
+class SerialEngine:
+    """Answers requests in the order they came."""
+
+    def __init__(self, decoder: Decoder, *, max_waiting: int = 16) -> None:
+        """Starts the thread.
+
+        Args:
+            decoder: The model's side; only the engine's thread uses it.
+            max_waiting: Most requests that may wait behind the running one.
+        """
+        self._decoder = decoder
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Job] = deque()
+        self._running: _Job | None = None
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="anymal-engine", daemon=True)
+        self._thread.start()
+
+    def start(
+        self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]
+    ) -> Ticket:
+        """See `Engine.start`."""
+        job = _Job(sample=sample, sampling=sampling, emit=emit)
+        with self._changed:
+            if self._is_closed:
+                raise EngineClosed("the engine is closed; start a new one")
+            self._forget_cancelled()
+            if len(self._waiting) >= self._max_waiting:
+                raise EngineBusy(
+                    f"{len(self._waiting)} requests wait already, as many as may; try again later"
+                )
+            self._waiting.append(job)
+            self._changed.notify()
+        return job.ticket
+
+    def submit(self, sample: "Sample", sampling: Sampling) -> Iterator[Event]:
+        """See `Engine.submit`."""
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        ticket = self.start(sample, sampling, events.put)
+        return _iterate(events, ticket)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        with self._changed:
+            self._is_closed = True
+            waiting, self._waiting = self._waiting, deque()
+            if self._running is not None:
+                self._running.ticket.cancel()
+                waiting.append(self._running)
+            self._changed.notify()
+        for job in waiting:
+            job.emit(Failed(error=EngineClosed("the engine was closed before the answer ended")))
+        self._thread.join()
+
+    def _forget_cancelled(self) -> None:
+        self._waiting = deque(job for job in self._waiting if not job.ticket.is_cancelled)
+
+    def _run(self) -> None:
+        while (job := self._next_job()) is not None:
+            self._answer(job)
+
+    def _next_job(self) -> _Job | None:
+        """Wait for a job; None when closed."""
+        with self._changed:
+            self._running = None
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            if self._is_closed:
+                return None
+            self._running = self._waiting.popleft()
+            return self._running
+
+    def _answer(self, job: _Job) -> None:
+        if job.ticket.is_cancelled:
+            return
+        try:
+            for event in answer(
+                self._decoder, job.sample, job.sampling, lambda: job.ticket.is_cancelled
+            ):
+                if job.ticket.is_cancelled:
+                    return
+                job.emit(event)
+        except AnymalError as error:
+            job.emit(Failed(error=error))
+        except Exception as error:  # the worker's edge: one bad request must not end the others
+            logger.exception("an answer failed")
+            job.emit(Failed(error=error))
+
+
+def _iterate(events: "queue.SimpleQueue[Event]", ticket: Ticket) -> Iterator[Event]:
+    """Events until the last one; a failure is raised; leaving early cancels."""
+    try:
+        while True:
+            event = events.get()
+            if isinstance(event, Failed):
+                raise event.error
+            yield event
+            if isinstance(event, Finished):
+                return
+    finally:
+        ticket.cancel()
