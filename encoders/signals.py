@@ -105,7 +105,7 @@ class Motion:
         if not np.isfinite(self.samples).all():
             raise ValueError("Motion.samples must be finite")
         if not self.present.any() or self.samples[:, ~self.present].any():
-            raise ValueError("Motion.present must name a channel, and missing channels must be zero")
+            raise ValueError("Motion.present must name a channel; missing channels are zero")
         if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise ValueError(f"Motion.rate_hz must be positive, got {self.rate_hz!r}")
 
