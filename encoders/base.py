@@ -1,0 +1,107 @@
+"""The roles of the encoder room: what goes into an encoder and what comes out.
+
+Holds no model and no preprocessing; those live in one file per kind.
+
+Shapes: M media items of one modality in the batch, W windows (an image, a video frame, a clip, a
+stretch of sound or motion), F features per item, D_enc encoder width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class EncoderError(ValueError):
+    """A mistake in how an encoder was named, configured or fed; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """What an encoder saw in each media item.
+
+    Attributes:
+        values: `[M, F, D_enc]` float; zero where the mask is False.
+        mask: `[M, F]` bool, True where the feature covers real input.
+        steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
+            video, the window index for sound and motion.
+    """
+
+    values: Tensor
+    mask: Tensor
+    steps: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncoderInputs:
+    """Preprocessed media of a batch, ready for one encoder.
+
+    Attributes:
+        tensors: each `[W_total, ...]`, the windows of all items one after the other.
+        counts: `[M]` int64, how many windows each item has.
+    """
+
+    tensors: dict[str, Tensor]
+    counts: Tensor
+
+    def to(self, device: torch.device | str) -> "EncoderInputs":
+        """The same inputs on another device."""
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
+        return EncoderInputs(tensors=tensors, counts=self.counts.to(device))
+
+
+class Preprocessor(Protocol):
+    """Turns one signal into tensors `[W, ...]`, all with the same W >= 1.
+
+    Runs on the CPU, is deterministic, needs no weights and can be pickled.
+    """
+
+    def __call__(self, signal: Any) -> dict[str, Tensor]:
+        """Preprocess one signal."""
+        ...
+
+
+class Encoder(Protocol):
+    """A frozen feature extractor (an `nn.Module`).
+
+    It stays in eval mode, its parameters never require gradients, and `forward` runs without
+    recording any.
+    """
+
+    width: int
+    preprocessor: Preprocessor
+    fingerprint: str
+
+    def __call__(self, inputs: EncoderInputs) -> Features:
+        """Encode a batch of preprocessed media."""
+        ...
+
+
+def stack_inputs(items: Sequence[dict[str, Tensor]]) -> EncoderInputs:
+    """Concatenate the windows of several preprocessed items.
+
+    Args:
+        items: one dict per media item, as a `Preprocessor` returned it.
+
+    Returns:
+        The inputs of one encoder call.
+
+    Raises:
+        EncoderError: if there is no item, or if items of different preprocessors are mixed.
+    """
+    if not items:
+        raise EncoderError("no media items were given; an encoder call needs at least one")
+    names = set(items[0])
+    for item in items:
+        if set(item) != names:
+            raise EncoderError(
+                f"cannot batch items with tensors {sorted(names)} and {sorted(item)}; "
+                "preprocess all of them with the same encoder's preprocessor"
+            )
+        lengths = {name: len(tensor) for name, tensor in item.items()}
+        assert len(set(lengths.values())) == 1, f"window counts differ: {lengths}"
+    tensors = {name: torch.cat([item[name] for item in items]) for name in items[0]}
+    counts = [len(next(iter(item.values()))) for item in items]
+    return EncoderInputs(tensors=tensors, counts=torch.tensor(counts, dtype=torch.int64))

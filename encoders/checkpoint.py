@@ -1,0 +1,57 @@
+"""Load a pretrained transformers model, by folder or Hub id, completely or not at all.
+
+Does not choose layers and does not preprocess.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from encoders.base import EncoderError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A loaded model, or one tower of it, and the names of its weights that the file lacked."""
+
+    model: nn.Module
+    missing: frozenset[str]
+
+
+def load_checkpoint(
+    model_class: Any,
+    path: str,
+    *,
+    tower: str | None = None,
+    unused: Sequence[str] = (),
+) -> Checkpoint:
+    """Load a model in float32.
+
+    Args:
+        model_class: a transformers class with `from_pretrained`.
+        path: a local folder or a Hub id.
+        tower: attribute of the model to keep, such as `vision_model`; None keeps all of it.
+        unused: first name parts of weights that the features do not depend on, such as pooling
+            heads; a checkpoint may lack them.
+
+    Returns:
+        The model, or its tower.
+
+    Raises:
+        EncoderError: if the checkpoint lacks weights that the features depend on.
+    """
+    model, report = model_class.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    prefix = "" if tower is None else f"{tower}."
+    missing = frozenset(
+        name.removeprefix(prefix) for name in report["missing_keys"] if name.startswith(prefix)
+    )
+    needed = sorted(name for name in missing if name.split(".")[0] not in unused)
+    if needed:
+        raise EncoderError(
+            f"checkpoint '{path}' lacks {len(needed)} weights of {type(model).__name__}, "
+            f"the first is '{needed[0]}'; give a checkpoint of that class"
+        )
+    return Checkpoint(model=getattr(model, tower) if tower else model, missing=missing)

@@ -1,0 +1,96 @@
+"""One sha256 that changes when an encoder would give other features.
+
+Does not cover the library version: it hashes settings and weights, not code.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Settings that say where a checkpoint came from or how it is stored, not what it computes.
+_IGNORED_SETTINGS = frozenset(
+    {
+        "_name_or_path",
+        "_commit_hash",
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "_processor_class",
+        "architectures",
+        "data_format",
+        "default_to_square",
+        "device",
+        "disable_grouping",
+        "dtype",
+        "input_data_format",
+        "processor_class",
+        "return_tensors",
+        "torch_dtype",
+        "transformers_version",
+    }
+)
+
+
+def fingerprint(
+    kind: str, model: Any, preprocessor: object, *, ignored_weights: Collection[str] = ()
+) -> str:
+    """Hash an encoder's configuration, weights and preprocessing options.
+
+    Args:
+        kind: the encoder's name in the registry.
+        model: a transformers `PreTrainedModel`; its `config` and `state_dict` are hashed.
+        preprocessor: a dataclass of options.
+        ignored_weights: names of weights that the features do not depend on.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    settings = {
+        "kind": kind,
+        "config": plain_settings(model.config.to_diff_dict()),
+        "preprocessor": plain_settings(preprocessor),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name not in ignored_weights:
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def plain_settings(value: Any) -> Any:
+    """Settings as JSON types, without unset values and without provenance."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {"type": type(value).__name__} | {
+            field.name: getattr(value, field.name) for field in fields(value)
+        }
+    elif hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {
+            str(key): plain_settings(_one_name(key, item))
+            for key, item in value.items()
+            if item is not None and key not in _IGNORED_SETTINGS
+        }
+    if isinstance(value, list | tuple):
+        return [plain_settings(item) for item in value]
+    if isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _one_name(key: str, value: Any) -> Any:
+    """The name of an image processor without its backend: all backends share one checkpoint."""
+    if key == "image_processor_type":
+        return str(value).removesuffix("Pil").removesuffix("Fast")
+    return value
+
+
+def _bytes(tensor: Tensor) -> Any:
+    """The raw bytes of a tensor, whatever its dtype."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy()

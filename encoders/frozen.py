@@ -1,0 +1,147 @@
+"""The one frozen encoder: a transformers model, its preprocessor, and how to read features off it.
+
+Knows nothing of any particular model; each kind brings a `read` function.
+
+Shapes: M media items, W windows of all items, P features per window, F features per item,
+D_enc encoder width.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from encoders.base import EncoderError, EncoderInputs, Features, Preprocessor
+from encoders.fingerprint import fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WindowStates:
+    """What a model saw in each window.
+
+    Attributes:
+        values: `[W, P, D_enc]` float.
+        mask: `[W, P]` bool, or None if every feature is real.
+        steps: `[W, P]` int64 time inside the window, or None to use the window's index.
+    """
+
+    values: Tensor
+    mask: Tensor | None = None
+    steps: Tensor | None = None
+
+
+Read = Callable[[Any, Mapping[str, Tensor]], WindowStates]
+
+
+class FrozenEncoder(nn.Module):
+    """An `Encoder` around a pretrained model.
+
+    Args:
+        kind: its name in the registry.
+        model: the pretrained model; frozen here.
+        preprocessor: from a signal to the model's tensors.
+        read: from the model and its tensors to features per window.
+        width: `D_enc`.
+        ignored_weights: weights that the features do not depend on.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        model: nn.Module,
+        preprocessor: Preprocessor,
+        read: Read,
+        width: int,
+        ignored_weights: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.width = width
+        self.preprocessor = preprocessor
+        self.model = model.requires_grad_(False)
+        self.fingerprint = fingerprint(kind, model, preprocessor, ignored_weights=ignored_weights)
+        self._read = read
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a frozen encoder has no training mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, inputs: EncoderInputs) -> Features:
+        """Encode a batch of media.
+
+        Args:
+            inputs: preprocessed windows on the model's device.
+
+        Returns:
+            Features `[M, F, D_enc]`, in the model's dtype.
+        """
+        dtype = next(self.model.parameters()).dtype
+        tensors = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in inputs.tensors.items()
+        }
+        return join_windows(self._read(self.model, tensors), inputs.counts)
+
+
+def hidden_layer(output: Any, layer: int) -> Tensor:
+    """One of the `hidden_states` of a transformers output.
+
+    Args:
+        output: what the model returned with `output_hidden_states=True`.
+        layer: index into `hidden_states`; 0 is the embedding, -1 the last layer.
+
+    Returns:
+        The chosen hidden state.
+
+    Raises:
+        EncoderError: if the model has no such layer.
+    """
+    states = output.hidden_states
+    if not -len(states) <= layer < len(states):
+        raise EncoderError(
+            f"layer {layer} does not exist; this model has hidden states "
+            f"{-len(states)} to {len(states) - 1}"
+        )
+    return cast(Tensor, states[layer])
+
+
+def join_windows(states: WindowStates, counts: Tensor) -> Features:
+    """Put the windows of each item one after the other, padding items with fewer windows.
+
+    Args:
+        states: features of all windows, `[W, P, D_enc]`.
+        counts: `[M]` windows per item; they sum to W.
+
+    Returns:
+        Features `[M, max(counts) * P, D_enc]`.
+    """
+    num_windows, per_window, width = states.values.shape
+    assert int(counts.sum()) == num_windows, f"{counts.tolist()} windows, got {num_windows}"
+    device = states.values.device
+    counts = counts.to(device)
+    filled = torch.arange(int(counts.max()), device=device) < counts[:, None]  # [M, max(counts)]
+    mask = states.mask
+    if mask is None:
+        mask = torch.ones(num_windows, per_window, dtype=torch.bool, device=device)
+    steps = states.steps
+    if steps is None:
+        steps = filled.nonzero()[:, 1, None].expand(-1, per_window)
+    shape = (*filled.shape, per_window)
+    values = states.values.masked_fill(~mask[..., None], 0.0)
+    return Features(
+        values=_scatter(values, filled, (*shape, width)).flatten(1, 2),  # [M, F, D_enc]
+        mask=_scatter(mask, filled, shape).flatten(1),
+        steps=_scatter(steps, filled, shape).flatten(1),
+    )
+
+
+def _scatter(rows: Tensor, filled: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of `shape` whose filled windows hold the given rows, in order."""
+    padded = rows.new_zeros(shape)
+    padded[filled] = rows
+    return padded

@@ -1,0 +1,49 @@
+"""The one table of encoder kinds.
+
+Builds nothing itself; each kind's factory lives in that kind's file.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from encoders.base import Encoder, EncoderError
+from encoders.imu import build_imu2clip, build_imu_transformer
+from encoders.video import build_frames
+from encoders.vision import build_vision
+from encoders.whisper import build_whisper
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "vision": build_vision,
+    "frames": build_frames,
+    "whisper": build_whisper,
+    "imu_transformer": build_imu_transformer,
+    "imu2clip": build_imu2clip,
+}
+
+
+def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
+    """Build a frozen encoder from a checkpoint.
+
+    Args:
+        kind: a key of `ENCODERS`.
+        path: a local folder or a Hub id.
+        options: keyword arguments of the kind's factory.
+
+    Returns:
+        The encoder, on the CPU in float32.
+
+    Raises:
+        EncoderError: if the kind or an option is unknown, or does not fit the checkpoint.
+    """
+    if kind not in ENCODERS:
+        raise EncoderError(f"unknown encoder '{kind}'; known: {', '.join(ENCODERS)}")
+    factory = ENCODERS[kind]
+    known = [name for name in inspect.signature(factory).parameters if name != "path"]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise EncoderError(
+            f"unknown option {', '.join(map(repr, unknown))} of encoder '{kind}'; "
+            f"known: {', '.join(known)}"
+        )
+    return factory(str(path), **options)

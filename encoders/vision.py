@@ -1,0 +1,173 @@
+"""Images through a pretrained vision tower: CLIP, SigLIP, DINOv2, any ViT-like or convolutional.
+
+Returns patch tokens of one layer, never the pooled vector. Does not decode images.
+
+Shapes: W pictures, P tokens per picture, h x w patch grid, D_enc encoder width.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_checkpoint
+from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.images import ImagePreprocessor, load_image_processor, process_pictures
+
+# Parts that follow the last layer's tokens; a checkpoint may lack them, features do not need them.
+_HEADS = ("pooler", "head")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTokens:
+    """Reads the tokens of one layer as `[W, P, D_enc]`.
+
+    Attributes:
+        layer: index into the model's `hidden_states`.
+        drop_cls: leave out what precedes the patches (class, distillation and register tokens).
+        pool: average the patch grid to `pool x pool`; None keeps every patch.
+    """
+
+    layer: int
+    drop_cls: bool
+    pool: int | None
+
+    def __call__(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the tokens of preprocessed pictures."""
+        pixels = tensors["pixel_values"]
+        output = model(**tensors, **_resizing(model, pixels), output_hidden_states=True)
+        hidden = hidden_layer(output, self.layer)
+        if hidden.ndim == 4:  # convolutional: [W, D_enc, h, w]
+            return WindowStates(values=self._patches(hidden))
+        if "spatial_shapes" in tensors:
+            return self._ragged(hidden, tensors)
+        height, width = _grid(model, pixels)
+        num_prefix = hidden.shape[1] - height * width
+        if num_prefix < 0:
+            raise EncoderError(
+                f"{type(model).__name__} has {hidden.shape[1]} tokens at layer {self.layer} for "
+                f"{height} x {width} patches; choose a model that keeps its patch grid"
+            )
+        prefix, patches = hidden[:, :num_prefix], hidden[:, num_prefix:]
+        grid = patches.transpose(1, 2).reshape(len(patches), -1, height, width)  # [W, D_enc, h, w]
+        patches = self._patches(grid)
+        return WindowStates(values=patches if self.drop_cls else torch.cat([prefix, patches], 1))
+
+    def _patches(self, grid: Tensor) -> Tensor:
+        """`[W, D_enc, h, w]` to `[W, P, D_enc]`, pooled if asked."""
+        if self.pool is not None:
+            if self.pool > min(grid.shape[2:]):
+                raise EncoderError(
+                    f"pool={self.pool} is larger than the patch grid {tuple(grid.shape[2:])}; "
+                    "choose a smaller one or leave it out"
+                )
+            grid = F.adaptive_avg_pool2d(grid, self.pool)
+        return grid.flatten(2).transpose(1, 2)
+
+    def _ragged(self, hidden: Tensor, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Tokens of pictures that keep their aspect ratio, each with its own grid."""
+        if self.pool is None:
+            return WindowStates(values=hidden, mask=tensors["pixel_attention_mask"].bool())
+        pooled = []
+        for tokens, (height, width) in zip(hidden, tensors["spatial_shapes"].tolist(), strict=True):
+            grid = tokens[: height * width].T.reshape(-1, height, width)
+            pooled.append(F.adaptive_avg_pool2d(grid, self.pool).flatten(1).T)
+        return WindowStates(values=torch.stack(pooled))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VisionTower:
+    """A loaded vision model with its image processor and the way to read it."""
+
+    model: nn.Module
+    processor: Any
+    read: ReadTokens
+    width: int
+    ignored_weights: frozenset[str]
+
+
+def load_vision_tower(
+    path: str, *, layer: int, drop_cls: bool, pool: int | None, size: int | None
+) -> VisionTower:
+    """Load the vision model of a checkpoint, or the vision half of an image-text model.
+
+    Args:
+        path: a local folder or a Hub id.
+        layer: index into the model's `hidden_states`; 0 is the embedding, -1 the last layer.
+        drop_cls: leave out class and register tokens.
+        pool: average the patch grid to `pool x pool`.
+        size: pixels of the square the model sees; positions are interpolated to it.
+
+    Returns:
+        The tower, tried once on a blank picture.
+
+    Raises:
+        EncoderError: if an option does not fit the checkpoint.
+    """
+    if pool is not None and pool < 1:
+        raise EncoderError(f"pool={pool} must be at least 1")
+    has_text = hasattr(AutoConfig.from_pretrained(path), "vision_config")
+    checkpoint = load_checkpoint(
+        AutoModel, path, tower="vision_model" if has_text else None, unused=_HEADS
+    )
+    model = checkpoint.model.eval()
+    processor = load_image_processor(path, size=size)
+    read = ReadTokens(layer=layer, drop_cls=drop_cls, pool=pool)
+    blank = process_pictures(processor, np.zeros((1, 32, 32, 3), np.uint8))
+    with torch.no_grad():
+        width = read(model, blank).values.shape[-1]
+    return VisionTower(
+        model=model,
+        processor=processor,
+        read=read,
+        width=width,
+        ignored_weights=checkpoint.missing,
+    )
+
+
+def build_vision(
+    path: str,
+    *,
+    layer: int = -2,
+    drop_cls: bool = True,
+    pool: int | None = None,
+    size: int | None = None,
+) -> FrozenEncoder:
+    """An image encoder; see `load_vision_tower` for the options."""
+    tower = load_vision_tower(path, layer=layer, drop_cls=drop_cls, pool=pool, size=size)
+    return FrozenEncoder(
+        kind="vision",
+        model=tower.model,
+        preprocessor=ImagePreprocessor(processor=tower.processor),
+        read=tower.read,
+        width=tower.width,
+        ignored_weights=tower.ignored_weights,
+    )
+
+
+def _resizing(model: Any, pixels: Tensor) -> dict[str, bool]:
+    """Asks for interpolated positions where pictures are not of the model's own size."""
+    own = getattr(model.config, "image_size", None)
+    expected = (own, own) if isinstance(own, int) else tuple(own or ())
+    takes_option = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+    if takes_option and pixels.ndim == 4 and tuple(pixels.shape[2:]) != expected:
+        return {"interpolate_pos_encoding": True}
+    return {}
+
+
+def _grid(model: Any, pixels: Tensor) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    patch = getattr(model.config, "patch_size", None)
+    if patch is None:
+        raise EncoderError(
+            f"{type(model).__name__} has no patch_size; choose a ViT-like or convolutional model"
+        )
+    rows, columns = (patch, patch) if isinstance(patch, int) else patch
+    return pixels.shape[2] // rows, pixels.shape[3] // columns

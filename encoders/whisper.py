@@ -1,0 +1,155 @@
+"""Sound through a Whisper encoder.
+
+Takes the encoder of a full Whisper checkpoint, or one saved alone. Transcribes nothing.
+
+Shapes: W windows, T mel frames, K mel bands, P encoder positions, D_enc encoder width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, WhisperFeatureExtractor, WhisperModel
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_checkpoint
+from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.mel import MelOptions, mel_power
+from encoders.resample import resample_audio
+from encoders.signals import Audio
+from encoders.windows import cut_windows
+
+# The encoder's second convolution halves the frames.
+_FRAMES_PER_POSITION = 2
+# A last window with less sound than this is left out.
+_SLACK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperPreprocessor:
+    """From an `Audio` to log-mel windows `input_features` `[W, K, T]` and `real` `[W, P]` bool.
+
+    Attributes:
+        mel: the checkpoint's mel flavour.
+        chunk_samples: samples the encoder sees at once.
+        window_samples: samples of sound per window; the rest of the chunk is silence.
+        max_windows: the most windows of one recording.
+    """
+
+    mel: MelOptions
+    chunk_samples: int
+    window_samples: int
+    max_windows: int
+
+    def __call__(self, signal: Audio) -> dict[str, Tensor]:
+        """Preprocess one sound."""
+        samples = resample_audio(signal, self.mel.rate_hz).samples
+        windows = cut_windows(
+            samples,
+            length=self.window_samples,
+            hop=self.window_samples,
+            max_windows=self.max_windows,
+            slack=round(_SLACK_S * self.mel.rate_hz),
+        )
+        silence = self.chunk_samples - self.window_samples
+        chunks = torch.nn.functional.pad(torch.from_numpy(windows.samples), (0, silence))
+        stride = self.mel.hop_length * _FRAMES_PER_POSITION
+        starts = torch.arange(0, self.chunk_samples, stride)
+        return {
+            "input_features": log_mel(chunks, self.mel),
+            "real": starts < torch.from_numpy(windows.num_real)[:, None],
+        }
+
+
+def log_mel(windows: Tensor, options: MelOptions) -> Tensor:
+    """Whisper's scaled log-mel spectrogram.
+
+    Args:
+        windows: `[W, N]` float32.
+        options: mel flavour.
+
+    Returns:
+        `[W, K, T]` float32.
+    """
+    power = mel_power(windows, options)[:, :-1].transpose(1, 2)
+    log_power = power.clamp(min=1e-10).log10()
+    loudest = log_power.amax(dim=(1, 2), keepdim=True)
+    return ((torch.maximum(log_power, loudest - 8.0) + 4.0) / 4.0).contiguous()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPositions:
+    """Reads one layer of the encoder as `[W, P, D_enc]`."""
+
+    layer: int
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the positions of log-mel windows."""
+        output = model(tensors["input_features"], output_hidden_states=True)
+        return WindowStates(values=hidden_layer(output, self.layer), mask=tensors["real"])
+
+
+def build_whisper(
+    path: str, *, layer: int = -1, window_s: float | None = None, max_windows: int = 8
+) -> FrozenEncoder:
+    """A sound encoder on a Whisper checkpoint.
+
+    Args:
+        path: a local folder or a Hub id, with its `preprocessor_config.json`.
+        layer: index into the encoder's `hidden_states`; -1 is the last, normalised.
+        window_s: seconds of sound per window, at most the checkpoint's chunk (its default).
+        max_windows: the most windows of one recording.
+
+    Returns:
+        The frozen encoder.
+
+    Raises:
+        EncoderError: if an option does not fit the checkpoint.
+    """
+    extractor = WhisperFeatureExtractor.from_pretrained(path)
+    chunk_s = extractor.chunk_length
+    window_s = chunk_s if window_s is None else window_s
+    if not 0 < window_s <= chunk_s:
+        raise EncoderError(f"window_s={window_s} must be above 0 and at most {chunk_s} (the chunk)")
+    is_alone = "WhisperEncoder" in (AutoConfig.from_pretrained(path).architectures or ())
+    model_class, tower = (WhisperEncoder, None) if is_alone else (WhisperModel, "encoder")
+    checkpoint = load_checkpoint(model_class, path, tower=tower)
+    config: Any = checkpoint.model.config
+    chunk_samples = round(chunk_s * extractor.sampling_rate)
+    num_frames = chunk_samples // extractor.hop_length
+    if num_frames != config.max_source_positions * _FRAMES_PER_POSITION:
+        raise EncoderError(
+            f"'{path}': {chunk_s} s make {num_frames} mel frames, but the encoder takes "
+            f"{config.max_source_positions * _FRAMES_PER_POSITION}; correct chunk_length or "
+            "hop_length in preprocessor_config.json"
+        )
+    return FrozenEncoder(
+        kind="whisper",
+        model=checkpoint.model,
+        preprocessor=WhisperPreprocessor(
+            mel=_mel_options(extractor),
+            chunk_samples=chunk_samples,
+            window_samples=round(window_s * extractor.sampling_rate),
+            max_windows=max_windows,
+        ),
+        read=ReadPositions(layer=layer),
+        width=config.d_model,
+    )
+
+
+def _mel_options(extractor: Any) -> MelOptions:
+    """The mel flavour of a Whisper feature extractor."""
+    return MelOptions(
+        rate_hz=extractor.sampling_rate,
+        num_mels=extractor.feature_size,
+        n_fft=extractor.n_fft,
+        hop_length=extractor.hop_length,
+        frame_length=extractor.n_fft,
+        min_hz=0.0,
+        max_hz=8000.0,
+        norm="slaney",
+        mel_scale="slaney",
+    )

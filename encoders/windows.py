@@ -1,0 +1,69 @@
+"""Cut a long signal into windows of one length, the same way every time.
+
+Does not resample and does not know what the samples mean.
+
+Shapes: N samples over time, W windows.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.base import EncoderError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Windows:
+    """Windows of a signal.
+
+    Attributes:
+        samples: `[W, length, ...]`; the end of a window may be padding.
+        num_real: `[W]` int64, samples of each window that were recorded (at least 1).
+    """
+
+    samples: NDArray[Any]
+    num_real: NDArray[np.int64]
+
+
+def cut_windows(
+    samples: NDArray[Any],
+    *,
+    length: int,
+    hop: int,
+    max_windows: int,
+    slack: int = 0,
+    pad: Literal["zeros", "edge"] = "zeros",
+) -> Windows:
+    """Cut a signal into windows, padding the last one.
+
+    A signal with more windows than `max_windows` keeps that many of them at even spacing, first
+    and last included, so that a long recording is sampled over its whole length.
+
+    Args:
+        samples: `[N, ...]`, N >= 1.
+        length: samples per window.
+        hop: samples between the starts of windows.
+        max_windows: the most windows to return.
+        slack: a last window with no more than this many new samples is left out.
+        pad: what follows the end of the signal: zeros, or its last sample.
+
+    Returns:
+        The windows.
+
+    Raises:
+        EncoderError: if a count is not positive.
+    """
+    if min(length, hop, max_windows) < 1:
+        raise EncoderError(
+            f"window of {length} samples every {hop} samples, at most {max_windows} windows: "
+            "each must be at least 1; raise window_s, hop_s or max_windows"
+        )
+    num_windows = 1 + max(0, -(-(len(samples) - length - slack) // hop))
+    kept = np.linspace(0, num_windows - 1, min(num_windows, max_windows)).round().astype(np.int64)
+    positions = kept[:, None] * hop + np.arange(length)  # [W, length]
+    windows = samples[np.minimum(positions, len(samples) - 1)]
+    if pad == "zeros":
+        windows[positions >= len(samples)] = 0
+    return Windows(samples=windows, num_real=(positions < len(samples)).sum(axis=1))
