@@ -1,0 +1,185 @@
+"""The demonstration behind `make demo`: generated recordings, asked about in three ways.
+
+Does not measure the model (`anymal eval` does); it fails only where an answer is missing.
+"""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from anymal.client import Client
+from anymal.modality import MODALITIES
+
+FOLDER = Path("runs/demo")
+SEED = 2026
+# One held-out recording of each modality, then an image together with a sound or the like.
+SOURCES = ("scenes", "clips", "sounds", "motions", "mixed")
+READY_WITHIN_S = 120.0
+ANSWER_WITHIN_S = 60.0
+ANYMAL = Path(sys.executable).with_name("anymal")
+SUFFIXES = {"image/png": "png", "video/mp4": "mp4", "audio/wav": "wav", "text/csv": "csv"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhibit:
+    """A question about recordings that the model has never met.
+
+    Attributes:
+        question: The words.
+        truth: The answer that the generator knows.
+        message: Words and recordings as the REST API takes them.
+        files: The recordings on disk, by modality.
+    """
+
+    question: str
+    truth: str
+    message: Mapping[str, Any]
+    files: Mapping[str, Sequence[Path]]
+
+
+def main() -> int:
+    """Ask every question through the command line, over HTTP and through the Python client.
+
+    Returns:
+        0 if every answer came, else 1.
+    """
+    console = Console()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with served() as url, console.status("") as status:
+        exhibits = [generate(source) for source in SOURCES]
+        status.update("Starting the service ...")
+        wait_until_ready(url)
+        ways: dict[str, Callable[[Exhibit], str]] = {
+            "anymal ask": ask_command_line,
+            "REST": lambda exhibit: ask_rest(url, exhibit),
+            "Python client": lambda exhibit: ask_client(url, exhibit),
+        }
+        rows = []
+        for exhibit in exhibits:
+            status.update(f"Asking: {exhibit.question}")
+            rows.append((exhibit, {way: ask(exhibit) for way, ask in ways.items()}))
+    console.print(as_table(rows))
+    first = next(iter(exhibits[0].files.items()))
+    console.print(f'Ask your own: .venv/bin/anymal ask "..." --{first[0]} {first[1][0]}')
+    return 0 if all(text.strip() for _, answers in rows for text in answers.values()) else 1
+
+
+def generate(source: str) -> Exhibit:
+    """Make one held-out recording (or pair) of a playground source and write it to `FOLDER`."""
+    make = getattr(import_module("anymal.playground.sources"), source)
+    question, answer = make(split="heldout", size=1, seed=SEED, style="question")[0]["messages"]
+    files: dict[str, list[Path]] = {}
+    words = []
+    for number, part in enumerate(question["content"]):
+        if part["type"] == "text":
+            words.append(part["text"].strip())
+        else:
+            path = write_medium(part[part["type"]], FOLDER / f"{source}-{number}")
+            files.setdefault(modality_of(part["type"]), []).append(path)
+    return Exhibit(
+        question=" ".join(words), truth=str(answer["content"]), message=question, files=files
+    )
+
+
+def modality_of(part_type: str) -> str:
+    """The modality that a kind of message part carries."""
+    return next(name for name, row in MODALITIES.items() if part_type in row.part_types)
+
+
+def write_medium(medium: Mapping[str, Any], stem: Path) -> Path:
+    """Write what a part carries as base64 to a file that any player opens."""
+    if "url" in medium:
+        header, _, data = medium["url"].partition(",")
+        suffix = SUFFIXES[header.removeprefix("data:").partition(";")[0]]
+    else:
+        data, suffix = medium["data"], medium["format"]
+    path = stem.with_suffix(f".{suffix}")
+    path.write_bytes(base64.b64decode(data))
+    return path
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The service on a free port of this machine, until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (FOLDER / "serve.log").open("w") as log:
+        command = [ANYMAL, "serve", "--port", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def wait_until_ready(url: str) -> None:
+    """Return when the service answers; its log says why if it never does."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass  # not listening yet
+        time.sleep(0.2)
+    raise TimeoutError(f"no service after {READY_WITHIN_S:.0f} s; see {FOLDER / 'serve.log'}")
+
+
+def ask_command_line(exhibit: Exhibit) -> str:
+    """`anymal ask ... --json`, in a process of its own."""
+    flags = [
+        word
+        for modality, paths in exhibit.files.items()
+        for path in paths
+        for word in (f"--{modality}", str(path))
+    ]
+    command = [str(ANYMAL), "ask", exhibit.question, *flags, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended {done.returncode}: {done.stderr}")
+    return str(json.loads(done.stdout)["text"])
+
+
+def ask_rest(url: str, exhibit: Exhibit) -> str:
+    """Plain HTTP, as any OpenAI-shaped client sends it."""
+    body = {"model": "anymal-tiny", "messages": [exhibit.message]}
+    reply = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=ANSWER_WITHIN_S)
+    reply.raise_for_status()
+    return str(reply.json()["choices"][0]["message"]["content"])
+
+
+def ask_client(url: str, exhibit: Exhibit) -> str:
+    """The Python client, given the files."""
+    media: dict[str, Any] = {name: list(paths) for name, paths in exhibit.files.items()}
+    with Client(url) as client:
+        return client.ask(exhibit.question, **media).text
+
+
+def as_table(rows: Sequence[tuple[Exhibit, Mapping[str, str]]]) -> Table:
+    """One row per question: the recordings, what is true, and what was answered each way."""
+    table = Table(title="anymal-tiny on recordings it has never met", show_lines=True)
+    for heading in ("recording", "question", "truth", *rows[0][1]):
+        table.add_column(heading, overflow="fold")
+    for exhibit, answers in rows:
+        names = [path.name for paths in exhibit.files.values() for path in paths]
+        table.add_row("\n".join(names), exhibit.question, exhibit.truth, *answers.values())
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
