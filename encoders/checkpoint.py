@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
 
 from encoders.base import EncoderError
 
@@ -17,8 +17,26 @@ from encoders.base import EncoderError
 class Checkpoint:
     """A loaded model, or one tower of it, and the names of its weights that the file lacked."""
 
-    model: nn.Module
+    model: PreTrainedModel
     missing: frozenset[str]
+
+
+def load_part(path: str, *, part: Any, whole: Any, tower: str) -> Checkpoint:
+    """Load one tower of a model, from a checkpoint of the tower alone or of the whole model.
+
+    Args:
+        path: a local folder or a Hub id.
+        part: the tower's class.
+        whole: the model's class.
+        tower: the tower's attribute in the model.
+
+    Returns:
+        The tower.
+    """
+    settings, _ = PretrainedConfig.get_config_dict(path)
+    if part.__name__ in (settings.get("architectures") or ()):
+        return load_checkpoint(part, path)
+    return load_checkpoint(whole, path, tower=tower)
 
 
 def load_checkpoint(

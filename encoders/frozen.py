@@ -88,12 +88,13 @@ class FrozenEncoder(nn.Module):
         return join_windows(self._read(self.model, tensors), inputs.counts)
 
 
-def hidden_layer(output: Any, layer: int) -> Tensor:
-    """One of the `hidden_states` of a transformers output.
+def hidden_layer(output: Any, layer: int | None) -> Tensor:
+    """One hidden state of a transformers output.
 
     Args:
         output: what the model returned with `output_hidden_states=True`.
-        layer: index into `hidden_states`; 0 is the embedding, -1 the last layer.
+        layer: index into `hidden_states`, 0 being the embedding; None is `last_hidden_state`, which
+            some models normalise once more than `hidden_states[-1]`.
 
     Returns:
         The chosen hidden state.
@@ -101,6 +102,8 @@ def hidden_layer(output: Any, layer: int) -> Tensor:
     Raises:
         EncoderError: if the model has no such layer.
     """
+    if layer is None:
+        return cast(Tensor, output.last_hidden_state)
     states = output.hidden_states
     if not -len(states) <= layer < len(states):
         raise EncoderError(

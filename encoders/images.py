@@ -5,16 +5,40 @@ Holds no model; the options come from the checkpoint's `preprocessor_config.json
 Shapes: W pictures, H height, C channels.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, CLIPImageProcessorPil
+from transformers.utils.hub import cached_file
 
 from encoders.base import EncoderError
 from encoders.signals import Image
+
+# Where a video checkpoint keeps its options, in order of preference: file, section of it.
+_FRAME_OPTIONS = (
+    ("video_preprocessor_config.json", None),
+    ("processor_config.json", "video_processor"),
+    ("processor_config.json", "image_processor"),
+    ("preprocessor_config.json", None),
+)
+_FRAME_STEPS = (
+    "do_resize",
+    "size",
+    "resample",
+    "do_center_crop",
+    "crop_size",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +95,34 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
+
+
+def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
+    """Load what a video checkpoint does to each frame, as an image processor.
+
+    The video processors of transformers need torchvision; the steps are those of CLIP's images.
+
+    Args:
+        path: a local folder or a Hub id.
+        defaults: options of the kind, for those that the checkpoint does not name.
+
+    Returns:
+        A transformers image processor on the PIL backend.
+
+    Raises:
+        EncoderError: if the checkpoint has no processor configuration.
+    """
+    for name, section in _FRAME_OPTIONS:
+        file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+        options = json.loads(Path(file).read_text()) if file else {}
+        options = options.get(section, {}) if section else options
+        if options:
+            known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
+            return CLIPImageProcessorPil(**(dict(defaults) | known))
+    raise EncoderError(
+        f"'{path}' has no processor configuration; save one of "
+        f"{', '.join(name for name, _ in _FRAME_OPTIONS)} beside its weights"
+    )
 
 
 def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:

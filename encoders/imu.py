@@ -68,7 +68,7 @@ class MotionPreprocessor:
 class ReadPatches:
     """Reads one layer of an `ImuTransformerModel` as `[W, F, D_enc]`."""
 
-    layer: int
+    layer: int | None
 
     def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
         """Read the patches of windows."""
@@ -87,7 +87,7 @@ def read_positions(model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
 def build_imu_transformer(
     path: str,
     *,
-    layer: int = -1,
+    layer: int | None = None,
     rate_hz: float | None = None,
     window_s: float | None = None,
     hop_s: float | None = None,
@@ -97,7 +97,7 @@ def build_imu_transformer(
 
     Args:
         path: a local folder or a Hub id.
-        layer: index into the model's `hidden_states`; -1 is the last, normalised.
+        layer: index into the model's `hidden_states`; None is the last, normalised.
         rate_hz: the model's sampling rate; None takes the checkpoint's, others are refused.
         window_s: the model's window; None takes the checkpoint's, others are refused.
         hop_s: seconds between the starts of windows; None means no overlap.

@@ -27,8 +27,8 @@ class MelOptions:
     max_hz: float
     norm: str | None
     mel_scale: str
-    window: str = "hann"
-    center: bool = True
+    is_periodic: bool = True
+    is_centered: bool = True
     preemphasis: float = 0.0
     remove_offset: bool = False
     triangularize_in_mel_space: bool = False
@@ -44,7 +44,7 @@ def mel_power(windows: Tensor, options: MelOptions) -> Tensor:
     Returns:
         `[W, T, K]` float32.
     """
-    if options.center:
+    if options.is_centered:
         half = options.frame_length // 2
         windows = torch.nn.functional.pad(windows[:, None], (half, half), mode="reflect")[:, 0]
     frames = windows.unfold(1, options.frame_length, options.hop_length)  # [W, T, frame_length]
@@ -61,9 +61,8 @@ def mel_power(windows: Tensor, options: MelOptions) -> Tensor:
 
 @cache
 def _window(options: MelOptions) -> Tensor:
-    """The analysis window, `[frame_length]`."""
-    periodic = options.center
-    window = window_function(options.frame_length, options.window, periodic=periodic)
+    """The Hann window, `[frame_length]`."""
+    window = window_function(options.frame_length, "hann", periodic=options.is_periodic)
     return torch.from_numpy(window.astype(np.float32))
 
 

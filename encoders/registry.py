@@ -7,7 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from encoders.ast import build_ast
 from encoders.base import Encoder, EncoderError
+from encoders.clap import build_clap
+from encoders.clips import build_videomae, build_vjepa2, build_x_clip
 from encoders.imu import build_imu2clip, build_imu_transformer
 from encoders.video import build_frames
 from encoders.vision import build_vision
@@ -16,7 +19,12 @@ from encoders.whisper import build_whisper
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "vision": build_vision,
     "frames": build_frames,
+    "x_clip": build_x_clip,
+    "videomae": build_videomae,
+    "vjepa2": build_vjepa2,
+    "clap": build_clap,
     "whisper": build_whisper,
+    "ast": build_ast,
     "imu_transformer": build_imu_transformer,
     "imu2clip": build_imu2clip,
 }

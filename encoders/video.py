@@ -53,7 +53,7 @@ def build_frames(
     path: str,
     *,
     num_frames: int = 8,
-    layer: int = -2,
+    layer: int | None = -2,
     drop_cls: bool = True,
     pool: int | None = None,
     size: int | None = None,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
@@ -30,12 +30,12 @@ class ReadTokens:
     """Reads the tokens of one layer as `[W, P, D_enc]`.
 
     Attributes:
-        layer: index into the model's `hidden_states`.
+        layer: index into the model's `hidden_states`; None is `last_hidden_state`.
         drop_cls: leave out what precedes the patches (class, distillation and register tokens).
         pool: average the patch grid to `pool x pool`; None keeps every patch.
     """
 
-    layer: int
+    layer: int | None
     drop_cls: bool
     pool: int | None
 
@@ -86,7 +86,7 @@ class ReadTokens:
 class VisionTower:
     """A loaded vision model with its image processor and the way to read it."""
 
-    model: nn.Module
+    model: PreTrainedModel
     processor: Any
     read: ReadTokens
     width: int
@@ -94,13 +94,14 @@ class VisionTower:
 
 
 def load_vision_tower(
-    path: str, *, layer: int, drop_cls: bool, pool: int | None, size: int | None
+    path: str, *, layer: int | None, drop_cls: bool, pool: int | None, size: int | None
 ) -> VisionTower:
     """Load the vision model of a checkpoint, or the vision half of an image-text model.
 
     Args:
         path: a local folder or a Hub id.
-        layer: index into the model's `hidden_states`; 0 is the embedding, -1 the last layer.
+        layer: index into the model's `hidden_states`, 0 being the embedding; None is
+            `last_hidden_state`.
         drop_cls: leave out class and register tokens.
         pool: average the patch grid to `pool x pool`.
         size: pixels of the square the model sees; positions are interpolated to it.
@@ -117,7 +118,7 @@ def load_vision_tower(
     checkpoint = load_checkpoint(
         AutoModel, path, tower="vision_model" if has_text else None, unused=_HEADS
     )
-    model = checkpoint.model.eval()
+    model = checkpoint.model
     processor = load_image_processor(path, size=size)
     read = ReadTokens(layer=layer, drop_cls=drop_cls, pool=pool)
     blank = process_pictures(processor, np.zeros((1, 32, 32, 3), np.uint8))
@@ -135,7 +136,7 @@ def load_vision_tower(
 def build_vision(
     path: str,
     *,
-    layer: int = -2,
+    layer: int | None = -2,
     drop_cls: bool = True,
     pool: int | None = None,
     size: int | None = None,

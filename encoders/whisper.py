@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, WhisperFeatureExtractor, WhisperModel
+from transformers import WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_checkpoint
+from encoders.checkpoint import load_part
 from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import cut_windows
+from encoders.windows import cut_windows, window_length
 
 # The encoder's second convolution halves the frames.
 _FRAMES_PER_POSITION = 2
@@ -84,7 +84,7 @@ def log_mel(windows: Tensor, options: MelOptions) -> Tensor:
 class ReadPositions:
     """Reads one layer of the encoder as `[W, P, D_enc]`."""
 
-    layer: int
+    layer: int | None
 
     def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
         """Read the positions of log-mel windows."""
@@ -93,13 +93,13 @@ class ReadPositions:
 
 
 def build_whisper(
-    path: str, *, layer: int = -1, window_s: float | None = None, max_windows: int = 8
+    path: str, *, layer: int | None = None, window_s: float | None = None, max_windows: int = 8
 ) -> FrozenEncoder:
     """A sound encoder on a Whisper checkpoint.
 
     Args:
         path: a local folder or a Hub id, with its `preprocessor_config.json`.
-        layer: index into the encoder's `hidden_states`; -1 is the last, normalised.
+        layer: index into the encoder's `hidden_states`; None is the last, normalised.
         window_s: seconds of sound per window, at most the checkpoint's chunk (its default).
         max_windows: the most windows of one recording.
 
@@ -109,16 +109,11 @@ def build_whisper(
     Raises:
         EncoderError: if an option does not fit the checkpoint.
     """
-    extractor = WhisperFeatureExtractor.from_pretrained(path)
-    chunk_s = extractor.chunk_length
-    window_s = chunk_s if window_s is None else window_s
-    if not 0 < window_s <= chunk_s:
-        raise EncoderError(f"window_s={window_s} must be above 0 and at most {chunk_s} (the chunk)")
-    is_alone = "WhisperEncoder" in (AutoConfig.from_pretrained(path).architectures or ())
-    model_class, tower = (WhisperEncoder, None) if is_alone else (WhisperModel, "encoder")
-    checkpoint = load_checkpoint(model_class, path, tower=tower)
-    config: Any = checkpoint.model.config
-    chunk_samples = round(chunk_s * extractor.sampling_rate)
+    extractor: Any = WhisperFeatureExtractor.from_pretrained(path)
+    rate_hz, chunk_s = extractor.sampling_rate, extractor.chunk_length
+    checkpoint = load_part(path, part=WhisperEncoder, whole=WhisperModel, tower="encoder")
+    config = checkpoint.model.config
+    chunk_samples = round(chunk_s * rate_hz)
     num_frames = chunk_samples // extractor.hop_length
     if num_frames != config.max_source_positions * _FRAMES_PER_POSITION:
         raise EncoderError(
@@ -132,7 +127,7 @@ def build_whisper(
         preprocessor=WhisperPreprocessor(
             mel=_mel_options(extractor),
             chunk_samples=chunk_samples,
-            window_samples=round(window_s * extractor.sampling_rate),
+            window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
             max_windows=max_windows,
         ),
         read=ReadPositions(layer=layer),

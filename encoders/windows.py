@@ -67,3 +67,26 @@ def cut_windows(
     if pad == "zeros":
         windows[positions >= len(samples)] = 0
     return Windows(samples=windows, num_real=(positions < len(samples)).sum(axis=1))
+
+
+def window_length(window_s: float | None, *, rate_hz: float, longest: int) -> int:
+    """Samples per window of a model that sees a fixed stretch of sound.
+
+    Args:
+        window_s: seconds asked for; None means as many as the model sees.
+        rate_hz: the model's sampling rate.
+        longest: samples that the model sees.
+
+    Returns:
+        Samples, from 1 to `longest`.
+
+    Raises:
+        EncoderError: if the window does not fit.
+    """
+    length = longest if window_s is None else round(window_s * rate_hz)
+    if not 0 < length <= longest:
+        raise EncoderError(
+            f"window_s={window_s} must be above 0 and at most {longest / rate_hz}, the seconds "
+            "that the model sees at once"
+        )
+    return length

@@ -1,0 +1,154 @@
+"""Sound through an Audio Spectrogram Transformer.
+
+Returns its patches; the class and distillation tokens are left out.
+
+Shapes: W windows, T mel frames, K mel bands, P patches, D_enc encoder width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import ASTFeatureExtractor, ASTModel
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_checkpoint
+from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.mel import MelOptions, mel_power
+from encoders.resample import resample_audio
+from encoders.signals import Audio
+from encoders.windows import cut_windows, window_length
+
+# A last window with less sound than this is left out.
+_SLACK_S = 0.1
+# Kaldi's filter bank, which the published checkpoints were trained with; no setting names these.
+_FRAME_LENGTH, _HOP_LENGTH, _N_FFT = 400, 160, 512
+_FLOOR = 1.192092955078125e-07
+_NUM_PREFIX_TOKENS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AstPreprocessor:
+    """From an `Audio` to `input_values` `[W, T, K]` and `num_frames` `[W]` int64.
+
+    Attributes:
+        mel: Kaldi's mel flavour at the checkpoint's rate and bands.
+        max_frames: T.
+        window_samples: samples of sound per window.
+        max_windows: the most windows of one recording.
+        mean: subtracted from the log-mel values.
+        std: they are then divided by twice this; None leaves them as they are.
+    """
+
+    mel: MelOptions
+    max_frames: int
+    window_samples: int
+    max_windows: int
+    mean: float
+    std: float | None
+
+    def __call__(self, signal: Audio) -> dict[str, Tensor]:
+        """Preprocess one sound."""
+        windows = cut_windows(
+            resample_audio(signal, self.mel.rate_hz).samples,
+            length=self.window_samples,
+            # Frames overlap, so do windows: the frame after a window's last begins the next one.
+            hop=self.window_samples - _FRAME_LENGTH + _HOP_LENGTH,
+            max_windows=self.max_windows,
+            slack=round(_SLACK_S * self.mel.rate_hz),
+        )
+        num_real = torch.from_numpy(windows.num_real)
+        num_frames = ((num_real - _FRAME_LENGTH) // _HOP_LENGTH + 1).clamp(min=1)
+        log_mel = mel_power(torch.from_numpy(windows.samples), self.mel).clamp(min=_FLOOR).log()
+        missing = self.max_frames - log_mel.shape[1]
+        log_mel = torch.nn.functional.pad(log_mel, (0, 0, 0, missing))  # [W, T, K]
+        is_padding = torch.arange(self.max_frames) >= num_frames[:, None]
+        log_mel = log_mel.masked_fill(is_padding[..., None], 0.0)
+        if self.std is not None:
+            log_mel = (log_mel - self.mean) / (2 * self.std)
+        return {"input_values": log_mel, "num_frames": num_frames}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPatches:
+    """Reads one layer's patches as `[W, P, D_enc]`, band by band as the model has them."""
+
+    layer: int | None
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the patches of log-mel windows."""
+        output = model(tensors["input_values"], output_hidden_states=True)
+        patches = hidden_layer(output, self.layer)[:, _NUM_PREFIX_TOKENS:]
+        config, num_frames = model.config, tensors["num_frames"]
+        num_times = (config.max_length - config.patch_size) // config.time_stride + 1
+        starts = torch.arange(num_times, device=num_frames.device) * config.time_stride
+        mask = starts < num_frames[:, None]  # [W, times]
+        return WindowStates(values=patches, mask=mask.repeat(1, patches.shape[1] // num_times))
+
+
+def build_ast(
+    path: str,
+    *,
+    layer: int | None = None,
+    window_s: float | None = None,
+    max_windows: int = 8,
+) -> FrozenEncoder:
+    """A sound encoder on an Audio Spectrogram Transformer checkpoint.
+
+    Args:
+        path: a local folder or a Hub id, with its `preprocessor_config.json`.
+        layer: index into the model's `hidden_states`; None is the last, normalised.
+        window_s: seconds of sound per window, at most the checkpoint's frames (the default).
+        max_windows: the most windows of one recording.
+
+    Returns:
+        The frozen encoder.
+
+    Raises:
+        EncoderError: if an option does not fit the checkpoint.
+    """
+    extractor: Any = ASTFeatureExtractor.from_pretrained(path)
+    rate_hz, max_frames = extractor.sampling_rate, extractor.max_length
+    model: Any = load_checkpoint(ASTModel, path).model
+    wanted = (model.config.max_length, model.config.num_mel_bins)
+    if wanted != (max_frames, extractor.num_mel_bins):
+        raise EncoderError(
+            f"'{path}': preprocessor_config.json makes {max_frames} frames of "
+            f"{extractor.num_mel_bins} bands, but the model takes {wanted[0]} of {wanted[1]}; "
+            "correct max_length or num_mel_bins"
+        )
+    longest = (max_frames - 1) * _HOP_LENGTH + _FRAME_LENGTH
+    shortest_s = _FRAME_LENGTH / rate_hz
+    if window_s is not None and window_s < shortest_s:
+        raise EncoderError(f"window_s={window_s} must be at least one mel frame, {shortest_s} s")
+    return FrozenEncoder(
+        kind="ast",
+        model=model,
+        preprocessor=AstPreprocessor(
+            mel=MelOptions(
+                rate_hz=rate_hz,
+                num_mels=extractor.num_mel_bins,
+                n_fft=_N_FFT,
+                hop_length=_HOP_LENGTH,
+                frame_length=_FRAME_LENGTH,
+                min_hz=20,
+                max_hz=rate_hz // 2,
+                norm=None,
+                mel_scale="kaldi",
+                is_periodic=False,
+                is_centered=False,
+                preemphasis=0.97,
+                remove_offset=True,
+                triangularize_in_mel_space=True,
+            ),
+            max_frames=max_frames,
+            window_samples=window_length(window_s, rate_hz=rate_hz, longest=longest),
+            max_windows=max_windows,
+            mean=extractor.mean,
+            std=extractor.std if extractor.do_normalize else None,
+        ),
+        read=ReadPatches(layer=layer),
+        width=model.config.hidden_size,
+    )

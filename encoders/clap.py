@@ -1,0 +1,154 @@
+"""Sound through the audio half of CLAP.
+
+Cuts windows itself, so that nothing is cropped at random; never returns the pooled vector.
+
+Shapes: W windows, N samples per window, T mel frames, K mel bands, P time positions times bands of
+the last grid, D_enc encoder width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import ClapAudioModel, ClapFeatureExtractor, ClapModel
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_part
+from encoders.frozen import FrozenEncoder, WindowStates
+from encoders.mel import MelOptions, mel_power
+from encoders.resample import resample_audio
+from encoders.signals import Audio
+from encoders.windows import cut_windows, window_length
+
+# A last window with less sound than this is left out.
+_SLACK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClapPreprocessor:
+    """From an `Audio` to `input_features` `[W, 1, T, K]` in dB and `num_real` `[W]` int64.
+
+    Attributes:
+        mel: the checkpoint's mel flavour.
+        clip_samples: N, samples the model sees at once.
+        window_samples: samples of sound per window.
+        max_windows: the most windows of one recording.
+        padding: how a shorter window fills the clip: repeated whole times then silence, repeated to
+            the end, or followed by silence.
+    """
+
+    mel: MelOptions
+    clip_samples: int
+    window_samples: int
+    max_windows: int
+    padding: Literal["repeatpad", "repeat", "pad"]
+
+    def __call__(self, signal: Audio) -> dict[str, Tensor]:
+        """Preprocess one sound."""
+        windows = cut_windows(
+            resample_audio(signal, self.mel.rate_hz).samples,
+            length=self.window_samples,
+            hop=self.window_samples,
+            max_windows=self.max_windows,
+            slack=round(_SLACK_S * self.mel.rate_hz),
+        )
+        clips = np.stack(
+            [
+                self._fill(samples[:num_real])
+                for samples, num_real in zip(windows.samples, windows.num_real, strict=True)
+            ]
+        )
+        power = mel_power(torch.from_numpy(clips), self.mel)
+        return {
+            "input_features": 10.0 * power.clamp(min=1e-10).log10()[:, None],
+            "num_real": torch.from_numpy(windows.num_real),
+        }
+
+    def _fill(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A clip `[N]` of the model's length."""
+        repeats = {
+            "repeatpad": self.clip_samples // len(sound),
+            "repeat": -(-self.clip_samples // len(sound)),
+            "pad": 1,
+        }
+        clip = np.tile(sound, repeats[self.padding])[: self.clip_samples]
+        return np.pad(clip, (0, self.clip_samples - len(clip)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGrid:
+    """Reads CLAP's last grid as `[W, P, D_enc]`, all bands of a time position next to each other.
+
+    Attributes:
+        clip_samples: samples the model sees at once.
+    """
+
+    clip_samples: int
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the grid of mel windows."""
+        features, num_real = tensors["input_features"], tensors["num_real"]
+        # No window is longer than a clip. The checkpoint's own feature extractor flags one at
+        # random, which would make features depend on chance and on the rest of the batch.
+        is_longer = torch.zeros(len(features), 1, dtype=torch.bool, device=features.device)
+        grid = model(features, is_longer=is_longer).last_hidden_state  # [W, D_enc, bands, times]
+        num_bands, num_times = grid.shape[2:]
+        starts = torch.arange(num_times, device=num_real.device) * self.clip_samples
+        mask = starts < num_real[:, None] * num_times  # [W, times]; later ones see only padding
+        return WindowStates(
+            values=grid.permute(0, 3, 2, 1).flatten(1, 2),
+            mask=mask.repeat_interleave(num_bands, dim=1),
+        )
+
+
+def build_clap(path: str, *, window_s: float | None = None, max_windows: int = 8) -> FrozenEncoder:
+    """A sound encoder on a CLAP checkpoint, with or without its text half.
+
+    Args:
+        path: a local folder or a Hub id, with its `preprocessor_config.json`.
+        window_s: seconds of sound per window, at most the checkpoint's clip (its default).
+        max_windows: the most windows of one recording.
+
+    Returns:
+        The frozen encoder.
+
+    Raises:
+        EncoderError: if an option does not fit the checkpoint.
+    """
+    extractor: Any = ClapFeatureExtractor.from_pretrained(path)
+    rate_hz = extractor.sampling_rate
+    if extractor.padding not in ("repeatpad", "repeat", "pad"):
+        raise EncoderError(
+            f"'{path}': unknown padding '{extractor.padding}' in preprocessor_config.json; "
+            "known: repeatpad, repeat, pad"
+        )
+    checkpoint = load_part(path, part=ClapAudioModel, whole=ClapModel, tower="audio_model")
+    is_fused = extractor.truncation == "fusion"
+    clip_samples = round(extractor.max_length_s * rate_hz)
+    return FrozenEncoder(
+        kind="clap",
+        model=checkpoint.model,
+        preprocessor=ClapPreprocessor(
+            mel=MelOptions(
+                rate_hz=rate_hz,
+                num_mels=extractor.feature_size,
+                n_fft=extractor.fft_window_size,
+                hop_length=extractor.hop_length,
+                frame_length=extractor.fft_window_size,
+                min_hz=extractor.frequency_min,
+                max_hz=extractor.frequency_max,
+                norm=None if is_fused else "slaney",
+                mel_scale="htk" if is_fused else "slaney",
+            ),
+            clip_samples=clip_samples,
+            window_samples=window_length(window_s, rate_hz=rate_hz, longest=clip_samples),
+            max_windows=max_windows,
+            padding=extractor.padding,
+        ),
+        read=ReadGrid(clip_samples=clip_samples),
+        width=checkpoint.model.config.hidden_size,
+    )

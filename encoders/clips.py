@@ -1,0 +1,181 @@
+"""Videos through a video model: X-CLIP, VideoMAE or V-JEPA 2; one clip of even frames per video.
+
+Returns patch tokens with the index of the frame they begin at. Does not decode videos.
+
+Shapes: W clips (one per video), T frames per clip, P tokens per clip, D_enc encoder width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import VideoMAEModel, VJEPA2Model, XCLIPModel, XCLIPVisionModel
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_checkpoint, load_part
+from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.images import load_frame_processor, process_pictures
+from encoders.signals import Video
+from encoders.video import uniform_frames
+
+# What VideoMAE's and X-CLIP's processors do where a checkpoint does not say otherwise.
+_VIDEOMAE_DEFAULTS = {
+    "size": {"shortest_edge": 224},
+    "crop_size": {"height": 224, "width": 224},
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "resample": 2,
+}
+_VJEPA2_DEFAULTS = {
+    "size": {"shortest_edge": 292},
+    "crop_size": {"height": 256, "width": 256},
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipPreprocessor:
+    """From a `Video` to `clip` `[1, T, 3, H, W]`.
+
+    Attributes:
+        processor: a transformers image processor on the PIL backend.
+        num_frames: T; a video with fewer frames repeats them in order.
+    """
+
+    processor: Any
+    num_frames: int
+
+    def __call__(self, signal: Video) -> dict[str, Tensor]:
+        """Preprocess one video."""
+        frames = uniform_frames(signal.frames, self.num_frames)
+        return {"clip": process_pictures(self.processor, frames)["pixel_values"][None]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFramewise:
+    """Reads an X-CLIP vision model, which takes frames as a batch, as `[W, P, D_enc]`."""
+
+    layer: int | None
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the patches of clips."""
+        clip = tensors["clip"]
+        output = model(pixel_values=clip.flatten(0, 1), output_hidden_states=True)
+        patches = hidden_layer(output, self.layer)[:, 1:]  # without the class token
+        return _by_frame(patches.reshape(len(clip), -1, patches.shape[-1]), clip.shape[1], 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTubelets:
+    """Reads a video model whose tokens cover a few frames each, as `[W, P, D_enc]`.
+
+    Attributes:
+        layer: index into `hidden_states`, or None for the last.
+        argument: the name under which the model takes the clip.
+        tubelet_size: frames per token.
+    """
+
+    layer: int | None
+    argument: str
+    tubelet_size: int
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the tubelets of clips."""
+        clip = tensors["clip"]
+        more = {"skip_predictor": True} if isinstance(model, VJEPA2Model) else {}
+        output = model(**{self.argument: clip}, **more, output_hidden_states=True)
+        tokens = hidden_layer(output, self.layer)
+        return _by_frame(tokens, clip.shape[1] // self.tubelet_size, self.tubelet_size)
+
+
+def build_x_clip(path: str, *, layer: int | None = None) -> FrozenEncoder:
+    """A video encoder on an X-CLIP checkpoint, with or without its text half.
+
+    Args:
+        path: a local folder or a Hub id.
+        layer: index into the vision model's `hidden_states`; None is the last.
+
+    Returns:
+        The frozen encoder.
+    """
+    checkpoint = load_part(path, part=XCLIPVisionModel, whole=XCLIPModel, tower="vision_model")
+    config = checkpoint.model.config
+    processor = load_frame_processor(path, defaults=_VIDEOMAE_DEFAULTS)
+    return FrozenEncoder(
+        kind="x_clip",
+        model=checkpoint.model,
+        preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
+        read=ReadFramewise(layer=layer),
+        width=config.hidden_size,
+    )
+
+
+def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
+    """A video encoder on a VideoMAE checkpoint.
+
+    Args:
+        path: a local folder or a Hub id.
+        layer: index into the model's `hidden_states`; None is the last, normalised.
+
+    Returns:
+        The frozen encoder.
+    """
+    checkpoint = load_checkpoint(VideoMAEModel, path)
+    config = checkpoint.model.config
+    processor = load_frame_processor(path, defaults=_VIDEOMAE_DEFAULTS)
+    return FrozenEncoder(
+        kind="videomae",
+        model=checkpoint.model,
+        preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
+        read=ReadTubelets(layer=layer, argument="pixel_values", tubelet_size=config.tubelet_size),
+        width=config.hidden_size,
+    )
+
+
+def build_vjepa2(
+    path: str, *, layer: int | None = None, num_frames: int | None = None
+) -> FrozenEncoder:
+    """A video encoder on a V-JEPA 2 checkpoint; its predictor is not used.
+
+    Args:
+        path: a local folder or a Hub id.
+        layer: index into the encoder's `hidden_states`; None is the last, normalised.
+        num_frames: frames per clip; None means as many as the checkpoint was trained with.
+
+    Returns:
+        The frozen encoder.
+
+    Raises:
+        EncoderError: if `num_frames` is not a multiple of the model's tubelets.
+    """
+    checkpoint = load_checkpoint(VJEPA2Model, path, unused=("predictor",))
+    model: Any = checkpoint.model
+    model.predictor = None
+    config = model.config
+    num_frames = config.frames_per_clip if num_frames is None else num_frames
+    if num_frames < 1 or num_frames % config.tubelet_size:
+        raise EncoderError(
+            f"num_frames={num_frames} must be a positive multiple of {config.tubelet_size}, "
+            "the frames that one token covers"
+        )
+    processor = load_frame_processor(path, defaults=_VJEPA2_DEFAULTS)
+    return FrozenEncoder(
+        kind="vjepa2",
+        model=model,
+        preprocessor=ClipPreprocessor(processor=processor, num_frames=num_frames),
+        read=ReadTubelets(
+            layer=layer, argument="pixel_values_videos", tubelet_size=config.tubelet_size
+        ),
+        width=config.hidden_size,
+    )
+
+
+def _by_frame(tokens: Tensor, num_times: int, frames_per_time: int) -> WindowStates:
+    """Tokens `[W, P, D_enc]`, time by time, with the frame that each begins at."""
+    times = torch.arange(num_times, device=tokens.device) * frames_per_time
+    steps = times.repeat_interleave(tokens.shape[1] // num_times)
+    return WindowStates(values=tokens, steps=steps.expand(len(tokens), -1))
