@@ -1,0 +1,113 @@
+"""The same questions with the wrong medium: blanked, or swapped with another record's.
+
+A model that looks and listens falls to chance on these; one that guesses from the question does
+not. Does not generate or score; it only rewrites conversations, so that both controls pass through
+the ordinary path.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from anymal.evaluation.scoring import Expected
+
+Part = Mapping[str, Any]
+
+
+def is_media(part: Part) -> bool:
+    """Whether a part is anything but words."""
+    return part.get("type") != "text"
+
+
+def prompt_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The conversation up to the question: the record without its answer."""
+    messages = list(record["messages"])
+    if messages and messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    return {"messages": messages}
+
+
+def media_of(conversation: Mapping[str, Any]) -> list[Part]:
+    """The media parts of a conversation, in order."""
+    return [
+        part
+        for message in conversation["messages"]
+        if not isinstance(message["content"], str)
+        for part in message["content"]
+        if is_media(part)
+    ]
+
+
+def text_of(conversation: Mapping[str, Any]) -> str:
+    """The words of a conversation, in order."""
+    contents = [message["content"] for message in conversation["messages"]]
+    texts = [
+        [content]
+        if isinstance(content, str)
+        else [part["text"] for part in content if not is_media(part)]
+        for content in contents
+    ]
+    return "\n".join(text for content in texts for text in content)
+
+
+def with_media(conversation: Mapping[str, Any], media: Sequence[Part]) -> dict[str, Any]:
+    """The conversation with its media parts replaced, in order."""
+    rest = iter(media)
+    messages = [
+        message
+        if isinstance(message["content"], str)
+        else {
+            **message,
+            "content": [next(rest) if is_media(part) else part for part in message["content"]],
+        }
+        for message in conversation["messages"]
+    ]
+    assert next(rest, None) is None, f"{len(media)} media for fewer places"
+    return {"messages": messages}
+
+
+def choose_donors(
+    prompts: Sequence[Mapping[str, Any]], expected: Sequence[Expected]
+) -> list[int | None]:
+    """For each record, another one whose media it is asked about in the swapped control.
+
+    The donor has the same kinds of media and another answer. One that was asked the same question
+    is preferred, then one that was asked the same kind of question, because their answers compete.
+    Deterministic, and each donor serves as few records as the answers allow.
+
+    Args:
+        prompts: Conversations without answers.
+        expected: Their right answers.
+
+    Returns:
+        The donor's index for each record; None where no record qualifies.
+    """
+    donors: list[int | None] = [None] * len(prompts)
+    kinds = [tuple(part["type"] for part in media_of(prompt)) for prompt in prompts]
+    topics = [(kind, want.task, want.choices) for kind, want in zip(kinds, expected, strict=True)]
+    texts = [(topic, text_of(prompt)) for topic, prompt in zip(topics, prompts, strict=True)]
+    for keys in (texts, topics, kinds):
+        groups: defaultdict[Any, list[int]] = defaultdict(list)
+        for index, key in enumerate(keys):
+            groups[key].append(index)
+        for group in groups.values():
+            for index, donor in _rotate(group, expected).items():
+                if donors[index] is None and kinds[index]:
+                    donors[index] = donor
+    return donors
+
+
+def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:
+    """Pair each member with one of another answer, where there is any."""
+    ordered = sorted(group, key=lambda index: (expected[index].answer, index))
+    answers = [expected[index].answer for index in ordered]
+    # Sorted by answer, a turn by the largest class moves every member out of its own class,
+    # unless that class holds more than half; those go on to the next member of another class.
+    step = max(answers.count(answer) for answer in set(answers))
+    donors = {}
+    for place, index in enumerate(ordered):
+        turns = ((place + step + more) % len(ordered) for more in range(len(ordered)))
+        donor = next((turn for turn in turns if answers[turn] != answers[place]), None)
+        if donor is not None:
+            donors[index] = ordered[donor]
+    return donors

@@ -1,0 +1,140 @@
+"""Decides whether a plain English answer is right, from the words that it contains.
+
+Does not judge style or grammar, and never asks a model: the same text always gets the same verdict.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from anymal.errors import DataError
+
+YES_NO = frozenset({"yes", "no"})
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a record's answer has to say.
+
+    Attributes:
+        task: Name of the kind of question, from `meta.task`.
+        answer: The right choice; for an ordered answer, `all_of` joined by commas.
+        choices: The answers that compete, or empty where the question is open.
+        all_of: Choices that must all be named, in this order; empty for a single answer.
+        synonyms: Other phrases that count as a choice.
+        score: "choice" (exactly the right choice is named) or "contains" (the answer is named).
+    """
+
+    task: str
+    answer: str
+    choices: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
+    synonyms: Mapping[str, Sequence[str]]
+    score: Literal["choice", "contains"] = "choice"
+
+
+def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expected:
+    """Read and check the `meta` of a record.
+
+    Args:
+        record: A conversation with `meta = {"task", "answer", "choices", ...}`.
+        default_task: The task's name where the record gives none.
+
+    Returns:
+        What the answer has to say.
+
+    Raises:
+        DataError: If `meta` lacks an answer, or the answer is not one of the choices.
+    """
+    meta = record.get("meta") or {}
+    name = f"record '{record.get('id', '?')}'"
+    choices = tuple(str(choice) for choice in meta.get("choices") or ())
+    all_of = tuple(str(choice) for choice in meta.get("all_of") or ())
+    answer = ", ".join(all_of) if all_of else str(meta.get("answer", ""))
+    score = meta.get("score", "choice" if choices else "contains")
+    if not words(answer):
+        raise DataError(f"{name} has no meta.answer; evaluation needs the right answer there")
+    if score not in ("choice", "contains"):
+        raise DataError(f"{name} has meta.score '{score}'; allowed: 'choice', 'contains'")
+    if score == "choice":
+        unknown = [word for word in all_of or (answer,) if word not in choices]
+        if unknown:
+            raise DataError(
+                f"{name} has the answer {unknown}, which is not in its choices {list(choices)}"
+            )
+    return Expected(
+        task=str(meta.get("task") or default_task),
+        answer=answer,
+        choices=choices,
+        all_of=all_of,
+        synonyms=meta.get("synonyms") or {},
+        score=score,
+    )
+
+
+def is_right(text: str, expected: Expected) -> bool:
+    """Score one answer.
+
+    An ordered answer must name exactly `all_of`, in order. A yes/no question is decided by the
+    first word. Where choices compete, exactly one of them may be named, and a longer phrase hides
+    the shorter ones inside it ("walking upstairs" is not "walking"). An open question needs the
+    answer, or each of `all_of`, somewhere in the text.
+
+    Args:
+        text: The generated answer.
+        expected: What it has to say.
+
+    Returns:
+        Whether the answer is right.
+    """
+    if expected.score == "contains":
+        wanted = expected.all_of or (expected.answer,)
+        return set(find_phrases(text, _phrases(wanted, expected.synonyms))) == set(wanted)
+    if expected.all_of:
+        return tuple(_named(text, expected)) == expected.all_of
+    if set(expected.choices) == YES_NO:
+        return words(text)[:1] == [expected.answer]
+    return set(_named(text, expected)) == {expected.answer}
+
+
+def words(text: str) -> list[str]:
+    """The lower-case words of a text, without punctuation."""
+    return _NOT_WORD.sub(" ", text.lower()).split()
+
+
+def find_phrases(text: str, phrases: Iterable[tuple[str, str]]) -> list[str]:
+    """Find whole phrases in a text, longest first, without overlaps.
+
+    Args:
+        text: Where to look.
+        phrases: Pairs of a phrase and the label that it stands for.
+
+    Returns:
+        The labels in the order of their appearance, repeats kept.
+    """
+    tokens = words(text)
+    spans = [
+        (start, start + len(phrase), label)
+        for phrase, label in ((words(phrase), label) for phrase, label in phrases)
+        for start in range(len(tokens) - len(phrase) + 1)
+        if phrase and tokens[start : start + len(phrase)] == phrase
+    ]
+    kept: list[tuple[int, int, str]] = []
+    for start, end, label in sorted(spans, key=lambda span: (span[0] - span[1], span)):
+        if all(end <= other_start or start >= other_end for other_start, other_end, _ in kept):
+            kept.append((start, end, label))
+    return [label for _, _, label in sorted(kept)]
+
+
+def _named(text: str, expected: Expected) -> list[str]:
+    """The choices that a text names, in order."""
+    return find_phrases(text, _phrases(expected.choices, expected.synonyms))
+
+
+def _phrases(
+    choices: Sequence[str], synonyms: Mapping[str, Sequence[str]]
+) -> list[tuple[str, str]]:
+    """Every way to name a choice, paired with the choice."""
+    return [(name, choice) for choice in choices for name in (choice, *synonyms.get(choice, ()))]
