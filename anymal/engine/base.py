@@ -65,9 +65,7 @@ class Ticket:
 class Engine(Protocol):
     """Answers samples, some now and some later."""
 
-    def start(
-        self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]
-    ) -> Ticket:
+    def start(self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
         """Queue a sample; `emit` is called with each event, on a thread of the engine.
 
         The last event is `Finished` or `Failed`. After `Ticket.cancel` none may come at all.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from anymal.engine.answer import answer
 from anymal.engine.base import Decoder, EngineBusy, EngineClosed, Ticket
-from anymal.engine.events import Event, Failed, Finished
+from anymal.engine.events import Event, Failed, TextDelta
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 
@@ -52,9 +52,7 @@ class SerialEngine:
         self._thread = threading.Thread(target=self._run, name="anymal-engine", daemon=True)
         self._thread.start()
 
-    def start(
-        self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]
-    ) -> Ticket:
+    def start(self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
         """See `Engine.start`."""
         job = _Job(sample=sample, sampling=sampling, emit=emit)
         with self._changed:
@@ -73,7 +71,7 @@ class SerialEngine:
         """See `Engine.submit`."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         ticket = self.start(sample, sampling, events.put)
-        return _iterate(events, ticket)
+        return _Stream(events, ticket)
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -122,15 +120,31 @@ class SerialEngine:
             job.emit(Failed(error=error))
 
 
-def _iterate(events: "queue.SimpleQueue[Event]", ticket: Ticket) -> Iterator[Event]:
-    """Events until the last one; a failure is raised; leaving early cancels."""
-    try:
-        while True:
-            event = events.get()
-            if isinstance(event, Failed):
-                raise event.error
-            yield event
-            if isinstance(event, Finished):
-                return
-    finally:
-        ticket.cancel()
+class _Stream:
+    """Events of one request until the last one; leaving early cancels."""
+
+    def __init__(self, events: "queue.SimpleQueue[Event]", ticket: Ticket) -> None:
+        self._events = events
+        self._ticket = ticket
+        self._has_ended = False
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        """The next event; a failure is raised."""
+        if self._has_ended:
+            raise StopIteration
+        event = self._events.get()
+        self._has_ended = not isinstance(event, TextDelta)
+        if isinstance(event, Failed):
+            raise event.error
+        return event
+
+    def close(self) -> None:
+        """Give the request up, and wake whoever waits for its next event."""
+        self._ticket.cancel()
+        self._events.put(Failed(error=EngineClosed("the iterator over the events was closed")))
+
+    def __del__(self) -> None:
+        self._ticket.cancel()

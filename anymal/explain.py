@@ -1,0 +1,67 @@
+"""What is wrong with a refused body, said as a person would.
+
+Does not validate; it reads what pydantic found.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_UNKNOWN_KEY = "this key is not known here; remove it or correct its spelling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The first problem of a body.
+
+    Attributes:
+        message: What is wrong, with the key.
+        param: Path of the key, such as `messages.0.content.1.type`; None for the whole body.
+        code: Short name of the kind of problem.
+    """
+
+    message: str
+    param: str | None
+    code: str
+
+
+def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> Refusal:
+    """Say the first problem.
+
+    Args:
+        problems: What `ValidationError.errors()` returned.
+        given: The value that was validated.
+
+    Returns:
+        The problem, its key and its kind.
+    """
+    first = problems[0]
+    if "param" in first.get("ctx", {}):  # one of ours, that already names its key
+        return Refusal(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = _UNKNOWN_KEY
+    param = _path(first["loc"], given, is_missing=first["type"] == "missing")
+    return Refusal(
+        message=f"{param}: {message}" if param else message,
+        param=param or None,
+        code=first["type"],
+    )
+
+
+def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str:
+    """The location without the names that pydantic adds for members of a union."""
+    steps = []
+    for index, step in enumerate(location):
+        if _is_key_of(given, step):
+            given = given[step]
+            steps.append(str(step))
+        elif is_missing and index == len(location) - 1:
+            steps.append(str(step))
+    return ".".join(steps)
+
+
+def _is_key_of(given: Any, step: int | str) -> bool:
+    if isinstance(given, Mapping):
+        return step in given
+    return isinstance(given, list) and isinstance(step, int) and step < len(given)
