@@ -12,7 +12,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.Image import DecompressionBombError, DecompressionBombWarning, Transpose
 
-from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
 from anymal.media.formats import ACCEPTED_IMAGES, IMAGES, require
 from anymal.media.limits import Limits
 from anymal.media.source import Source
@@ -68,7 +68,7 @@ def decode_image(source: Source, limits: Limits) -> Image:
             check_size(source.name, image.width, image.height, limits)
             image.load()
             return Image(pixels=_rgb(_turned(image), source.name))
-    except (MediaTooLarge, MediaUnsupported):
+    except MediaError:
         raise
     except (DecompressionBombError, DecompressionBombWarning) as error:
         raise MediaTooLarge(source.name, str(error), _most(limits)) from error

@@ -1,0 +1,260 @@
+"""Films and still images to a few upright RGB frames, spread evenly over the film's length.
+
+It does not resize frames, and it decodes only the stretches that the chosen frames need.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import PIL.Image
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
+from anymal.media.audio import read_track
+from anymal.media.container import check_seconds, open_container
+from anymal.media.formats import ACCEPTED_FILMS, FILMS, IMAGES, require
+from anymal.media.image import check_size, decode_image, over_white
+from anymal.media.limits import Limits
+from anymal.media.source import Source
+from encoders.signals import Audio, Video
+
+_QUARTER_TURN = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Film:
+    """A film's packets in decoding order, still compressed.
+
+    Attributes:
+        name: The file's name, for errors.
+        stream: The stream that they belong to; it decodes them.
+        packets: One per frame.
+        times: When each packet's frame is shown, in units of the stream's time base.
+        shown: The same times in order.
+        keys: Places among the packets where decoding can start.
+        end: When the last frame stops being shown.
+    """
+
+    name: str
+    stream: VideoStream
+    packets: "list[av.Packet[VideoStream]]"
+    times: list[int]
+    shown: list[int]
+    keys: list[int]
+    end: int
+
+
+def decode_video(
+    source: Source, limits: Limits, num_frames: int = 8, *, with_audio: bool = False
+) -> Video:
+    """Decodes frames spread evenly over a film, each with its time.
+
+    The film's length is cut into `num_frames` equal stretches and the frame that is on screen in
+    the middle of each is taken; frames are never repeated, so a short film gives fewer. Variable
+    frame rates and rotation marks are honoured; GIF transparency is laid over white.
+
+    Args:
+        source: A film, or a still image, which becomes one frame at time 0.
+        limits: How many bytes, pixels, frames and seconds are accepted.
+        num_frames: How many frames to take at most.
+        with_audio: Decode the sound track too.
+
+    Returns:
+        The frames, upright; times count from the first frame of the film.
+
+    Raises:
+        MediaError: Not a film, without pictures, broken, cut short, or too large.
+        ValueError: `num_frames` is less than 1.
+    """
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be 1 or more, got {num_frames}")
+    key = require(source, {*FILMS, *IMAGES}, ACCEPTED_FILMS)
+    if key not in FILMS:
+        return _still(source, limits)
+    with open_container(source, key, limits) as container:
+        film = _read_packets(container, source.name, limits)
+        _check_frames(film, num_frames, limits)
+        shown = list(_decode(film, _plan(film, num_frames), in_order=key == "avi"))
+        frames = _stack(film, [frame for _, frame in shown])
+        times = np.array([time for time, _ in shown], dtype=np.float64)
+        tick_s = _tick_s(film.stream)
+        return Video(
+            frames=frames,
+            times_s=(times - film.shown[0]) * tick_s,
+            duration_s=(film.end - film.shown[0]) * tick_s,
+            audio=_sound(source, key, limits) if with_audio else None,
+        )
+
+
+def _still(source: Source, limits: Limits) -> Video:
+    """A still image as a film of one frame."""
+    pixels = decode_image(source, limits).pixels
+    return Video(frames=pixels[None], times_s=np.zeros(1), duration_s=0.0)
+
+
+def _sound(source: Source, key: str, limits: Limits) -> Audio | None:
+    """The sound track; read from a second opening, because the first has read past it."""
+    with open_container(source, key, limits) as container:
+        return read_track(container, source.name, limits)
+
+
+def _read_packets(container: InputContainer, name: str, limits: Limits) -> _Film:
+    """All packets of the film, and from them every frame's time, before anything is decoded."""
+    stream = _picture_stream(container, name)
+    packets: list[av.Packet[VideoStream]] = []
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise MediaCorrupt(
+                name, f"a film cut short in frame {len(packets) + 1}", "a whole film"
+            )
+        if not packet.size or packet.is_discard:
+            continue
+        packets.append(packet)
+        if len(packets) > limits.max_frames:
+            raise MediaTooLarge(
+                name, f"more than {limits.max_frames:,} frames", f"at most {limits.max_frames:,}"
+            )
+    if len(packets) < stream.frames:
+        found = f"{len(packets):,} of the {stream.frames:,} frames that its header promises"
+        raise MediaCorrupt(name, found, "a whole film")
+    times = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+    return _film(name, stream, packets, [time for time in times if time is not None], limits)
+
+
+def _film(
+    name: str,
+    stream: VideoStream,
+    packets: "list[av.Packet[VideoStream]]",
+    times: list[int],
+    limits: Limits,
+) -> _Film:
+    """The film, if every frame has a time and they span an accepted length."""
+    keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
+    if not packets or not keys:
+        raise MediaEmpty(name, "a film without frames", "at least one frame")
+    if len(times) < len(packets):
+        raise MediaCorrupt(name, "frames without times", "a time for each frame")
+    shown = sorted(times)
+    last = packets[times.index(shown[-1])].duration or 0
+    end = shown[-1] + (last or round((shown[-1] - shown[0]) / max(1, len(shown) - 1)))
+    check_seconds(name, (end - shown[0]) * _tick_s(stream), limits)
+    return _Film(
+        name=name, stream=stream, packets=packets, times=times, shown=shown, keys=keys, end=end
+    )
+
+
+def _picture_stream(container: InputContainer, name: str) -> VideoStream:
+    """The first stream of moving pictures; an album's cover is none."""
+    for stream in container.streams.video:
+        if stream.disposition & Disposition.attached_pic:
+            continue
+        # NOTE: PyAV leaves this empty where FFmpeg has no decoder, whatever its types say.
+        if getattr(stream, "codec_context", None) is None:
+            raise MediaUnsupported(name, "a film in an unknown codec", "a common codec, e.g. H.264")
+        return stream
+    raise MediaUnsupported(name, "a file without moving pictures", ACCEPTED_FILMS)
+
+
+def _check_frames(film: _Film, num_frames: int, limits: Limits) -> None:
+    """Refuses frames that are too large one by one or all together, before one is decoded."""
+    width, height = film.stream.width, film.stream.height
+    check_size(film.name, width, height, limits)
+    num_taken = min(num_frames, len(film.packets))
+    if num_taken * width * height > limits.max_sampled_pixels:
+        raise MediaTooLarge(
+            film.name,
+            f"{num_taken} frames of {width} x {height} pixels",
+            f"at most {limits.max_sampled_pixels:,} pixels in all; take fewer frames",
+        )
+
+
+def _plan(film: _Film, num_frames: int) -> list[int]:
+    """The times of the frames on screen in the middle of each stretch, without repetition."""
+    first = film.shown[0]
+    stretch = (film.end - first) / num_frames
+    middles = (first + (place + 0.5) * stretch for place in range(num_frames))
+    return sorted({film.shown[max(0, bisect_right(film.shown, middle) - 1)] for middle in middles})
+
+
+def _decode(
+    film: _Film, wanted: Sequence[int], *, in_order: bool
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The wanted frames with their times; stretches that none of them needs are skipped."""
+    key_times = [film.times[key] for key in film.keys]
+    runs: list[tuple[int, list[int]]] = []
+    reached = -1
+    for time in wanted:
+        key = film.keys[max(0, bisect_right(key_times, time) - 1)]
+        if not runs or key > reached:
+            runs.append((key, []))
+        runs[-1][1].append(time)
+        reached = film.times.index(time)
+    for start, times in runs:
+        yield from _decode_run(film, start, times, in_order=in_order)
+
+
+def _decode_run(
+    film: _Film, start: int, wanted: list[int], *, in_order: bool
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The wanted frames, decoding on from one key frame until the last of them."""
+    remaining = list(wanted)
+    for time, frame in _decode_from(film, start, in_order=in_order):
+        if time < remaining[0]:
+            continue
+        if frame.is_corrupt:
+            break
+        yield time, frame
+        # A packet may show no frame of its own (VP8); then the next frame stands for it too.
+        remaining = [later for later in remaining if later > time]
+        if not remaining:
+            return
+    at = (remaining[0] - film.shown[0]) * _tick_s(film.stream)
+    raise MediaCorrupt(film.name, f"no whole frame at {at:.2f} seconds", "a whole film")
+
+
+def _decode_from(film: _Film, start: int, *, in_order: bool) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames from a key frame on, as they come out of the decoder, with their times."""
+    codec = film.stream.codec_context
+    if codec.is_open:
+        codec.flush_buffers()
+    count = start
+    for packet in (*film.packets[start:], None):
+        for frame in codec.decode(packet):
+            # NOTE: AVI stores no display times, but its frames come out in order: count them.
+            time = film.shown[min(count, len(film.shown) - 1)] if in_order else frame.pts
+            count += 1
+            if time is not None:
+                yield time, frame
+
+
+def _tick_s(stream: VideoStream) -> float:
+    """Seconds in a unit of the stream's time base."""
+    return float(stream.time_base or 0)
+
+
+def _stack(film: _Film, frames: list[VideoFrame]) -> NDArray[np.uint8]:
+    """All frames in one upright array."""
+    pixels = [_rgb(frame) for frame in frames]
+    if len({frame.shape for frame in pixels}) > 1:
+        raise MediaUnsupported(film.name, "frames that change size", "one size throughout")
+    return _upright(np.stack(pixels), frames[0].rotation)
+
+
+def _rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+    """A frame's pixels, transparency laid over white."""
+    if any(component.is_alpha for component in frame.format.components):
+        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba")))
+    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+
+
+def _upright(frames: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
+    """Frames turned as the file's rotation mark asks."""
+    quarters = round(degrees / _QUARTER_TURN) % 4
+    return np.ascontiguousarray(np.rot90(frames, quarters, axes=(1, 2)))
