@@ -1,0 +1,265 @@
+"""A conversation to a sample: the one CPU path, shared by training, evaluation and serving.
+
+Does not know tensors on devices, encoders' weights or the language model's.
+
+Shapes: S fused length, Q soft tokens per item, W windows of one item.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anymal.chat import ChatTemplate, MediaSegment, Role, Segment, TextSegment, Turn
+from anymal.errors import ConversationError, TooLong
+from anymal.media.limits import Limits
+from anymal.modality import MODALITIES, read_medium
+from anymal.protocol import Conversation, MediaPart, Message, TextPart, read_conversation
+from anymal.tokens import TextEncoder
+from encoders.base import Preprocessor
+
+IGNORED = -100  # a label that is not learnt
+SLOT_ID = -1  # stands in a slot; outside every vocabulary, so that looking it up would fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Positions that a media item's soft tokens will take.
+
+    Attributes:
+        modality: The item's modality; slots of one modality are in the order of its items.
+        start: First position.
+        length: Q.
+    """
+
+    modality: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One conversation, ready to be batched.
+
+    Attributes:
+        ids: `[S]` int64; `SLOT_ID` in slots.
+        labels: `[S]` int64; `IGNORED` where nothing is learnt.
+        slots: Where soft tokens go, in order.
+        media: Preprocessed items by modality, each tensor `[W, ...]`.
+        media_hashes: SHA-256 of each item, by modality, as `media`.
+        name: What errors and reports call it.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    slots: tuple[Slot, ...]
+    media: dict[str, list[dict[str, Tensor]]]
+    media_hashes: dict[str, list[str]]
+    name: str = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModalityInput:
+    """What the processor knows of one modality of the model.
+
+    Attributes:
+        preprocessor: The encoder's own.
+        num_tokens: Q.
+        prefix: Text before each item.
+        suffix: Text after each item.
+    """
+
+    preprocessor: Preprocessor
+    num_tokens: int
+    prefix: str = ""
+    suffix: str = "\n"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Media:
+    """Media collected while a conversation is read."""
+
+    tensors: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
+    hashes: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Processor:
+    """Turns conversations into samples.
+
+    Args:
+        tokenizer: The language model's tokeniser.
+        template: Its chat template.
+        modalities: The model's modalities by name.
+        max_tokens: Most positions of a sample.
+        limits: How much media one file may hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Any,
+        template: ChatTemplate,
+        modalities: Mapping[str, ModalityInput],
+        max_tokens: int,
+        limits: Limits | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+        self.modalities = dict(modalities)
+        self.max_tokens = max_tokens
+        self.limits = limits or Limits()
+        self._text = TextEncoder(tokenizer)
+        self._modality_of_part = {
+            part_type: name for name in self.modalities for part_type in MODALITIES[name].part_types
+        }
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills up shorter samples; masked, and never looked up."""
+        pad, eos = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return int(pad if pad is not None else eos if eos is not None else 0)
+
+    def __call__(
+        self,
+        conversation: Mapping[str, Any] | Conversation,
+        *,
+        base_dir: Path | None = None,
+        generate: bool = False,
+        name: str | None = None,
+    ) -> Sample:
+        """Process one conversation.
+
+        Args:
+            conversation: A `Conversation`, or a record with `messages` (and perhaps `id`).
+            base_dir: Folder that media paths are relative to; None refuses paths.
+            generate: End where the answer begins, without labels.
+            name: What to call the sample; by default the record's `id`.
+
+        Returns:
+            The sample.
+
+        Raises:
+            ConversationError: Its shape, roles or modalities are not what the model takes, or
+                there is nothing to learn; `TooLong` if it exceeds `max_tokens`.
+            MediaError: A medium cannot be read or decoded.
+        """
+        if not isinstance(conversation, Conversation):
+            name = name or (str(conversation["id"]) if "id" in conversation else None)
+            conversation = read_conversation(conversation)
+        media = _Media()
+        turns = [self._turn(message, media, base_dir) for message in conversation.messages]
+        segments = self.template.render(turns, generate=generate)
+        sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
+        if len(sample.ids) > self.max_tokens:
+            raise TooLong(
+                f"{sample.name} takes {len(sample.ids)} tokens "
+                f"({sum(slot.length for slot in sample.slots)} of them for media); the model takes "
+                f"{self.max_tokens}; shorten it, send fewer media, or raise llm.max_tokens"
+            )
+        if not generate and not bool((sample.labels != IGNORED).any()):
+            raise ConversationError(
+                f"{sample.name} has no assistant message, so there is nothing to learn; "
+                "end the conversation with the wanted answer"
+            )
+        return sample
+
+    def _turn(self, message: Message, media: _Media, base_dir: Path | None) -> Turn:
+        """One message with its media preprocessed."""
+        content: list[Segment] = []
+        for part in message.parts:
+            if isinstance(part, TextPart):
+                content.append(TextSegment(text=part.text))
+            else:
+                content += self._medium(part, media, base_dir)
+        role: Role = "system" if message.role == "developer" else message.role
+        return Turn(role=role, content=tuple(content))
+
+    def _medium(self, part: MediaPart, media: _Media, base_dir: Path | None) -> list[Segment]:
+        """Decode and preprocess one media part; returns its slot with the text around it."""
+        name = self._modality_of_part.get(part.type)
+        if name is None:
+            raise ConversationError(
+                f"this model does not take {part.type}; it takes text"
+                f"{''.join(f', {known}' for known in self._modality_of_part)}"
+            )
+        own, row = self.modalities[name], MODALITIES[name]
+        medium = read_medium(part, limits=self.limits, base_dir=base_dir)
+        hints = {hint: getattr(own.preprocessor, hint) for hint in row.hints}
+        items = media.tensors.setdefault(name, [])
+        items.append(own.preprocessor(row.decode(medium, self.limits, **hints)))
+        media.hashes.setdefault(name, []).append(medium.digest)
+        return [
+            TextSegment(text=own.prefix, is_markup=True),
+            MediaSegment(modality=name, index=len(items) - 1),
+            TextSegment(text=own.suffix, is_markup=True),
+        ]
+
+    def _assemble(
+        self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str
+    ) -> Sample:
+        """Ids, labels and slots of the segments."""
+        ids: list[int] = []
+        labels: list[int] = []
+        slots: list[Slot] = []
+        for item in _runs(segments, self._text):
+            if isinstance(item, MediaSegment):
+                length = self.modalities[item.modality].num_tokens
+                slots.append(Slot(modality=item.modality, start=len(ids), length=length))
+                ids += [SLOT_ID] * length
+                labels += [IGNORED] * length
+            else:
+                is_learnt = item.is_target and with_labels
+                ids += item.ids
+                labels += item.ids if is_learnt else [IGNORED] * len(item.ids)
+        return Sample(
+            ids=torch.tensor(ids, dtype=torch.int64),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            slots=tuple(slots),
+            media=media.tensors,
+            media_hashes=media.hashes,
+            name=name,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """Ids of one stretch of text."""
+
+    ids: Sequence[int]
+    is_target: bool
+
+
+def _runs(segments: Sequence[Segment], text: TextEncoder) -> list[_Run | MediaSegment]:
+    """Tokenise text between special tokens, media and changes of target as one run each.
+
+    So the text of the template and the words inside it meet as they do in the model's own
+    training, while ids never depend on what comes after a run.
+    """
+    runs: list[_Run | MediaSegment] = []
+    words, is_target = "", False
+
+    def end_run() -> None:
+        nonlocal words
+        if words:
+            runs.append(_Run(ids=text.encode_run(words), is_target=is_target))
+        words = ""
+
+    for segment in segments:
+        if isinstance(segment, MediaSegment):
+            end_run()
+            runs.append(segment)
+            continue
+        if segment.is_target != is_target:
+            end_run()
+            is_target = segment.is_target
+        for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
+            if isinstance(piece, str):
+                words += piece
+            else:
+                end_run()
+                runs.append(_Run(ids=[piece], is_target=is_target))
+    end_run()
+    return runs
