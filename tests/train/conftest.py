@@ -1,0 +1,186 @@
+"""Tiny random checkpoints, a manifest of coloured squares and a recipe that joins them."""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
+
+
+def save_llm(folder: Path, *, width: int = 16, extra_words: str = "") -> Path:
+    """Save a random Llama with a byte-level tokeniser trained on a few words."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        special_tokens=["<s>", "</s>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=300 + len(extra_words),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["What colour is it? It is red.", extra_words], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
+    fast.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=fast.bos_token_id,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def save_vision(folder: Path) -> Path:
+    """Save a random CLIP vision tower with its preprocessing options."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    config = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+    )
+    CLIPVisionModel(config).save_pretrained(folder)
+    options = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 16},
+        "do_center_crop": True,
+        "crop_size": {"height": 16, "width": 16},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "do_convert_rgb": True,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(options))
+    return folder
+
+
+def save_manifest(folder: Path) -> Path:
+    """Save squares of three colours, and questions about them."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    rows = []
+    for number in range(12):
+        name = list(COLOURS)[number % 3]
+        Image.new("RGB", (16, 16), COLOURS[name]).save(folder / f"{number}.png")
+        question = "What colour is it?" + " Say it in one word." * (number % 2)
+        rows.append(
+            {
+                "id": f"square-{number}",
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image_url", "image_url": {"url": f"{number}.png"}},
+                            {"type": "text", "text": question},
+                        ],
+                    },
+                    {"role": "assistant", "content": f"It is {name}."},
+                ],
+                "meta": {"task": "colour", "answer": name, "choices": list(COLOURS)},
+            }
+        )
+    path = folder / "train.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+RECIPE = """\
+# anymal train recipe.yaml
+run_dir: {run_dir}
+seed: 3
+device: cpu
+model:
+  llm: {{path: llm, precision: fp32, template: llama2, max_tokens: 128}}
+  modalities:
+    image:
+      encoder: {{kind: vision, path: vision}}
+      aligner: {{kind: perceiver, num_tokens: 32, depth: 1, num_heads: 2, head_dim: 8}}
+  lora: {{r: 2, alpha: 4, dropout: 0.1}}
+stages:
+  - name: align
+    kind: align
+    data: [{{manifest: squares/train.jsonl}}]
+    heldout: [{{manifest: squares/train.jsonl}}]
+    steps: 6
+    batch_size: 2
+    accumulate: 2
+    lr: 1.0e-2
+    warmup_steps: 2
+    clip_norm: 1.0
+    save_every: 2
+    eval_every: 3
+    eval_samples: 6
+    bucket: true
+  - name: instruct
+    kind: instruct
+    data:
+      - {{manifest: squares/train.jsonl, weight: 2.0}}
+      - {{manifest: squares/train.jsonl, weight: 1.0, name: again}}
+    heldout: [{{manifest: squares/train.jsonl}}]
+    steps: 5
+    batch_size: 2
+    accumulate: 1
+    lr: 5.0e-3
+    lora_lr: 1.0e-3
+    warmup_steps: 1
+    min_lr_ratio: 0.1
+    clip_norm: 1.0
+    save_every: 2
+    eval_every: 5
+    eval_samples: 6
+    checkpointing: true
+"""
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `llm/`, `vision/` and `squares/`."""
+    import torch
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("workshop")
+    save_llm(folder / "llm")
+    save_vision(folder / "vision")
+    save_manifest(folder / "squares")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_recipe(workshop: Path) -> Callable[[Path], Path]:
+    """Writes the recipe beside the checkpoints, for a run folder of the test's own."""
+    numbers = itertools.count()
+
+    def write(run_dir: Path) -> Path:
+        path = workshop / f"recipe-{next(numbers)}.yaml"
+        path.write_text(RECIPE.format(run_dir=run_dir))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_llm() -> Callable[..., Path]:
+    """Saves another language model: `make_llm(folder, width=..., extra_words=...)`."""
+    return save_llm

@@ -1,0 +1,127 @@
+import json
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anymal.errors import DataError
+from anymal.recipe import DataRecipe
+from train.data import Manifest, open_sources
+
+
+def conversation(answer: str = "Yes.", **extra: object) -> dict[str, object]:
+    return {
+        "messages": [
+            {"role": "user", "content": "Is it?"},
+            {"role": "assistant", "content": answer},
+        ],
+        **extra,
+    }
+
+
+def write(path: Path, rows: list[object]) -> Path:
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    return path
+
+
+def test_manifest_reads_rows_lazily_and_skips_blank_lines(tmp_path: Path) -> None:
+    rows = [conversation("one"), "", conversation("zwei \u00fc"), "  ", conversation("three")]
+    manifest = Manifest(write(tmp_path / "a.jsonl", rows))
+    assert len(manifest) == 3
+    assert manifest[1]["messages"][1]["content"] == "zwei \u00fc"
+    assert manifest[2] == conversation("three")
+    assert [manifest.where(i).rpartition(":")[2] for i in range(3)] == ["1", "3", "5"]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("{not json", "not valid JSON"),
+        ([1, 2], "a record is an object, not list"),
+        ({"conversations": []}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user"}]}, "content"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "role"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "nothing to learn"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_url", "image_url": {"url": "gone.png"}}],
+                    },
+                    {"role": "assistant", "content": "x"},
+                ]
+            },
+            "'gone.png' does not exist",
+        ),
+    ],
+)
+def test_a_bad_row_is_named_by_file_and_number(tmp_path: Path, row: object, says: str) -> None:
+    path = write(tmp_path / "bad.jsonl", [conversation(), "", row])
+    with pytest.raises(DataError) as caught:
+        Manifest(path)
+    assert str(caught.value).startswith(f"{path}:3: ")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [[], ["", " "]])
+def test_an_empty_manifest_is_refused(tmp_path: Path, rows: list[object]) -> None:
+    with pytest.raises(DataError, match="has no rows"):
+        Manifest(write(tmp_path / "empty.jsonl", rows))
+
+
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        Manifest(tmp_path / "none.jsonl")
+
+
+@pytest.fixture
+def module() -> Iterator[types.ModuleType]:
+    made = types.ModuleType("made_up_sources")
+    made.numbers = lambda size=2: [conversation(str(i)) for i in range(size)]
+    made.nothing = list
+    made.generator = lambda: iter([])
+    made.wrong = lambda: [{"text": "no messages"}]
+    sys.modules[made.__name__] = made
+    yield made
+    del sys.modules[made.__name__]
+
+
+@pytest.mark.usefixtures("module")
+def test_a_python_source_is_called_with_its_args() -> None:
+    entry = DataRecipe(source="made_up_sources:numbers", args={"size": 5}, weight=2.0)
+    (source,) = open_sources([entry])
+    assert len(source.records) == 5
+    assert source.weight == 2.0
+    assert source.read(4).messages[1].content == "4"
+    assert source.where(4) == "made_up_sources:numbers[4]"
+
+
+@pytest.mark.usefixtures("module")
+@pytest.mark.parametrize(
+    ("source", "args", "says"),
+    [
+        ("made_up_sources", {}, "must look like"),
+        ("no_such_module:f", {}, "No module named 'no_such_module'"),
+        ("made_up_sources:numbrs", {}, "has no function 'numbrs'; it has"),
+        ("made_up_sources:numbers", {"sise": 5}, "it accepts (size=2)"),
+        ("made_up_sources:nothing", {}, "returned no records"),
+        ("made_up_sources:generator", {}, "must return a sequence"),
+    ],
+)
+def test_a_wrong_python_source_is_explained(
+    source: str, args: dict[str, object], says: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        open_sources([DataRecipe(source=source, args=args)])
+    assert says in str(caught.value)
+
+
+@pytest.mark.usefixtures("module")
+def test_a_wrong_record_of_a_source_is_named_when_read() -> None:
+    (source,) = open_sources([DataRecipe(source="made_up_sources:wrong")])
+    with pytest.raises(DataError, match=r"^made_up_sources:wrong\[0\]: messages"):
+        source.read(0)

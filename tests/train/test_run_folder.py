@@ -1,0 +1,44 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anymal.recipe import load_recipe
+from train.errors import TrainingError
+from train.run_folder import RunFolder, check_same_recipe
+
+
+def test_a_taken_folder_is_refused_with_both_ways_out(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(resume=False)
+    folder.claim(resume=False)  # still empty
+    folder.metrics.write_text("")
+    with pytest.raises(TrainingError) as caught:
+        folder.claim(resume=False)
+    assert "--resume" in str(caught.value)
+    assert "run_dir=" in str(caught.value)
+    folder.claim(resume=True)
+
+
+def test_the_resolved_recipe_says_the_same_again(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    recipe = load_recipe(write_recipe(tmp_path / "run"), [])
+    folder = RunFolder(tmp_path / "elsewhere")
+    folder.claim(resume=False)
+    folder.write_recipe(recipe)
+    assert yaml.safe_load(folder.recipe.read_text()) == recipe.model_dump(mode="json")
+    assert load_recipe(folder.recipe, []) == recipe
+
+
+def test_only_a_recipe_that_trains_the_same_may_resume(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    path = write_recipe(tmp_path / "run")
+    started = load_recipe(path, []).model_dump(mode="json")
+    check_same_recipe(load_recipe(path, ["run_dir=moved", "stages.0.save_every=50"]), started)
+    with pytest.raises(TrainingError, match=r"stages\.1\.lr is 0\.5, was 0\.005"):
+        check_same_recipe(load_recipe(path, ["stages.1.lr=0.5"]), started)
+    with pytest.raises(TrainingError, match=r"model\.lora\.r is 4, was 2"):
+        check_same_recipe(load_recipe(path, ["model.lora.r=4"]), started)

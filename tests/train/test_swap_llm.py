@@ -1,0 +1,40 @@
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from safetensors.torch import load_file
+
+from anymal.recipe import load_recipe
+from train.metrics import read_metrics
+from train.run import run
+
+SHORT = ("stages.align.steps=2", "stages.align.warmup_steps=0", "stages.instruct.steps=2")
+
+
+@pytest.mark.parametrize("precision", ["nf4", "fp32"])
+def test_another_llm_trains_without_any_change_of_code(
+    workshop: Path,
+    tmp_path: Path,
+    write_recipe: Callable[[Path], Path],
+    make_llm: Callable[..., Path],
+    precision: str,
+) -> None:
+    other = make_llm(tmp_path / "other", width=32, extra_words="Quite different words. " * 8)
+    recipe = write_recipe(tmp_path / "run")
+    swapped = recipe.with_name(f"{precision}-{recipe.name}")
+    swapped.write_text(
+        recipe.read_text()
+        .replace("path: llm", f"path: {other}")
+        .replace("precision: fp32", f"precision: {precision}")
+    )
+    for text, run_dir in ((recipe, "first"), (swapped, "second")):
+        settings = load_recipe(text, [*SHORT, f"run_dir={tmp_path / run_dir}"])
+        run(settings, resume=False, console=Console(file=StringIO()))
+    widths = []
+    for name in ("first", "second"):
+        assert len(read_metrics(tmp_path / name / "metrics.jsonl")) == 4
+        tensors = load_file(tmp_path / name / "bundle" / "aligners.safetensors")
+        widths.append({size for tensor in tensors.values() for size in tensor.shape})
+    assert 32 in widths[1]

@@ -1,0 +1,67 @@
+"""Held-out accuracy after the last stage: answers scored by `anymal.evaluation`, blank beside true.
+
+Does not score or generate by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from anymal.assemble import Assembled
+from anymal.evaluation.results import Results
+from anymal.evaluation.runner import evaluate
+from anymal.evaluation.task import Task
+from train.data import Source
+from train.feed import heldout_draws
+
+
+def measure_answers(
+    assembled: Assembled, sources: Sequence[Source], *, limit: int, name: str
+) -> Results | None:
+    """Ask the held-out questions that say what the right answer is.
+
+    Args:
+        assembled: The trained model and its processor.
+        sources: The opened `heldout` of the last stage.
+        limit: Most questions in all; the same records that held-out loss is measured on.
+        name: Name of the model in the results.
+
+    Returns:
+        Accuracies with the true and with the blank medium; None where no record has `meta.answer`.
+    """
+    tasks = _tasks(sources, limit)
+    if not tasks:
+        return None
+    assembled.model.eval()
+    return evaluate(assembled, tasks, controls=["blank"], bundle=name)
+
+
+def show_answers(results: Results, console: Console) -> None:
+    """Print one line per task."""
+    for task in results.tasks:
+        blank = task.controls["blank"]
+        console.print(
+            f"held out, {task.name}: accuracy {task.score.accuracy:.1%} of {task.score.n} "
+            f"({task.score.low:.1%} to {task.score.high:.1%}); with the medium blanked "
+            f"{blank.accuracy:.1%}; chance {task.baseline:.1%}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _tasks(sources: Sequence[Source], limit: int) -> list[Task]:
+    """Make one task of each source whose held-out records have answers."""
+    chosen: dict[str, list[Mapping[str, Any]]] = {}
+    folders: dict[str, Path | None] = {}
+    for draw in heldout_draws([len(source.records) for source in sources], limit):
+        source = sources[draw.source]
+        record = source.records[draw.record]
+        if "answer" in (record.get("meta") or {}):
+            chosen.setdefault(source.name, []).append(record)
+            folders[source.name] = source.base_dir
+    return [
+        Task(name=name, records=records, base_dir=folders[name]) for name, records in chosen.items()
+    ]

@@ -1,0 +1,158 @@
+"""Checkpoints of a run: written whole or not at all, read back exactly, never with pickle.
+
+Does not know the loop: it stores a position, tensors and JSON, and finds the newest of them.
+
+    run_dir/checkpoints/00000120/    number of the optimiser step, over all stages
+        state.json                   stage, step, recipe, scalars of the optimiser, random states
+        weights.safetensors          aligners and LoRA
+        optimiser.safetensors
+        random.safetensors
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from train.errors import TrainingError
+from train.optimiser import OptimiserState
+from train.random_state import RandomState
+
+FORMAT = 1
+KEEP = 2
+_TEMPORARY = ".writing-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything that the rest of a run depends on.
+
+    Attributes:
+        stage: Index of the stage.
+        step: Optimiser steps done in that stage.
+        total_step: Optimiser steps done in the run; names the folder.
+        recipe: The resolved recipe, as JSON values.
+        metrics_bytes: Length of metrics.jsonl at this step.
+        weights: Aligners and LoRA, by name.
+        optimiser: State of the stage's optimiser.
+        random: States of the random generators.
+    """
+
+    stage: int
+    step: int
+    total_step: int
+    recipe: dict[str, Any]
+    metrics_bytes: int
+    weights: dict[str, Tensor]
+    optimiser: OptimiserState
+    random: RandomState
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint so that a crash at any moment leaves the previous one in force.
+
+    Files go to a temporary folder, are flushed to disk, and appear by one rename.
+
+    Args:
+        folder: The run's checkpoints folder.
+        checkpoint: What to write.
+
+    Returns:
+        The folder of this checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"{checkpoint.total_step:08d}"
+    if final.exists():  # the end of a stage met save_every; a step has one content
+        return final
+    for leftover in folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed while writing
+        shutil.rmtree(leftover)
+    temporary = folder / f"{_TEMPORARY}{final.name}"
+    temporary.mkdir()
+    _save_tensors(checkpoint.weights, temporary / "weights.safetensors")
+    _save_tensors(checkpoint.optimiser.tensors, temporary / "optimiser.safetensors")
+    _save_tensors(checkpoint.random.tensors, temporary / "random.safetensors")
+    state = {
+        "format": FORMAT,
+        "stage": checkpoint.stage,
+        "step": checkpoint.step,
+        "total_step": checkpoint.total_step,
+        "metrics_bytes": checkpoint.metrics_bytes,
+        "recipe": checkpoint.recipe,
+        "optimiser": checkpoint.optimiser.scalars,
+        "random": checkpoint.random.values,
+    }
+    (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for path in [*temporary.iterdir(), temporary]:
+        _flush(path)
+    os.replace(temporary, final)
+    _flush(folder)
+    for old in _finished(folder)[:-KEEP]:
+        shutil.rmtree(old)
+    return final
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the newest checkpoint; None where there is none yet.
+
+    Raises:
+        TrainingError: The newest checkpoint is damaged or of another format.
+    """
+    finished = _finished(folder)
+    return _read(finished[-1]) if finished else None
+
+
+def _finished(folder: Path) -> list[Path]:
+    """Return the folders of complete checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
+
+
+def _read(folder: Path) -> Checkpoint:
+    """Read one checkpoint."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if state["format"] != FORMAT:
+            raise TrainingError(
+                f"checkpoint {str(folder)!r} has format {state['format']}, this version reads "
+                f"{FORMAT}; finish the run with the version that started it"
+            )
+        return Checkpoint(
+            stage=state["stage"],
+            step=state["step"],
+            total_step=state["total_step"],
+            recipe=state["recipe"],
+            metrics_bytes=state["metrics_bytes"],
+            weights=load_file(folder / "weights.safetensors"),
+            optimiser=OptimiserState(
+                tensors=load_file(folder / "optimiser.safetensors"), scalars=state["optimiser"]
+            ),
+            random=RandomState(
+                values=state["random"], tensors=load_file(folder / "random.safetensors")
+            ),
+        )
+    except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
+        raise TrainingError(
+            f"checkpoint {str(folder)!r} cannot be read ({error}); "
+            "remove it, and --resume continues from the one before"
+        ) from error
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors by name; each is copied to the CPU and owns its memory."""
+    save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, path)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""The command `anymal train`: one recipe, run or resumed.
+
+Does not know what a stage does; it reads the recipe, runs it and turns outcomes into exit codes.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Overrides, such as stages.0.steps=100 or run_dir=runs/b.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in run_dir from its last checkpoint.")
+    ] = False,
+) -> None:
+    """Train aligners (and LoRA) as a recipe says; ends with a bundle in run_dir/bundle."""
+    # torch and transformers take seconds to import; `anymal --help` must not.
+    from rich.console import Console
+
+    from anymal.errors import AnymalError
+    from anymal.recipe import load_recipe
+    from train.interrupt import Interrupted
+    from train.run import run
+
+    try:
+        run(load_recipe(recipe, overrides or []), resume=resume, console=Console())
+    except AnymalError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    except Interrupted as interrupted:
+        command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
+        typer.echo(f"{interrupted} To resume: {command}", err=True)
+        raise typer.Exit(interrupted.exit_code) from interrupted

@@ -1,0 +1,137 @@
+"""From sources to batches, in the sampler's order: the CPU side of a stage.
+
+Does not touch the model or a device; meant to run in a `Prefetch` thread.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from anymal.collate import Batch, collate
+from anymal.errors import AnymalError, DataError
+from anymal.modality import MODALITIES
+from anymal.processor import Processor, Sample
+from anymal.protocol import Conversation
+from anymal.recipe import ModelRecipe, StageRecipe
+from train.data import Source
+from train.sampler import BUCKET_BATCHES, Draw, Sampler
+
+CHARACTERS_PER_TOKEN = 4  # close enough to sort by
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A conversation and where it came from."""
+
+    conversation: Conversation
+    base_dir: Path | None
+    where: str
+
+
+def training_batches(
+    stage: StageRecipe,
+    sources: Sequence[Source],
+    sampler: Sampler,
+    processor: Processor,
+    slot_lengths: Mapping[str, int],
+    *,
+    start: int,
+) -> Iterator[Batch]:
+    """Yield micro-batches without end.
+
+    Args:
+        stage: Gives `batch_size` and `bucket`.
+        sources: The opened `data` of the stage.
+        sampler: Decides which record comes where.
+        processor: Turns a conversation into a sample.
+        slot_lengths: Soft tokens by part type, to estimate lengths.
+        start: Micro-batch to begin at; what comes then does not depend on where one began.
+
+    Yields:
+        Batches of `batch_size` samples.
+
+    Raises:
+        DataError: A record cannot be used; the message names it.
+    """
+    per_window = BUCKET_BATCHES if stage.bucket else 1
+    window, skip = divmod(start, per_window)
+    while True:
+        first = window * per_window * stage.batch_size
+        draws = [sampler.draw(first + i) for i in range(per_window * stage.batch_size)]
+        rows = [_read(draw, sources) for draw in draws]
+        order = [list(range(stage.batch_size))]
+        if stage.bucket:
+            lengths = [estimated_length(row.conversation, slot_lengths) for row in rows]
+            order = sampler.bucket_order(window, lengths, stage.batch_size)
+        for batch in order[skip:]:
+            yield _batch([rows[i] for i in batch], processor)
+        window, skip = window + 1, 0
+
+
+def heldout_batches(
+    stage: StageRecipe, sources: Sequence[Source], processor: Processor
+) -> Iterator[Batch]:
+    """Yield the held-out batches: `eval_samples` records, always the same ones."""
+    draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
+    while chosen := list(islice(draws, stage.batch_size)):
+        yield _batch([_read(draw, sources) for draw in chosen], processor)
+
+
+def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
+    """Return at most `limit` draws, shared as evenly between sources as their sizes allow.
+
+    Each source gives a fixed random choice: its first records may well be of one kind.
+    """
+    counts = [0] * len(sizes)
+    while sum(counts) < min(limit, sum(sizes)):
+        open_sources = [i for i, size in enumerate(sizes) if counts[i] < size]
+        counts[min(open_sources, key=counts.__getitem__)] += 1
+    return [
+        Draw(source=source, record=int(record))
+        for source, count in enumerate(counts)
+        for record in sorted(np.random.default_rng(0).permutation(sizes[source])[:count])
+    ]
+
+
+def slot_lengths(model: ModelRecipe) -> dict[str, int]:
+    """Return how many soft tokens each part type becomes."""
+    return {
+        part_type: recipe.aligner.num_tokens
+        for name, recipe in model.modalities.items()
+        for part_type in MODALITIES[name].part_types
+    }
+
+
+def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> int:
+    """Return about how many positions a conversation takes, without tokenising it."""
+    parts = [part for message in conversation.messages for part in message.parts]
+    characters = sum(len(part.text) for part in parts if part.type == "text")
+    return characters // CHARACTERS_PER_TOKEN + sum(slots.get(part.type, 0) for part in parts)
+
+
+def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
+    """Read one record."""
+    source = sources[draw.source]
+    return _Row(
+        conversation=source.read(draw.record),
+        base_dir=source.base_dir,
+        where=source.where(draw.record),
+    )
+
+
+def _batch(rows: Sequence[_Row], processor: Processor) -> Batch:
+    """Process and pad rows for training."""
+    samples = [_process(row, processor) for row in rows]
+    return collate(samples, pad_id=processor.pad_id, side="right")
+
+
+def _process(row: _Row, processor: Processor) -> Sample:
+    """Process one row; errors and the sample's name say where it came from."""
+    try:
+        sample = processor(row.conversation, base_dir=row.base_dir)
+    except AnymalError as error:
+        raise DataError(f"{row.where}: {error}") from error
+    return dataclasses.replace(sample, name=row.where)

@@ -1,0 +1,90 @@
+"""What is measured at every optimiser step, as lines of metrics.jsonl.
+
+Does not draw (see `train.plot`) and does not measure: the loop does.
+"""
+
+import json
+import os
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMetrics:
+    """One optimiser step.
+
+    Attributes:
+        stage: Name of the stage.
+        step: Steps done in the stage, this one included.
+        loss: Mean over the step's target tokens, in nats.
+        lr: Learning rate of the aligners (of LoRA where only LoRA trains).
+        tokens: Positions read, soft tokens included, padding not.
+        targets: Tokens that the loss is the mean of.
+        tokens_per_s: `tokens` over the seconds from the end of the step before.
+        grad_norm: Norm of the gradient before clipping.
+        memory: Bytes: peak of the GPU, or of the process on a CPU.
+        heldout_loss: Mean over held-out target tokens, where it was measured after this step.
+    """
+
+    stage: str
+    step: int
+    loss: float
+    lr: float
+    tokens: int
+    targets: int
+    tokens_per_s: float
+    grad_norm: float
+    memory: int
+    heldout_loss: float | None = None
+
+
+class MetricsLog:
+    """Appends steps to a file, one line each, flushed at once."""
+
+    def __init__(self, path: Path, *, keep_bytes: int) -> None:
+        """Opens the file, and forgets what was written after the checkpoint resumed from."""
+        self._file = path.open("ab")
+        self._file.truncate(keep_bytes)
+        self._file.seek(0, os.SEEK_END)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, metrics: StepMetrics) -> None:
+        """Append one step; `heldout_loss` is left out where it was not measured."""
+        line = {key: value for key, value in asdict(metrics).items() if value is not None}
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the file so far."""
+        return self._file.tell()
+
+
+def read_metrics(path: Path) -> list[StepMetrics]:
+    """Read a metrics file back."""
+    with path.open(encoding="utf-8") as file:
+        return [StepMetrics(**json.loads(line)) for line in file]
+
+
+def memory_used(device: torch.device) -> int:
+    """Return the peak of allocated GPU memory, or of the process's resident memory, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,109 @@
+"""A whole run: stage after stage, from a recipe to bundles, a curve and held-out answers.
+
+Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from anymal.assemble import build
+from anymal.bundle import save_bundle
+from anymal.evaluation.results import Results
+from anymal.recipe import Recipe
+from train.answers import measure_answers, show_answers
+from train.checkpoint import Checkpoint, latest_checkpoint
+from train.data import open_sources
+from train.interrupt import StopSignals
+from train.metrics import MetricsLog
+from train.progress import RunProgress
+from train.random_state import seed_everything
+from train.run_folder import RunFolder, check_same_recipe
+from train.stage import Run, draw_curve, train_stage
+
+
+def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
+    """Train every stage of a recipe.
+
+    Args:
+        recipe: The resolved recipe.
+        resume: Continue from the newest checkpoint in `run_dir`.
+        console: Where progress and results are shown.
+
+    Returns:
+        The folder of the final bundle.
+
+    Raises:
+        TrainingError: The run cannot start, continue or finish.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+    """
+    folder = RunFolder(Path(recipe.run_dir))
+    folder.claim(resume=resume)
+    checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
+    if checkpoint is not None:
+        check_same_recipe(recipe, checkpoint.recipe)
+    folder.write_recipe(recipe)
+    seed_everything(recipe.seed)  # the first weights of the aligners depend on it
+    assembled = build(recipe.model, device=recipe.device)
+    if checkpoint is not None:
+        assembled.model.load_trainable_state(checkpoint.weights)
+    with (
+        MetricsLog(folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0) as log,
+        RunProgress(console, total_steps=sum(stage.steps for stage in recipe.stages)) as progress,
+        StopSignals() as stop,
+    ):
+        this = Run(
+            recipe=recipe,
+            folder=folder,
+            assembled=assembled,
+            log=log,
+            progress=progress,
+            stop=stop,
+        )
+        if resume:
+            _say_where(this, checkpoint)
+        _train_stages(this, checkpoint)
+    return _finish(this, console)
+
+
+def _say_where(run: Run, checkpoint: Checkpoint | None) -> None:
+    """Tell the user where the run goes on."""
+    if checkpoint is None:
+        run.progress.say(f"no checkpoint in {run.folder.path} yet: starting from the beginning")
+        return
+    stage = run.recipe.stages[checkpoint.stage]
+    run.progress.skip_to(checkpoint.total_step)
+    run.progress.say(f"resuming after step {checkpoint.step} of stage {stage.name}")
+
+
+def _train_stages(run: Run, checkpoint: Checkpoint | None) -> None:
+    """Train the stages that are left; each begins with the weights of the one before."""
+    first = 0 if checkpoint is None else checkpoint.stage
+    for number in range(first, len(run.recipe.stages)):
+        train_stage(run, number, checkpoint if number == first else None)
+        draw_curve(run)
+        stage = run.recipe.stages[number]
+        _save_bundle(run, run.folder.stage_bundle(stage.name), results=None)
+
+
+def _finish(run: Run, console: Console) -> Path:
+    """Ask the held-out questions and save the final bundle with what came out."""
+    last = run.recipe.stages[-1]
+    results = measure_answers(
+        run.assembled,
+        open_sources(last.heldout or []),
+        limit=last.eval_samples,
+        name=str(run.folder.bundle),
+    )
+    if results is not None:
+        results.write(run.folder.results)
+        show_answers(results, console)
+    _save_bundle(run, run.folder.bundle, results=results)
+    for what, path in (("bundle", run.folder.bundle), ("loss curve", run.folder.plot)):
+        console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
+    return run.folder.bundle
+
+
+def _save_bundle(run: Run, path: Path, *, results: Results | None) -> None:
+    """Save the model as it is now."""
+    raise NotImplementedError

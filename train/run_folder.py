@@ -1,0 +1,94 @@
+"""The folder of one run: what lies where, who may start in it, and the recipe it belongs to.
+
+Does not write checkpoints, metrics or bundles; it only says where they go.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anymal.recipe import Recipe
+from train.errors import TrainingError
+
+# What may differ between the recipe a run was started with and the one that resumes it: these
+# change neither the weights nor the order of samples.
+_FREE = {"run_dir", "device", "save_every", "eval_every", "eval_samples"}
+_ABSENT = object()
+
+
+class RunFolder:
+    """Names the places inside a run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.plot = path / "loss.png"
+        self.recipe = path / "recipe.yaml"
+        self.results = path / "results.json"
+        self.bundle = path / "bundle"
+
+    def stage_bundle(self, stage: str) -> Path:
+        """Return where the bundle of one stage goes."""
+        return self.path / stage / "bundle"
+
+    def claim(self, *, resume: bool) -> None:
+        """Make the folder, or refuse to mix a new run into an old one.
+
+        Resuming where nothing is yet is allowed: a scheduler may always pass --resume.
+
+        Raises:
+            TrainingError: The folder holds a run and `resume` is not set.
+        """
+        is_taken = self.path.is_dir() and any(self.path.iterdir())
+        if is_taken and not resume:
+            raise TrainingError(
+                f"run_dir {str(self.path)!r} already holds a run; add --resume to continue it, or "
+                "start a new one elsewhere with run_dir=ANOTHER_FOLDER (or remove the folder)"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the resolved recipe: every default filled in, every path absolute."""
+        text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+        self.recipe.write_text(text, encoding="utf-8")
+
+
+def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
+    """Refuse to resume a run with a recipe that would have trained something else.
+
+    Args:
+        now: The recipe given.
+        then: The recipe inside the checkpoint, as JSON values.
+
+    Raises:
+        TrainingError: Names the first keys that differ and their values.
+    """
+    given, started = dict(_leaves(now.model_dump(mode="json"))), dict(_leaves(then))
+    different = [
+        f"{key} is {given.get(key)!r}, was {started.get(key)!r}"
+        for key in sorted(given.keys() | started.keys())
+        if key.rpartition(".")[2] not in _FREE
+        and given.get(key, _ABSENT) != started.get(key, _ABSENT)
+    ]
+    if different:
+        raise TrainingError(
+            f"cannot resume with another recipe: {'; '.join(different[:5])}. Resume with the "
+            f"recipe of the run (only {', '.join(sorted(_FREE))} may change), or start a new run "
+            "in another run_dir"
+        )
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of everything inside nested objects and lists."""
+    if isinstance(value, Mapping):
+        items = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = [(str(number), item) for number, item in enumerate(value)]
+    else:
+        yield prefix, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f"{prefix}.{key}" if prefix else key)

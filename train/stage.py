@@ -1,0 +1,196 @@
+"""One stage of a run: its data, optimiser, schedule, and when to measure and save.
+
+Does not compute a step (see `train.loop`) and does not order stages (see `train.run`).
+"""
+
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+
+from anymal.assemble import Assembled
+from anymal.collate import Batch
+from anymal.recipe import Recipe, StageRecipe
+from train.checkpoint import Checkpoint, save_checkpoint
+from train.data import Source, open_sources
+from train.feed import heldout_batches, slot_lengths, training_batches
+from train.interrupt import Interrupted, StopSignals
+from train.loop import heldout_loss, optimise
+from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
+from train.optimiser import (
+    build_optimiser,
+    load_optimiser_state,
+    optimiser_state,
+    rate_factor,
+    set_rate,
+)
+from train.plot import plot_losses
+from train.prefetch import Prefetch
+from train.progress import RunProgress
+from train.random_state import random_state, set_random_state
+from train.run_folder import RunFolder
+from train.sampler import Sampler
+
+BATCHES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the stages of one run share."""
+
+    recipe: Recipe
+    folder: RunFolder
+    assembled: Assembled
+    log: MetricsLog
+    progress: RunProgress
+    stop: StopSignals
+
+    def steps_before(self, stage: int) -> int:
+        """Return the optimiser steps of all earlier stages."""
+        return sum(earlier.steps for earlier in self.recipe.stages[:stage])
+
+
+def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
+    """Run one stage to its end.
+
+    Args:
+        run: The run; its model holds the weights of the stage before.
+        number: Index of the stage in the recipe.
+        checkpoint: Where this stage was left, or None to begin it.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
+        TrainingError: A loss or gradient is not finite.
+        DataError: A source or record cannot be used.
+    """
+    stage, model = run.recipe.stages[number], run.assembled.model
+    sources, heldout = open_sources(stage.data), open_sources(stage.heldout or [])
+    _set_trainable(run, stage)
+    optimiser = build_optimiser(model, stage)
+    start = 0
+    if checkpoint is not None:
+        start = checkpoint.step
+        load_optimiser_state(optimiser, model, checkpoint.optimiser)
+        set_random_state(checkpoint.random)
+    model.train()
+    with _feed(run, number, sources, start) as feed:
+        for step in range(start, stage.steps):
+            metrics = _step(run, stage, optimiser, feed, step)
+            if heldout and _is_due(metrics.step, stage.eval_every, stage.steps):
+                metrics = replace(metrics, heldout_loss=_measure(run, stage, heldout))
+            run.log.write(metrics)
+            run.progress.step(metrics)
+            if metrics.heldout_loss is not None:
+                draw_curve(run)
+            is_stopped = run.stop.requested is not None
+            if is_stopped or _is_due(metrics.step, stage.save_every, stage.steps):
+                _save(run, number, metrics.step, optimiser)
+            if is_stopped:
+                draw_curve(run)
+                _interrupt(run, metrics)
+
+
+def draw_curve(run: Run) -> None:
+    """Draw the losses of the run so far."""
+    plot_losses(read_metrics(run.folder.metrics), run.folder.plot)
+
+
+def _set_trainable(run: Run, stage: StageRecipe) -> None:
+    """Choose what trains and tell the user."""
+    model = run.assembled.model
+    names = list(model.aligners) if stage.modalities is None else stage.modalities
+    parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct")
+    model.set_checkpointing(stage.checkpointing)
+    table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
+    run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
+
+
+def _feed(run: Run, number: int, sources: list[Source], start: int) -> Prefetch[Batch]:
+    """Start producing the batches from one optimiser step on."""
+    stage = run.recipe.stages[number]
+    sampler = Sampler(
+        seed=run.recipe.seed,
+        stage=number,
+        sizes=[len(source.records) for source in sources],
+        weights=[source.weight for source in sources],
+    )
+    batches = training_batches(
+        stage,
+        sources,
+        sampler,
+        run.assembled.processor,
+        slot_lengths(run.assembled.model_recipe),
+        start=start * stage.accumulate,
+    )
+    return Prefetch(batches, ahead=BATCHES_AHEAD)
+
+
+def _step(
+    run: Run,
+    stage: StageRecipe,
+    optimiser: torch.optim.Optimizer,
+    feed: Prefetch[Batch],
+    step: int,
+) -> StepMetrics:
+    """Take one optimiser step and measure it."""
+    began = time.perf_counter()
+    factor = rate_factor(
+        step,
+        steps=stage.steps,
+        warmup_steps=stage.warmup_steps,
+        min_ratio=stage.min_lr_ratio,
+    )
+    rate = set_rate(optimiser, factor)
+    window = islice(feed, stage.accumulate)
+    model = run.assembled.model
+    result = optimise(model, optimiser, window, clip_norm=stage.clip_norm)
+    return StepMetrics(
+        stage=stage.name,
+        step=step + 1,
+        loss=result.loss,
+        lr=rate,
+        tokens=result.tokens,
+        targets=result.targets,
+        tokens_per_s=result.tokens / (time.perf_counter() - began),
+        grad_norm=result.grad_norm,
+        memory=memory_used(next(model.parameters()).device),
+    )
+
+
+def _measure(run: Run, stage: StageRecipe, heldout: list[Source]) -> float:
+    """Measure the held-out loss."""
+    batches = heldout_batches(stage, heldout, run.assembled.processor)
+    with Prefetch(batches, ahead=BATCHES_AHEAD) as feed:
+        return heldout_loss(run.assembled.model, feed)
+
+
+def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:
+    """Save everything that the rest of the run depends on."""
+    model = run.assembled.model
+    checkpoint = Checkpoint(
+        stage=number,
+        step=step,
+        total_step=run.steps_before(number) + step,
+        recipe=run.recipe.model_dump(mode="json"),
+        metrics_bytes=run.log.num_bytes,
+        weights=model.trainable_state(),
+        optimiser=optimiser_state(optimiser, model),
+        random=random_state(),
+    )
+    save_checkpoint(run.folder.checkpoints, checkpoint)
+
+
+def _interrupt(run: Run, metrics: StepMetrics) -> None:
+    """End the run after a signal."""
+    assert run.stop.requested is not None, "only called after a signal"
+    raise Interrupted(
+        f"Stopped after step {metrics.step} of stage {metrics.stage}; a checkpoint is in "
+        f"{run.folder.checkpoints}.",
+        exit_code=128 + run.stop.requested,
+    )
+
+
+def _is_due(step: int, every: int | None, steps: int) -> bool:
+    """Say whether something done every so many steps, and at the end, is due after a step."""
+    return step == steps or (every is not None and step % every == 0)
