@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,10 @@ from rich.table import Table
 
 from anymal.client import Client
 from anymal.modality import MODALITIES
+from anymal.playground.sources import LazyRecords, clips, mixed, motions, scenes, sounds
 
 FOLDER = Path("runs/demo")
 SEED = 2026
-# One held-out recording of each modality, then an image together with a sound or the like.
-SOURCES = ("scenes", "clips", "sounds", "motions", "mixed")
 READY_WITHIN_S = 120.0
 ANSWER_WITHIN_S = 60.0
 ANYMAL = Path(sys.executable).with_name("anymal")
@@ -59,7 +57,9 @@ def main() -> int:
     console = Console()
     FOLDER.mkdir(parents=True, exist_ok=True)
     with served() as url, console.status("") as status:
-        exhibits = [generate(source) for source in SOURCES]
+        # One recording of each modality, then a question that needs two.
+        sources = (scenes, clips, sounds, motions, mixed)
+        exhibits = [exhibit_of(make(split="heldout", size=1, seed=SEED)) for make in sources]
         status.update("Starting the service ...")
         wait_until_ready(url)
         ways: dict[str, Callable[[Exhibit], str]] = {
@@ -77,17 +77,16 @@ def main() -> int:
     return 0 if all(text.strip() for _, answers in rows for text in answers.values()) else 1
 
 
-def generate(source: str) -> Exhibit:
-    """Make one held-out recording (or pair) of a playground source and write it to `FOLDER`."""
-    make = getattr(import_module("anymal.playground.sources"), source)
-    question, answer = make(split="heldout", size=1, seed=SEED, style="question")[0]["messages"]
+def exhibit_of(records: LazyRecords) -> Exhibit:
+    """Generate the first record, and write its recordings to `FOLDER`."""
+    question, answer = records[0]["messages"]
     files: dict[str, list[Path]] = {}
     words = []
     for number, part in enumerate(question["content"]):
         if part["type"] == "text":
             words.append(part["text"].strip())
         else:
-            path = write_medium(part[part["type"]], FOLDER / f"{source}-{number}")
+            path = write_medium(part[part["type"]], FOLDER / f"{records.name}-{number}")
             files.setdefault(modality_of(part["type"]), []).append(path)
     return Exhibit(
         question=" ".join(words), truth=str(answer["content"]), message=question, files=files
