@@ -24,7 +24,7 @@ from anymal.modality import MODALITIES
 from anymal.playground.sources import LazyRecords, clips, mixed, motions, scenes, sounds
 
 FOLDER = Path("runs/demo")
-SEED = 2026
+SEED = 2001
 READY_WITHIN_S = 120.0
 ANSWER_WITHIN_S = 60.0
 ANYMAL = Path(sys.executable).with_name("anymal")
@@ -170,13 +170,17 @@ def ask_client(url: str, exhibit: Exhibit) -> str:
 
 
 def as_table(rows: Sequence[tuple[Exhibit, Mapping[str, str]]]) -> Table:
-    """One row per question: the recordings, what is true, and what was answered each way."""
-    table = Table(title="anymal-tiny on recordings it has never met", show_lines=True)
-    for heading in ("recording", "question", "truth", *rows[0][1]):
-        table.add_column(heading, overflow="fold")
+    """A section per question: its recordings, what is true, and what was answered each way."""
+    table = Table(title="anymal-tiny on recordings it has never met")
+    table.add_column("recordings and question", overflow="fold", ratio=2)
+    table.add_column("asked through", no_wrap=True)
+    table.add_column("answer", overflow="fold", ratio=2)
     for exhibit, answers in rows:
         names = [path.name for paths in exhibit.files.values() for path in paths]
-        table.add_row("\n".join(names), exhibit.question, exhibit.truth, *answers.values())
+        table.add_row(" + ".join(names), "(the truth)", exhibit.truth, style="dim")
+        for number, (way, text) in enumerate(answers.items(), start=1):
+            question = exhibit.question if number == 1 else ""
+            table.add_row(question, way, text, end_section=number == len(answers))
     return table
 
 
