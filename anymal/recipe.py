@@ -5,7 +5,7 @@ Does not build anything and does not import torch; `anymal.assemble` and `train`
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ from anymal.recipe_file import read_recipe_file
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 TemplateName = Literal["tokenizer", "llama2", "vicuna", "chatml"]
 Positive = Annotated[int, Field(gt=0)]
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -212,7 +213,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     return parse_section(Recipe, read_recipe_file(Path(path), overrides), where=str(path))
 
 
-def parse_section[S: BaseModel](section: type[S], value: object, *, where: str) -> S:
+def parse_section(section: type[Section], value: object, *, where: str) -> Section:
     """Validate a plain value as a section of a recipe.
 
     Args:
