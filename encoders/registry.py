@@ -12,6 +12,7 @@ from encoders.base import Encoder, EncoderError
 from encoders.clap import build_clap
 from encoders.clips import build_videomae, build_vjepa2, build_x_clip
 from encoders.imu import build_imu2clip, build_imu_transformer
+from encoders.spectrogram import build_spectrogram
 from encoders.video import build_frames
 from encoders.vision import build_vision
 from encoders.whisper import build_whisper
@@ -25,6 +26,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "clap": build_clap,
     "whisper": build_whisper,
     "ast": build_ast,
+    "spectrogram": build_spectrogram,
     "imu_transformer": build_imu_transformer,
     "imu2clip": build_imu2clip,
 }

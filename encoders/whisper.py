@@ -125,7 +125,7 @@ def build_whisper(
         kind="whisper",
         model=checkpoint.model,
         preprocessor=WhisperPreprocessor(
-            mel=_mel_options(extractor),
+            mel=mel_options(extractor),
             chunk_samples=chunk_samples,
             window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
             max_windows=max_windows,
@@ -135,7 +135,7 @@ def build_whisper(
     )
 
 
-def _mel_options(extractor: Any) -> MelOptions:
+def mel_options(extractor: Any) -> MelOptions:
     """The mel flavour of a Whisper feature extractor."""
     return MelOptions(
         rate_hz=extractor.sampling_rate,

@@ -1,0 +1,184 @@
+"""Questions that need two media at once, and questions about one of two.
+
+A pair is two media with their topics; comparisons exist for some pairs of topics only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anymal.playground import labels, topics
+from anymal.playground.clips import Clip
+from anymal.playground.motions import PhoneMotion
+from anymal.playground.question import Question, ask, ask_whether
+from anymal.playground.scenes import Scene
+from anymal.playground.sounds import MAX_BEEPS, Sound
+from anymal.playground.topics import PLAYGROUND, RECORDED, Topic
+from anymal.playground.words import DIGITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """Facts and the topic they belong to."""
+
+    topic: Topic
+    facts: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two media, in the order in which they are shown, and one question about them."""
+
+    media: tuple[Medium, Medium]
+    question: Question
+
+
+def draw_comparison(rng: np.random.Generator) -> Pair:
+    """Two generated media and a question that neither of them answers alone."""
+    makers = (_count_pair, _count_pair, _way_pair, _colour_pair, _pace_pair)
+    return _in_any_order(makers[int(rng.integers(len(makers)))](rng), rng)
+
+
+def draw_either(rng: np.random.Generator, among: tuple[Topic, ...] = PLAYGROUND + RECORDED) -> Pair:
+    """Two media of different modalities and a question about one of them."""
+    first = among[int(rng.integers(len(among)))]
+    others = [topic for topic in among if topic.modality != first.modality]
+    second = others[int(rng.integers(len(others)))]
+    media = tuple(Medium(topic=topic, facts=topic.draw(rng)) for topic in (first, second))
+    asked = media[0]
+    question = asked.topic.ask(asked.facts, rng)
+    return _in_any_order(Pair(media=(media[0], media[1]), question=question), rng)
+
+
+def draw_sign_and_speech_pair(rng: np.random.Generator) -> Pair:
+    """A hand sign and a spoken digit to compare."""
+    facts = labels.draw_sign_and_speech(rng)
+    media = (Medium(topic=topics.SIGN, facts=facts[0]), Medium(topic=topics.SPEECH, facts=facts[1]))
+    question = labels.ask_about_sign_and_speech(facts, rng)
+    return _in_any_order(Pair(media=media, question=question), rng)
+
+
+def _in_any_order(pair: Pair, rng: np.random.Generator) -> Pair:
+    """Which medium comes first says nothing."""
+    if rng.random() < 0.5:
+        return pair
+    return Pair(media=(pair.media[1], pair.media[0]), question=pair.question)
+
+
+def _draw_until(
+    topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]
+) -> Any:
+    """Draws facts until they are of the kind that a comparison needs."""
+    while True:
+        facts = topic.draw(rng)
+        if is_wanted(facts):
+            return facts
+
+
+def _pair(first: Topic, one: Any, second: Topic, two: Any, question: Question) -> Pair:
+    return Pair(
+        media=(Medium(topic=first, facts=one), Medium(topic=second, facts=two)), question=question
+    )
+
+
+def _count_pair(rng: np.random.Generator) -> Pair:
+    """Shapes in a picture against beeps in a sound."""
+    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
+    same = bool(rng.random() < 0.4)
+    scene: Scene = _draw_until(
+        topics.SCENE,
+        rng,
+        lambda s: len(s.things) <= MAX_BEEPS and (len(s.things) == sound.count) == same,
+    )
+    shapes, beeps = len(scene.things), sound.count
+    counts = f"{DIGITS[shapes]} {'shape' if shapes == 1 else 'shapes'} and {DIGITS[beeps]} beeps"
+    if rng.random() < 0.5:
+        phrasings = (
+            "Are there as many shapes as beeps?",
+            "Is the number of shapes equal to the number of beeps?",
+            "Do the shapes and the beeps have the same number?",
+        )
+        statement = f"there {'is' if shapes == 1 else 'are'} {counts}"
+        question = ask_whether(rng, phrasings, same, statement, task="mixed same count")
+    else:
+        phrasings = (
+            "Are there more shapes or more beeps?",
+            "Which are more, the shapes or the beeps?",
+        )
+        if same:
+            answer, expected = f"Equally many: {counts}.", "equally many"
+        else:
+            more = "shapes" if shapes > beeps else "beeps"
+            answer, expected = f"There are more {more}: {counts}.", f"more {more}"
+        question = ask(
+            rng,
+            phrasings,
+            answer,
+            task="mixed more",
+            expected=expected,
+            choices=("more shapes", "more beeps", "equally many"),
+        )
+    return _pair(topics.SCENE, scene, topics.SOUND, sound, question)
+
+
+def _way_pair(rng: np.random.Generator) -> Pair:
+    """A shape that moves up or down against a tone that rises or falls."""
+    clip: Clip = _draw_until(topics.CLIP, rng, lambda c: c.direction in ("up", "down"))
+    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind in _GLIDES)
+    heard = _GLIDES[sound.kind]
+    same = clip.direction == heard
+    phrasings = (
+        "Do the shape and the tone go the same way?",
+        "Does the tone go the way the shape moves?",
+        "Do the video and the sound go in the same direction?",
+    )
+    statement = (
+        f"both go {heard}" if same else f"the shape goes {clip.direction} and the tone goes {heard}"
+    )
+    question = ask_whether(rng, phrasings, same, statement, task="mixed same way")
+    return _pair(topics.CLIP, clip, topics.SOUND, sound, question)
+
+
+_GLIDES = {"rising tone": "up", "falling tone": "down"}
+
+
+def _colour_pair(rng: np.random.Generator) -> Pair:
+    """The colour of a lone shape in a picture against that of a moving shape."""
+    clip: Clip = _draw_until(topics.CLIP, rng, lambda c: c.kind == "move")
+    same = bool(rng.random() < 0.5)
+    seen = clip.colours[0]
+    scene: Scene = _draw_until(
+        topics.SCENE,
+        rng,
+        lambda s: len(s.things) == 1 and (s.things[0].colour == seen) == same,
+    )
+    phrasings = (
+        "Is the shape in the image as coloured as the one in the video?",
+        "Do the image and the video show the same colour?",
+        "Is the colour in the picture the same as in the video?",
+    )
+    colour = scene.things[0].colour
+    statement = f"both are {seen}" if same else f"the image is {colour} and the video is {seen}"
+    question = ask_whether(rng, phrasings, same, statement, task="mixed same colour")
+    return _pair(topics.SCENE, scene, topics.CLIP, clip, question)
+
+
+def _pace_pair(rng: np.random.Generator) -> Pair:
+    """The pace of a walk against the tempo of beeps."""
+    motion: PhoneMotion = _draw_until(topics.MOTION, rng, lambda m: m.pace != "")
+    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
+    same = motion.pace == sound.tempo
+    phrasings = (
+        "Do the beeps fit the walking pace?",
+        "Is the tempo of the beeps like the pace of the walk?",
+        "Are the walk and the beeps equally fast?",
+    )
+    statement = (
+        f"both are {sound.tempo}"
+        if same
+        else f"the pace is {motion.pace} and the beeps are {sound.tempo}"
+    )
+    question = ask_whether(rng, phrasings, same, statement, task="mixed same pace")
+    return _pair(topics.MOTION, motion, topics.SOUND, sound, question)

@@ -1,0 +1,211 @@
+"""Records made of real recordings: spoken digits, phone motion, hand signs and clothes.
+
+The folder of recordings is an argument, never a part of the project. Training records are varied
+at every draw, because few people were recorded; held-out records are the files as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from anymal.errors import DataError
+from anymal.playground import labels, topics, variation
+from anymal.playground.archives import (
+    Recordings,
+    load_activities,
+    load_clothing,
+    load_digits,
+    load_signs,
+)
+from anymal.playground.clips import to_mp4
+from anymal.playground.labels import Labels
+from anymal.playground.question import Question
+from anymal.playground.sounds import to_wav
+from anymal.playground.sources import LazyRecords, Record, Split, Style, to_record
+from anymal.playground.scenes import to_png
+from anymal.playground.topics import Part
+
+SPEECH_RATE_HZ = 8000
+MOTION_RATE_HZ = 50
+WINDOW_SAMPLES = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of labelled recording.
+
+    Attributes:
+        labels: Its words and questions.
+        load: A folder and a split to recordings.
+        part: A recording to a message part; varied where a generator is given.
+    """
+
+    labels: Labels
+    load: Callable[[Path, Split], Recordings]
+    part: Callable[[Any, np.random.Generator | None], Part]
+
+
+def sign_part(photo: Any, rng: np.random.Generator | None) -> Part:
+    """A photo of a hand as a message part."""
+    return topics.image_part(to_png(variation.vary_photo(photo, rng)))
+
+
+def clothing_part(photo: Any, rng: np.random.Generator | None) -> Part:
+    """A product photo as a message part."""
+    return topics.image_part(to_png(variation.vary_product(photo, rng)))
+
+
+def speech_part(samples: Any, rng: np.random.Generator | None) -> Part:
+    """A spoken digit as a message part."""
+    varied = variation.vary_speech(samples, SPEECH_RATE_HZ, rng)
+    return topics.audio_part(to_wav(varied, SPEECH_RATE_HZ))
+
+
+def activity_part(segment: Any, rng: np.random.Generator | None) -> Part:
+    """A stretch of phone motion as a message part, accelerations in g."""
+    samples = variation.vary_motion(segment, WINDOW_SAMPLES, rng)
+    return topics.imu_part(variation.to_npy(samples), "npy", MOTION_RATE_HZ, "g")
+
+
+SIGNS = Kind(labels=labels.SIGNS, load=load_signs, part=sign_part)
+CLOTHES = Kind(labels=labels.CLOTHES, load=load_clothing, part=clothing_part)
+SPEECH = Kind(labels=labels.SPEECH, load=load_digits, part=speech_part)
+ACTIVITIES = Kind(labels=labels.MOTION, load=load_activities, part=activity_part)
+
+
+def digits(
+    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Spoken digits; the last takes of every speaker are held out."""
+    return _of_kind("digits", SPEECH, data, split, size, seed, style)
+
+
+def activities(
+    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Windows of phone motion; some people are held out altogether."""
+    return _of_kind("activities", ACTIVITIES, data, split, size, seed, style)
+
+
+def signs(
+    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Photos of hand signs."""
+    return _of_kind("signs", SIGNS, data, split, size, seed, style)
+
+
+def clothing(
+    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Product photos of clothes."""
+    return _of_kind("clothing", CLOTHES, data, split, size, seed, style)
+
+
+def sign_clips(
+    *, data: str, split: Split, size: int = 200, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Clips of hand-sign photos one after another; held-out clips show three."""
+    photos = SIGNS.load(_folder(data), split)
+
+    def make(rng: np.random.Generator, name: str) -> Record:
+        is_held_out = split == "heldout"
+        shown = tuple(rng.integers(10, size=3)) if is_held_out else labels.draw_sign_clip(rng)
+        chosen = [photos.any_of(int(label), rng) for label in shown]
+        film = _film(chosen, None if is_held_out else rng)
+        ask = labels.ask_sign_order if is_held_out or style == "caption" else None
+        question = (ask or labels.ask_about_sign_clip)(tuple(int(s) for s in shown), rng)
+        return to_record([topics.video_part(film)], question, name)
+
+    return LazyRecords(name="sign_clips", split=split, seed=seed, size=size, make=make)
+
+
+def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
+    """A hand sign and a spoken digit; held-out questions ask whether they match."""
+    photos, voices = (kind.load(_folder(data), split) for kind in (SIGNS, SPEECH))
+
+    def make(rng: np.random.Generator, name: str) -> Record:
+        pair = labels.draw_sign_and_speech(rng)
+        is_held_out = split == "heldout"
+        ask = labels.ask_match if is_held_out else labels.ask_about_sign_and_speech
+        question = ask(pair, rng)
+        vary = None if is_held_out else rng
+        parts = [
+            sign_part(photos.any_of(pair[0], rng), vary),
+            speech_part(voices.any_of(pair[1], rng), vary),
+        ]
+        return to_record(parts[:: 1 if rng.random() < 0.5 else -1], question, name)
+
+    return LazyRecords(name="sign_and_speech", split=split, seed=seed, size=size, make=make)
+
+
+def sign_and_speech_larger(
+    *, data: str, split: Split, size: int = 200, seed: int = 0
+) -> LazyRecords:
+    """A hand sign and a spoken digit, and the question which is larger."""
+    photos, voices = (kind.load(_folder(data), split) for kind in (SIGNS, SPEECH))
+
+    def make(rng: np.random.Generator, name: str) -> Record:
+        pair = labels.draw_sign_and_speech(rng)
+        vary = None if split == "heldout" else rng
+        parts = [
+            sign_part(photos.any_of(pair[0], rng), vary),
+            speech_part(voices.any_of(pair[1], rng), vary),
+        ]
+        return to_record(parts, labels.ask_larger(pair, rng), name)
+
+    return LazyRecords(name="larger", split=split, seed=seed, size=size, make=make)
+
+
+@cache
+def _folder(data: str) -> Path:
+    """The folder of recordings, or an error that says how to name it."""
+    folder = Path(data)
+    if not data or not folder.is_dir():
+        raise DataError(
+            f"no folder of recordings at {data!r}; give data=DIR or set ANYMAL_DATA to the folder "
+            "that holds fsdd, hapt, sign_digits and fashion"
+        )
+    return folder
+
+
+def _of_kind(
+    name: str, kind: Kind, data: str, split: Split, size: int | None, seed: int, style: Style
+) -> LazyRecords:
+    """Records of one labelled recording each.
+
+    Training draws all labels equally often; held-out records go through the files in order.
+    """
+    recordings = kind.load(_folder(data), split)
+
+    def make(rng: np.random.Generator, record_name: str) -> Record:
+        if split == "heldout":
+            index = int(record_name.rsplit("-", 1)[1]) % len(recordings.labels)
+            label, item, vary = recordings.labels[index], recordings.items[index], None
+            question: Question = kind.labels.ask_which(label, rng)
+        else:
+            label, vary = kind.labels.draw(rng), rng
+            item = recordings.any_of(label, rng)
+            ask = kind.labels.ask_which if style == "caption" else kind.labels.ask
+            question = ask(label, rng)
+        return to_record([kind.part(item, vary)], question, record_name)
+
+    count = len(recordings.labels) if size is None else size
+    return LazyRecords(name=name, split=split, seed=seed, size=count, make=make)
+
+
+def _film(photos: Sequence[Image.Image], rng: np.random.Generator | None) -> bytes:
+    """An MP4 that shows photos one after another, for as long as chance has it in training."""
+    side = 100
+    frames: list[Image.Image] = []
+    rate = 8 if rng is None else int(rng.choice([1, 2, 5, 8, 10, 24]))
+    shown = 8 if rng is None else max(1, int(rate * rng.uniform(0.5, 1.5)))
+    for photo in photos:
+        varied = variation.vary_photo(photo, rng).resize((side, side))
+        count = shown if rng is None else max(1, round(shown * rng.uniform(0.8, 1.25)))
+        frames += [varied] * count
+    return to_mp4(frames, rate=rate)

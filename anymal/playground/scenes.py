@@ -1,0 +1,302 @@
+"""Scenes: coloured shapes on a plain ground, as a picture and as words.
+
+A scene is either an arrangement (one to three different shapes, each at a named place) or a
+crowd (two to six shapes of one kind). Clips draw their frames with the same brush.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from anymal.playground.question import Question, ask, ask_whether
+from anymal.playground.words import (
+    COLOURS,
+    DIGITS,
+    PLACES,
+    SHAPES,
+    SIZES,
+    how_many,
+    plural,
+)
+
+SIDE = 96
+_OVERSAMPLING = 3
+_RADIUS = {"small": 0.075, "large": 0.135}
+_COUNTS = DIGITS[1:7]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """One shape; place indexes PLACES, row by row."""
+
+    shape: str
+    colour: str
+    size: str
+    place: int
+
+    @property
+    def look(self) -> str:
+        """Size, colour and shape: "small red circle"."""
+        return f"{self.size} {self.colour} {self.shape}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The things in the picture in reading order; a crowd repeats one thing."""
+
+    things: tuple[Thing, ...]
+    is_crowd: bool
+
+
+def draw_scene(rng: np.random.Generator) -> Scene:
+    """Draws the facts of one scene."""
+    if rng.random() < 0.35:
+        return _draw_crowd(rng)
+    count = int(rng.choice([1, 2, 3], p=[0.25, 0.4, 0.35]))
+    places = sorted(rng.choice(len(PLACES), count, replace=False))
+    shapes = rng.choice(SHAPES, count, replace=False)
+    colours = rng.choice(list(COLOURS), count, replace=False)
+    return Scene(
+        things=tuple(
+            Thing(shape=str(s), colour=str(c), size=str(rng.choice(SIZES)), place=int(p))
+            for s, c, p in zip(shapes, colours, places, strict=True)
+        ),
+        is_crowd=False,
+    )
+
+
+def _draw_crowd(rng: np.random.Generator) -> Scene:
+    """Two to six equal things in different places."""
+    count = int(rng.integers(2, 7))
+    shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
+    size = str(rng.choice(SIZES))
+    places = sorted(rng.choice(len(PLACES), count, replace=False))
+    things = (Thing(shape=shape, colour=colour, size=size, place=int(p)) for p in places)
+    return Scene(things=tuple(things), is_crowd=True)
+
+
+def render_scene(scene: Scene, rng: np.random.Generator) -> Image.Image:
+    """Paints the scene; places are met within a small jitter, the ground varies a little."""
+    canvas = blank_canvas(rng)
+    for thing in scene.things:
+        row, column = divmod(thing.place, 3)
+        x, y = (np.array([column, row]) + 0.5) / 3 + rng.uniform(-0.02, 0.02, 2)
+        paint(canvas, thing.shape, thing.colour, float(x), float(y), _RADIUS[thing.size])
+    return finish(canvas)
+
+
+def blank_canvas(rng: np.random.Generator) -> Image.Image:
+    """A light ground, oversampled so that edges come out smooth."""
+    side = SIDE * _OVERSAMPLING
+    shade = int(rng.integers(225, 256))
+    return Image.new("RGB", (side, side), (shade, shade, shade))
+
+
+def paint(
+    canvas: Image.Image, shape: str, colour: str, x: float, y: float, radius: float
+) -> None:
+    """Paints one shape centred at (x, y); all lengths as fractions of the canvas side."""
+    side = canvas.width
+    cx, cy, r = x * side, y * side, radius * side
+    brush = ImageDraw.Draw(canvas)
+    fill = COLOURS[colour]
+    if shape == "circle":
+        brush.ellipse((cx - r, cy - r, cx + r, cy + r), fill=fill)
+    elif shape == "square":
+        half = r * 0.9
+        brush.rectangle((cx - half, cy - half, cx + half, cy + half), fill=fill)
+    else:
+        brush.polygon(_corners(shape, cx, cy, r * 1.15), fill=fill)
+
+
+def _corners(shape: str, cx: float, cy: float, r: float) -> list[tuple[float, float]]:
+    """Corners of a triangle or of a five-pointed star, tip upward."""
+    radii = [r] * 3 if shape == "triangle" else [r, r * 0.42] * 5
+    angles = np.arange(len(radii)) * (2 * np.pi / len(radii)) - np.pi / 2
+    points = zip(radii, angles, strict=True)
+    return [(cx + q * float(np.cos(a)), cy + q * float(np.sin(a))) for q, a in points]
+
+
+def finish(canvas: Image.Image) -> Image.Image:
+    """Shrinks an oversampled canvas to the size of a scene."""
+    return canvas.resize((SIDE, SIDE), Image.Resampling.BOX)
+
+
+def to_png(picture: Image.Image) -> bytes:
+    """The picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def describe_scene(scene: Scene) -> str:
+    """The words that stand for the picture."""
+    if scene.is_crowd:
+        first = scene.things[0]
+        count = len(scene.things)
+        look = f"{first.size} {first.colour} {plural(first.shape, count)}"
+        return f"{DIGITS[count]} {look}"
+    return ", ".join(f"a {t.look} at the {PLACES[t.place]}" for t in scene.things)
+
+
+_DESCRIBE = (
+    "Describe the image.",
+    "Describe this picture.",
+    "What is in the picture?",
+    "What do you see?",
+    "What does the image show?",
+)
+
+
+def ask_about_scene(scene: Scene, rng: np.random.Generator) -> Question:
+    """One question about the scene."""
+    if rng.random() < 0.2:
+        return caption_scene(scene, rng)
+    if scene.is_crowd:
+        return _ask_about_crowd(scene, rng)
+    questions = [_ask_colour, _ask_shape, _ask_size, _ask_place, _ask_presence, _ask_count]
+    if len(scene.things) > 1:
+        questions += [_ask_relation, _ask_relation]
+    return questions[int(rng.integers(len(questions)))](scene, rng)
+
+
+def caption_scene(scene: Scene, rng: np.random.Generator) -> Question:
+    """Asks for a description; the right one names every thing."""
+    words = describe_scene(scene)
+    verb = "are" if scene.is_crowd else "is"
+    return ask(
+        rng, _DESCRIBE, f"There {verb} {words}.", task="scene caption", expected=words, choices=()
+    )
+
+
+def _ask_about_crowd(scene: Scene, rng: np.random.Generator) -> Question:
+    """Count, colour, shape or size of equal things."""
+    first, count = scene.things[0], len(scene.things)
+    nouns = plural(first.shape, count)
+    pick = rng.random()
+    if pick < 0.55:
+        noun = str(rng.choice([first.shape, "shape"]))
+        many = plural(noun, 2)
+        phrasings = (
+            f"How many {many} are there?",
+            f"How many {many} do you see?",
+            f"How many {many} are in the picture?",
+            f"Count the {many}.",
+        )
+        answer = how_many(count, noun)
+        return ask(
+            rng, phrasings, answer, task="scene count", expected=DIGITS[count], choices=_COUNTS
+        )
+    if pick < 0.7:
+        return _ask_attribute(rng, nouns, "are", "colour", first.colour, tuple(COLOURS))
+    if pick < 0.85:
+        return _ask_attribute(rng, nouns, "are", "size", first.size, SIZES)
+    phrasings = ("What shape are they?", "Which shapes are in the picture?", "What shapes are these?")
+    answer = f"They are {nouns}."
+    return ask(
+        rng, phrasings, answer, task="scene shape", expected=nouns, choices=_plural_shapes(count)
+    )
+
+
+def _plural_shapes(count: int) -> tuple[str, ...]:
+    return tuple(plural(shape, count) for shape in SHAPES)
+
+
+def _ask_attribute(
+    rng: np.random.Generator,
+    noun: str,
+    verb: str,
+    attribute: str,
+    value: str,
+    choices: tuple[str, ...],
+) -> Question:
+    """Colour or size of a named thing."""
+    phrasings = (
+        f"What {attribute} {verb} the {noun}?",
+        f"Which {attribute} {'do' if verb == 'are' else 'does'} the {noun} have?",
+        f"What is the {attribute} of the {noun}?",
+    )
+    answer = f"The {noun} {verb} {value}."
+    return ask(
+        rng, phrasings, answer, task=f"scene {attribute}", expected=value, choices=choices
+    )
+
+
+def _any(scene: Scene, rng: np.random.Generator) -> Thing:
+    return scene.things[int(rng.integers(len(scene.things)))]
+
+
+def _ask_colour(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _any(scene, rng)
+    return _ask_attribute(rng, thing.shape, "is", "colour", thing.colour, tuple(COLOURS))
+
+
+def _ask_size(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _any(scene, rng)
+    noun = str(rng.choice([thing.shape, f"{thing.colour} {thing.shape}"]))
+    return _ask_attribute(rng, noun, "is", "size", thing.size, SIZES)
+
+
+def _ask_shape(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _any(scene, rng)
+    phrasings = (
+        f"What shape is the {thing.colour} one?",
+        f"Which shape is {thing.colour}?",
+        f"What is the {thing.colour} shape?",
+        f"What shape is the {thing.colour} object?",
+    )
+    answer = f"The {thing.colour} shape is a {thing.shape}."
+    return ask(rng, phrasings, answer, task="scene shape", expected=thing.shape, choices=SHAPES)
+
+
+def _ask_place(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _any(scene, rng)
+    place = PLACES[thing.place]
+    phrasings = (
+        f"Where is the {thing.shape}?",
+        f"Where is the {thing.colour} {thing.shape}?",
+        f"What is the position of the {thing.shape}?",
+    )
+    answer = f"The {thing.shape} is at the {place}."
+    return ask(rng, phrasings, answer, task="scene place", expected=place, choices=PLACES)
+
+
+def _ask_count(scene: Scene, rng: np.random.Generator) -> Question:
+    count = len(scene.things)
+    phrasings = ("How many shapes are there?", "How many shapes do you see?", "Count the shapes.")
+    answer = how_many(count, "shape")
+    return ask(rng, phrasings, answer, task="scene count", expected=DIGITS[count], choices=_COUNTS)
+
+
+def _ask_presence(scene: Scene, rng: np.random.Generator) -> Question:
+    shapes = {thing.shape for thing in scene.things}
+    absent = [shape for shape in SHAPES if shape not in shapes]
+    is_there = bool(rng.random() < 0.5)
+    shape = _any(scene, rng).shape if is_there else str(rng.choice(absent))
+    phrasings = (
+        f"Is there a {shape}?",
+        f"Do you see a {shape}?",
+        f"Is a {shape} in the picture?",
+    )
+    statement = f"there is {'a' if is_there else 'no'} {shape}"
+    return ask_whether(rng, phrasings, is_there, statement, task="scene presence")
+
+
+def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question:
+    one, other = (scene.things[i] for i in rng.choice(len(scene.things), 2, replace=False))
+    relations = []
+    for axis, (before, after) in ((1, ("left of", "right of")), (0, ("above", "below"))):
+        here, there = divmod(one.place, 3)[axis], divmod(other.place, 3)[axis]
+        if here != there:
+            relations.append((before, after) if here < there else (after, before))
+    right, wrong = relations[int(rng.integers(len(relations)))]
+    is_true = bool(rng.random() < 0.5)
+    asked = right if is_true else wrong
+    phrasings = (
+        f"Is the {one.shape} {asked} the {other.shape}?",
+        f"Is the {one.colour} {one.shape} {asked} the {other.colour} {other.shape}?",
+    )
+    statement = f"the {one.shape} is {right} the {other.shape}"
+    return ask_whether(rng, phrasings, is_true, statement, task="scene relation")

@@ -1,0 +1,81 @@
+"""Sound as a picture: a log-mel spectrogram through a convolutional vision model.
+
+The convolutional counterpart of `whisper.py`, with which it shares the spectrogram; such models
+learn from far fewer recordings than transformers do. Transcribes nothing.
+
+Shapes: W windows, K mel bands, T mel frames, k x t the model's grid, D_enc encoder width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModel, WhisperFeatureExtractor
+
+from encoders.base import EncoderError
+from encoders.checkpoint import load_checkpoint
+from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.whisper import WhisperPreprocessor, mel_options
+from encoders.windows import window_length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGrid:
+    """Reads one layer as `[W, t * k, D_enc]`, the bands of one moment next to each other."""
+
+    layer: int | None
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the grid of log-mel windows."""
+        mel = tensors["input_features"]
+        output = model(pixel_values=mel[:, None], output_hidden_states=True)
+        grid = hidden_layer(output, self.layer)  # [W, D_enc, k, t]
+        num_bands, num_columns = grid.shape[2:]
+        real = tensors["real"]  # [W, P]
+        # A column is real if the first moment that it covers is.
+        starts = torch.arange(num_columns) * real.shape[1] // num_columns
+        mask = real[:, starts.to(real.device)].repeat_interleave(num_bands, dim=1)
+        return WindowStates(values=grid.permute(0, 3, 2, 1).flatten(1, 2), mask=mask)
+
+
+def build_spectrogram(
+    path: str, *, layer: int | None = None, window_s: float | None = None, max_windows: int = 8
+) -> FrozenEncoder:
+    """A sound encoder on a convolutional model of one channel, such as a `ResNetModel`.
+
+    Args:
+        path: a local folder or a Hub id, with a Whisper feature extractor's
+            `preprocessor_config.json`.
+        layer: index into the model's `hidden_states`; None is the last.
+        window_s: seconds of sound per window, at most the extractor's chunk (its default).
+        max_windows: the most windows of one recording.
+
+    Returns:
+        The frozen encoder.
+
+    Raises:
+        EncoderError: if the model is not convolutional over one channel, or an option does not fit.
+    """
+    extractor: Any = WhisperFeatureExtractor.from_pretrained(path)
+    model: Any = load_checkpoint(AutoModel, path, unused=("pooler",)).model
+    if getattr(model.config, "num_channels", None) != 1 or not hasattr(model.config, "hidden_sizes"):
+        raise EncoderError(
+            f"'{path}' is a {type(model).__name__}; a spectrogram needs a convolutional model with "
+            "num_channels=1, such as ResNetModel"
+        )
+    rate_hz = extractor.sampling_rate
+    chunk_samples = round(extractor.chunk_length * rate_hz)
+    return FrozenEncoder(
+        kind="spectrogram",
+        model=model,
+        preprocessor=WhisperPreprocessor(
+            mel=mel_options(extractor),
+            chunk_samples=chunk_samples,
+            window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
+            max_windows=max_windows,
+        ),
+        read=ReadGrid(layer=layer),
+        width=model.config.hidden_sizes[-1],
+    )
