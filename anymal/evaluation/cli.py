@@ -161,9 +161,10 @@ def _report(results: "Results", console: "Console", *, out: Path | None, card: P
         results.write(out)
         written.append(out)
     if card is not None:
+        from anymal.bundle import describe
         from anymal.evaluation.card import write_card
 
-        write_card(results, card)
+        write_card(results, describe(results.bundle).data_sources, card)
         written.append(card)
     for chart in dict.fromkeys(path.with_suffix(".png") for path in written):
         draw_chart(results, chart)

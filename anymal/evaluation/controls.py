@@ -7,9 +7,15 @@ the ordinary path.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
+from anymal.modality import MODALITIES, read_medium
+from anymal.processor import Processor
+from anymal.protocol import MediaPart, TextPart, read_conversation
+from encoders.signals import Signal
 
 Part = Mapping[str, Any]
 
@@ -66,6 +72,30 @@ def with_media(conversation: Mapping[str, Any], media: Sequence[Part]) -> dict[s
     return {"messages": messages}
 
 
+def blank_media(
+    conversation: Mapping[str, Any], processor: Processor, *, base_dir: Path | None
+) -> dict[str, Any]:
+    """The conversation with media that say nothing, of the same kinds, sizes and lengths.
+
+    Args:
+        conversation: A conversation that the processor accepts.
+        processor: The model's own: it decodes as the model does.
+        base_dir: Folder that media paths are relative to.
+
+    Returns:
+        The conversation with neutral media as data.
+
+    Raises:
+        MediaError: A medium cannot be read or decoded.
+        DataError: A kind of medium has no neutral one.
+    """
+    parts = [part for message in read_conversation(conversation).messages for part in message.parts]
+    signals = [
+        _decode(part, processor, base_dir) for part in parts if not isinstance(part, TextPart)
+    ]
+    return with_media(conversation, [neutral_part(signal) for signal in signals])
+
+
 def choose_donors(
     prompts: Sequence[Mapping[str, Any]], expected: Sequence[Expected]
 ) -> list[int | None]:
@@ -95,6 +125,15 @@ def choose_donors(
                 if donors[index] is None and kinds[index]:
                     donors[index] = donor
     return donors
+
+
+def _decode(part: MediaPart, processor: Processor, base_dir: Path | None) -> Signal:
+    """A part's signal, as the model's encoder is given it."""
+    row = next(row for row in MODALITIES.values() if part.type in row.part_types)
+    medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
+    preprocessor = processor.modalities[row.name].preprocessor
+    hints = {hint: getattr(preprocessor, hint) for hint in row.hints}
+    return row.decode(medium, processor.limits, **hints)
 
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:

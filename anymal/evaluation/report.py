@@ -35,8 +35,8 @@ def table(results: Results) -> Table:
             str(row.score.n),
             _verdict(percent(row.score.accuracy), row.is_target_met),
             interval(row.score),
-            _whole(row.target),
-            _whole(row.reference),
+            whole(row.target),
+            whole(row.reference),
             percent(row.chance),
             _control(row, "blank"),
             _control(row, "swapped"),
@@ -63,6 +63,11 @@ def gain(row: TaskResult) -> str:
     return f"{100 * points.mean:+.1f} ({100 * points.low:+.1f} to {100 * points.high:+.1f})"
 
 
+def whole(value: float | None) -> str:
+    """A percentage that may be absent."""
+    return "-" if value is None else f"{value:g}"
+
+
 def _control(row: TaskResult, name: str) -> str | Text:
     """A control's accuracy, marked by whether it is at chance."""
     if name not in row.controls or row.controls[name].n == 0:
@@ -78,8 +83,3 @@ def _compared(row: TaskResult) -> tuple[str, str]:
 def _verdict(text: str, is_good: bool | None) -> str | Text:
     """A figure in green or red, or plain where nothing is expected."""
     return text if is_good is None else Text(text, style="green" if is_good else "bold red")
-
-
-def _whole(value: float | None) -> str:
-    """A percentage that may be absent."""
-    return "-" if value is None else f"{value:g}"

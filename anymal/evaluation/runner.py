@@ -7,13 +7,21 @@ serving share. Does not print; a callback hears of the progress, another of ever
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
 from anymal.assemble import Assembled
 from anymal.errors import DataError
-from anymal.evaluation.answers import Progress, answer_all, blank_media
-from anymal.evaluation.controls import choose_donors, media_of, prompt_of, text_of, with_media
+from anymal.evaluation.answers import answer_all
+from anymal.evaluation.controls import (
+    blank_media,
+    choose_donors,
+    media_of,
+    prompt_of,
+    text_of,
+    with_media,
+)
 from anymal.evaluation.intervals import Share, paired_difference, share_of
 from anymal.evaluation.results import Compared, Results, TaskResult
 from anymal.evaluation.scoring import Expected, read_expected
@@ -21,6 +29,7 @@ from anymal.evaluation.task import Record, Task, as_tasks, pick
 
 Control = Literal["blank", "swapped"]
 CONTROLS: tuple[Control, ...] = ("blank", "swapped")
+Progress = Callable[[str, int, int], None]
 Log = Callable[[Mapping[str, Any]], None]
 
 # A breakdown by more answers than this (orders of three signs, say) would be a list of ones.
@@ -98,7 +107,7 @@ def evaluate(
             base_dir=task.base_dir,
             batch_size=batch_size,
             max_tokens=max_tokens,
-            progress=progress and (lambda done, of: progress(f"{task.name} ({label})", done, of)),
+            progress=partial(progress, f"{task.name} ({label})") if progress else None,
         )
         pairs = list(zip(questions, texts, strict=True))
         right = [task.scorer(text, question.expected) for question, text in pairs]
@@ -160,7 +169,10 @@ def _rewrite(
     """The questions as a control asks them; those that it cannot ask are left out."""
     if control == "blank":
         return [
-            replace(question, prompt=blank_media(assembled, question.prompt, task.base_dir))
+            replace(
+                question,
+                prompt=blank_media(question.prompt, assembled.processor, base_dir=task.base_dir),
+            )
             for question in questions
             if media_of(question.prompt)
         ]

@@ -1,0 +1,160 @@
+"""Writes the built-in model's card: tables from measured figures between hand-written sections.
+
+Does not measure, and knows no figure of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anymal.errors import DataError
+from anymal.evaluation import card_text
+from anymal.evaluation.report import gain, interval, percent, whole
+from anymal.evaluation.results import Results, TaskResult
+
+TINY = "tiny"
+
+
+def write_card(results: Results, data_sources: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write the model card as Markdown, with a chart that is expected beside it.
+
+    Args:
+        results: Figures of the built-in model.
+        data_sources: What it was trained on, from its bundle.
+        path: The Markdown file.
+
+    Raises:
+        DataError: If the figures are another model's, about which the text would be untrue.
+    """
+    if results.bundle != TINY:
+        raise DataError(
+            f"the model card describes '{TINY}', and these figures are of '{results.bundle}'; "
+            "use --out for their JSON and chart"
+        )
+    sections = [
+        card_text.HEADER.format(command=_command(results)),
+        card_text.USE,
+        card_text.TRAINING,
+        card_text.WORDS + _words(results.tasks),
+        card_text.MEASURED
+        + _measured(results)
+        + f"\n![The same figures as bars]({path.stem}.png)\n",
+        card_text.CONTROLS + _controls(results.tasks),
+        _section(card_text.COMPARED, _compared(results)),
+        card_text.DETAILS + _details(results.tasks),
+        card_text.LICENCES + _sources(data_sources),
+        card_text.LIMITS,
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(section for section in sections if section), encoding="utf-8")
+
+
+def _command(results: Results) -> str:
+    """The command that gives these figures and this card."""
+    compare = f" --compare {results.compared_with}" if results.compared_with else ""
+    limit = results.settings.get("limit")
+    return (
+        f".venv/bin/anymal eval {TINY}{compare}"
+        + (f" --limit {limit}" if limit else "")
+        + " --out docs/model-card.json --card docs/model-card.md"
+    )
+
+
+def _measured(results: Results) -> str:
+    """The main table, and what is missing from it."""
+    rows = [
+        [
+            row.name,
+            row.note,
+            str(row.score.n),
+            f"**{percent(row.score.accuracy)}**",
+            interval(row.score),
+            _target(row),
+            whole(row.reference),
+            percent(row.chance),
+        ]
+        for row in results.tasks
+    ]
+    head = ["task", "what", "n", "right, %", "95% interval", "target", "reference", "chance, %"]
+    missing = "".join(f"\nNot measured: {name} ({why}).\n" for name, why in results.skipped.items())
+    return _table(head, rows) + missing
+
+
+def _controls(tasks: Sequence[TaskResult]) -> str:
+    """How the answers fall without the right medium."""
+    head = ["task", "true media, %", "blank, %", "swapped, %", "guessing, %", "follows, %"]
+    rows = [
+        [
+            row.name,
+            percent(row.score.accuracy),
+            _control(row, "blank"),
+            _control(row, "swapped"),
+            percent(row.baseline),
+            percent(row.follows_donor.accuracy) if row.follows_donor else "-",
+        ]
+        for row in tasks
+    ]
+    return _table(head, rows) + "\n\\* better than guessing, beyond the 95% interval.\n"
+
+
+def _compared(results: Results) -> str:
+    """The figures of the other bundle beside these; empty where none was compared."""
+    rows = [
+        [row.name, percent(row.compared.score.accuracy), percent(row.score.accuracy), gain(row)]
+        for row in results.tasks
+        if row.compared is not None
+    ]
+    head = ["task", "after align, %", "after instruct, %", "gain, points (95% interval)"]
+    return _table(head, rows) if rows else ""
+
+
+def _words(tasks: Sequence[TaskResult]) -> str:
+    """The words that the answers of each task name."""
+    return _table(["task", "words"], [[row.name, ", ".join(row.words)] for row in tasks])
+
+
+def _details(tasks: Sequence[TaskResult]) -> str:
+    """The breakdown of every task that has one, and an example of its answers."""
+    rows = [
+        [
+            row.name,
+            row.example.replace("\n", " ").replace("|", "/"),
+            ", ".join(f"{name} {percent(part.accuracy)}" for name, part in row.breakdown.items()),
+        ]
+        for row in tasks
+    ]
+    return _table(["task", "first question -> answer", "right, % of each"], rows)
+
+
+def _sources(data_sources: Sequence[Mapping[str, Any]]) -> str:
+    """One row for each training source, with the columns that the bundle records."""
+    head = list(dict.fromkeys(key for source in data_sources for key in source))
+    if not head:
+        return "\nThe bundle names no data sources.\n"
+    return _table(head, [[str(source.get(key, "-")) for key in head] for source in data_sources])
+
+
+def _target(row: TaskResult) -> str:
+    """The target and whether it is met."""
+    if row.target is None:
+        return "-"
+    return f"{row.target:g} ({'met' if row.is_target_met else 'missed'})"
+
+
+def _control(row: TaskResult, name: str) -> str:
+    """A control's accuracy, starred where it is better than guessing."""
+    if name not in row.controls or row.controls[name].n == 0:
+        return "-"
+    star = "" if row.relies_on_media(name) else " \\*"
+    return percent(row.controls[name].accuracy) + star
+
+
+def _section(text: str, body: str) -> str:
+    """A section that is left out where it has no body."""
+    return text + body if body else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, set off by an empty line."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
