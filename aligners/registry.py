@@ -1,0 +1,65 @@
+"""The one table of aligner kinds.
+
+Builds nothing itself; each kind lives in its own file.
+"""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from aligners.base import AlignerError
+from aligners.linear import Linear
+from aligners.mlp import Mlp
+from aligners.perceiver import Perceiver
+
+MIN_TOKENS, MAX_TOKENS = 32, 256
+
+ALIGNERS: dict[str, type[nn.Module]] = {"perceiver": Perceiver, "linear": Linear, "mlp": Mlp}
+
+
+def build_aligner(
+    kind: str,
+    *,
+    encoder_dim: int,
+    llm_dim: int,
+    embedding_rms: float,
+    num_tokens: int = 64,
+    **options: Any,
+) -> nn.Module:
+    """Build an aligner with fresh weights from the global random state.
+
+    Args:
+        kind: A key of `ALIGNERS`.
+        encoder_dim: Width of the features.
+        llm_dim: Width of the language model's embeddings.
+        embedding_rms: Root mean square of the language model's embedding table.
+        num_tokens: Soft tokens per item, 32 to 256.
+        options: Keyword arguments of the kind.
+
+    Returns:
+        An `Aligner`, on the CPU in float32.
+
+    Raises:
+        AlignerError: The kind or an option is unknown, or a number is out of range.
+    """
+    if kind not in ALIGNERS:
+        raise AlignerError(f"unknown aligner '{kind}'; known: {', '.join(ALIGNERS)}")
+    if not MIN_TOKENS <= num_tokens <= MAX_TOKENS:
+        raise AlignerError(f"num_tokens is {num_tokens}; allowed: {MIN_TOKENS} to {MAX_TOKENS}")
+    factory = ALIGNERS[kind]
+    given = {"encoder_dim", "llm_dim", "embedding_rms", "num_tokens"}
+    known = [name for name in inspect.signature(factory).parameters if name not in given]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise AlignerError(
+            f"unknown option {', '.join(map(repr, unknown))} of aligner '{kind}'; "
+            f"known: {', '.join(known)}"
+        )
+    return factory(
+        encoder_dim=encoder_dim,
+        llm_dim=llm_dim,
+        embedding_rms=embedding_rms,
+        num_tokens=num_tokens,
+        **options,
+    )
