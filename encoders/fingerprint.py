@@ -36,14 +36,20 @@ _IGNORED_SETTINGS = frozenset(
 
 
 def fingerprint(
-    kind: str, model: Any, preprocessor: object, *, ignored_weights: Collection[str] = ()
+    kind: str,
+    model: Any,
+    *,
+    preprocessor: object,
+    read: object,
+    ignored_weights: Collection[str] = (),
 ) -> str:
-    """Hash an encoder's configuration, weights and preprocessing options.
+    """Hash an encoder's configuration, weights and options.
 
     Args:
         kind: the encoder's name in the registry.
         model: a transformers `PreTrainedModel`; its `config` and `state_dict` are hashed.
-        preprocessor: a dataclass of options.
+        preprocessor: a dataclass of preprocessing options.
+        read: a dataclass of options that choose features.
         ignored_weights: names of weights that the features do not depend on.
 
     Returns:
@@ -53,6 +59,7 @@ def fingerprint(
         "kind": kind,
         "config": plain_settings(model.config.to_diff_dict()),
         "preprocessor": plain_settings(preprocessor),
+        "read": plain_settings(read),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -42,7 +42,7 @@ class FrozenEncoder(nn.Module):
         kind: its name in the registry.
         model: the pretrained model; frozen here.
         preprocessor: from a signal to the model's tensors.
-        read: from the model and its tensors to features per window.
+        read: from the model and its tensors to features per window; a dataclass of its options.
         width: `D_enc`.
         ignored_weights: weights that the features do not depend on.
     """
@@ -62,8 +62,10 @@ class FrozenEncoder(nn.Module):
         self.width = width
         self.preprocessor = preprocessor
         self.model = model.requires_grad_(False)
-        self.fingerprint = fingerprint(kind, model, preprocessor, ignored_weights=ignored_weights)
-        self._read = read
+        self.fingerprint = fingerprint(
+            kind, model, preprocessor=preprocessor, read=read, ignored_weights=ignored_weights
+        )
+        self.read = read
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -85,7 +87,7 @@ class FrozenEncoder(nn.Module):
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in inputs.tensors.items()
         }
-        return join_windows(self._read(self.model, tensors), inputs.counts)
+        return join_windows(self.read(self.model, tensors), inputs.counts)
 
 
 def hidden_layer(output: Any, layer: int | None) -> Tensor:

@@ -77,11 +77,15 @@ class ReadPatches:
         return WindowStates(values=hidden_layer(output, self.layer), mask=mask)
 
 
-def read_positions(model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPositions:
     """Reads the GRU outputs of an `Imu2ClipModel` as `[W, F, D_enc]`."""
-    mask = model.position_mask(tensors["num_real"])
-    output = model(values=tensors["values"], present=tensors["present"])
-    return WindowStates(values=output.last_hidden_state, mask=mask)
+
+    def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
+        """Read the positions of windows."""
+        mask = model.position_mask(tensors["num_real"])
+        output = model(values=tensors["values"], present=tensors["present"])
+        return WindowStates(values=output.last_hidden_state, mask=mask)
 
 
 def build_imu_transformer(
@@ -136,7 +140,7 @@ def build_imu2clip(
         kind="imu2clip",
         model=model,
         preprocessor=_preprocessor(model.config, rate_hz, window_s, hop_s, max_windows),
-        read=read_positions,
+        read=ReadPositions(),
         width=model.config.hidden_size,
     )
 

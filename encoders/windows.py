@@ -44,7 +44,7 @@ def cut_windows(
     Args:
         samples: `[N, ...]`, N >= 1.
         length: samples per window.
-        hop: samples between the starts of windows.
+        hop: samples between the starts of windows, at most `length`.
         max_windows: the most windows to return.
         slack: a last window with no more than this many new samples is left out.
         pad: what follows the end of the signal: zeros, or its last sample.
@@ -53,12 +53,17 @@ def cut_windows(
         The windows.
 
     Raises:
-        EncoderError: if a count is not positive.
+        EncoderError: if a count is not positive, or windows would leave gaps.
     """
     if min(length, hop, max_windows) < 1:
         raise EncoderError(
             f"window of {length} samples every {hop} samples, at most {max_windows} windows: "
             "each must be at least 1; raise window_s, hop_s or max_windows"
+        )
+    if hop > length:
+        raise EncoderError(
+            f"windows of {length} samples every {hop} samples would skip some; lower hop_s to "
+            "window_s or less"
         )
     num_windows = 1 + max(0, -(-(len(samples) - length - slack) // hop))
     kept = np.linspace(0, num_windows - 1, min(num_windows, max_windows)).round().astype(np.int64)

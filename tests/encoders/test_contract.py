@@ -1,0 +1,142 @@
+"""What every encoder kind promises, on a tiny random checkpoint of each class."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from encoders.base import Encoder, EncoderError, Features, stack_inputs
+from encoders.registry import ENCODERS, build_encoder
+from encoders.signals import Signal
+
+# kind, checkpoint, options
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("vision", "clip", {}),
+    ("vision", "clip_vision", {"layer": -1, "drop_cls": False}),
+    ("vision", "siglip", {"pool": 2}),
+    ("vision", "siglip2", {}),
+    ("vision", "siglip2", {"pool": 2}),
+    ("vision", "dinov2", {"size": 48}),
+    ("vision", "vit", {}),
+    ("vision", "resnet", {}),
+    ("frames", "clip", {"num_frames": 4}),
+    ("frames", "resnet", {"num_frames": 4, "layer": -1}),
+    ("x_clip", "x_clip", {}),
+    ("videomae", "videomae", {}),
+    ("vjepa2", "vjepa2", {}),
+    ("clap", "clap", {}),
+    ("clap", "clap_fused", {"window_s": 1.0}),
+    ("whisper", "whisper", {}),
+    ("whisper", "whisper_encoder", {"window_s": 0.5}),
+    ("ast", "ast", {}),
+    ("spectrogram", "spectrogram", {}),
+    ("imu_transformer", "imu_transformer", {}),
+    ("imu_transformer", "imu_transformer", {"hop_s": 0.64, "max_windows": 3}),
+    ("imu2clip", "imu2clip", {}),
+]
+IDS = [f"{kind}-{name}-{'-'.join(map(str, options.values()))}" for kind, name, options in CASES]
+Case = tuple[str, Encoder]
+
+
+@pytest.fixture(name="case", params=CASES, ids=IDS, scope="module")
+def _case(request: pytest.FixtureRequest, checkpoint: Callable[[str], str]) -> Case:
+    kind, name, options = request.param
+    return kind, build_encoder(kind, checkpoint(name), **options)
+
+
+def encode(encoder: Encoder, signals: list[Signal]) -> Features:
+    return encoder(stack_inputs([encoder.preprocessor(signal) for signal in signals]))
+
+
+def test_every_kind_is_covered() -> None:
+    assert {kind for kind, _, _ in CASES} == set(ENCODERS)
+
+
+def test_shapes_and_types(case: Case, signals: Callable[[str], list[Signal]]) -> None:
+    kind, encoder = case
+    features = encode(encoder, signals(kind))
+    num_items, num_features, width = features.values.shape
+    assert num_items == 3
+    assert width == encoder.width
+    assert num_features > 1
+    assert features.values.dtype == torch.float32
+    assert features.mask.shape == features.steps.shape == (num_items, num_features)
+    assert features.mask.dtype == torch.bool
+    assert features.steps.dtype == torch.int64
+    assert features.mask.any(dim=1).all()
+    assert features.values.isfinite().all()
+    assert not features.values[~features.mask].any()
+    assert (features.steps >= 0).all()
+
+
+def test_batch_equals_single(case: Case, signals: Callable[[str], list[Signal]]) -> None:
+    kind, encoder = case
+    batch = encode(encoder, signals(kind))
+    for index, signal in enumerate(signals(kind)):
+        single = encode(encoder, [signal])
+        real = single.mask[0]
+        num_own = len(real)
+        assert torch.equal(batch.mask[index, :num_own], real)
+        assert not batch.mask[index, num_own:].any()
+        assert torch.equal(batch.steps[index, :num_own][real], single.steps[0][real])
+        torch.testing.assert_close(
+            batch.values[index, :num_own], single.values[0], atol=1e-5, rtol=1e-4
+        )
+
+
+def test_different_signals_give_different_features(
+    case: Case, signals: Callable[[str], list[Signal]]
+) -> None:
+    kind, encoder = case
+    features = encode(encoder, signals(kind))
+    assert not torch.allclose(features.values[0, 0], features.values[1, 0], atol=1e-4)
+
+
+def test_encoder_is_frozen(case: Case, signals: Callable[[str], list[Signal]]) -> None:
+    kind, encoder = case
+    assert isinstance(encoder, torch.nn.Module)
+    before = encode(encoder, signals(kind)).values
+    encoder.train()
+    assert not any(module.training for module in encoder.modules())
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    after = encode(encoder, signals(kind)).values
+    assert torch.equal(before, after)
+    assert not after.requires_grad
+
+
+def test_preprocessor_is_deterministic_and_picklable(
+    case: Case, signals: Callable[[str], list[Signal]]
+) -> None:
+    kind, encoder = case
+    assert is_dataclass(encoder.preprocessor)
+    copy = pickle.loads(pickle.dumps(encoder.preprocessor))
+    for signal in signals(kind):
+        first = encoder.preprocessor(signal)
+        second = copy(signal)
+        assert len({len(tensor) for tensor in first.values()}) == 1
+        assert len(next(iter(first.values()))) >= 1
+        assert set(first) == set(second)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_fingerprint_is_stable(
+    case: Case, checkpoint: Callable[[str], str], request: pytest.FixtureRequest
+) -> None:
+    kind, name, options = request.node.callspec.params["case"]
+    _, encoder = case
+    assert build_encoder(kind, checkpoint(name), **options).fingerprint == encoder.fingerprint
+    assert len(bytes.fromhex(encoder.fingerprint)) == 32
+
+
+@pytest.mark.parametrize("kind", sorted(ENCODERS))
+def test_unknown_option_lists_the_known(kind: str) -> None:
+    with pytest.raises(EncoderError, match=r"unknown option 'sise' .* known: "):
+        build_encoder(kind, "nowhere", sise=3)
+
+
+def test_unknown_kind_lists_the_known() -> None:
+    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, frames"):
+        build_encoder("clipp", "nowhere")
