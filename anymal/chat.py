@@ -283,7 +283,8 @@ def _cut(text: str, num_turns: int) -> list[str]:
 
 def _without_end(segment: Segment, end: str) -> Segment:
     """A segment without the text that goes over to the answer after it."""
-    assert isinstance(segment, TextSegment) and segment.text.endswith(end), (segment, end)
+    assert isinstance(segment, TextSegment), segment
+    assert segment.text.endswith(end), (segment.text, end)
     return replace(segment, text=segment.text.removesuffix(end))
 
 

@@ -9,12 +9,12 @@ bfloat16 on CUDA, except that `fp32` is float32 and `bf16` is bfloat16 everywher
 are float32. Soft tokens become the embeddings' dtype in `anymal.fusion` and nowhere else; the loss
 is float32.
 
-NOTE: on a CPU with AVX512-BF16, bitsandbytes 0.49 and later (a) looks for a kernel from the Hub when
-it is imported, and logs a warning where there is none, and (b) repacks 4-bit weights in place at the
-first call in eval mode, rounds to bfloat16 from then on, and no longer lets gradients through. Here
+NOTE: on a CPU with AVX512-BF16, bitsandbytes 0.49 and later (a) looks for a kernel from the Hub
+when it is imported, and logs a warning where there is none, and (b) repacks 4-bit weights in place
+at the first call in eval mode, rounds to bfloat16 from then on, and lets no gradient through. Here
 (a) is kept from happening and (b) is switched off layer by layer, so that training and answering
-compute the same function and frozen weights stay bit for bit what they were. LLM.int8 works on a CPU
-too, forward and backward; its activations pass through float16, which it logs at every call and
+compute the same function and frozen weights stay bit for bit what they were. LLM.int8 works on a
+CPU too, forward and backward; its activations pass through float16, which it logs at every call and
 which is silenced here.
 
 Shapes: B samples, S positions, T text tokens, N chosen positions, D_llm embedding width,
@@ -191,6 +191,7 @@ class LLM(nn.Module):
         they may drop their activations.
         """
         super().train(False)
+        self._trains = mode
         for name, module in self.named_modules():
             if getattr(module, "gradient_checkpointing", False) or ".lora_dropout." in name:
                 module.training = mode
@@ -202,7 +203,7 @@ class LLM(nn.Module):
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         else:
             self.model.gradient_checkpointing_disable()
-        self.train(self.training)
+        self.train(self._trains)
 
     def use_lora(self, on: bool) -> None:
         """Let the adapters take part, or leave them out of the computation."""

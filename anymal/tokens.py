@@ -62,10 +62,10 @@ class TextEncoder:
             The ids.
         """
         if self._backend is not None:
-            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
-            return ids
-        ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        return ids
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
+        return list(
+            self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        )
 
     def encode_run(self, text: str) -> Sequence[int]:
         """Tokenise one run of text from the middle of a sequence.

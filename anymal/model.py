@@ -1,0 +1,262 @@
+"""The one GPU path in four verbs: encode, align, fuse, decode.
+
+Does not read media, tokenise text, or step an optimiser.
+
+Shapes: B samples, S fused length, M media items of one modality in the batch, F features per
+item, Q soft tokens per item, N target tokens, D_enc encoder width, D_llm embedding width,
+V vocabulary.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anymal.collate import Batch
+from anymal.errors import BundleError, RecipeError
+from anymal.fusion import fuse
+from anymal.generation import DecodeState, Sampling, generate
+from anymal.llm import LLM
+from encoders.base import EncoderInputs, Features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loss:
+    """Cross-entropy of a batch.
+
+    Attributes:
+        total: Scalar float32, summed over target tokens.
+        num_tokens: How many target tokens that is.
+        per_sample: `[B]` float32 sums without gradient.
+    """
+
+    total: Tensor
+    num_tokens: int
+    per_sample: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartCount:
+    """Parameters of one part of the model.
+
+    Attributes:
+        part: Its name.
+        trainable: Parameters that train.
+        total: All of them; packed 4-bit weights count as stored.
+    """
+
+    part: str
+    trainable: int
+    total: int
+
+
+class AnyMAL(nn.Module):
+    """Frozen encoders, trainable aligners, and a frozen language model with LoRA.
+
+    Args:
+        encoders: `encoders.base.Encoder` modules by modality.
+        aligners: `aligners.base.Aligner` modules by modality.
+        llm: The language model.
+        stop_ids: Ids that end an answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoders: Mapping[str, nn.Module],
+        aligners: Mapping[str, nn.Module],
+        llm: LLM,
+        stop_ids: Collection[int] = (),
+    ) -> None:
+        super().__init__()
+        assert set(encoders) == set(aligners), (sorted(encoders), sorted(aligners))
+        self.encoders = nn.ModuleDict(encoders)
+        self.aligners = nn.ModuleDict(aligners)
+        self.llm = llm
+        self.stop_ids = frozenset(stop_ids or llm.eos_ids)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.llm.device
+
+    # --- four verbs -----------------------------------------------------------------------------
+
+    def encode(self, media: Mapping[str, EncoderInputs]) -> dict[str, Features]:
+        """Media to features `[M, F, D_enc]`, by modality, without gradient."""
+        return {name: self.encoders[name](inputs) for name, inputs in media.items()}
+
+    def align(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+        """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
+        return {name: self.aligners[name](seen) for name, seen in features.items()}
+
+    def fuse(self, batch: Batch, soft_tokens: Mapping[str, Tensor]) -> Tensor:
+        """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""
+        num_samples, length = batch.ids.shape
+        return fuse(
+            self.llm.embed(batch.ids.flatten()[batch.text_rows]),
+            soft_tokens,
+            text_rows=batch.text_rows,
+            slots=batch.slots,
+            shape=(num_samples, length),
+        )
+
+    def decode(self, embeddings: Tensor, batch: Batch, cache: Any | None = None) -> Tensor:
+        """What the language model makes of it: hidden states `[B, S, D]`."""
+        mask = batch.mask if batch.is_padded else None
+        return self.llm.decode(embeddings, mask=mask, positions=batch.positions, cache=cache)
+
+    # --- what they are for ----------------------------------------------------------------------
+
+    def loss(self, batch: Batch) -> Loss:
+        """Cross-entropy of the target tokens, summed; the head runs on their rows only.
+
+        Args:
+            batch: On the model's device, with labels.
+
+        Returns:
+            The sum, and what it is a sum over.
+        """
+        soft_tokens = self.align(self.encode(batch.media))
+        hidden = self.decode(self.fuse(batch, soft_tokens), batch)  # [B, S, D]
+        logits = self.llm.head(hidden.flatten(0, 1)[batch.target_rows])  # [N, V]
+        each = F.cross_entropy(logits.float(), batch.target_ids, reduction="none")  # [N]
+        num_samples, length = batch.ids.shape
+        per_sample = each.new_zeros(num_samples).index_add_(
+            0, batch.target_rows // length, each.detach()
+        )
+        return Loss(total=each.sum(), num_tokens=len(batch.target_ids), per_sample=per_sample)
+
+    @torch.no_grad()
+    def prefill(self, batch: Batch) -> DecodeState:
+        """Read prompts and score the first token of each answer.
+
+        Args:
+            batch: Left-padded, on the model's device.
+
+        Returns:
+            The state to continue from with `step`.
+        """
+        cache = self.llm.new_cache()
+        soft_tokens = self.align(self.encode(batch.media))
+        hidden = self.decode(self.fuse(batch, soft_tokens), batch, cache)
+        return DecodeState(
+            logits=self.llm.head(hidden[:, -1]),
+            cache=cache,
+            mask=batch.mask,
+            positions=batch.positions[:, -1:] + 1,
+            is_padded=batch.is_padded,
+        )
+
+    @torch.no_grad()
+    def step(self, ids: Tensor, state: DecodeState) -> DecodeState:
+        """Append one token to each answer and score the next.
+
+        Args:
+            ids: `[B]` int64, the chosen tokens.
+            state: From `prefill` or `step`; its cache is extended in place.
+
+        Returns:
+            The next state.
+        """
+        mask = torch.cat([state.mask, torch.ones_like(state.mask[:, :1])], dim=1)
+        hidden = self.llm.decode(
+            self.llm.embed(ids)[:, None],
+            mask=mask if state.is_padded else None,
+            positions=state.positions,
+            cache=state.cache,
+        )
+        return DecodeState(
+            logits=self.llm.head(hidden[:, -1]),
+            cache=state.cache,
+            mask=mask,
+            positions=state.positions + 1,
+            is_padded=state.is_padded,
+        )
+
+    def generate(self, batch: Batch, *, sampling: Sampling) -> Iterator[list[int | None]]:
+        """Answer, one token per sample at a time; see `anymal.generation.generate`."""
+        return generate(self, batch, sampling=sampling)
+
+    # --- what trains ----------------------------------------------------------------------------
+
+    def set_trainable(self, aligners: Collection[str], *, lora: bool) -> list[PartCount]:
+        """Freeze everything, then let the named parts train.
+
+        LoRA takes part in the computation once it trains or was loaded; until then it is left out,
+        which is the same function and cheaper.
+
+        Args:
+            aligners: Modalities whose aligners train.
+            lora: Whether LoRA trains.
+
+        Returns:
+            A row for every part.
+
+        Raises:
+            RecipeError: There is no such aligner, or no LoRA.
+        """
+        if unknown := sorted(set(aligners) - set(self.aligners)):
+            raise RecipeError(
+                f"no aligner for {', '.join(unknown)}; the model has {', '.join(self.aligners)}"
+            )
+        if lora and not self.llm.lora_parameters():
+            raise RecipeError("LoRA cannot train: the model has none; set model.lora")
+        if lora:
+            self.llm.use_lora(True)
+        self.requires_grad_(False)
+        training = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        assert not training, f"still trains after freezing: {training}"
+        for name in aligners:
+            self.aligners[name].requires_grad_(True)
+        for parameter in self.llm.lora_parameters().values():
+            parameter.requires_grad_(lora)
+        return self.part_counts()
+
+    def part_counts(self) -> list[PartCount]:
+        """Count the parameters of every part, and those that train."""
+        lora = self.llm.lora_parameters()
+        base = {name: p for name, p in self.llm.named_parameters() if name not in lora}
+        parts = {f"encoders.{name}": list(m.parameters()) for name, m in self.encoders.items()}
+        parts |= {f"aligners.{name}": list(m.parameters()) for name, m in self.aligners.items()}
+        parts |= {"llm": list(base.values())} | ({"lora": list(lora.values())} if lora else {})
+        return [
+            PartCount(
+                part=part,
+                trainable=sum(p.numel() for p in parameters if p.requires_grad),
+                total=sum(p.numel() for p in parameters),
+            )
+            for part, parameters in parts.items()
+        ]
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """All that training can change, by name: aligners and LoRA, whether or not they train."""
+        state = {f"aligners.{name}": t for name, t in self.aligners.state_dict().items()}
+        lora = {f"llm.{name}": p.detach() for name, p in self.llm.lora_parameters().items()}
+        return state | lora
+
+    @torch.no_grad()
+    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `trainable_state` gave.
+
+        Args:
+            state: Exactly the names and shapes of this model.
+
+        Raises:
+            BundleError: A name or shape differs; nothing was changed.
+        """
+        own = self.trainable_state()
+        for name in sorted(set(own) | set(state)):
+            shapes = [tuple(s[name].shape) if name in s else None for s in (own, state)]
+            if shapes[0] != shapes[1]:
+                raise BundleError(
+                    f"{name} is {shapes[1] or 'absent'} in the saved state, "
+                    f"{shapes[0] or 'absent'} in this model"
+                )
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+        if any(bool(tensor.any()) for name, tensor in own.items() if ".lora_B." in name):
+            self.llm.use_lora(True)
