@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
 from anymal.attachments import Media, attach
+from anymal.engine.events import TokenCounts
 from anymal.protocol import FinishReason, Message, TextPart, Usage, read_conversation
 
 
@@ -163,6 +164,19 @@ class Asker(Protocol):
 def user_message(question: str, *, inline: bool, **media: Unpack[Media]) -> Message:
     """A user's turn: the media, then the question."""
     return Message(role="user", content=[*attach(inline=inline, **media), TextPart(text=question)])
+
+
+def usage_of(counts: TokenCounts) -> Usage:
+    """The engine's counts in the protocol's words."""
+    return Usage(
+        prompt_tokens=counts.prompt,
+        completion_tokens=counts.completion,
+        total_tokens=counts.prompt + counts.completion,
+        prompt_tokens_details={
+            "cached_tokens": 0,
+            **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
+        },
+    )
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Message]:

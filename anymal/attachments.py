@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from anymal.errors import MediaNotFound, MediaUnsupported
 from anymal.protocol import (
@@ -124,7 +124,7 @@ def _url(kind: str, value: Any, write: Callable[[Any], bytes | None], inline: bo
     if isinstance(value, bytes | bytearray | memoryview):
         return _data_url(bytes(value))
     if callable(getattr(value, "read", None)):
-        return _data_url(value.read())
+        return _data_url(_bytes_of(kind, value))
     data = write(value)
     if data is None:
         raise MediaUnsupported(kind, f"a {type(value).__name__}", f"{_FILES}{_ALSO[kind]}")
@@ -149,6 +149,13 @@ def _path_url(kind: str, path: Path, inline: bool) -> str:
         return _data_url(path.read_bytes(), mimetypes.guess_type(path.name)[0])
     except OSError as error:
         raise MediaNotFound(str(path), f"a file that cannot be read ({error})", "a file") from error
+
+
+def _bytes_of(kind: str, file: Any) -> bytes:
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise MediaUnsupported(kind, "a file opened as text", 'a file opened with mode "rb"')
+    return data
 
 
 def _data_url(data: bytes, mime: str | None = None) -> str:
@@ -214,7 +221,7 @@ def _sound_file(value: Any) -> bytes | None:
     if not (isinstance(value, tuple) and len(value) == 2 and _is_a(value[0], "numpy", "ndarray")):
         return None
     samples, rate_hz = value
-    kind: Literal["f", "i"] | str = samples.dtype.kind
+    kind = samples.dtype.kind
     is_known = kind == "f" or str(samples.dtype) == "int16"
     if not is_known or samples.ndim not in (1, 2) or samples.size == 0:
         raise MediaUnsupported(
@@ -230,7 +237,7 @@ def _wav(samples: Any, rate_hz: int) -> bytes:
     frame = width * num_channels
     code = 3 if samples.dtype.kind == "f" else 1
     layout = struct.pack("<HHIIHH", code, num_channels, rate_hz, rate_hz * frame, frame, width * 8)
-    data = samples.tobytes()
+    data: bytes = samples.tobytes()
     body = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout
     body += b"data" + struct.pack("<I", len(data)) + data
     return b"RIFF" + struct.pack("<I", len(body)) + body

@@ -6,7 +6,7 @@ Does not know HTTP. The conversation inside a request is `anymal.conversation`'s
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from anymal.conversation import (
@@ -200,6 +200,11 @@ class ChunkChoice(_Reply):
     index: int = 0
     delta: Delta
     finish_reason: FinishReason | None = None
+
+    @field_serializer("delta")
+    def _without_nulls(self, delta: Delta) -> dict[str, str]:
+        # Stock clients join `content` where the key is there.
+        return delta.model_dump(exclude_none=True)
 
 
 class ChatCompletionChunk(_Reply):

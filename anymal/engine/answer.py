@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from anymal.engine.base import Decoder
 from anymal.engine.events import Event, Finished, FinishReason, TextDelta, TokenCounts
 from anymal.engine.sampling import Sampling
-from anymal.engine.text import Detokeniser, StopStrings
+from anymal.engine.text import AnswerText
 from anymal.errors import TooLong
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def answer(
             f"the prompt has {sum(counts.values())} tokens and fills the model's context; "
             "shorten the text or send fewer media"
         )
-    pieces, stops = Detokeniser(decoder.text), StopStrings(sampling.stop)
+    text = AnswerText(decoder.text, sampling.stop)
     reason: FinishReason = "stop"
     num_tokens = 0
     with closing(_as_generator(decoder, sample, replace(sampling, max_tokens=limit))) as tokens:
@@ -53,17 +53,17 @@ def answer(
             if is_cancelled():
                 return
             num_tokens += 1
-            if text := stops.push(pieces.push(token)):
-                yield TextDelta(text=text)
-            if stops.has_stopped:
+            if piece := text.push(token):
+                yield TextDelta(text=piece)
+            if text.has_stopped:
                 break
             if num_tokens == limit:
                 reason = "length"
                 break
-    if text := stops.push(pieces.flush()) + stops.flush():
-        yield TextDelta(text=text)
+    if piece := text.flush():
+        yield TextDelta(text=piece)
     yield Finished(
-        reason="stop" if stops.has_stopped else reason,
+        reason="stop" if text.has_stopped else reason,
         counts=TokenCounts(
             prompt=sum(counts.values()), completion=num_tokens, by_kind=dict(counts)
         ),

@@ -97,15 +97,16 @@ class SerialEngine:
         """Wait for a job; None when closed."""
         with self._changed:
             self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._is_closed)
-            if self._is_closed:
-                return None
-            self._running = self._waiting.popleft()
+            self._changed.wait_for(self._has_news)
+            if not self._is_closed:
+                self._running = self._waiting.popleft()
             return self._running
 
+    def _has_news(self) -> bool:
+        self._forget_cancelled()
+        return bool(self._waiting) or self._is_closed
+
     def _answer(self, job: _Job) -> None:
-        if job.ticket.is_cancelled:
-            return
         try:
             for event in answer(
                 self._decoder, job.sample, job.sampling, lambda: job.ticket.is_cancelled

@@ -74,3 +74,35 @@ class StopStrings:
             if any(stop.startswith(self._held[-length:]) for stop in self._stop):
                 return length
         return 0
+
+
+class AnswerText:
+    """Ids to the text of an answer.
+
+    White space before the first word belongs to the template, and is left out.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str]) -> None:
+        self._pieces = Detokeniser(decode)
+        self._stops = StopStrings(stop)
+        self._has_begun = False
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether a stop string ended the answer."""
+        return self._stops.has_stopped
+
+    def push(self, token: int) -> str:
+        """Add one id; returns the text that became certain, often empty."""
+        return self._stops.push(self._without_opening_space(self._pieces.push(token)))
+
+    def flush(self) -> str:
+        """Give out what is left."""
+        rest = self._without_opening_space(self._pieces.flush())
+        return self._stops.push(rest) + self._stops.flush()
+
+    def _without_opening_space(self, text: str) -> str:
+        if not self._has_begun:
+            text = text.lstrip()
+            self._has_begun = bool(text)
+        return text

@@ -1,0 +1,104 @@
+"""Commands that are loaded when they are called: help and mistakes cost no import of torch.
+
+Does not define commands. Those of other packages join through the entry points `anymal.commands`.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from anymal.errors import AnymalError
+
+_GROUP = "anymal.commands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateCommand:
+    """Where a command's function is.
+
+    Attributes:
+        target: `module:function`; the function is annotated for typer, or is a `typer.Typer`.
+        help: The line that `anymal --help` shows.
+    """
+
+    target: str
+    help: str
+
+
+_OWN = {
+    "eval": LateCommand(
+        target="anymal.evaluation.cli:eval_command",
+        help="Measure how often a bundle's answers are right.",
+    ),
+    "data": LateCommand(
+        target="anymal.playground.cli:data", help="Generate recordings with questions and answers."
+    ),
+}
+# What the packages of this project bring; others are listed without a line of help.
+_HELP = {
+    "train": "Train aligners (and LoRA) as a recipe says.",
+    "serve": "Serve a bundle over HTTP, in the shape of OpenAI's chat API.",
+}
+
+
+def late_commands() -> dict[str, LateCommand]:
+    """All commands that are loaded late, by name."""
+    joined = {
+        point.name: LateCommand(target=point.value, help=_HELP.get(point.name, ""))
+        for point in entry_points(group=_GROUP)
+    }
+    return _OWN | joined
+
+
+def load_command(name: str) -> Any:
+    """Import a late command.
+
+    Raises:
+        AnymalError: If the package that brings it is not installed.
+    """
+    command = late_commands()[name]
+    module, _, function = command.target.partition(":")
+    try:
+        target = getattr(import_module(module), function)
+    except ImportError as error:
+        raise AnymalError(
+            f"'anymal {name}' needs {error.name or module}, which is not installed; "
+            "install the whole project: pip install -e ."
+        ) from error
+    return _as_click_command(name, target)
+
+
+def _as_click_command(name: str, target: Any) -> Any:
+    if isinstance(target, typer.Typer):
+        app = target
+    else:
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(name)(target)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+class CommandGroup(TyperGroup):
+    """A group some of whose commands are imported only when they are called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See click."""
+        return [*super().list_commands(ctx), *late_commands()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See click; a late command is shown by its line of help."""
+        late = late_commands().get(cmd_name)
+        if late is None:
+            return super().get_command(ctx, cmd_name)
+        return TyperCommand(cmd_name, help=late.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """See click; here a late command is imported."""
+        if args and args[0] in late_commands():
+            return args[0], load_command(args[0]), args[1:]
+        return super().resolve_command(ctx, args)

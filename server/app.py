@@ -1,0 +1,103 @@
+"""The app, put together: routes, worker, gate, and how errors are told.
+
+Does not listen on a port and reads no environment; `cli` does.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from anymal import __version__
+from anymal.errors import AnymalError
+from anymal.explain import Refusal, explain
+from server.disconnect import ClientGone
+from server.errors import BadRequest, response_for
+from server.gate import Gate
+from server.routes import router
+from server.settings import Settings
+from server.worker import Backend, Worker
+
+
+def create_app(
+    settings: Settings,
+    backend: Backend | None = None,
+    *,
+    load: Callable[[Settings], Backend] | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: How it runs.
+        backend: A loaded model; without it, the one of the settings is loaded in the background
+            when the app starts, and `/readyz` tells when it is there.
+        load: How to load it; by default from the bundle.
+        on_failure: Called, on the loading thread, if the model cannot be loaded.
+
+    Returns:
+        The app; `app.state.worker` is its worker.
+    """
+    worker = Worker(
+        max_requests=settings.max_requests,
+        default_tokens=settings.default_tokens,
+        max_tokens=settings.max_tokens,
+    )
+    if backend is not None:
+        worker.use(backend)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if backend is None:
+            worker.load_in_background(lambda: (load or _load)(settings), on_failure)
+        yield
+        worker.close()
+
+    app = FastAPI(title="AnyMAL", version=__version__, lifespan=lifespan)
+    app.state.worker = worker
+    app.include_router(router)
+    app.add_exception_handler(AnymalError, _tell)
+    app.add_exception_handler(HTTPException, _tell)
+    app.add_exception_handler(ClientGone, _tell_nobody)
+    app.add_exception_handler(RequestValidationError, _tell_refusal)
+    app.add_middleware(
+        Gate,
+        api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    return app
+
+
+def _load(settings: Settings) -> Backend:
+    # Imported here, on the loading thread: torch takes seconds, and the app answers meanwhile.
+    from server.backend import load_backend
+
+    return load_backend(settings)
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    return response_for(error)
+
+
+async def _tell_nobody(request: Request, error: Exception) -> Response:
+    """The status that proxies log for a client that went away."""
+    return Response(status_code=499)
+
+
+async def _tell_refusal(request: Request, error: Exception) -> Response:
+    """What FastAPI found wrong with a body, in our words."""
+    assert isinstance(error, RequestValidationError), type(error)
+    problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
+    refusal = explain(problems, error.body)
+    if not isinstance(error.body, dict):
+        refusal = Refusal(
+            message=(
+                "the body is not a JSON object; send one with 'Content-Type: application/json'"
+            ),
+            param=None,
+            code="invalid_json",
+        )
+    return response_for(BadRequest(refusal))

@@ -1,0 +1,122 @@
+"""The one table from exceptions to HTTP statuses, and the one shape of an error.
+
+Does not log and does not decide when to answer; `gate` and `app` do.
+"""
+
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from anymal.engine.base import EngineBusy, EngineClosed
+from anymal.errors import AnymalError, MediaTooLarge, TooLong
+from anymal.explain import Refusal
+from anymal.protocol import ErrorBody, ErrorDetail
+
+
+class BadRequest(AnymalError):  # noqa: N818 - reads as the fact it states
+    """A body that is not a request, with the key at fault."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class BodyTooLarge(HTTPException):
+    """A body with more bytes than accepted.
+
+    An `HTTPException` because FastAPI lets only those through while it reads a body.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(413, message)
+
+
+class Unauthorized(AnymalError):  # noqa: N818
+    """No key, or a wrong one."""
+
+
+class ModelNotFound(AnymalError):  # noqa: N818
+    """A model that is not served here."""
+
+
+class NotReady(AnymalError):  # noqa: N818
+    """The model is still loading, or could not be loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How an exception is answered."""
+
+    error: type[Exception]
+    status: int
+    type: str
+    code: str | None = None
+    param: str | None = None
+
+
+# The first row whose class fits; what fits none is ours, and is told as a plain 500.
+RULES = (
+    Rule(error=BadRequest, status=400, type="invalid_request_error"),
+    Rule(error=Unauthorized, status=401, type="authentication_error", code="invalid_api_key"),
+    Rule(
+        error=ModelNotFound,
+        status=404,
+        type="invalid_request_error",
+        code="model_not_found",
+        param="model",
+    ),
+    Rule(error=BodyTooLarge, status=413, type="invalid_request_error", code="body_too_large"),
+    Rule(
+        error=MediaTooLarge,
+        status=413,
+        type="invalid_request_error",
+        code="media_too_large",
+        param="messages",
+    ),
+    Rule(
+        error=TooLong,
+        status=400,
+        type="invalid_request_error",
+        code="context_length_exceeded",
+        param="messages",
+    ),
+    Rule(error=EngineBusy, status=429, type="rate_limit_error", code="queue_full"),
+    Rule(error=NotReady, status=503, type="server_error", code="not_ready"),
+    Rule(error=EngineClosed, status=503, type="server_error", code="shutting_down"),
+    Rule(error=AnymalError, status=400, type="invalid_request_error", param="messages"),
+    Rule(error=HTTPException, status=0, type="invalid_request_error"),
+)
+_UNKNOWN = Rule(error=Exception, status=500, type="server_error", code="internal_error")
+
+
+def rule_for(error: Exception) -> Rule:
+    """The row of an exception."""
+    return next((rule for rule in RULES if isinstance(error, rule.error)), _UNKNOWN)
+
+
+def body_for(error: Exception) -> ErrorBody:
+    """The body that tells an exception; nothing of an unknown one is given away."""
+    rule = rule_for(error)
+    message, param, code = str(error), rule.param, rule.code
+    if rule is _UNKNOWN:
+        message = "the service failed; its log has the details under this request's id"
+    elif isinstance(error, HTTPException):
+        message = str(error.detail)
+    elif isinstance(error, BadRequest):
+        param, code = error.refusal.param, error.refusal.code
+    elif code is None:
+        code = _snake_case(type(error).__name__)
+    return ErrorBody(error=ErrorDetail(message=message, type=rule.type, param=param, code=code))
+
+
+def response_for(error: Exception) -> JSONResponse:
+    """The response that tells an exception."""
+    status = error.status_code if isinstance(error, HTTPException) else rule_for(error).status
+    # A full queue empties at the pace of answers; a second is the least worth waiting.
+    headers = {"retry-after": "1"} if status == 429 else None
+    return JSONResponse(body_for(error).model_dump(), status_code=status, headers=headers)
+
+
+def _snake_case(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]
