@@ -155,4 +155,4 @@ def _by_text(data: bytes) -> str:
     if probe[:1] == b"<":
         return "html"
     # A cut through a multi-byte character at the end of the probe is no reason to refuse.
-    return "csv" if probe.decode("utf-8", errors="ignore") else "binary"
+    return "csv" if not probe or probe.decode("utf-8", errors="ignore") else "binary"

@@ -20,6 +20,8 @@ class Limits:
         max_seconds: Length of a film or a sound.
         max_motion_seconds: Length of a motion recording.
         max_motion_samples: Rows of a motion recording.
+        max_gap_s: Time without a row that is still bridged by interpolation; four times the usual
+            step is bridged in any case.
     """
 
     max_bytes: int = 64 * 2**20
@@ -31,3 +33,4 @@ class Limits:
     max_seconds: float = 600.0
     max_motion_seconds: float = 6 * 3600.0
     max_motion_samples: int = 2_000_000
+    max_gap_s: float = 0.25
