@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from anymal.assemble import Assembled
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
@@ -36,20 +34,6 @@ def measure_answers(
         return None
     assembled.model.eval()
     return evaluate(assembled, tasks, controls=["blank"], bundle=name)
-
-
-def show_answers(results: Results, console: Console) -> None:
-    """Print one line per task."""
-    for task in results.tasks:
-        blank = task.controls["blank"]
-        console.print(
-            f"held out, {task.name}: accuracy {task.score.accuracy:.1%} of {task.score.n} "
-            f"({task.score.low:.1%} to {task.score.high:.1%}); with the medium blanked "
-            f"{blank.accuracy:.1%}; chance {task.baseline:.1%}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def _tasks(sources: Sequence[Source], limit: int) -> list[Task]:

@@ -27,17 +27,13 @@ def train(
     # torch and transformers take seconds to import; `anymal --help` must not.
     from rich.console import Console
 
-    from anymal.errors import AnymalError
     from anymal.recipe import load_recipe
     from train.interrupt import Interrupted
     from train.run import run
 
     try:
         run(load_recipe(recipe, overrides or []), resume=resume, console=Console())
-    except AnymalError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     except Interrupted as interrupted:
         command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
         typer.echo(f"{interrupted} To resume: {command}", err=True)
-        raise typer.Exit(interrupted.exit_code) from interrupted
+        raise typer.Exit(interrupted.exit_code) from None

@@ -60,7 +60,7 @@ def optimise(
         TrainingError: A loss or the gradient is not finite; nothing was updated.
     """
     optimiser.zero_grad(set_to_none=True)
-    device = next(model.parameters()).device
+    device = model.device
     total = torch.zeros((), device=device)
     targets = tokens = 0
     names: list[str] = []
@@ -80,20 +80,20 @@ def optimise(
         )
     optimiser.step()
     return StepResult(
-        loss=float(total) / targets, targets=targets, tokens=tokens, grad_norm=grad_norm
+        loss=total.item() / targets, targets=targets, tokens=tokens, grad_norm=grad_norm
     )
 
 
 @torch.no_grad()
 def heldout_loss(model: AnyMAL, batches: Iterable[Batch]) -> float:
     """Return the mean loss over the target tokens of all batches; leaves the mode as it was."""
-    device = next(model.parameters()).device
+    device = model.device
     was_training = model.training
     model.eval()
     total, targets = 0.0, 0
     for batch in batches:
         loss = _loss(model, batch, device)
-        total += float(loss.total)
+        total += loss.total.item()
         targets += loss.num_tokens
     model.train(was_training)
     return total / targets
@@ -107,7 +107,7 @@ def _loss(model: AnyMAL, batch: Batch, device: torch.device) -> Loss:
         finite = torch.isfinite(loss.per_sample).tolist()  # [B]
         names = [name for name, is_finite in zip(batch.names, finite, strict=True) if not is_finite]
         raise TrainingError(
-            f"the loss of {', '.join(names or batch.names)} is {float(loss.total)}; look at that "
+            f"the loss of {', '.join(names or batch.names)} is {loss.total.item()}; look at that "
             "sample, or lower lr if it was finite before. The last checkpoint is intact."
         )
     return loss

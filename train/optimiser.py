@@ -73,7 +73,7 @@ def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> float:
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> OptimiserState:
-    """Return what the optimiser remembers, on the CPU, under the names of the parameters."""
+    """Copy what the optimiser remembers to the CPU, under the names of the parameters."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float | int] = {}
@@ -81,7 +81,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> Optim
         for key, value in state.items():
             name = f"{names[parameter]}/{key}"
             if isinstance(value, Tensor):
-                tensors[name] = value.detach().cpu().contiguous()
+                tensors[name] = value.detach().to("cpu", copy=True)
             else:
                 scalars[name] = value
     return OptimiserState(tensors=tensors, scalars=scalars)

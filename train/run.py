@@ -5,15 +5,18 @@ Does not know how a stage trains (see `train.stage`) or what is in a bundle (see
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from anymal.assemble import build
 from anymal.bundle import save_bundle
+from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
 from anymal.recipe import Recipe
-from train.answers import measure_answers, show_answers
+from train.answers import measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data import open_sources
+from train.errors import TrainingError
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
 from train.progress import RunProgress
@@ -44,7 +47,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         check_same_recipe(recipe, checkpoint.recipe)
     folder.write_recipe(recipe)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
-    assembled = build(recipe.model, device=recipe.device)
+    assembled = build(recipe.model, device=_device(recipe))
     if checkpoint is not None:
         assembled.model.load_trainable_state(checkpoint.weights)
     with (
@@ -64,6 +67,15 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
             _say_where(this, checkpoint)
         _train_stages(this, checkpoint)
     return _finish(this, console)
+
+
+def _device(recipe: Recipe) -> torch.device:
+    """Return the device of the recipe; auto takes a GPU where there is one."""
+    if recipe.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device is cuda, but no GPU is found; set device=cpu or device=auto")
+    return torch.device(recipe.device)
 
 
 def _say_where(run: Run, checkpoint: Checkpoint | None) -> None:
@@ -97,7 +109,7 @@ def _finish(run: Run, console: Console) -> Path:
     )
     if results is not None:
         results.write(run.folder.results)
-        show_answers(results, console)
+        console.print(table(results))
     _save_bundle(run, run.folder.bundle, results=results)
     for what, path in (("bundle", run.folder.bundle), ("loss curve", run.folder.plot)):
         console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
@@ -106,4 +118,10 @@ def _finish(run: Run, console: Console) -> Path:
 
 def _save_bundle(run: Run, path: Path, *, results: Results | None) -> None:
     """Save the model as it is now."""
-    raise NotImplementedError
+    save_bundle(
+        run.assembled,
+        path,
+        stages=[],
+        data_sources=[],
+        results=results,
+    )

@@ -101,7 +101,7 @@ def _set_trainable(run: Run, stage: StageRecipe) -> None:
     model = run.assembled.model
     names = list(model.aligners) if stage.modalities is None else stage.modalities
     parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct")
-    model.set_checkpointing(stage.checkpointing)
+    model.llm.use_checkpointing(stage.checkpointing)
     table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
 
@@ -154,7 +154,7 @@ def _step(
         targets=result.targets,
         tokens_per_s=result.tokens / (time.perf_counter() - began),
         grad_norm=result.grad_norm,
-        memory=memory_used(next(model.parameters()).device),
+        memory=memory_used(model.device),
     )
 
 

@@ -38,6 +38,10 @@ class FakeModel(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[0.5, -0.25]]))
 
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
+
     def loss(self, batch: FakeBatch) -> FakeLoss:
         targets = batch.values != 0
         errors = ((self.weight.sum() - batch.values) ** 2 * self.weight[0, 0]) * targets
@@ -78,9 +82,11 @@ def test_clipping_limits_the_step_and_reports_the_norm_before() -> None:
     free, unclipped = step([batch(*ROWS)])
     limited, clipped = step([batch(*ROWS)], clip_norm=0.01)
     assert limited.grad_norm == pytest.approx(free.grad_norm)
-    start = FakeModel().weight
-    assert float((clipped.weight - start).norm()) == pytest.approx(0.1 * 0.01, rel=1e-3)
-    assert float((unclipped.weight - start).norm()) == pytest.approx(0.1 * free.grad_norm, rel=1e-4)
+    start = FakeModel().weight.detach()
+    assert float((clipped.weight.detach() - start).norm()) == pytest.approx(0.1 * 0.01, rel=1e-3)
+    assert float((unclipped.weight.detach() - start).norm()) == pytest.approx(
+        0.1 * free.grad_norm, rel=1e-4
+    )
 
 
 def test_a_loss_that_is_not_finite_names_its_sample_and_changes_nothing() -> None:

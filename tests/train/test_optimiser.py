@@ -32,6 +32,7 @@ def stage(**changes: object) -> StageRecipe:
         "kind": "instruct",
         "data": [{"source": "a:b"}],
         "steps": 10,
+        "batch_size": 2,
         "lr": 1e-2,
         "lora_lr": 1e-3,
         "weight_decay": 0.1,
@@ -87,6 +88,7 @@ def test_set_rate_scales_every_group() -> None:
     assert {group["lr"] for group in optimiser.param_groups} == {5e-3, 5e-4}
 
 
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
 @pytest.mark.parametrize(("kind", "width"), [("adamw", 4), ("paged_adamw_8bit", 72)])
 def test_a_restored_optimiser_goes_on_exactly(kind: str, width: int) -> None:
     torch.manual_seed(1)

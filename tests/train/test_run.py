@@ -98,8 +98,8 @@ def test_a_run_leaves_bundles_recipe_metrics_and_curve(straight: tuple[Path, str
         assert curve.format == "PNG"
     assert sorted(os.listdir(run_dir / "checkpoints")) == ["00000010", "00000011"]
     assert "stage align" in shown
-    assert "held out" in shown
-    assert "blanked" in shown
+    assert "held-out loss" in shown
+    assert "blank" in shown
 
 
 def test_a_stage_starts_from_the_weights_of_the_one_before(straight: tuple[Path, str]) -> None:
