@@ -40,7 +40,10 @@ _DECLARED = {
     "avi": "avi",
 }
 _RATES_HZ = (1_000, 768_000)
+# Values decoded at a time.
 _BLOCK = 2**20
+# What libsndfile gives for a stream whose header leaves the length out.
+_UNKNOWN_FRAMES = 2**62
 # Floating-point files may pass full scale a little and are clipped; far past it they hold no sound.
 _LOUDEST = 8.0
 
@@ -128,13 +131,9 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Audio:
     try:
         with soundfile.SoundFile(io.BytesIO(source.data)) as file:
             rate_hz = _checked_rate(source.name, file.samplerate)
-            check_seconds(source.name, file.frames / rate_hz, limits)
-            num_frames = max(1, _BLOCK // file.channels)
-            blocks = file.blocks(num_frames, dtype="float32", always_2d=True)
-            sound = _join(
-                (np.mean(block, axis=1) for block in blocks), source.name, rate_hz, limits
-            )
-            promised = file.frames
+            promised = file.frames if file.frames < _UNKNOWN_FRAMES else 0
+            check_seconds(source.name, promised / rate_hz, limits)
+            sound = _join(_blocks(file), source.name, rate_hz, limits)
     except MediaError:
         raise
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OSError) as error:
@@ -147,6 +146,13 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Audio:
         found = f"{len(sound.samples):,} of {promised:,} samples"
         raise MediaCorrupt(source.name, found, "a complete file")
     return sound
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+    """The sound in pieces, channels averaged."""
+    num_frames = max(1, _BLOCK // file.channels)
+    while len(block := file.read(num_frames, dtype="float32", always_2d=True)):
+        yield np.mean(block, axis=1)
 
 
 def _checked_rate(name: str, rate_hz: int) -> int:
@@ -172,10 +178,12 @@ def _join(blocks: Iterator[NDArray[np.float32]], name: str, rate_hz: int, limits
     """The blocks in a row, counted as they come, and clipped."""
     kept: list[NDArray[np.float32]] = []
     num_samples = 0
-    for block in blocks:
-        num_samples += len(block)
-        check_seconds(name, num_samples / rate_hz, limits)
-        kept.append(block)
+    # What is not finite is refused below, by its place.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in blocks:
+            num_samples += len(block)
+            check_seconds(name, num_samples / rate_hz, limits)
+            kept.append(block)
     if not num_samples:
         raise MediaEmpty(name, "a sound without samples", "at least one sample")
     samples = np.concatenate(kept)

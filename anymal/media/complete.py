@@ -52,7 +52,7 @@ def _riff_is_cut(data: bytes) -> bool:
 def _aiff_is_cut(data: bytes) -> bool:
     """AIFF: the file states its size."""
     total = _number(data, 4, 4, "big")
-    return total is None or total > len(data) - 8 + _RIFF_SLACK
+    return total is None or total > len(data) - 8
 
 
 def _mp4_is_cut(data: bytes) -> bool:

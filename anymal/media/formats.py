@@ -123,7 +123,7 @@ def _by_prefix(data: bytes) -> str | None:
 
 def _by_riff(data: bytes) -> str | None:
     """The RIFF and IFF families, which name their type after the size."""
-    if data[:4] in (b"RIFF", b"RF64"):
+    if data[:4] == b"RIFF":
         return _RIFF_TYPES.get(data[8:12])
     if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"
