@@ -40,6 +40,7 @@ def test_encoder_kinds() -> None:
         "frames",
         "imu2clip",
         "imu_transformer",
+        "spectrogram",
         "videomae",
         "vision",
         "vjepa2",

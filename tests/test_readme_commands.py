@@ -47,6 +47,7 @@ def check_anymal(words: list[str]) -> None:
         command = command.get_command(context, name)
         assert command is not None, f"no such command: {name}"
         context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    context.resilient_parsing = False  # a resilient parser forgives unknown options
     command.make_parser(context).parse_args(args=words)
 
 
@@ -71,7 +72,9 @@ def test_shown_command_exists(document: str, command: str) -> None:
 
 
 def test_readme_shows_the_first_commands() -> None:
-    assert {"make demo", "make test"} <= shown_commands((ROOT / "README.md").read_text())
+    shown = shown_commands((ROOT / "README.md").read_text())
+    goals = {words_of(command)[0] for command in shown if command.startswith("make ")}
+    assert {"demo", "test"} <= goals
 
 
 @pytest.mark.parametrize(
