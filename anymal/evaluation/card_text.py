@@ -57,9 +57,10 @@ fully right.
 
 MEASURED = """## How often it is right
 
-Held-out data only: other seeds of the playground, and recordings of people or objects that were
-not trained on. Answers are greedy. The interval is Wilson's at 95%. *Reference* is a plain
-supervised network on the same recordings. *Chance* is one in the number of choices.
+Held-out data only: other seeds of the playground, and recordings that were not trained on. Answers
+are greedy. The interval is Wilson's at 95%. *Reference* is a plain supervised network trained on
+the same recordings and measured on speakers, people and photos outside them. *Chance* is one in
+the number of choices.
 """
 
 CONTROLS = """## Does it look and listen?

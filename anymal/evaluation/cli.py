@@ -72,10 +72,12 @@ def eval_command(
     # torch and transformers take seconds to import; `anymal --help` must not.
     from rich.console import Console
 
-    from anymal.errors import AnymalError
     from anymal.evaluation.results import Results
 
     console = Console()
+    if not console.is_terminal:
+        # A pipe has no width; the default of 80 would cut columns of a comparison.
+        console.width = 120
     choices = Choices(
         bundle=bundle,
         suites=suite or ["tiny"],
@@ -88,16 +90,12 @@ def eval_command(
         device=device,
         precision=precision,
     )
-    try:
-        if reuse is not None:
-            results = Results.read(reuse)
-        else:
-            with _log(answers) as log:
-                results = _evaluate(choices, console, log)
-        _report(results, console, out=out, card=card)
-    except AnymalError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    if reuse is not None:
+        results = Results.read(reuse)
+    else:
+        with _log(answers) as log:
+            results = _evaluate(choices, console, log)
+    _report(results, console, out=out, card=card)
 
 
 def _evaluate(
@@ -153,6 +151,8 @@ def _report(results: "Results", console: "Console", *, out: Path | None, card: P
     from anymal.evaluation.chart import draw_chart
     from anymal.evaluation.report import table
 
+    if results.compared_with:
+        console.print(f"other: {results.compared_with}", markup=False)
     console.print(table(results))
     for name, reason in results.skipped.items():
         console.print(f"skipped {name}: {reason}", style="yellow", markup=False)

@@ -3,6 +3,7 @@
 Does not compute; it lays out `results.py`.
 """
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -20,15 +21,20 @@ def table(results: Results) -> Table:
         One row for each task, in percent. Green and red say whether a target is reached and
         whether a control is at chance.
     """
-    caption = "percent right; controls answer with blanked or swapped media and should be at chance"
-    grid = Table(title=f"anymal eval {results.bundle}", caption=caption, title_justify="left")
-    grid.add_column("task")
-    for heading in ("n", "accuracy", "95% CI", "target", "reference", "chance", "blank", "swapped"):
-        grid.add_column(heading, justify="right")
+    grid = Table(
+        title=f"anymal eval {results.bundle}",
+        caption="percent right; blank and swapped: the same with wrong media, should be at chance",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     is_compared = any(row.compared for row in results.tasks)
-    if is_compared:
-        grid.add_column(f"{results.compared_with}", justify="right")
-        grid.add_column("gain", justify="right")
+    headings = ("n", "right", "95% CI", "target", "ref.", "chance", "blank", "swapped")
+    grid.add_column("task", no_wrap=True)
+    for heading in (*headings, *(("other", "gain") if is_compared else ())):
+        grid.add_column(heading, justify="right", no_wrap=True)
     for row in results.tasks:
         cells = [
             row.name,
@@ -52,7 +58,7 @@ def percent(share: float) -> str:
 
 def interval(share: Share) -> str:
     """The interval of a share in percent."""
-    return f"{percent(share.low)} to {percent(share.high)}"
+    return f"{percent(share.low)}-{percent(share.high)}"
 
 
 def gain(row: TaskResult) -> str:
@@ -77,7 +83,9 @@ def _control(row: TaskResult, name: str) -> str | Text:
 
 def _compared(row: TaskResult) -> tuple[str, str]:
     """The other bundle's accuracy and the gain over it."""
-    return ("-" if row.compared is None else percent(row.compared.score.accuracy), gain(row))
+    if row.compared is None:
+        return "-", "-"
+    return percent(row.compared.score.accuracy), f"{100 * row.compared.gain.mean:+.1f}"
 
 
 def _verdict(text: str, is_good: bool | None) -> str | Text:

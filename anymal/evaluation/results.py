@@ -33,9 +33,7 @@ class TaskResult(_Figures):
     note: str = Field("", description="What is asked, about what.")
     modalities: list[str] = Field(description="Part types of the media in the questions.")
     score: Share = Field(description="Right answers.")
-    chance: float = Field(
-        description="Mean of 1 / choices; where a question is open, the majority."
-    )
+    chance: float = Field(description="Mean of 1 / choices; the majority where there are none.")
     prior: float = Field(
         description="Guessing from the question: the most frequent answer to its kind elsewhere."
     )

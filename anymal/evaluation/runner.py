@@ -203,10 +203,12 @@ def _follows_donor(task: Task, swapped: Answered) -> Share | None:
 
 
 def _chance(expected: Sequence[Expected]) -> float:
-    """What blind guessing among the choices reaches."""
-    if not all(want.choices for want in expected):
+    """What blind guessing among the choices reaches; an open question is never guessed."""
+    if not any(want.choices for want in expected):
         return max(Counter(want.answer for want in expected).values()) / len(expected)
-    return fmean((1 / len(want.choices)) ** max(1, len(want.all_of)) for want in expected)
+    return fmean(
+        len(want.choices) ** -max(1, len(want.all_of)) if want.choices else 0.0 for want in expected
+    )
 
 
 def _prior(expected: Sequence[Expected]) -> float:

@@ -31,62 +31,66 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """A task of the tiny suite before its records are opened; `source` is written as in recipes."""
+class Entry:
+    """A task of the tiny suite before its records are opened.
+
+    Attributes:
+        source: `module:function`, as in recipes.
+        note: What is asked, about what.
+        target: Accuracy to reach, in percent.
+        reference: Accuracy of a plain supervised network, in percent.
+        is_drawn: Whether records are drawn at random, as many as wanted; else they are files.
+    """
 
     source: str
     note: str
     target: float | None = None
     reference: float | None = None
+    is_drawn: bool = True
 
 
-PLAYGROUND: Mapping[str, _Entry] = {
-    "scenes": _Entry(source="anymal.playground.sources:scenes", target=95, note="generated images"),
-    "clips": _Entry(source="anymal.playground.sources:clips", target=95, note="generated videos"),
-    "sounds": _Entry(source="anymal.playground.sources:sounds", target=95, note="generated sounds"),
-    "motions": _Entry(
-        source="anymal.playground.sources:motions", target=95, note="generated motion recordings"
-    ),
-    "mixed": _Entry(
-        source="anymal.playground.sources:mixed",
-        note="generated media of two modalities in one question",
-    ),
+def _recorded(name: str, note: str, **figures: Any) -> Entry:
+    """A task on recordings."""
+    return Entry(source=f"anymal.playground.recorded:{name}", note=note, **figures)
+
+
+def _generated(name: str, note: str, **figures: Any) -> Entry:
+    """A task on generated media."""
+    return Entry(source=f"anymal.playground.sources:{name}", note=note, **figures)
+
+
+PLAYGROUND: Mapping[str, Entry] = {
+    "scenes": _generated("scenes", "generated images", target=95),
+    "clips": _generated("clips", "generated videos", target=95),
+    "sounds": _generated("sounds", "generated sounds", target=95),
+    "motions": _generated("motions", "generated motion recordings", target=95),
+    "mixed": _generated("mixed", "two generated media, compared"),
 }
 
-RECORDED: Mapping[str, _Entry] = {
-    "digits": _Entry(
-        source="anymal.playground.recorded:digits",
+RECORDED: Mapping[str, Entry] = {
+    "digits": _recorded(
+        "digits",
+        "spoken digits: other takes of the trained speakers",
         target=89,
         reference=94,
-        note="spoken digits, an unheard speaker",
+        is_drawn=False,
     ),
-    "activities": _Entry(
-        source="anymal.playground.recorded:activities",
+    "activities": _recorded(
+        "activities",
+        "phone motion: people who were not trained on",
         target=88,
         reference=93,
-        note="phone motion, unseen people",
+        is_drawn=False,
     ),
-    "signs": _Entry(
-        source="anymal.playground.recorded:signs",
-        target=93,
-        reference=98,
-        note="photos of hand signs",
+    "signs": _recorded(
+        "signs", "hand signs: other photos", target=93, reference=98, is_drawn=False
     ),
-    "clothing": _Entry(
-        source="anymal.playground.recorded:clothing",
-        target=79,
-        reference=84,
-        note="grey photos of clothing",
+    "clothing": _recorded(
+        "clothing", "clothing: other photos", target=79, reference=84, is_drawn=False
     ),
-    "sign_clips": _Entry(
-        source="anymal.playground.recorded:sign_clips",
-        target=80,
-        note="order of three hand signs in a clip",
-    ),
-    "sign_and_speech": _Entry(
-        source="anymal.playground.recorded:sign_and_speech",
-        target=85,
-        note="a hand sign with a spoken digit",
+    "sign_clips": _recorded("sign_clips", "clips of three hand signs: their order", target=80),
+    "sign_and_speech": _recorded(
+        "sign_and_speech", "a hand sign and a spoken digit: do they match?", target=85
     ),
 }
 
@@ -96,23 +100,21 @@ def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> 
 
     Args:
         data: Folder of the recorded data; None or a missing folder skips the recorded tasks.
-        size: Records of each task.
-        seed: Seed of the generated and composed records.
+        size: Records of each task that draws them.
+        seed: Seed of the drawn records.
 
     Returns:
         Held-out tasks, and the skipped ones with the reason.
     """
-    options: dict[str, Any] = {"split": "heldout", "size": size or DEFAULT_SIZE, "seed": seed}
-    tasks = [
-        _open(name, entry, {**options, "style": "question"}) for name, entry in PLAYGROUND.items()
-    ]
+    options: dict[str, Any] = {"split": "heldout", "seed": seed}
+    size = size or DEFAULT_SIZE
+    tasks = [_open(name, entry, options, size) for name, entry in PLAYGROUND.items()]
     if data is None or not data.is_dir():
         why = "no data folder given" if data is None else f"no folder {data}"
         reason = f"{why}; pass --data DIR or set ANYMAL_DATA to the recorded data"
         return Suite(tasks=tasks, skipped=dict.fromkeys(RECORDED, reason))
-    tasks += [
-        _open(name, entry, {**options, "data": str(data)}) for name, entry in RECORDED.items()
-    ]
+    options["data"] = str(data)
+    tasks += [_open(name, entry, options, size) for name, entry in RECORDED.items()]
     return Suite(tasks=tasks)
 
 
@@ -170,10 +172,12 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
     )
 
 
-def _open(name: str, entry: _Entry, options: Mapping[str, Any]) -> Task:
+def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Task:
     """Open the records of one task."""
     module, _, function = entry.source.partition(":")
-    records: Sequence[Record] = getattr(import_module(module), function)(**options)
+    # Files come by class, so a task of them opens them all; `limit` then picks at random.
+    sizes = {"size": size} if entry.is_drawn else {}
+    records: Sequence[Record] = getattr(import_module(module), function)(**options, **sizes)
     return Task(
         name=name,
         records=records,

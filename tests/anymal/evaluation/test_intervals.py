@@ -8,7 +8,12 @@ from anymal.evaluation.intervals import paired_difference, share_of, wilson
 @pytest.mark.parametrize(
     # Newcombe (1998), table I, method 3.
     ("correct", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (29, 29, 0.8830, 1.0)],
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (29, 29, 0.8830, 1.0),
+    ],
 )
 def test_wilson_agrees_with_newcombe(correct: int, n: int, low: float, high: float) -> None:
     share = wilson(correct, n)

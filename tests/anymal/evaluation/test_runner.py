@@ -1,0 +1,139 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as PillowImage
+
+from anymal.errors import ConversationError, DataError
+from anymal.evaluation.runner import evaluate
+from anymal.evaluation.task import Task
+
+
+@pytest.fixture
+def records(colours: Any) -> list[dict[str, Any]]:
+    return [colours.record(name, number=index) for index, name in enumerate(colours.names * 4)]
+
+
+def test_a_model_that_looks_falls_to_chance_without_its_media(
+    colours: Any, records: list[dict[str, Any]]
+) -> None:
+    (row,) = evaluate(colours.assembled(), {"colours": records}, bundle="fake").tasks
+    assert (row.score.n, row.score.accuracy) == (12, 1.0)
+    assert row.chance == pytest.approx(1 / 3)
+    assert row.controls["blank"].accuracy == pytest.approx(1 / 3)
+    assert row.controls["swapped"].accuracy == 0
+    assert row.follows_donor is not None
+    assert row.follows_donor.accuracy == 1
+    assert row.relies_on_media("blank")
+    assert row.relies_on_media("swapped")
+    assert row.modalities == ["image_url"]
+    assert row.words == ["red", "green", "blue"]
+    assert {name: share.n for name, share in row.breakdown.items()} == dict.fromkeys(
+        colours.names, 4
+    )
+
+
+def test_a_blind_model_is_found_out(colours: Any, records: list[dict[str, Any]]) -> None:
+    reds = [colours.record("red", number=index) for index in range(20)]
+    (row,) = evaluate(colours.assembled(is_blind=True), {"colours": [*records, *reds]}).tasks
+    assert row.score.accuracy == row.controls["blank"].accuracy == 24 / 32
+    assert row.baseline == 24 / 32, "guessing red from the question does as well"
+    assert row.follows_donor is not None
+    assert row.follows_donor.accuracy < 1
+
+
+def test_question_is_asked_without_its_answer(colours: Any, records: list[dict[str, Any]]) -> None:
+    (row,) = evaluate(colours.assembled(), {"colours": records[:1]}, controls=()).tasks
+    assert row.example == "Which colour? -> red"
+    assert row.controls == {}
+    assert row.follows_donor is None
+
+
+def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str, Any]]) -> None:
+    results = []
+    for batch_size in (1, 5, 64):
+        assembled = colours.assembled()
+        heard: list[Any] = []
+        results.append(
+            evaluate(assembled, {"c": records}, batch_size=batch_size, log=heard.append).tasks
+        )
+        assert max(assembled.model.batch_sizes) == min(batch_size, 12)
+        assert [line["answer"] for line in heard[:3]] == [
+            "red",
+            "it is green",
+            "the picture is blue",
+        ]
+        assert len(heard) == 36
+    assert results[0] == results[1] == results[2]
+
+
+def test_limit_takes_that_many_of_each_task(colours: Any, records: list[dict[str, Any]]) -> None:
+    results = evaluate(colours.assembled(), {"a": records, "b": records[:2]}, limit=5)
+    assert [row.score.n for row in results.tasks] == [5, 2]
+    assert results.settings["limit"] == 5
+
+
+def test_two_models_are_paired_by_question(colours: Any, records: list[dict[str, Any]]) -> None:
+    blind = colours.assembled(is_blind=True)
+    (row,) = evaluate(colours.assembled(), {"c": records}, other=blind).tasks
+    assert row.compared is not None
+    assert row.compared.score.accuracy == pytest.approx(1 / 3)
+    assert row.compared.gain.mean == pytest.approx(2 / 3)
+    assert row.compared.gain.low > 0
+
+
+def test_progress_ends_at_the_number_of_questions(
+    colours: Any, records: list[dict[str, Any]]
+) -> None:
+    heard: list[tuple[str, int, int]] = []
+    evaluate(
+        colours.assembled(),
+        {"c": records},
+        batch_size=8,
+        progress=lambda label, done, of: heard.append((label, done, of)),
+    )
+    assert heard[:2] == [("c (media)", 8, 12), ("c (media)", 12, 12)]
+    assert {label for label, _, _ in heard} == {"c (media)", "c (blank)", "c (swapped)"}
+
+
+def test_kinds_of_question_are_broken_down(colours: Any, records: list[dict[str, Any]]) -> None:
+    other = [{**item, "meta": {**item["meta"], "task": "hue"}} for item in records[:3]]
+    (row,) = evaluate(colours.assembled(), {"c": [*records, *other]}, controls=()).tasks
+    assert {name: share.n for name, share in row.breakdown.items()} == {"colour": 12, "hue": 3}
+
+
+def test_paths_are_read_from_the_base_folder(colours: Any, tmp_path: Path) -> None:
+    PillowImage.new("RGB", (4, 4), (0, 0, 220)).save(tmp_path / "blue.png")
+    item = colours.record("blue")
+    item["messages"][0]["content"][0] = {"type": "image_url", "image_url": {"url": "blue.png"}}
+    task = Task(name="files", records=[item], base_dir=tmp_path)
+    (row,) = evaluate(colours.assembled(), [task], controls=["blank"]).tasks
+    assert row.score.accuracy == 1
+    assert row.controls["blank"].accuracy == 0
+
+
+def test_own_scorer_is_used(colours: Any, records: list[dict[str, Any]]) -> None:
+    task = Task(name="c", records=records, scorer=lambda text, expected: "picture" in text)
+    (row,) = evaluate(colours.assembled(), [task], controls=()).tasks
+    assert row.score.accuracy == pytest.approx(1 / 3)
+
+
+def test_unusable_input_is_refused(colours: Any, records: list[dict[str, Any]]) -> None:
+    with pytest.raises(DataError, match="unknown controls"):
+        evaluate(colours.assembled(), {"c": records}, controls=["upside down"])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="'c' has no records"):
+        evaluate(colours.assembled(), {"c": []})
+    with pytest.raises(DataError, match=r"no meta\.answer"):
+        evaluate(colours.assembled(), {"c": [{**records[0], "meta": {}}]})
+    sound = {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,AA=="}}
+    item = {**records[0], "messages": [{"role": "user", "content": [sound]}]}
+    with pytest.raises(ConversationError, match="audio_url"):
+        evaluate(colours.assembled(), {"c": [item]})
+
+
+def test_open_questions_are_not_guessed(colours: Any, records: list[dict[str, Any]]) -> None:
+    open_item = {**records[0], "meta": {"task": "say", "answer": "red"}}
+    (row,) = evaluate(colours.assembled(), {"c": [records[0], open_item]}, controls=()).tasks
+    assert row.chance == pytest.approx(1 / 6)
+    (row,) = evaluate(colours.assembled(), {"c": [open_item] * 2}, controls=()).tasks
+    assert row.chance == 1
