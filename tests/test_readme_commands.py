@@ -39,13 +39,8 @@ def check_anymal(words: list[str]) -> None:
     """Follow sub-commands, then let the last one's parser judge the options."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("anymal", [], resilient_parsing=True)
-    while words and hasattr(command, "get_command"):
-        name, words = words[0], words[1:]
-        if name.startswith("-"):
-            words = [name, *words]
-            break
-        command = command.get_command(context, name)
-        assert command is not None, f"no such command: {name}"
+    while hasattr(command, "resolve_command") and words and not words[0].startswith("-"):
+        name, command, words = command.resolve_command(context, words)
         context = command.make_context(name, [], parent=context, resilient_parsing=True)
     context.resilient_parsing = False  # a resilient parser forgives unknown options
     command.make_parser(context).parse_args(args=words)
