@@ -6,26 +6,43 @@ Shapes: W pictures, H height, C channels.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoImageProcessor, CLIPImageProcessorPil
+from transformers import CLIPImageProcessorPil, PretrainedConfig
+from transformers.models.auto import image_processing_auto
 from transformers.utils.hub import cached_file
 
 from encoders.base import EncoderError
 from encoders.signals import Image
 
-# Where a video checkpoint keeps its options, in order of preference: file, section of it.
+
+# model type -> {"pil": class name}, for checkpoints that do not name their processor.
+_PORTABLE_NAMES: Mapping[str, Any] = vars(image_processing_auto)["IMAGE_PROCESSOR_MAPPING_NAMES"]
+
+
+class _Place(NamedTuple):
+    """Where a checkpoint may keep its options."""
+
+    file: str
+    section: str | None
+
+
+# In order of preference.
+_IMAGE_OPTIONS = (
+    _Place("processor_config.json", "image_processor"),
+    _Place("preprocessor_config.json", None),
+)
 _FRAME_OPTIONS = (
-    ("video_preprocessor_config.json", None),
-    ("processor_config.json", "video_processor"),
-    ("processor_config.json", "image_processor"),
-    ("preprocessor_config.json", None),
+    _Place("video_preprocessor_config.json", None),
+    _Place("processor_config.json", "video_processor"),
+    *_IMAGE_OPTIONS,
 )
 _FRAME_STEPS = (
     "do_resize",
@@ -84,14 +101,7 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
     Raises:
         EncoderError: if there is none, or if `size` cannot be applied to it.
     """
-    auto_class: Any = AutoImageProcessor
-    try:
-        processor = auto_class.from_pretrained(path, backend="pil")
-    except OSError as error:
-        raise EncoderError(
-            f"'{path}' has no readable preprocessor_config.json; save the checkpoint's image "
-            "processor beside its weights"
-        ) from error
+    processor = _portable_class(path).from_pretrained(path)
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
@@ -112,17 +122,43 @@ def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
     Raises:
         EncoderError: if the checkpoint has no processor configuration.
     """
-    for name, section in _FRAME_OPTIONS:
+    options = _read_options(path, _FRAME_OPTIONS)
+    known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
+    return CLIPImageProcessorPil(**(dict(defaults) | known))
+
+
+def _read_options(path: str, places: Sequence[_Place]) -> dict[str, Any]:
+    """The first options that a checkpoint has among some places."""
+    for name, section in places:
         file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-        options = json.loads(Path(file).read_text()) if file else {}
+        options: dict[str, Any] = json.loads(Path(file).read_text()) if file else {}
         options = options.get(section, {}) if section else options
         if options:
-            known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
-            return CLIPImageProcessorPil(**(dict(defaults) | known))
+            return options
+    names = dict.fromkeys(name for name, _ in places)
     raise EncoderError(
-        f"'{path}' has no processor configuration; save one of "
-        f"{', '.join(name for name, _ in _FRAME_OPTIONS)} beside its weights"
+        f"'{path}' has no processor configuration; save the checkpoint's processor beside its "
+        f"weights, as {' or '.join(names)}"
     )
+
+
+def _portable_class(path: str) -> Any:
+    """The PIL class of a checkpoint's image processor; the auto class may insist on torchvision."""
+    options = _read_options(path, _IMAGE_OPTIONS)
+    name = options.get("image_processor_type") or options.get("feature_extractor_type")
+    if name is None:
+        settings, _ = PretrainedConfig.get_config_dict(path)
+        classes = _PORTABLE_NAMES.get(settings.get("model_type", ""), {})
+        name = classes.get("pil") or "its image processor"
+    name = name.replace("FeatureExtractor", "ImageProcessor")
+    name = name.removesuffix("Pil").removesuffix("Fast")
+    portable = getattr(transformers, f"{name}Pil", None)
+    if portable is None:
+        raise EncoderError(
+            f"'{path}': transformers has no {name} that works without torchvision; choose a "
+            "checkpoint with another image processor"
+        )
+    return portable
 
 
 def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    AutoImageProcessor,
     VideoMAEForPreTraining,
+    VideoMAEImageProcessorPil,
     VideoMAEModel,
     VJEPA2Model,
     XCLIPModel,
@@ -38,7 +38,7 @@ def test_videomae_tokens_equal_the_model_called_directly(
     checkpoint: Find, layer: int | None
 ) -> None:
     path = checkpoint("videomae")
-    processor = AutoImageProcessor.from_pretrained(path, backend="pil")
+    processor = VideoMAEImageProcessorPil.from_pretrained(path)
     inputs = processor(list(film().frames), return_tensors="pt")
     with torch.no_grad():
         output = VideoMAEModel.from_pretrained(path)(**inputs, output_hidden_states=True)
@@ -51,7 +51,7 @@ def test_videomae_tokens_equal_the_model_called_directly(
 @pytest.mark.parametrize("layer", [0, -2, None])
 def test_x_clip_tokens_equal_the_model_called_directly(checkpoint: Find, layer: int | None) -> None:
     path = checkpoint("x_clip")
-    processor = AutoImageProcessor.from_pretrained(path, backend="pil")
+    processor = VideoMAEImageProcessorPil.from_pretrained(path)
     pixels = processor(list(film().frames), return_tensors="pt")["pixel_values"][0]
     with torch.no_grad():
         output = XCLIPModel.from_pretrained(path).vision_model(pixels, output_hidden_states=True)

@@ -9,14 +9,18 @@ import PIL.Image
 import pytest
 import torch
 from transformers import (
-    AutoImageProcessor,
+    CLIPImageProcessorPil,
     CLIPModel,
     CLIPVisionModel,
+    ConvNextImageProcessorPil,
     Dinov2Model,
     ResNetModel,
+    Siglip2ImageProcessorPil,
     Siglip2VisionModel,
+    SiglipImageProcessorPil,
     SiglipModel,
     ViTForImageClassification,
+    ViTImageProcessorPil,
     ViTModel,
 )
 
@@ -25,6 +29,15 @@ from encoders.registry import build_encoder
 from encoders.signals import Image
 
 Find = Callable[[str], str]
+PROCESSORS = {
+    "clip": CLIPImageProcessorPil,
+    "clip_vision": CLIPImageProcessorPil,
+    "siglip": SiglipImageProcessorPil,
+    "siglip2": Siglip2ImageProcessorPil,
+    "dinov2": ViTImageProcessorPil,
+    "vit": ViTImageProcessorPil,
+    "resnet": ConvNextImageProcessorPil,
+}
 
 
 def picture(seed: int = 0, height: int = 40, width: int = 50) -> Image:
@@ -38,7 +51,7 @@ def encode(path: str, *, image: Image | None = None, **options: Any) -> Features
 
 
 def own_inputs(path: str, image: Image | None = None) -> dict[str, torch.Tensor]:
-    processor = AutoImageProcessor.from_pretrained(path, backend="pil")
+    processor = PROCESSORS[Path(path).name.rstrip("0")].from_pretrained(path)
     pixels = (image or picture()).pixels
     return dict(processor(PIL.Image.fromarray(pixels), return_tensors="pt"))
 
@@ -142,15 +155,43 @@ def test_whole_model_and_its_vision_half_agree(checkpoint: Find, tmp_path: Path)
     torch.testing.assert_close(encode(str(tmp_path)).values, encode(path).values)
 
 
-def test_processor_saved_as_fast_class_uses_the_portable_one(
-    checkpoint: Find, tmp_path: Path
+@pytest.mark.parametrize(
+    "name",
+    [
+        {"image_processor_type": "CLIPImageProcessorFast"},
+        {"image_processor_type": "CLIPImageProcessorPil"},
+        {"feature_extractor_type": "CLIPFeatureExtractor"},
+        {},
+    ],
+)
+def test_processor_of_any_backend_uses_the_portable_class(
+    checkpoint: Find, tmp_path: Path, name: dict[str, str]
 ) -> None:
     path = Path(shutil.copytree(checkpoint("clip"), tmp_path / "clip"))
     file = path / "preprocessor_config.json"
-    options = json.loads(file.read_text()) | {"image_processor_type": "CLIPImageProcessorFast"}
-    file.write_text(json.dumps(options))
+    options = json.loads(file.read_text())
+    del options["image_processor_type"]
+    file.write_text(json.dumps(options | name))
     encoder = build_encoder("vision", str(path))
     assert encoder.fingerprint == build_encoder("vision", checkpoint("clip")).fingerprint
+
+
+def test_processor_inside_a_processor_file_is_found(checkpoint: Find, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(checkpoint("clip"), tmp_path / "clip"))
+    file = path / "preprocessor_config.json"
+    whole = json.dumps({"image_processor": json.loads(file.read_text())})
+    (path / "processor_config.json").write_text(whole)
+    file.unlink()
+    encoder = build_encoder("vision", str(path))
+    assert encoder.fingerprint == build_encoder("vision", checkpoint("clip")).fingerprint
+
+
+def test_processor_that_needs_torchvision_is_refused(checkpoint: Find, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(checkpoint("vit"), tmp_path / "vit"))
+    options = {"image_processor_type": "DINOv3ViTImageProcessorFast"}
+    (path / "preprocessor_config.json").write_text(json.dumps(options))
+    with pytest.raises(EncoderError, match="no DINOv3ViTImageProcessor that works without"):
+        build_encoder("vision", str(path))
 
 
 def test_missing_pooler_leaves_the_fingerprint_stable(checkpoint: Find, tmp_path: Path) -> None:
@@ -186,5 +227,5 @@ def test_option_that_does_not_fit_is_refused(
 def test_missing_processor_is_named(checkpoint: Find, tmp_path: Path) -> None:
     path = Path(shutil.copytree(checkpoint("vit"), tmp_path / "vit"))
     (path / "preprocessor_config.json").unlink()
-    with pytest.raises(EncoderError, match=r"no readable preprocessor_config\.json"):
+    with pytest.raises(EncoderError, match="no processor configuration; save"):
         build_encoder("vision", str(path))
