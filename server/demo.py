@@ -117,7 +117,7 @@ def served() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (FOLDER / "serve.log").open("w") as log:
-        command = [ANYMAL, "serve", "--port", str(port)]
+        command = [str(ANYMAL), "serve", "--port", str(port)]
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield f"http://127.0.0.1:{port}"
@@ -166,7 +166,7 @@ def ask_client(url: str, exhibit: Exhibit) -> str:
     """The Python client, given the files."""
     media: dict[str, Any] = {name: list(paths) for name, paths in exhibit.files.items()}
     with Client(url) as client:
-        return client.ask(exhibit.question, **media).text
+        return str(client.ask(exhibit.question, **media).text)
 
 
 def as_table(rows: Sequence[tuple[Exhibit, Mapping[str, str]]]) -> Table:
