@@ -1,0 +1,90 @@
+"""Keys, sizes and request ids."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+CHAT = "/v1/chat/completions"
+BODY = {"messages": [{"role": "user", "content": "hello"}]}
+MakeHttp = Callable[..., httpx.Client]
+
+
+@pytest.mark.parametrize("key", [None, "Bearer wrong", "Bearer ", "Bearer sesame2", "Bearer s\xe9"])
+def test_wrong_key_is_refused(make_http: MakeHttp, key: str | None) -> None:
+    headers = {"authorization": key.encode("latin-1")} if key else {}
+    with make_http(api_key="sesame") as http:
+        response = http.post(CHAT, json=BODY, headers=headers)  # type: ignore[arg-type]
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_right_key_is_let_in_and_health_needs_none(make_http: MakeHttp) -> None:
+    with make_http(api_key="sesame") as http:
+        assert http.get("/healthz").status_code == 200
+        assert http.get("/readyz").status_code == 200
+        assert http.get("/v1/models").status_code == 401
+        headers = {"authorization": "Bearer sesame"}
+        assert http.post(CHAT, json=BODY, headers=headers).status_code == 200
+
+
+def test_declared_length_is_refused_before_it_is_read(make_http: MakeHttp) -> None:
+    with make_http(max_body_bytes=100) as http:
+        response = http.post(CHAT, content=b"x" * 101)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "body_too_large"
+
+
+def test_undeclared_length_is_refused_while_it_is_read(make_http: MakeHttp) -> None:
+    num_read = 0
+
+    class Endless(httpx.ByteStream):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            nonlocal num_read
+            while True:
+                num_read += 1
+                yield b"x" * 40
+
+    request = httpx.Request("POST", f"http://anymal{CHAT}", stream=Endless(b""))
+    request.headers["content-type"] = "application/json"
+    with make_http(max_body_bytes=100) as http:
+        response = http.send(request)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "body_too_large"
+    assert num_read == 3
+
+
+def test_body_of_the_greatest_size_is_read(make_http: MakeHttp) -> None:
+    size = len(httpx.Request("POST", "http://a", json=BODY).content)
+    with make_http(max_body_bytes=size) as http:
+        assert http.post(CHAT, json=BODY).status_code == 200
+
+
+@pytest.fixture
+def _log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.ERROR):
+        yield
+
+
+def test_every_answer_has_an_id_of_its_own(http: httpx.Client) -> None:
+    ids = [http.get(path).headers["x-request-id"] for path in ("/healthz", "/v1/models", "/nowhere")]
+    assert len(set(ids)) == 3
+
+
+def test_callers_own_id_is_kept_unless_it_could_forge_a_log_line(http: httpx.Client) -> None:
+    for given, is_kept in [("my-id-7", True), ("x" * 500, False), ("a\tb", False)]:
+        found = http.get("/healthz", headers={"x-request-id": given}).headers["x-request-id"]
+        assert (found == given) is is_kept
+
+
+@pytest.mark.usefixtures("_log")
+def test_unexpected_error_is_logged_once_with_its_id(
+    http: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {"messages": [{"role": "user", "content": "boom"}]}
+    response = http.post(CHAT, json=body, headers={"x-request-id": "seven"})
+    assert response.status_code == 500
+    assert response.headers["x-request-id"] == "seven"
+    assert caplog.text.count("a secret of the house") == 1
+    assert "request seven failed" in caplog.text
