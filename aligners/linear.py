@@ -60,4 +60,5 @@ class Linear(nn.Module):
         pooled = pool_features(
             self.norm(real_values(features)), features.mask, self.num_tokens
         )  # [M, Q, D_enc]
-        return (self.project(pooled) * self.scale).float()
+        soft_tokens: Tensor = self.project(pooled) * self.scale
+        return soft_tokens.float()

@@ -84,7 +84,8 @@ class Perceiver(nn.Module):
         Returns:
             Soft tokens `[M, Q, D_llm]` float32.
         """
-        return (self.project_out(self.resample(features)) * self.scale).float()
+        soft_tokens: Tensor = self.project_out(self.resample(features)) * self.scale
+        return soft_tokens.float()
 
     def resample(self, features: Features) -> Tensor:
         """The queries after the last layer and its norm, `[M, Q, D]`, before the projection."""
@@ -97,7 +98,8 @@ class Perceiver(nn.Module):
         mask = torch.cat([features.mask, own], dim=1)[:, None, None, :]  # [M, 1, 1, F + Q]
         for layer in self.layers:
             queries = layer(queries, context, mask)
-        return self.norm(queries)  # type: ignore[no-any-return]  # nn.Module calls are Any
+        normed: Tensor = self.norm(queries)
+        return normed
 
 
 class _Layer(nn.Module):
@@ -133,8 +135,9 @@ class _Layer(nn.Module):
             attn_mask=mask,
         )  # [M, H, Q, D / H]
         queries = queries + self.to_out(read.transpose(1, 2).flatten(2))
-        return queries + self.feed_forward(queries)  # type: ignore[no-any-return]
+        fed: Tensor = self.feed_forward(queries)
+        return queries + fed
 
     def _heads(self, rows: Tensor) -> Tensor:
         """`[M, N, H * d]` to `[M, H, N, d]`."""
-        return rows.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return rows.view(*rows.shape[:2], self.num_heads, -1).transpose(1, 2)

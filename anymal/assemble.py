@@ -4,19 +4,34 @@ Does not read recipe files or bundles; `anymal.recipe` and `anymal.bundle` do.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aligners.base import AlignerError
 from aligners.registry import build_aligner
+from anymal.bundle_format import (
+    ALIGNERS,
+    LORA,
+    LORA_WEIGHTS,
+    LlmFacts,
+    Manifest,
+    ModalityFacts,
+    bundle_folder,
+    check_equal,
+    read_manifest,
+    read_weights,
+)
 from anymal.chat import build_template
 from anymal.errors import RecipeError
-from anymal.llm import LLM, LoraOptions, load_llm
+from anymal.llm import LLM, LoraOptions, load_llm, without_progress
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe
-from encoders.base import EncoderError
+from anymal.tokens import tokenizer_digest
+from encoders.base import Encoder, EncoderError
 from encoders.registry import build_encoder
 
 
@@ -39,8 +54,7 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
     """Build a model; fresh weights come from the global random state.
 
     Args:
-        model_recipe: What it is made of, its paths absolute. `start_from` is not followed here
-            (see `anymal.bundle.start_from`).
+        model_recipe: What it is made of, its paths absolute.
         device: Where it goes.
 
     Returns:
@@ -64,7 +78,7 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
         encoders[name] = _build_encoder(name, recipe.encoder)
         aligners[name] = _build_aligner(name, recipe, encoders[name], llm)
         inputs[name] = ModalityInput(
-            preprocessor=encoders[name].preprocessor,  # type: ignore[arg-type]  # an Encoder
+            preprocessor=cast(Encoder, encoders[name]).preprocessor,
             num_tokens=recipe.aligner.num_tokens,
             prefix=recipe.prefix,
             suffix=recipe.suffix,
@@ -85,7 +99,92 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
         modalities=inputs,
         max_tokens=model_recipe.llm.max_tokens,
     )
-    return Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
+    assembled = Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
+    if model_recipe.start_from is not None:
+        _start_from(bundle_folder(model_recipe.start_from), assembled)
+    return assembled
+
+
+def llm_facts(assembled: Assembled) -> LlmFacts:
+    """What a bundle records of the language model, as it is here."""
+    llm, recipe = assembled.model.llm, assembled.model_recipe.llm
+    return LlmFacts(
+        path=recipe.path,
+        revision=recipe.revision,
+        hidden_size=llm.hidden_size,
+        embeddings=llm.embeddings_digest,
+        tokenizer=tokenizer_digest(llm.tokenizer),
+        template=assembled.processor.template.digest,
+    )
+
+
+def modality_facts(assembled: Assembled, name: str) -> ModalityFacts:
+    """What a bundle records of one modality, as it is here."""
+    recipe = assembled.model_recipe.modalities[name]
+    encoder = cast(Encoder, assembled.model.encoders[name])
+    return ModalityFacts(
+        kind=recipe.encoder.kind,
+        path=recipe.encoder.path,
+        fingerprint=encoder.fingerprint,
+        width=encoder.width,
+        aligner=recipe.aligner.model_dump(mode="json"),
+    )
+
+
+def saved_state(folder: Path, manifest: Manifest, model: AnyMAL) -> dict[str, Tensor]:
+    """The weights of a bundle under the names of `AnyMAL.trainable_state`.
+
+    Args:
+        folder: Of the bundle.
+        manifest: Of the bundle.
+        model: Gives the names of LoRA's weights.
+
+    Returns:
+        Aligners, and LoRA where the bundle has it.
+
+    Raises:
+        BundleError: A file is missing or damaged.
+    """
+    weights = read_weights(folder / ALIGNERS)
+    state = {f"aligners.{name}": tensor for name, tensor in weights.items()}
+    if manifest.lora is not None:
+        names = model.llm.lora_names()
+        for name, tensor in read_weights(folder / LORA / LORA_WEIGHTS).items():
+            state[f"llm.{names.get(name, name)}"] = tensor
+    return state
+
+
+def _start_from(folder: Path, assembled: Assembled) -> None:
+    """Take over the aligners and LoRA of a bundle that this model shares with it."""
+    manifest, model = read_manifest(folder), assembled.model
+    given, own = manifest.llm.model_dump(), llm_facts(assembled).model_dump()
+    for where_it_lies in ("path", "revision"):
+        del given[where_it_lies]
+    check_equal("start_from: llm", given, own)
+    shared = [name for name in manifest.modalities if name in model.aligners]
+    for name in shared:
+        facts = manifest.modalities[name].model_dump(exclude={"path"})
+        check_equal(
+            f"start_from: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
+        )
+    if manifest.lora is not None:
+        check_equal(
+            "start_from: model",
+            {"lora": manifest.lora},
+            {"lora": assembled.model_recipe.lora},
+        )
+    elif not shared:
+        raise RecipeError(
+            f"start_from {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
+            f"of which is in model.modalities ({', '.join(model.aligners)})"
+        )
+    prefixes = ("llm.", *(f"aligners.{name}." for name in shared))
+    taken = {
+        name: tensor
+        for name, tensor in saved_state(folder, manifest, model).items()
+        if name.startswith(prefixes)
+    }
+    model.load_trainable_state(model.trainable_state() | taken)
 
 
 def lora_options(recipe: LoraRecipe | None) -> LoraOptions | None:
@@ -96,8 +195,9 @@ def lora_options(recipe: LoraRecipe | None) -> LoraOptions | None:
 def _build_encoder(name: str, recipe: EncoderRecipe) -> nn.Module:
     """Build the encoder of a modality."""
     try:
-        encoder = build_encoder(recipe.kind, recipe.path, **recipe.options)
-    except EncoderError as error:
+        with without_progress():
+            encoder = build_encoder(recipe.kind, recipe.path, **recipe.options)
+    except (EncoderError, OSError) as error:  # OSError: no such checkpoint
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
     assert isinstance(encoder, nn.Module), type(encoder)
     return encoder
@@ -105,11 +205,10 @@ def _build_encoder(name: str, recipe: EncoderRecipe) -> nn.Module:
 
 def _build_aligner(name: str, recipe: ModalityRecipe, encoder: nn.Module, llm: LLM) -> nn.Module:
     """Build the aligner between an encoder and the language model."""
-    assert isinstance(encoder.width, int), encoder.width
     try:
         return build_aligner(
             recipe.aligner.kind,
-            encoder_dim=encoder.width,
+            encoder_dim=cast(Encoder, encoder).width,
             llm_dim=llm.hidden_size,
             embedding_rms=llm.embedding_rms,
             num_tokens=recipe.aligner.num_tokens,

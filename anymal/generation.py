@@ -71,7 +71,10 @@ class DecodeState:
 class Decoder(Protocol):
     """A model that answers step by step."""
 
-    stop_ids: Collection[int]
+    @property
+    def stop_ids(self) -> Collection[int]:
+        """Ids that end an answer."""
+        ...
 
     def prefill(self, batch: Batch) -> DecodeState:
         """Read prompts."""

@@ -21,6 +21,7 @@ Shapes: B samples, S positions, T text tokens, N chosen positions, D_llm embeddi
 V vocabulary.
 """
 
+import hashlib
 import inspect
 import logging
 import sys
@@ -40,6 +41,7 @@ from anymal.errors import RecipeError
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 ADAPTER = "default"
+_DIGEST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class LoraOptions:
     """
 
     r: int = 64
-    alpha: float = 16.0
+    alpha: int = 16
     dropout: float = 0.0
     targets: str | Sequence[str] = "all-linear"
 
@@ -78,7 +80,7 @@ class LLM(nn.Module):
         self.precision = precision
         self.lora = lora
         # In a tuple, so that peft's view of the same modules is not registered a second time.
-        self._tuner = () if lora is None else (_attach(model, lora),)
+        self._tuner: tuple[Any, ...] = () if lora is None else (_attach(model, lora),)
         self._accepted = set(inspect.signature(model.base_model.forward).parameters)
         self.use_lora(False)
         self.eval()
@@ -102,6 +104,12 @@ class LLM(nn.Module):
     def embedding_rms(self) -> float:
         """Root mean square of the embedding table."""
         return float(self._table.weight.detach().float().square().mean().sqrt())
+
+    @property
+    def embeddings_digest(self) -> str:
+        """SHA-256 of the first rows of the embedding table, in bfloat16 at every precision."""
+        rows = self._table.weight.detach()[:_DIGEST_ROWS].to("cpu", torch.bfloat16)
+        return hashlib.sha256(rows.contiguous().view(torch.int16).numpy().tobytes()).hexdigest()
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -217,11 +225,11 @@ class LLM(nn.Module):
         """The adapters' parameters by name; empty without LoRA."""
         return {name: p for name, p in self.named_parameters() if ".lora_" in name}
 
-    def lora_state(self) -> dict[str, Tensor]:
-        """The adapters' weights under the names of PEFT's file format."""
+    def lora_names(self) -> dict[str, str]:
+        """From the names of PEFT's file format to those of `lora_parameters`."""
         return {
-            _peft_name(name): parameter.detach()
-            for name, parameter in self.model.named_parameters()
+            _peft_name(name): f"model.{name}"
+            for name, _ in self.model.named_parameters()
             if ".lora_" in name
         }
 
@@ -233,7 +241,11 @@ class LLM(nn.Module):
         """
         (tuner,) = self._tuner
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.lora_state().items()}
+        own = self.lora_parameters()
+        tensors = {
+            name: own[own_name].detach().cpu().contiguous()
+            for name, own_name in self.lora_names().items()
+        }
         save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
         tuner.peft_config[ADAPTER].save_pretrained(str(folder))
 
@@ -268,17 +280,17 @@ def load_llm(
         _import_bitsandbytes()
         arguments["quantization_config"] = _quantisation(precision, dtype)
     try:
-        with _without_progress():
+        with without_progress():
             tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-            model = AutoModelForCausalLM.from_pretrained(path, device_map={"": device}, **arguments)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                path, device_map={"": device}, **arguments
+            )
     except (OSError, ValueError, KeyError) as error:
         raise RecipeError(
             f"cannot load the language model {path!r} as {precision}: {error}; "
             "give the Hub id or folder of a causal language model in Hugging Face's format"
         ) from error
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # see NOTE (b) above
+    _keep_packing(model)
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
     return LLM(model, tokenizer, precision=precision, lora=lora)
 
@@ -301,6 +313,13 @@ def paged_adamw_8bit(
     return optimiser
 
 
+def _keep_packing(model: nn.Module) -> None:
+    """Switch off what NOTE (b) above describes, in every 4-bit layer."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # a plain bool
+
+
 def _compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype of everything that is not quantised, by the policy above."""
     if precision in ("fp32", "bf16"):
@@ -312,8 +331,8 @@ def _quantisation(precision: Precision, dtype: torch.dtype) -> BitsAndBytesConfi
     """What transformers is told about quantisation; it leaves the output head alone by default."""
     if precision == "int8":
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # transformers ships it untyped
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -374,12 +393,12 @@ def _without_kernels() -> Iterator[None]:
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
+def without_progress() -> Iterator[None]:
     """Keep transformers from drawing its own progress bars."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if was_enabled:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

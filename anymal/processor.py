@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from anymal.chat import ChatTemplate, MediaSegment, Role, Segment, TextSegment, Turn
+from anymal.conversation import Conversation, MediaPart, Message, TextPart, read_conversation
 from anymal.errors import ConversationError, TooLong
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
-from anymal.protocol import Conversation, MediaPart, Message, TextPart, read_conversation
 from anymal.tokens import TextEncoder
 from encoders.base import Preprocessor
 

@@ -90,7 +90,7 @@ class LoraRecipe(_Section):
     """Low-rank adapters on the language model."""
 
     r: Positive = Field(64, description="rank")
-    alpha: float = Field(16.0, gt=0, description="scale is alpha / r")
+    alpha: Positive = Field(16, description="scale is alpha / r")
     dropout: float = Field(0.0, ge=0, lt=1, description="probability on the adapters' input")
     targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
 

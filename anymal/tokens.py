@@ -4,6 +4,8 @@ Does not know roles, media or labels; `anymal.chat` and `anymal.processor` do.
 """
 
 import copy
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -81,3 +83,23 @@ class TextEncoder:
         if self._adds_space and text.startswith(" "):
             text = text[1:]
         return self.encode(text) if text else []
+
+
+_PROBE = "Which is larger, 3.5 or 12?\n  An unseen word: \u00e9t\u00e9, \u4e2d."
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Hash what a tokeniser does, not how a library version writes it to disk.
+
+    Args:
+        tokenizer: A transformers tokeniser.
+
+    Returns:
+        SHA-256 over its vocabulary, its special tokens, and a text of ours as ids.
+    """
+    facts = [
+        sorted(tokenizer.get_vocab().items()),
+        [str(tokenizer.bos_token), str(tokenizer.eos_token)],
+        tokenizer.encode(_PROBE, add_special_tokens=False),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,201 @@
+"""What training leaves behind and serving picks up: save, strict load, describe.
+
+Does not say what lies where (see `anymal.bundle_format`) and never uses pickle.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from huggingface_hub import snapshot_download
+from pydantic import BaseModel
+from safetensors.torch import save_file
+
+from anymal.assemble import (
+    Assembled,
+    build,
+    llm_facts,
+    modality_facts,
+    saved_state,
+)
+from anymal.bundle_format import (
+    ALIGNERS,
+    EMBEDDED,
+    LORA,
+    MANIFEST,
+    Manifest,
+    bundle_folder,
+    check_equal,
+    read_manifest,
+)
+from anymal.errors import BundleError
+from anymal.llm import Precision
+from anymal.recipe import ModelRecipe
+
+# What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
+_COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+
+
+def save_bundle(
+    assembled: Assembled,
+    folder: Path,
+    *,
+    stages: Sequence[Mapping[str, Any] | BaseModel] = (),
+    data_sources: Sequence[Mapping[str, Any] | BaseModel] = (),
+    results: Mapping[str, Any] | BaseModel | None = None,
+) -> Path:
+    """Write a bundle, whole or not at all; replaces an older bundle.
+
+    Args:
+        assembled: The trained model.
+        folder: Where it goes; a folder that holds something else is refused.
+        stages: How it was trained, as JSON values or pydantic models.
+        data_sources: What it was trained on, with licences.
+        results: What was measured.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BundleError: The folder is taken, or a part that should be embedded cannot be copied.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise BundleError(f"{str(folder)!r} holds something that is not a bundle; give another")
+    draft = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed while writing
+    draft.mkdir(parents=True)
+    recipe = _embed(assembled.model_recipe, draft)
+    saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
+    manifest = Manifest(
+        recipe=recipe,
+        llm=llm_facts(saved),
+        modalities={name: modality_facts(saved, name) for name in recipe.modalities},
+        lora=recipe.lora,
+        trained_precision=assembled.model.llm.precision,
+        stages=[_plain(stage) for stage in stages],
+        data_sources=[_plain(source) for source in data_sources],
+        results=_plain(results),
+    )
+    weights = assembled.model.aligners.state_dict()
+    save_file(
+        {name: tensor.detach().cpu().clone() for name, tensor in weights.items()},
+        draft / ALIGNERS,
+    )
+    if recipe.lora is not None:
+        assembled.model.llm.save_lora(draft / LORA)
+    (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _replace(folder, draft)
+    return folder
+
+
+def load_bundle(
+    bundle: str | Path, *, precision: str | None = None, device: torch.device | str = "cpu"
+) -> Assembled:
+    """Load a bundle, and check that every part is the one it was trained with.
+
+    Args:
+        bundle: Its folder, or `tiny` for the built-in model.
+        precision: How to hold the language model's weights; None as it was trained.
+        device: Where it goes.
+
+    Returns:
+        The model and its processor, in eval mode.
+
+    Raises:
+        BundleError: It is missing or damaged, or a part differs; the message names the field.
+        RecipeError: A part cannot be built.
+    """
+    if precision is not None and precision not in get_args(Precision):
+        raise BundleError(
+            f"unknown precision {precision!r}; known: {', '.join(get_args(Precision))}"
+        )
+    folder = bundle_folder(bundle)
+    manifest = read_manifest(folder)
+    recipe = manifest.recipe
+    if precision is not None:
+        recipe = recipe.model_copy(
+            update={"llm": recipe.llm.model_copy(update={"precision": precision})}
+        )
+    assembled = build(recipe, device=device)
+    check_equal("llm", manifest.llm.model_dump(), llm_facts(assembled).model_dump())
+    check_equal("bundle", {"lora": manifest.lora}, {"lora": recipe.lora})
+    check_equal(
+        "bundle",
+        {"modalities": sorted(manifest.modalities)},
+        {"modalities": sorted(recipe.modalities)},
+    )
+    for name, facts in manifest.modalities.items():
+        check_equal(
+            f"modalities.{name}", facts.model_dump(), modality_facts(assembled, name).model_dump()
+        )
+    assembled.model.load_trainable_state(saved_state(folder, manifest, assembled.model))
+    return assembled
+
+
+def describe(bundle: str | Path) -> Manifest:
+    """Read what a bundle says about itself, without loading the model.
+
+    Args:
+        bundle: Its folder, or `tiny` for the built-in model.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    return read_manifest(bundle_folder(bundle))
+
+
+def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
+    """Copy the parts that should be inside; returns the recipe that points at the copies."""
+    llm = recipe.llm
+    if llm.embed:
+        _copy_checkpoint(llm.path, llm.revision, draft / "llm")
+        llm = llm.model_copy(update={"path": f"{EMBEDDED}llm", "revision": None})
+    places: dict[str, str] = {}  # several modalities may read with one encoder
+    modalities = {}
+    for name, modality in recipe.modalities.items():
+        encoder = modality.encoder
+        if encoder.embed:
+            if encoder.path not in places:
+                places[encoder.path] = f"encoders/{name}"
+                _copy_checkpoint(encoder.path, None, draft / places[encoder.path])
+            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[encoder.path]}"})
+        modalities[name] = modality.model_copy(update={"encoder": encoder})
+    return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
+
+
+def _copy_checkpoint(path: str, revision: str | None, target: Path) -> None:
+    """Copy a checkpoint's configuration and safetensors."""
+    source = Path(path)
+    if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
+        source = Path(snapshot_download(path, revision=revision, local_files_only=True))
+    target.mkdir(parents=True)
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.suffix in _COPIED:
+            shutil.copyfile(file, target / file.name)
+    if not any(target.glob("*.safetensors")):
+        raise BundleError(
+            f"{path!r} cannot be embedded: it has no safetensors; convert it with "
+            "save_pretrained, or set embed: false"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of a pydantic model; anything else is JSON already."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _replace(folder: Path, draft: Path) -> None:
+    """Put a finished draft in the place of what was there."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(draft, folder)
+    shutil.rmtree(old, ignore_errors=True)
