@@ -14,16 +14,27 @@ from typing import Any, overload
 
 from anymal.errors import ConversationError, DataError
 from anymal.protocol import Conversation, read_conversation
-from anymal.recipe import DataRecipe
+from anymal.recipe import DataRecipe, Recipe
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One entry of a stage's `data`: where its records come from and how often it is drawn."""
+    """One entry of a stage's `data` or `heldout`.
+
+    Attributes:
+        name: What reports call it.
+        origin: Its function, or the name of its file.
+        licence: What the records say about it.
+        records: Conversations, read when asked for.
+        weight: Share of the mixture, relative to the other sources.
+        base_dir: Folder that media paths are relative to; None allows no paths.
+    """
 
     name: str
+    origin: str
+    licence: str
     records: Sequence[Record]
     weight: float
     base_dir: Path | None
@@ -41,7 +52,15 @@ class Source:
         """Name one record in messages: file and row, or source and index."""
         if isinstance(self.records, Manifest):
             return self.records.where(index)
-        return f"{self.name}[{index}]"
+        return f"{self.origin}[{index}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageData:
+    """What one stage trains on and what it is measured on."""
+
+    training: list[Source]
+    heldout: list[Source]
 
 
 class Manifest(Sequence[Record]):
@@ -52,6 +71,7 @@ class Manifest(Sequence[Record]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.base_dir = path.parent
         self._offsets = array("Q")
         self._rows = array("Q")
         if not path.is_file():
@@ -61,7 +81,7 @@ class Manifest(Sequence[Record]):
             )
         for row, offset, line in _lines(path):
             record = _parse(line, where=f"{path}:{row}")
-            check_record(record, where=f"{path}:{row}", base_dir=path.parent)
+            check_record(record, where=f"{path}:{row}", base_dir=self.base_dir)
             self._offsets.append(offset)
             self._rows.append(row)
         if not self._rows:
@@ -86,19 +106,26 @@ class Manifest(Sequence[Record]):
         return f"{self.path}:{self._rows[index]}"
 
 
-def open_sources(entries: Sequence[DataRecipe]) -> list[Source]:
-    """Open every entry of a stage's `data` or `heldout` list.
+def open_data(recipe: Recipe) -> list[StageData]:
+    """Open the data of all stages, so that a mistake in the last shows before the first begins.
 
     Args:
-        entries: The entries of the recipe, with absolute manifest paths.
+        recipe: Its manifests have absolute paths.
 
     Returns:
-        One source per entry, none of them empty.
+        One entry per stage. What several entries of the recipe name is opened once.
 
     Raises:
         DataError: A manifest or Python source is missing, malformed or empty.
     """
-    return [_open(entry) for entry in entries]
+    opened: dict[str, Sequence[Record]] = {}
+    return [
+        StageData(
+            training=[_open(entry, opened) for entry in stage.data],
+            heldout=[_open(entry, opened) for entry in stage.heldout or []],
+        )
+        for stage in recipe.stages
+    ]
 
 
 def check_record(record: object, *, where: str, base_dir: Path | None) -> Conversation:
@@ -131,21 +158,22 @@ def check_record(record: object, *, where: str, base_dir: Path | None) -> Conver
     return conversation
 
 
-def _open(entry: DataRecipe) -> Source:
+def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
     """Open one entry as a manifest or as a Python source."""
-    if entry.manifest is not None:
-        path = Path(entry.manifest)
-        return Source(
-            name=entry.name or path.name,
-            records=Manifest(path),
-            weight=entry.weight,
-            base_dir=path.parent,
+    key = entry.model_dump_json(exclude={"weight", "name"})
+    if key not in opened:
+        opened[key] = (
+            Manifest(Path(entry.manifest))
+            if entry.manifest is not None
+            else _call_source(str(entry.source), entry.args)
         )
-    assert entry.source is not None, "the recipe lets exactly one of manifest and source be set"
-    records = _call_source(entry.source, entry.args)
+    records = opened[key]
     base_dir = getattr(records, "base_dir", None)
+    origin = entry.source or Path(str(entry.manifest)).name
     return Source(
-        name=entry.name or entry.source,
+        name=entry.name or origin,
+        origin=origin,
+        licence=str(getattr(records, "licence", "not stated")),
         records=records,
         weight=entry.weight,
         base_dir=None if base_dir is None else Path(base_dir),

@@ -74,7 +74,7 @@ def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> float:
 
 def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> OptimiserState:
     """Copy what the optimiser remembers to the CPU, under the names of the parameters."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float | int] = {}
     for parameter, state in optimiser.state.items():

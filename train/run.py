@@ -15,11 +15,12 @@ from anymal.evaluation.results import Results
 from anymal.recipe import Recipe
 from train.answers import measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
-from train.data import open_sources
+from train.data import open_data
 from train.errors import TrainingError
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
 from train.progress import RunProgress
+from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
 from train.run_folder import RunFolder, check_same_recipe
 from train.stage import Run, draw_curve, train_stage
@@ -45,6 +46,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
+    data = open_data(recipe)
     folder.write_recipe(recipe)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(recipe.model, device=_device(recipe))
@@ -57,6 +59,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     ):
         this = Run(
             recipe=recipe,
+            data=data,
             folder=folder,
             assembled=assembled,
             log=log,
@@ -95,7 +98,7 @@ def _train_stages(run: Run, checkpoint: Checkpoint | None) -> None:
         train_stage(run, number, checkpoint if number == first else None)
         draw_curve(run)
         stage = run.recipe.stages[number]
-        _save_bundle(run, run.folder.stage_bundle(stage.name), results=None)
+        _save_bundle(run, run.folder.stage_bundle(stage.name), number, results=None)
 
 
 def _finish(run: Run, console: Console) -> Path:
@@ -103,25 +106,25 @@ def _finish(run: Run, console: Console) -> Path:
     last = run.recipe.stages[-1]
     results = measure_answers(
         run.assembled,
-        open_sources(last.heldout or []),
+        run.data[-1].heldout,
         limit=last.eval_samples,
         name=str(run.folder.bundle),
     )
     if results is not None:
         results.write(run.folder.results)
         console.print(table(results))
-    _save_bundle(run, run.folder.bundle, results=results)
+    _save_bundle(run, run.folder.bundle, len(run.recipe.stages) - 1, results=results)
     for what, path in (("bundle", run.folder.bundle), ("loss curve", run.folder.plot)):
         console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
     return run.folder.bundle
 
 
-def _save_bundle(run: Run, path: Path, *, results: Results | None) -> None:
-    """Save the model as it is now."""
+def _save_bundle(run: Run, path: Path, number: int, *, results: Results | None) -> None:
+    """Save the model as it is after a stage."""
     save_bundle(
         run.assembled,
         path,
-        stages=[],
-        data_sources=[],
+        stages=[stage_facts(run, earlier) for earlier in range(number + 1)],
+        data_sources=[fact for earlier in range(number + 1) for fact in data_facts(run, earlier)],
         results=results,
     )

@@ -13,7 +13,7 @@ from anymal.assemble import Assembled
 from anymal.collate import Batch
 from anymal.recipe import Recipe, StageRecipe
 from train.checkpoint import Checkpoint, save_checkpoint
-from train.data import Source, open_sources
+from train.data import Source, StageData
 from train.feed import heldout_batches, slot_lengths, training_batches
 from train.interrupt import Interrupted, StopSignals
 from train.loop import heldout_loss, optimise
@@ -40,6 +40,7 @@ class Run:
     """What the stages of one run share."""
 
     recipe: Recipe
+    data: list[StageData]
     folder: RunFolder
     assembled: Assembled
     log: MetricsLog
@@ -64,8 +65,7 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
         TrainingError: A loss or gradient is not finite.
         DataError: A source or record cannot be used.
     """
-    stage, model = run.recipe.stages[number], run.assembled.model
-    sources, heldout = open_sources(stage.data), open_sources(stage.heldout or [])
+    stage, data, model = run.recipe.stages[number], run.data[number], run.assembled.model
     _set_trainable(run, stage)
     optimiser = build_optimiser(model, stage)
     start = 0
@@ -74,11 +74,11 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
         load_optimiser_state(optimiser, model, checkpoint.optimiser)
         set_random_state(checkpoint.random)
     model.train()
-    with _feed(run, number, sources, start) as feed:
+    with _feed(run, number, start) as feed:
         for step in range(start, stage.steps):
             metrics = _step(run, stage, optimiser, feed, step)
-            if heldout and _is_due(metrics.step, stage.eval_every, stage.steps):
-                metrics = replace(metrics, heldout_loss=_measure(run, stage, heldout))
+            if data.heldout and _is_due(metrics.step, stage.eval_every, stage.steps):
+                metrics = replace(metrics, heldout_loss=_measure(run, stage, data.heldout))
             run.log.write(metrics)
             run.progress.step(metrics)
             if metrics.heldout_loss is not None:
@@ -106,9 +106,9 @@ def _set_trainable(run: Run, stage: StageRecipe) -> None:
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
 
 
-def _feed(run: Run, number: int, sources: list[Source], start: int) -> Prefetch[Batch]:
+def _feed(run: Run, number: int, start: int) -> Prefetch[Batch]:
     """Start producing the batches from one optimiser step on."""
-    stage = run.recipe.stages[number]
+    stage, sources = run.recipe.stages[number], run.data[number].training
     sampler = Sampler(
         seed=run.recipe.seed,
         stage=number,

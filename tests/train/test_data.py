@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from anymal.errors import DataError
-from anymal.recipe import DataRecipe
-from train.data import Manifest, open_sources
+from anymal.recipe import Recipe
+from train.data import Manifest, Source, open_data
 
 
 def conversation(answer: str = "Yes.", **extra: object) -> dict[str, object]:
@@ -78,6 +78,26 @@ def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
         Manifest(tmp_path / "none.jsonl")
 
 
+def open_one(**entry: object) -> Source:
+    """Open one entry through a recipe."""
+    stage = {
+        "name": "s",
+        "kind": "align",
+        "data": [entry],
+        "steps": 1,
+        "batch_size": 1,
+        "lr": 1.0,
+    }
+    model = {
+        "llm": {"path": "x"},
+        "modalities": {"image": {"encoder": {"kind": "vision", "path": "x"}}},
+    }
+    recipe = Recipe.model_validate({"run_dir": "x", "model": model, "stages": [stage]})
+    (data,) = open_data(recipe)
+    assert data.heldout == []
+    return data.training[0]
+
+
 @pytest.fixture
 def module() -> Iterator[types.ModuleType]:
     made = types.ModuleType("made_up_sources")
@@ -92,8 +112,7 @@ def module() -> Iterator[types.ModuleType]:
 
 @pytest.mark.usefixtures("module")
 def test_a_python_source_is_called_with_its_args() -> None:
-    entry = DataRecipe(source="made_up_sources:numbers", args={"size": 5}, weight=2.0)
-    (source,) = open_sources([entry])
+    source = open_one(source="made_up_sources:numbers", args={"size": 5}, weight=2.0)
     assert len(source.records) == 5
     assert source.weight == 2.0
     assert source.read(4).messages[1].content == "4"
@@ -116,12 +135,48 @@ def test_a_wrong_python_source_is_explained(
     source: str, args: dict[str, object], says: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        open_sources([DataRecipe(source=source, args=args)])
+        open_one(source=source, args=args)
     assert says in str(caught.value)
 
 
 @pytest.mark.usefixtures("module")
 def test_a_wrong_record_of_a_source_is_named_when_read() -> None:
-    (source,) = open_sources([DataRecipe(source="made_up_sources:wrong")])
+    source = open_one(source="made_up_sources:wrong")
     with pytest.raises(DataError, match=r"^made_up_sources:wrong\[0\]: messages"):
         source.read(0)
+
+
+def test_what_two_stages_name_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.jsonl", [conversation()])
+    opened = []
+    real = Manifest.__init__
+
+    def count(self: Manifest, given: Path) -> None:
+        opened.append(given)
+        real(self, given)
+
+    monkeypatch.setattr(Manifest, "__init__", count)
+    entry = {"manifest": str(path)}
+    stage = {
+        "kind": "align",
+        "data": [entry, {**entry, "weight": 3.0}],
+        "heldout": [entry],
+        "steps": 1,
+        "batch_size": 1,
+        "lr": 1.0,
+    }
+    recipe = Recipe.model_validate(
+        {
+            "run_dir": "x",
+            "model": {
+                "llm": {"path": "x"},
+                "modalities": {"image": {"encoder": {"kind": "vision", "path": "x"}}},
+            },
+            "stages": [{"name": "a", **stage}, {"name": "b", **stage}],
+        }
+    )
+    data = open_data(recipe)
+    assert [source.weight for source in data[1].training] == [1.0, 3.0]
+    assert opened == [path]
