@@ -19,7 +19,7 @@ from anymal.media.complete import check_complete
 from anymal.media.container import check_seconds, open_container
 from anymal.media.formats import ACCEPTED_SOUNDS, SOUNDS, detect, require
 from anymal.media.limits import Limits
-from anymal.media.source import Source
+from anymal.media.source import Source, reason
 from encoders.signals import Audio
 
 _BY_SOUNDFILE = ("wav", "flac", "ogg", "mp3", "aiff")
@@ -42,8 +42,6 @@ _DECLARED = {
 _RATES_HZ = (1_000, 768_000)
 # Values decoded at a time.
 _BLOCK = 2**20
-# What libsndfile gives for a stream whose header leaves the length out.
-_UNKNOWN_FRAMES = 2**62
 # Floating-point files may pass full scale a little and are clipped; far past it they hold no sound.
 _LOUDEST = 8.0
 
@@ -66,7 +64,7 @@ def decode_audio(source: Source, limits: Limits, format: str | None = None) -> A
     key = require(source, SOUNDS, ACCEPTED_SOUNDS)
     if format is not None:
         _check_declared(source, key, format)
-    if key in _BY_SOUNDFILE:
+    if key in _BY_SOUNDFILE and not _is_endless_flac(source.data):
         return _by_soundfile(source, key, limits)
     with open_container(source, key, limits) as container:
         sound = read_track(container, source.name, limits)
@@ -131,7 +129,7 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Audio:
     try:
         with soundfile.SoundFile(io.BytesIO(source.data)) as file:
             rate_hz = _checked_rate(source.name, file.samplerate)
-            promised = file.frames if file.frames < _UNKNOWN_FRAMES else 0
+            promised = file.frames
             check_seconds(source.name, promised / rate_hz, limits)
             sound = _join(_blocks(file), source.name, rate_hz, limits)
     except MediaError:
@@ -139,13 +137,18 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Audio:
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OSError) as error:
         label = detect(source.data).label
         raise MediaCorrupt(
-            source.name, f"{label} that is broken or truncated ({error})", "a complete file"
+            source.name, f"{label} that is broken or truncated ({reason(error)})", "a complete file"
         ) from error
     # An MP3's header may count the padding that the decoder then removes.
     if key != "mp3" and len(sound.samples) < promised:
         found = f"{len(sound.samples):,} of {promised:,} samples"
         raise MediaCorrupt(source.name, found, "a complete file")
     return sound
+
+
+def _is_endless_flac(data: bytes) -> bool:
+    """A FLAC written to a pipe, whose header leaves the length out: libsndfile cannot read it."""
+    return data.startswith(b"fLaC") and not int.from_bytes(data[21:26], "big") & 0xF_FFFF_FFFF
 
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:

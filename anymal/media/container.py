@@ -15,9 +15,16 @@ from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge
 from anymal.media.complete import check_complete
 from anymal.media.formats import detect
 from anymal.media.limits import Limits
-from anymal.media.source import Source
+from anymal.media.source import Source, reason
 
-_DEMUXERS = {"mp4": "mov", "matroska": "matroska", "avi": "avi", "gif": "gif", "aac": "aac"}
+_DEMUXERS = {
+    "mp4": "mov",
+    "matroska": "matroska",
+    "avi": "avi",
+    "gif": "gif",
+    "aac": "aac",
+    "flac": "flac",
+}
 # FFmpeg's own errors, and what PyAV raises on fields that do not fit Python's types.
 _BROKEN = (av.FFmpegError, ArithmeticError, ValueError, LookupError, MemoryError)
 _MICROSECONDS = 1_000_000
@@ -51,7 +58,7 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
     except _BROKEN as error:
         label = detect(source.data).label
         raise MediaCorrupt(
-            source.name, f"{label} that is broken or truncated ({error})", "a complete file"
+            source.name, f"{label} that is broken or truncated ({reason(error)})", "a complete file"
         ) from error
 
 

@@ -15,7 +15,7 @@ from PIL.Image import DecompressionBombError, DecompressionBombWarning, Transpos
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
 from anymal.media.formats import ACCEPTED_IMAGES, IMAGES, require
 from anymal.media.limits import Limits
-from anymal.media.source import Source
+from anymal.media.source import Source, reason
 from encoders.signals import Image
 
 # Pillow's readers raise all of these on broken files, depending on which byte is wrong.
@@ -71,10 +71,12 @@ def decode_image(source: Source, limits: Limits) -> Image:
     except MediaError:
         raise
     except (DecompressionBombError, DecompressionBombWarning) as error:
-        raise MediaTooLarge(source.name, str(error), _most(limits)) from error
+        raise MediaTooLarge(source.name, reason(error), _most(limits)) from error
     except _BROKEN as error:
         raise MediaCorrupt(
-            source.name, f"a broken or truncated {key.upper()} image ({error})", "a complete file"
+            source.name,
+            f"a broken or truncated {key.upper()} image ({reason(error)})",
+            "a complete file",
         ) from error
 
 

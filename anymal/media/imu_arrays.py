@@ -23,7 +23,7 @@ from anymal.media.imu_columns import (
     used_columns,
 )
 from anymal.media.limits import Limits
-from anymal.media.source import Source, shorten
+from anymal.media.source import Source, reason, shorten
 
 # An .npy header is a Python literal, and its parser fails in as many ways as Python text can.
 _BROKEN_HEADER = (
@@ -123,7 +123,7 @@ def read_parquet(source: Source, limits: Limits) -> Table:
     except MediaError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        found = f"a Parquet table that is broken or truncated ({error})"
+        found = f"a Parquet table that is broken or truncated ({reason(error)})"
         raise MediaCorrupt(source.name, found, "a complete file") from error
     return table_of_columns(source.name, columns, limits)
 
@@ -185,7 +185,7 @@ def _unpacked(source: Source, limits: Limits) -> dict[str, NDArray[Any]]:
     except MediaError:
         raise
     except _BROKEN_ZIP as error:
-        found = f"an archive that is broken or truncated ({error})"
+        found = f"an archive that is broken or truncated ({reason(error)})"
         raise MediaCorrupt(source.name, found, "a complete NPZ file") from error
     if not files:
         raise MediaUnsupported(source.name, "an archive without arrays", _NPZ_LAYOUTS)

@@ -19,7 +19,7 @@ from anymal.media.imu_columns import (
     used_columns,
 )
 from anymal.media.limits import Limits
-from anymal.media.source import Source, shorten
+from anymal.media.source import Source, reason, shorten
 
 _DELIMITERS = (",", ";", "\t")
 _MOST_COLUMNS = 1000
@@ -81,7 +81,7 @@ def read_json(source: Source, limits: Limits) -> Table:
     except (ValueError, RecursionError) as error:
         if isinstance(error, MediaCorrupt):
             raise
-        found = f"JSON that is broken or truncated ({error})"
+        found = f"JSON that is broken or truncated ({reason(error)})"
         raise MediaCorrupt(source.name, found, "a complete file") from error
     if not isinstance(content, dict) or "samples" not in content:
         return table_of_samples(source.name, content, limits)

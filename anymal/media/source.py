@@ -93,13 +93,19 @@ def read_base64(text: str, *, limits: Limits, name: str) -> Source:
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise MediaCorrupt(name, f"invalid base64 ({error})", "standard base64") from error
+        raise MediaCorrupt(name, f"invalid base64 ({reason(error)})", "standard base64") from error
     return _checked(name, data, limits)
 
 
 def shorten(text: str) -> str:
     """Cuts a name that would drown the message around it."""
     return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]}..."
+
+
+def reason(error: BaseException) -> str:
+    """What a library's error says, on one short line."""
+    text = getattr(error, "strerror", None) or str(error)
+    return shorten(" ".join(text.split())) or type(error).__name__
 
 
 def _read_text(ref: str, limits: Limits, base_dir: Path | None, name: str | None) -> Source:
@@ -159,7 +165,9 @@ def _read_path(path: Path, limits: Limits, label: str) -> Source:
     except (OSError, ValueError) as error:
         if isinstance(error, MediaNotFound | MediaTooLarge):
             raise
-        raise MediaNotFound(label, f"a file that cannot be read ({error})", "a file") from error
+        raise MediaNotFound(
+            label, f"a file that cannot be read ({reason(error)})", "a file"
+        ) from error
 
 
 def _read_file(file: BinaryIO, limits: Limits, name: str | None) -> Source:

@@ -1,0 +1,129 @@
+import base64
+import io
+from pathlib import Path
+
+import pytest
+
+from anymal.errors import (
+    MediaCorrupt,
+    MediaError,
+    MediaForbidden,
+    MediaNotFound,
+    MediaTooLarge,
+    MediaUnsupported,
+)
+from anymal.media.limits import Limits
+from anymal.media.source import Source, read_base64, read_source
+
+LIMITS = Limits(max_bytes=100)
+
+
+def data_url(data: bytes, media_type: str = "image/png") -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def test_the_same_bytes_come_from_every_way_in(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"hello")
+    with (tmp_path / "a.bin").open("rb") as file:
+        sources = [
+            read_source(b"hello", limits=LIMITS),
+            read_source(bytearray(b"hello"), limits=LIMITS),
+            read_source(io.BytesIO(b"hello"), limits=LIMITS),
+            read_source(file, limits=LIMITS),
+            read_source(tmp_path / "a.bin", limits=LIMITS),
+            read_source(Path("a.bin"), limits=LIMITS, base_dir=tmp_path),
+            read_source("a.bin", limits=LIMITS, base_dir=tmp_path),
+            read_source(str(tmp_path / "a.bin"), limits=LIMITS, base_dir=tmp_path),
+            read_source(data_url(b"hello"), limits=LIMITS),
+            read_source("DATA:;charset=x;BASE64,aGVs\nbG8=", limits=LIMITS),
+            read_base64("aGVsbG8=", limits=LIMITS, name="part"),
+        ]
+    assert [source.data for source in sources] == [b"hello"] * len(sources)
+
+
+def test_names_tell_where_the_bytes_came_from(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"hello")
+    assert read_source("a.bin", limits=LIMITS, base_dir=tmp_path).name == "a.bin"
+    assert read_source(b"x", limits=LIMITS, name="photo").name == "photo"
+    assert read_source(data_url(b"x"), limits=LIMITS).name == "data URL (image/png)"
+    assert "hello" not in repr(Source(name="a", data=b"hello"))
+
+
+@pytest.mark.parametrize("url", ["http://host/a.png", "https://host/a.png", "HTTPS://host/a.png"])
+def test_remote_media_is_off(url: str, tmp_path: Path) -> None:
+    for base_dir in (None, tmp_path):
+        with pytest.raises(MediaForbidden, match="remote media is off"):
+            read_source(url, limits=LIMITS, base_dir=base_dir)
+
+
+@pytest.mark.parametrize("ref", ["file:///etc/passwd", "ftp://host/a", "s3://bucket/a"])
+def test_other_schemes_are_refused(ref: str, tmp_path: Path) -> None:
+    with pytest.raises(MediaForbidden, match="URL"):
+        read_source(ref, limits=LIMITS, base_dir=tmp_path)
+
+
+def test_text_is_a_path_only_beside_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"hello")
+    with pytest.raises(MediaForbidden, match="not a data URL"):
+        read_source(str(tmp_path / "a.bin"), limits=LIMITS)
+
+
+@pytest.mark.parametrize("ref", ["../secret", "in/../../secret", "/etc/passwd", "link"])
+def test_paths_stay_in_their_folder(ref: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"s")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(MediaForbidden, match="leaves its folder"):
+        read_source(ref, limits=LIMITS, base_dir=inside)
+
+
+@pytest.mark.parametrize("ref", ["none.png", ".", "a\0b", "x" * 5000])
+def test_what_is_no_file_is_named(ref: str, tmp_path: Path) -> None:
+    with pytest.raises(MediaNotFound) as caught:
+        read_source(ref, limits=LIMITS, base_dir=tmp_path)
+    assert len(str(caught.value)) < 300
+
+
+def test_devices_are_not_read() -> None:
+    with pytest.raises(MediaNotFound, match="device"):
+        read_source(Path("/dev/zero"), limits=LIMITS)
+
+
+def test_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    class Endless(io.RawIOBase):
+        asked = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.asked += size
+            return b"x" * size
+
+    endless = Endless()
+    (tmp_path / "big").write_bytes(b"x" * 101)
+    for ref in (b"x" * 101, tmp_path / "big", data_url(b"x" * 101), endless):
+        with pytest.raises(MediaTooLarge, match="at most 100 bytes"):
+            read_source(ref, limits=LIMITS)  # type: ignore[arg-type]
+    assert endless.asked == 101
+    assert read_source(data_url(b"x" * 100), limits=LIMITS).data == b"x" * 100
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("data:image/png;base64,%%%", MediaCorrupt),
+        ("data:image/png;base64,abc", MediaCorrupt),
+        ("data:image/png;base64,\u00e9\u00e9", MediaCorrupt),
+        ("data:text/plain,hello", MediaUnsupported),
+        ("data:", MediaUnsupported),
+    ],
+)
+def test_broken_data_urls(url: str, error: type[MediaError]) -> None:
+    with pytest.raises(error):
+        read_source(url, limits=LIMITS)
+
+
+def test_text_files_and_other_objects_are_refused() -> None:
+    with pytest.raises(MediaUnsupported, match='mode "rb"'):
+        read_source(io.StringIO("x"), limits=LIMITS)  # type: ignore[arg-type]
+    with pytest.raises(MediaUnsupported, match="a int"):
+        read_source(3, limits=LIMITS)  # type: ignore[arg-type]
