@@ -60,7 +60,9 @@ def build_spectrogram(
     """
     extractor: Any = WhisperFeatureExtractor.from_pretrained(path)
     model: Any = load_checkpoint(AutoModel, path, unused=("pooler",)).model
-    if getattr(model.config, "num_channels", None) != 1 or not hasattr(model.config, "hidden_sizes"):
+    if getattr(model.config, "num_channels", None) != 1 or not hasattr(
+        model.config, "hidden_sizes"
+    ):
         raise EncoderError(
             f"'{path}' is a {type(model).__name__}; a spectrogram needs a convolutional model with "
             "num_channels=1, such as ResNetModel"

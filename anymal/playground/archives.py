@@ -143,6 +143,4 @@ def _windows(stretch: Stretch) -> list[Stretch]:
     if not starts:
         middle = (stretch.start + stretch.end - length) // 2
         starts = [min(max(0, middle), len(stretch.samples) - length)]
-    return [
-        Stretch(samples=stretch.samples, start=start, end=start + length) for start in starts
-    ]
+    return [Stretch(samples=stretch.samples, start=start, end=start + length) for start in starts]

@@ -19,7 +19,7 @@ from anymal.playground.words import COLOURS, DIRECTIONS, SHAPES, SPEEDS, in_orde
 
 FRAMES_PER_SECOND = 8
 NUM_FRAMES = 16
-_RADIUS = 0.13
+RADIUS = 0.13
 _TRAVEL = {"slowly": 0.28, "quickly": 0.68}
 _STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
@@ -68,12 +68,14 @@ def render_clip(clip: Clip, rng: np.random.Generator) -> list[Image.Image]:
             way = _TRAVEL[clip.speed] * (moment - 0.5)
             x, y = x + _STEP[clip.direction][0] * way, y + _STEP[clip.direction][1] * way
         shape = clip.shapes[event if clip.kind == "order" else 0]
-        paint(canvas, shape, clip.colours[event], float(x), float(y), _RADIUS)
+        paint(canvas, shape, clip.colours[event], float(x), float(y), RADIUS)
         frames.append(finish(canvas))
     return frames
 
 
-def to_mp4(frames: list[Image.Image] | NDArray[np.uint8], *, rate: int = FRAMES_PER_SECOND) -> bytes:
+def to_mp4(
+    frames: list[Image.Image] | NDArray[np.uint8], *, rate: int = FRAMES_PER_SECOND
+) -> bytes:
     """Encodes frames as the bytes of an MP4 file (H.264)."""
     buffer = io.BytesIO()
     first = Image.fromarray(np.asarray(frames[0]))
@@ -133,6 +135,7 @@ def _ask_about_movement(clip: Clip, rng: np.random.Generator) -> Question:
     shape, colour = clip.shapes[0], clip.colours[0]
     noun = str(rng.choice([shape, "object", "shape"]))
     pick = rng.random()
+    phrasings: tuple[str, ...]
     if pick < 0.4:
         phrasings = (
             f"Which way does the {noun} move?",
@@ -156,9 +159,7 @@ def _ask_about_movement(clip: Clip, rng: np.random.Generator) -> Question:
             f"What is the speed of the {noun}?",
         )
         answer = f"The {shape} moves {clip.speed}."
-        return ask(
-            rng, phrasings, answer, task="clip speed", expected=clip.speed, choices=SPEEDS
-        )
+        return ask(rng, phrasings, answer, task="clip speed", expected=clip.speed, choices=SPEEDS)
     if pick < 0.85:
         phrasings = (f"What colour is the {noun}?", f"Which colour does the {noun} have?")
         answer = f"The {shape} is {colour}."
@@ -174,6 +175,7 @@ def _ask_about_change(clip: Clip, rng: np.random.Generator) -> Question:
     """The colour before or after."""
     shape, (before, after) = clip.shapes[0], clip.colours
     noun = str(rng.choice([shape, "object", "shape"]))
+    phrasings: tuple[str, ...]
     if rng.random() < 0.5:
         phrasings = (
             f"What colour does the {noun} become?",
@@ -203,9 +205,7 @@ def _ask_about_order(clip: Clip, rng: np.random.Generator) -> Question:
             "Name the shapes in order.",
         )
         answer = in_order(things).capitalize() + "."
-        return ask(
-            rng, phrasings, answer, task="clip order", expected=clip.shapes, choices=SHAPES
-        )
+        return ask(rng, phrasings, answer, task="clip order", expected=clip.shapes, choices=SHAPES)
     index, word = (0, "first") if pick < 0.67 else (-1, "last")
     phrasings = (
         f"Which shape appears {word}?",

@@ -193,9 +193,7 @@ def ask_about_sign_clip(labels: tuple[int, ...], rng: np.random.Generator) -> Qu
         f"What is the {word} hand sign?",
     )
     answer = f"The {word} hand sign is {digit}."
-    return ask(
-        rng, phrasings, answer, task=f"sign clip {word}", expected=digit, choices=DIGITS
-    )
+    return ask(rng, phrasings, answer, task=f"sign clip {word}", expected=digit, choices=DIGITS)
 
 
 def ask_sign_order(labels: tuple[int, ...], rng: np.random.Generator) -> Question:

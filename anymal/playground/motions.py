@@ -115,9 +115,7 @@ def ask_about_motion(motion: PhoneMotion, rng: np.random.Generator) -> Question:
             "What is the pace of the walk?",
         )
         answer = f"The pace is {motion.pace}."
-        return ask(
-            rng, phrasings, answer, task="motion pace", expected=motion.pace, choices=PACES
-        )
+        return ask(rng, phrasings, answer, task="motion pace", expected=motion.pace, choices=PACES)
     return caption_motion(motion, rng)
 
 
@@ -130,6 +128,4 @@ def caption_motion(motion: PhoneMotion, rng: np.random.Generator) -> Question:
         "Describe the motion of the phone.",
     )
     answer = f"The phone is {describe_motion(motion).removeprefix('the phone ')}."
-    return ask(
-        rng, phrasings, answer, task="motion kind", expected=motion.kind, choices=KINDS
-    )
+    return ask(rng, phrasings, answer, task="motion kind", expected=motion.kind, choices=KINDS)

@@ -67,9 +67,7 @@ def _in_any_order(pair: Pair, rng: np.random.Generator) -> Pair:
     return Pair(media=(pair.media[1], pair.media[0]), question=pair.question)
 
 
-def _draw_until(
-    topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]
-) -> Any:
+def _draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]) -> Any:
     """Draws facts until they are of the kind that a comparison needs."""
     while True:
         facts = topic.draw(rng)
@@ -94,6 +92,7 @@ def _count_pair(rng: np.random.Generator) -> Pair:
     )
     shapes, beeps = len(scene.things), sound.count
     counts = f"{DIGITS[shapes]} {'shape' if shapes == 1 else 'shapes'} and {DIGITS[beeps]} beeps"
+    phrasings: tuple[str, ...]
     if rng.random() < 0.5:
         phrasings = (
             "Are there as many shapes as beeps?",

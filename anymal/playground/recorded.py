@@ -25,9 +25,9 @@ from anymal.playground.archives import (
 from anymal.playground.clips import to_mp4
 from anymal.playground.labels import Labels
 from anymal.playground.question import Question
+from anymal.playground.scenes import to_png
 from anymal.playground.sounds import to_wav
 from anymal.playground.sources import LazyRecords, Record, Split, Style, to_record
-from anymal.playground.scenes import to_png
 from anymal.playground.topics import Part
 
 SPEECH_RATE_HZ = 8000

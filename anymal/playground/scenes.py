@@ -94,9 +94,7 @@ def blank_canvas(rng: np.random.Generator) -> Image.Image:
     return Image.new("RGB", (side, side), (shade, shade, shade))
 
 
-def paint(
-    canvas: Image.Image, shape: str, colour: str, x: float, y: float, radius: float
-) -> None:
+def paint(canvas: Image.Image, shape: str, colour: str, x: float, y: float, radius: float) -> None:
     """Paints one shape centred at (x, y); all lengths as fractions of the canvas side."""
     side = canvas.width
     cx, cy, r = x * side, y * side, radius * side
@@ -175,6 +173,7 @@ def _ask_about_crowd(scene: Scene, rng: np.random.Generator) -> Question:
     """Count, colour, shape or size of equal things."""
     first, count = scene.things[0], len(scene.things)
     nouns = plural(first.shape, count)
+    phrasings: tuple[str, ...]
     pick = rng.random()
     if pick < 0.55:
         noun = str(rng.choice([first.shape, "shape"]))
@@ -193,7 +192,11 @@ def _ask_about_crowd(scene: Scene, rng: np.random.Generator) -> Question:
         return _ask_attribute(rng, nouns, "are", "colour", first.colour, tuple(COLOURS))
     if pick < 0.85:
         return _ask_attribute(rng, nouns, "are", "size", first.size, SIZES)
-    phrasings = ("What shape are they?", "Which shapes are in the picture?", "What shapes are these?")
+    phrasings = (
+        "What shape are they?",
+        "Which shapes are in the picture?",
+        "What shapes are these?",
+    )
     answer = f"They are {nouns}."
     return ask(
         rng, phrasings, answer, task="scene shape", expected=nouns, choices=_plural_shapes(count)
@@ -219,9 +222,7 @@ def _ask_attribute(
         f"What is the {attribute} of the {noun}?",
     )
     answer = f"The {noun} {verb} {value}."
-    return ask(
-        rng, phrasings, answer, task=f"scene {attribute}", expected=value, choices=choices
-    )
+    return ask(rng, phrasings, answer, task=f"scene {attribute}", expected=value, choices=choices)
 
 
 def _any(scene: Scene, rng: np.random.Generator) -> Thing:

@@ -150,6 +150,7 @@ def caption_sound(sound: Sound, rng: np.random.Generator) -> Question:
 
 def _ask_about_beeps(sound: Sound, rng: np.random.Generator) -> Question:
     """Count, tempo or pitch of the beeps."""
+    phrasings: tuple[str, ...]
     pick = rng.random()
     if pick < 0.5:
         phrasings = (
@@ -173,9 +174,7 @@ def _ask_about_beeps(sound: Sound, rng: np.random.Generator) -> Question:
             "How fast are the beeps?",
         )
         answer = f"The beeps are {sound.tempo}."
-        return ask(
-            rng, phrasings, answer, task="sound tempo", expected=sound.tempo, choices=TEMPOS
-        )
+        return ask(rng, phrasings, answer, task="sound tempo", expected=sound.tempo, choices=TEMPOS)
     return _ask_pitch(sound, "beeps", "are", rng)
 
 

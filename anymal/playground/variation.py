@@ -89,7 +89,7 @@ def vary_speech(samples: Samples, rate_hz: int, rng: np.random.Generator | None)
     if rng.random() < 0.7:
         hiss = rng.normal(size=len(voice))
         voice = voice + hiss * np.abs(voice).max() * 10 ** rng.uniform(-3.5, -1.3)
-    return np.clip(voice, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(voice, -1, 1), dtype=np.float32)
 
 
 def vary_motion(stretch: Stretch, num_samples: int, rng: np.random.Generator | None) -> Samples:

@@ -66,7 +66,7 @@ YES_NO = ("yes", "no")
 
 
 def plural(noun: str, count: int) -> str:
-    """Gives the noun its s: plural("circle", 2) is "circles"."""
+    """Give the noun its s where there is more than one."""
     return noun if count == 1 else f"{noun}s"
 
 
