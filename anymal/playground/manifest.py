@@ -1,0 +1,69 @@
+"""Write records as a folder of ordinary files with a JSONL manifest beside them.
+
+The manifest has the shape that training and evaluation read; paths in it are relative to it.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from anymal.playground.sources import Record
+
+MANIFEST = "manifest.jsonl"
+
+
+def write_manifest(records: Iterable[Record], folder: Path) -> Path:
+    """Write every medium of the records as a file, and the manifest last.
+
+    Args:
+        records: Conversations whose media are inline.
+        folder: Made if it is not there.
+
+    Returns:
+        The manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(_with_files(record, folder)) for record in records]
+    manifest = folder / MANIFEST
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _with_files(record: Record, folder: Path) -> Record:
+    """The record with its media moved to files."""
+    messages = [
+        message | {"content": _parts_with_files(message["content"], record["id"], folder)}
+        for message in record["messages"]
+    ]
+    return record | {"messages": messages}
+
+
+def _parts_with_files(content: Any, name: str, folder: Path) -> Any:
+    """The parts of one message; plain text stays as it is."""
+    if isinstance(content, str):
+        return content
+    return [_part_with_file(part, f"{name}-{i}", folder) for i, part in enumerate(content)]
+
+
+def _part_with_file(part: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
+    """One part, its bytes in a file."""
+    if part["type"] == "text":
+        return part
+    medium = part[part["type"]]
+    encoded, extension = _bytes_of(medium)
+    file = folder / f"{stem.replace(' ', '_')}.{extension}"
+    file.write_bytes(base64.b64decode(encoded))
+    if part["type"] == "input_audio":
+        return {"type": "audio_url", "audio_url": {"url": file.name}}
+    kept = {key: value for key, value in medium.items() if key not in ("data", "url")}
+    return {"type": part["type"], part["type"]: {"url": file.name} | kept}
+
+
+def _bytes_of(medium: dict[str, Any]) -> Sequence[str]:
+    """The base64 of a medium and the extension of its file."""
+    if "data" in medium:
+        return medium["data"], medium["format"]
+    head, _, encoded = medium["url"].partition(",")
+    return encoded, head.partition(";")[0].partition("/")[2]

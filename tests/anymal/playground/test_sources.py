@@ -1,0 +1,73 @@
+import hashlib
+import json
+
+import pytest
+
+from anymal.errors import DataError
+from anymal.evaluation.scoring import is_right, read_expected
+from anymal.media.limits import Limits
+from anymal.modality import MODALITIES, read_medium
+from anymal.playground import sources
+from anymal.protocol import TextPart, read_conversation
+
+SOURCES = {
+    "scenes": sources.scenes,
+    "clips": sources.clips,
+    "sounds": sources.sounds,
+    "motions": sources.motions,
+    "mixed": sources.mixed,
+    "either": sources.either,
+}
+
+
+def digest(record: dict) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_record_is_the_same_however_it_is_reached(name: str) -> None:
+    records = SOURCES[name](split="train", size=6)
+    assert [digest(record) for record in records] == [digest(records[i]) for i in range(6)]
+    assert digest(records[-1]) == digest(records[5])
+    assert [digest(record) for record in records[2:4]] == [digest(records[2]), digest(records[3])]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_splits_and_seeds_share_no_record(name: str) -> None:
+    seen = [
+        digest({"messages": record["messages"]})
+        for split in ("train", "heldout")
+        for seed in (0, 1)
+        for record in SOURCES[name](split=split, size=8, seed=seed)
+    ]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_given_answer_is_right_by_its_own_choices(name: str) -> None:
+    for record in SOURCES[name](split="train", size=80):
+        expected = read_expected(record)
+        answer = record["messages"][-1]["content"]
+        assert is_right(answer, expected), (answer, expected)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_media_decode_as_the_modality_they_claim(name: str) -> None:
+    for record in SOURCES[name](split="heldout", size=5):
+        conversation = read_conversation(record)
+        parts = [part for part in conversation.messages[0].parts if not isinstance(part, TextPart)]
+        assert 1 <= len(parts) <= 2
+        for part in parts:
+            (row,) = (row for row in MODALITIES.values() if part.type in row.part_types)
+            medium = read_medium(part, limits=Limits(), base_dir=None)
+            assert row.decode(medium, Limits(), **dict.fromkeys(row.hints, 4)) is not None
+
+
+def test_unknown_split_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match="unknown split 'test'; known: train, heldout"):
+        sources.scenes(split="test", size=1)
+
+
+def test_index_past_the_end_is_an_index_error() -> None:
+    with pytest.raises(IndexError):
+        sources.scenes(split="train", size=3)[3]
