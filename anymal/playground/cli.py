@@ -3,6 +3,7 @@
 Generates only; recordings of people are the user's own to bring.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from anymal.errors import DataError
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
 
-_TOPICS = {
+_TOPICS: dict[str, Callable[..., sources.LazyRecords]] = {
     "scenes": sources.scenes,
     "clips": sources.clips,
     "sounds": sources.sounds,
@@ -44,6 +45,6 @@ def data(
     """
     if topic not in _TOPICS:
         raise DataError(f"unknown topic '{topic}'; known: {', '.join(_TOPICS)}")
-    records = _TOPICS[topic](split=split, size=size, seed=seed)  # type: ignore[operator]
+    records = _TOPICS[topic](split=split, size=size, seed=seed)
     manifest = write_manifest(track(records, description=topic, transient=True), out)
     Console().print(f"{size} records in {manifest}")
