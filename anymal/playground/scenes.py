@@ -67,6 +67,17 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     )
 
 
+def draw_lone(rng: np.random.Generator) -> Scene:
+    """Draw a scene of one thing, the simplest there is."""
+    thing = Thing(
+        shape=str(rng.choice(SHAPES)),
+        colour=str(rng.choice(list(COLOURS))),
+        size=str(rng.choice(SIZES)),
+        place=int(rng.integers(len(PLACES))),
+    )
+    return Scene(things=(thing,), is_crowd=False)
+
+
 def _draw_crowd(rng: np.random.Generator) -> Scene:
     """Two to six equal things in different places."""
     count = int(rng.integers(2, 7))
@@ -157,6 +168,12 @@ def ask_about_scene(scene: Scene, rng: np.random.Generator) -> Question:
     questions = [_ask_colour, _ask_shape, _ask_size, _ask_place, _ask_presence, _ask_count]
     if len(scene.things) > 1:
         questions += [_ask_relation, _ask_relation]
+    return questions[int(rng.integers(len(questions)))](scene, rng)
+
+
+def ask_about_lone(scene: Scene, rng: np.random.Generator) -> Question:
+    """One question about the only thing in the scene."""
+    questions = (_ask_colour, _ask_shape, _ask_size, _ask_place)
     return questions[int(rng.integers(len(questions)))](scene, rng)
 
 

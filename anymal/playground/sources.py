@@ -84,6 +84,13 @@ def scenes(*, split: Split, size: int, seed: int = 0, style: Style = "question")
     return _of_topic(topics.SCENE, split, size, seed, style)
 
 
+def lone_shapes(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question"
+) -> LazyRecords:
+    """Pictures of one coloured shape, the quickest to learn."""
+    return _of_topic(topics.LONE_SHAPE, split, size, seed, style)
+
+
 def clips(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
     """Films of moving, changing and appearing shapes."""
     return _of_topic(topics.CLIP, split, size, seed, style)

@@ -99,6 +99,15 @@ SCENE = Topic(
     caption=scenes.caption_scene,
     render=_scene_part,
 )
+LONE_SHAPE = Topic(
+    name="lone shape",
+    modality="image",
+    draw=scenes.draw_lone,
+    describe=scenes.describe_scene,
+    ask=scenes.ask_about_lone,
+    caption=scenes.caption_scene,
+    render=_scene_part,
+)
 CLIP = Topic(
     name="clip",
     modality="video",

@@ -12,6 +12,7 @@ from anymal.protocol import TextPart, read_conversation
 
 SOURCES = {
     "scenes": sources.scenes,
+    "lone_shapes": sources.lone_shapes,
     "clips": sources.clips,
     "sounds": sources.sounds,
     "motions": sources.motions,
