@@ -127,11 +127,10 @@ def _details(tasks: Sequence[TaskResult]) -> str:
 
 
 def _sources(data_sources: Sequence[Mapping[str, Any]]) -> str:
-    """One row for each training source, with the columns that the bundle records."""
+    """The sources as the bundle records them; empty where it records none."""
     head = list(dict.fromkeys(key for source in data_sources for key in source))
-    if not head:
-        return "\nThe bundle names no data sources.\n"
-    return _table(head, [[str(source.get(key, "-")) for key in head] for source in data_sources])
+    rows = [[str(source.get(key, "-")) for key in head] for source in data_sources]
+    return "\nAs the bundle records them:\n" + _table(head, rows) if rows else ""
 
 
 def _target(row: TaskResult) -> str:

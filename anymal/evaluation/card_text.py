@@ -91,6 +91,18 @@ LICENCES = """## Data and licences
 The weights are licensed **CC BY-NC-SA 4.0**, for demonstration: that is what the licences of the
 recordings below amount to when taken together (non-commercial because of the motion data,
 share-alike because of the speech). The code is Apache-2.0. No recording is part of the project.
+
+- **Playground** (`anymal/playground`): generated images, videos, sounds, motion and text.
+  Apache-2.0.
+- **[Free Spoken Digit Dataset](https://github.com/Jakobovski/free-spoken-digit-dataset)**: 2250
+  spoken digits by 5 speakers, 8 kHz. CC BY-SA 4.0.
+- **[HAPT](https://archive.ics.uci.edu/dataset/341)** (Reyes-Ortiz et al., 2015): acceleration and
+  rotation of a phone at the waist, 21 people, 12 activities, 50 Hz. Citation asked for; "any
+  commercial use is prohibited".
+- **[Sign Language Digits](https://github.com/ardamavi/Sign-Language-Digits-Dataset)** (Mavi,
+  2020): 1000 photos of hand signs. Apache-2.0.
+- **[Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist)** (Zalando): 600 grey product
+  photos. MIT.
 """
 
 LIMITS = """## What it cannot do

@@ -112,7 +112,7 @@ def test_card_leaves_out_what_was_not_compared(tmp_path: Path) -> None:
     write_card(results(row()), [], tmp_path / "card.md")
     card = (tmp_path / "card.md").read_text()
     assert "Before and after" not in card
-    assert "names no data sources" in card
+    assert "As the bundle records them" not in card
 
 
 def test_card_is_only_of_the_built_in_model(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""The evaluation on a real, tiny, random model: one image encoder and one motion encoder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from anymal.assemble import Assembled, build
+from anymal.bundle import save_bundle
+from anymal.evaluation.answers import answer_all
+from anymal.evaluation.runner import evaluate
+from anymal.recipe import ModelRecipe
+from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+
+
+def save_llm(folder: Path) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=300,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["Which colour? red green blue"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=fast.bos_token_id,
+        eos_token_id=fast.eos_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def save_vision(folder: Path) -> None:
+    config = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+    )
+    CLIPVisionModel(config).save_pretrained(folder)
+    options = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"height": 16, "width": 16},
+        "do_center_crop": False,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(options))
+
+
+def save_motion(folder: Path) -> None:
+    config = ImuTransformerConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        window_samples=32,
+    )
+    ImuTransformerModel(config).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory: pytest.TempPathFactory) -> Assembled:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    save_llm(folder / "llm")
+    save_vision(folder / "vision")
+    save_motion(folder / "motion")
+    aligner = {"kind": "linear", "num_tokens": 32}
+    recipe = {
+        "llm": {
+            "path": str(folder / "llm"),
+            "precision": "fp32",
+            "template": "llama2",
+            "max_tokens": 256,
+        },
+        "modalities": {
+            "image": {
+                "encoder": {"kind": "vision", "path": str(folder / "vision")},
+                "aligner": aligner,
+            },
+            "imu": {
+                "encoder": {"kind": "imu_transformer", "path": str(folder / "motion")},
+                "aligner": aligner,
+            },
+        },
+    }
+    return build(ModelRecipe.model_validate(recipe))
+
+
+def motion(number: int) -> dict[str, Any]:
+    samples = np.random.default_rng(number).normal(size=(40 + number, 6)).round(3).tolist()
+    return {"type": "input_imu", "input_imu": {"samples": samples, "rate_hz": 50.0}}
+
+
+@pytest.fixture
+def records(colours: Any) -> list[dict[str, Any]]:
+    """Questions about a picture and a motion recording each, of different lengths."""
+    found = []
+    for number, name in enumerate(colours.names * 2):
+        item = colours.record(name, "Which colour?" + " Please." * number, number=number)
+        item["messages"][0]["content"].insert(1, motion(number))
+        found.append(item)
+    return found
+
+
+def test_answers_do_not_depend_on_the_batch(
+    assembled: Assembled, records: list[dict[str, Any]]
+) -> None:
+    prompts = [{"messages": item["messages"][:1]} for item in records]
+    alone, together = (
+        answer_all(assembled, prompts, base_dir=None, batch_size=size, max_tokens=6)
+        for size in (1, 6)
+    )
+    assert alone == together
+    assert any(alone)
+
+
+def test_controls_pass_through_the_ordinary_path(
+    assembled: Assembled, records: list[dict[str, Any]]
+) -> None:
+    answers: list[dict[str, Any]] = []
+    results = evaluate(
+        assembled,
+        {"colour": records},
+        max_tokens=4,
+        log=answers.append,  # type: ignore[arg-type]  # the log is only read here
+    )
+    (row,) = results.tasks
+    assert {name: share.n for name, share in row.controls.items()} == {"blank": 6, "swapped": 6}
+    assert row.modalities == ["image_url", "input_imu"]
+    asked = [answer["asked_with"] for answer in answers]
+    assert asked == ["media"] * 6 + ["blank"] * 6 + ["swapped"] * 6
+
+
+def test_figures_fit_into_a_bundle(
+    assembled: Assembled, records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    results = evaluate(assembled, {"colour": records}, controls=["blank"], max_tokens=2)
+    folder = save_bundle(assembled, tmp_path / "bundle", results=results)
+    written = json.loads((folder / "bundle.json").read_text())
+    assert written["results"] == results.model_dump(mode="json")

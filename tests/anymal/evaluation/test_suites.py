@@ -1,0 +1,99 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anymal.errors import DataError
+from anymal.evaluation import suites
+from anymal.evaluation.scoring import is_right, read_expected
+from anymal.evaluation.suites import PLAYGROUND, RECORDED, Suite, load_suites, select, tiny_suite
+from anymal.evaluation.task import Task
+
+
+def test_targets_are_those_that_were_asked_for() -> None:
+    targets = {name: entry.target for name, entry in {**PLAYGROUND, **RECORDED}.items()}
+    assert targets == {
+        "scenes": 95,
+        "clips": 95,
+        "sounds": 95,
+        "motions": 95,
+        "mixed": None,
+        "digits": 89,
+        "activities": 88,
+        "signs": 93,
+        "clothing": 79,
+        "sign_clips": 80,
+        "sign_and_speech": 85,
+    }
+
+
+@pytest.mark.parametrize("data", [None, Path("nowhere")])
+def test_recorded_tasks_are_skipped_with_a_note(data: Path | None) -> None:
+    suite = tiny_suite(data, size=7)
+    assert [task.name for task in suite.tasks] == list(PLAYGROUND)
+    assert {len(task.records) for task in suite.tasks} == {7}
+    assert list(suite.skipped) == list(RECORDED)
+    assert all("ANYMAL_DATA" in reason for reason in suite.skipped.values())
+
+
+def test_every_true_answer_of_the_playground_is_right_and_no_other_is() -> None:
+    for task in tiny_suite(None, size=30).tasks:
+        expected = [read_expected(record) for record in task.records]
+        answers = [record["messages"][-1]["content"] for record in task.records]
+        for answer, want in zip(answers, expected, strict=True):
+            assert is_right(answer, want), (answer, want)
+        wrong = [
+            is_right(answer, want)
+            for answer, truth in zip(answers, expected, strict=True)
+            for want in expected
+            if want.choices == truth.choices and want.choices and want.answer != truth.answer
+        ]
+        assert wrong
+        assert not any(wrong)
+
+
+def test_recorded_files_are_all_opened_and_drawn_ones_sized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, dict[str, Any]] = {}
+
+    def open_fake(name: str) -> Any:
+        def source(**options: Any) -> Sequence[dict[str, Any]]:
+            asked[name] = options
+            return [{}]
+
+        return source
+
+    class Fake:
+        def __getattr__(self, name: str) -> Any:
+            return open_fake(name)
+
+    monkeypatch.setattr(suites, "import_module", lambda name: Fake())
+    suite = tiny_suite(tmp_path, size=7, seed=3)
+    assert not suite.skipped
+    assert {options["split"] for options in asked.values()} == {"heldout"}
+    assert asked["digits"] == {"split": "heldout", "seed": 3, "data": str(tmp_path)}
+    assert asked["sign_clips"]["size"] == 7
+    assert asked["scenes"] == {"split": "heldout", "seed": 3, "size": 7}
+
+
+def test_manifests_join_the_suite(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"messages": [], "meta": {"task": "mine"}}))
+    suite = load_suites(["tiny", str(path)], data=None, size=3)
+    assert [task.name for task in suite.tasks] == [*PLAYGROUND, "mine"]
+    with pytest.raises(DataError, match=r"\['mine'\] come from two suites"):
+        load_suites([str(path), str(path)], data=None)
+
+
+def test_select_keeps_what_was_named() -> None:
+    suite = Suite(
+        tasks=[Task(name="a", records=[]), Task(name="b", records=[])], skipped={"c": "no data"}
+    )
+    assert select(suite, []) == suite
+    chosen = select(suite, ["b", "c"])
+    assert ([task.name for task in chosen.tasks], chosen.skipped) == (["b"], {"c": "no data"})
+    with pytest.raises(DataError, match="this suite has: a, b, c"):
+        select(suite, ["d"])
