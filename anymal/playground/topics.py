@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anymal.playground import clips, labels, motions, scenes, sounds
+from anymal.playground import clips, labels, motions, scene_questions, scenes, sounds
 from anymal.playground.question import Question
 
 Part = dict[str, Any]
@@ -95,8 +95,8 @@ SCENE = Topic(
     modality="image",
     draw=scenes.draw_scene,
     describe=scenes.describe_scene,
-    ask=scenes.ask_about_scene,
-    caption=scenes.caption_scene,
+    ask=scene_questions.ask_about_scene,
+    caption=scene_questions.caption_scene,
     render=_scene_part,
 )
 LONE_SHAPE = Topic(
@@ -104,8 +104,8 @@ LONE_SHAPE = Topic(
     modality="image",
     draw=scenes.draw_lone,
     describe=scenes.describe_scene,
-    ask=scenes.ask_about_lone,
-    caption=scenes.caption_scene,
+    ask=scene_questions.ask_about_lone,
+    caption=scene_questions.caption_scene,
     render=_scene_part,
 )
 CLIP = Topic(
