@@ -34,6 +34,10 @@ SPEECH_RATE_HZ = 8000
 MOTION_RATE_HZ = 50
 WINDOW_SAMPLES = 128
 
+_SIGNS_LICENCE = "Sign Language Digits Dataset, Apache-2.0"
+_SPEECH_LICENCE = "Free Spoken Digit Dataset, CC BY-SA 4.0"
+_BOTH_LICENCES = f"{_SIGNS_LICENCE}; {_SPEECH_LICENCE}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -43,11 +47,13 @@ class Kind:
         labels: Its words and questions.
         load: A folder and a split to recordings.
         part: A recording to a message part; varied where a generator is given.
+        licence: The data set and its licence.
     """
 
     labels: Labels
     load: Callable[[Path, Split], Recordings]
     part: Callable[[Any, np.random.Generator | None], Part]
+    licence: str
 
 
 def sign_part(photo: Any, rng: np.random.Generator | None) -> Part:
@@ -72,10 +78,17 @@ def activity_part(segment: Any, rng: np.random.Generator | None) -> Part:
     return topics.imu_part(variation.to_npy(samples), "npy", MOTION_RATE_HZ, "g")
 
 
-SIGNS = Kind(labels=labels.SIGNS, load=load_signs, part=sign_part)
-CLOTHES = Kind(labels=labels.CLOTHES, load=load_clothing, part=clothing_part)
-SPEECH = Kind(labels=labels.SPEECH, load=load_digits, part=speech_part)
-ACTIVITIES = Kind(labels=labels.MOTION, load=load_activities, part=activity_part)
+SIGNS = Kind(labels=labels.SIGNS, load=load_signs, part=sign_part, licence=_SIGNS_LICENCE)
+CLOTHES = Kind(
+    labels=labels.CLOTHES, load=load_clothing, part=clothing_part, licence="Fashion-MNIST, MIT"
+)
+SPEECH = Kind(labels=labels.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
+ACTIVITIES = Kind(
+    labels=labels.MOTION,
+    load=load_activities,
+    part=activity_part,
+    licence="UCI HAPT, no commercial use",
+)
 
 
 def digits(
@@ -121,7 +134,9 @@ def sign_clips(
         question = (ask or labels.ask_about_sign_clip)(tuple(int(s) for s in shown), rng)
         return to_record([topics.video_part(film)], question, name)
 
-    return LazyRecords(name="sign_clips", split=split, seed=seed, size=size, make=make)
+    return LazyRecords(
+        name="sign_clips", split=split, seed=seed, size=size, make=make, licence=_SIGNS_LICENCE
+    )
 
 
 def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
@@ -140,7 +155,9 @@ def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) 
         ]
         return to_record(parts[:: 1 if rng.random() < 0.5 else -1], question, name)
 
-    return LazyRecords(name="sign_and_speech", split=split, seed=seed, size=size, make=make)
+    return LazyRecords(
+        name="sign_and_speech", split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
+    )
 
 
 def sign_and_speech_larger(
@@ -158,7 +175,9 @@ def sign_and_speech_larger(
         ]
         return to_record(parts, labels.ask_larger(pair, rng), name)
 
-    return LazyRecords(name="larger", split=split, seed=seed, size=size, make=make)
+    return LazyRecords(
+        name="larger", split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
+    )
 
 
 @cache
@@ -195,7 +214,9 @@ def _of_kind(
         return to_record([kind.part(item, vary)], question, record_name)
 
     count = len(recordings.labels) if size is None else size
-    return LazyRecords(name=name, split=split, seed=seed, size=count, make=make)
+    return LazyRecords(
+        name=name, split=split, seed=seed, size=count, make=make, licence=kind.licence
+    )
 
 
 def _film(photos: Sequence[Image.Image], rng: np.random.Generator | None) -> bytes:
