@@ -9,18 +9,19 @@ FROM python:${PYTHON}-slim AS build
 # cpu or cuda: PyTorch's default Linux wheels carry CUDA, its cpu wheels live on an index of their own.
 ARG TORCH=cpu
 ARG TORCH_VERSION=2.13.0
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/anymal
 WORKDIR /src
-RUN case "${TORCH}" in \
+RUN --mount=type=cache,target=/root/.cache/pip \
+    case "${TORCH}" in \
         cpu) set -- --index-url URL-OF-THE-CPU-WHEELS ;; \
         cuda) set -- ;; \
         *) echo "TORCH is cpu or cuda, not '${TORCH}'" >&2; exit 1 ;; \
     esac; /opt/anymal/bin/pip install "torch==${TORCH_VERSION}" "$@"
-COPY requirements.lock ./
-RUN /opt/anymal/bin/pip install --requirement requirements.lock
 COPY . ./
-RUN /opt/anymal/bin/pip install --no-deps --no-build-isolation .
+# What the service needs, at the locked versions; the tools of development stay out.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/anymal/bin/pip install --constraint requirements.lock .
 
 FROM python:${PYTHON}-slim
 RUN useradd --create-home --uid 10001 anymal
