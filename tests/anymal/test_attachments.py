@@ -1,0 +1,140 @@
+"""What a caller has at hand arrives as a file that says the same."""
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from anymal.attachments import attach
+from anymal.errors import MediaNotFound, MediaUnsupported
+
+
+def sent(**media: Any) -> bytes:
+    """The bytes of the only part."""
+    return base64.b64decode(url_of(**media).partition("base64,")[2], validate=True)
+
+
+def url_of(inline: bool = True, **media: Any) -> str:
+    (part,) = attach(inline=inline, **media)
+    url = getattr(part, part.type).url
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (3, 5, 4), (3, 5)])
+def test_image_array_is_a_png_of_the_same_pixels(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    image = Image.open(io.BytesIO(sent(image=pixels)))
+    assert image.format == "PNG"
+    assert np.array_equal(np.asarray(image), pixels)
+    flipped = pixels[:, ::-1]  # not contiguous
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(sent(image=flipped)))), flipped)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1", "CMYK", "YCbCr"])
+def test_pil_image_keeps_its_colours(mode: str) -> None:
+    image = Image.new("RGB", (4, 2), (255, 0, 0)).convert(mode)
+    found = Image.open(io.BytesIO(sent(image=image))).convert("RGB")
+    assert found.getpixel((0, 0)) == image.convert("RGB").getpixel((0, 0))
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 2)])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16"])
+def test_sound_array_is_a_wav_of_the_same_samples(shape: tuple[int, ...], kind: str) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, shape)
+    given = (samples * 32767).astype("int16") if kind == "int16" else samples.astype(kind)
+    for media in ({"audio": (given, 8000)}, {"audio": given, "audio_rate_hz": 8000}):
+        found, rate_hz = soundfile.read(
+            io.BytesIO(sent(**media)), dtype="int16" if kind == "int16" else "float32"
+        )
+        assert rate_hz == 8000
+        assert np.array_equal(found, given.astype(found.dtype))
+
+
+def test_motion_array_is_the_same_array() -> None:
+    samples = np.arange(12.0).reshape(2, 6)
+    found = np.load(io.BytesIO(sent(imu=samples, imu_rate_hz=50)))
+    assert np.array_equal(found, samples)
+
+
+def test_motion_table_is_the_same_table() -> None:
+    table = pd.DataFrame({"ax": [0.1, 1 / 3], "ay": [0.0, 1.0], "az": [9.8, 9.7]})
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(sent(imu=table))), table)
+
+
+def test_rate_and_units_travel_with_every_recording() -> None:
+    parts: Any = attach(
+        inline=True, imu=[b"a", b"b"], imu_rate_hz=20, acceleration_unit="g", rotation_unit="deg/s"
+    )
+    for part in parts:
+        imu = part.input_imu
+        assert (imu.rate_hz, imu.acceleration_unit, imu.rotation_unit) == (20, "g", "deg/s")
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "audio", "imu"])
+def test_files_travel_as_they_are(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a file.bin"
+    path.write_bytes(b"\x00\xffhello")
+    for given in (path, str(path), b"\x00\xffhello", bytearray(b"\x00\xffhello")):
+        assert sent(**{kind: given}) == b"\x00\xffhello"
+    with path.open("rb") as file:
+        assert sent(**{kind: file}) == b"\x00\xffhello"
+
+
+def test_type_of_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    assert url_of(image=path).startswith("data:image/png;base64,")
+    assert url_of(image=b"x").startswith("data:application/octet-stream;base64,")
+
+
+def test_in_process_a_path_stays_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert url_of(inline=False, imu="walk.csv") == str(tmp_path / "walk.csv")
+    assert url_of(inline=False, imu=b"x").startswith("data:")
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AAAA", "https://example.org/a.png"])
+def test_urls_are_passed_on(url: str) -> None:
+    assert url_of(image=url) == url
+
+
+def test_order_is_image_video_audio_imu() -> None:
+    parts = attach(inline=True, imu=b"i", audio=b"a", video=b"v", image=[b"1", b"2"])
+    kinds = ["image_url", "image_url", "video_url", "audio_url", "input_imu"]
+    assert [part.type for part in parts] == kinds
+    assert attach(inline=True) == attach(inline=True, image=None, imu=[]) == []
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "gone.png", tmp_path):
+        with pytest.raises(MediaNotFound, match=re.escape(str(path))):
+            attach(inline=True, image=path)
+
+
+@pytest.mark.parametrize(
+    ("media", "words"),
+    [
+        ({"image": np.zeros((2, 2, 3))}, "float64 with shape"),
+        ({"image": np.zeros((2, 2, 5), np.uint8)}, "[2, 2, 5]"),
+        ({"image": np.zeros((0, 2), np.uint8)}, "[0, 2]"),
+        ({"image": 7}, "a int; accepted: a path"),
+        ({"video": np.zeros((2, 2, 2, 3), np.uint8)}, "a ndarray"),
+        ({"audio": np.zeros(5)}, "audio_rate_hz beside it"),
+        ({"audio": (np.zeros(5, np.int32), 8000)}, "int32"),
+        ({"audio": (np.zeros((1, 2, 3)), 8000)}, "[1, 2, 3]"),
+        ({"imu": np.array(["a"])}, "array of numbers"),
+        ({"imu": {"ax": [1]}}, "a DataFrame"),
+        ({"image": io.StringIO("x")}, 'mode "rb"'),
+    ],
+)
+def test_what_cannot_travel_is_refused(media: dict[str, Any], words: str) -> None:
+    with pytest.raises(MediaUnsupported, match=re.escape(words)):
+        attach(inline=True, **media)

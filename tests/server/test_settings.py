@@ -1,0 +1,36 @@
+"""Where settings come from, and what is refused."""
+
+import pytest
+
+from anymal.errors import AnymalError
+from server.settings import Settings, read_settings
+
+
+def test_arguments_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYMAL_PORT", "9000")
+    monkeypatch.setenv("ANYMAL_HOST", "0.0.0.0")
+    monkeypatch.setenv("ANYMAL_API_KEY", "sesame")
+    monkeypatch.setenv("ANYMAL_DATA", "/somewhere")  # of another command
+    settings = read_settings({"port": 9001})
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "sesame"
+    assert "sesame" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "given", [{"port": 99999}, {"api_key": ""}, {"max_requests": 0}, {"prot": 8000}]
+)
+def test_refused_setting_is_named(given: dict[str, object]) -> None:
+    with pytest.raises(AnymalError, match=next(iter(given))):
+        read_settings(given)
+
+
+def test_environment_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYMAL_PORT", "eighty")
+    with pytest.raises(AnymalError, match="port"):
+        read_settings({})
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
