@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import av
@@ -44,7 +43,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
         sound: str | None = None,
         **codec_options: Any,
     ) -> bytes:
-        path = Path(folder, "film")
+        path = folder / "film"
         with av.open(path, "w", format=container) as output:
             stream = output.add_stream(codec, rate=10, options=codec_options)
             stream.width, stream.height, stream.pix_fmt = *size, pixel_format

@@ -138,8 +138,8 @@ def test_the_declared_format_must_be_true(sound: Callable[..., bytes]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
-def test_every_cut_is_noticed(kind: str, share: float, sound: Callable[..., bytes]) -> None:
+def test_every_cut_is_noticed(kind: str, sound: Callable[..., bytes]) -> None:
     data = sound(kind)
-    with pytest.raises((MediaCorrupt, MediaUnsupported)):
-        decode(data[: int(len(data) * share)])
+    for share in (0.01, 0.1, 0.5, 0.9, 0.99):
+        with pytest.raises((MediaCorrupt, MediaUnsupported)):
+            decode(data[: int(len(data) * share)])

@@ -148,13 +148,13 @@ def test_at_least_one_frame_must_be_asked_for(film: Callable[..., bytes]) -> Non
 
 
 @pytest.mark.parametrize(("container", "codec", "pixel_format"), CONTAINERS)
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.99])
 def test_every_cut_is_noticed(
-    container: str, codec: str, pixel_format: str, share: float, film: Callable[..., bytes]
+    container: str, codec: str, pixel_format: str, film: Callable[..., bytes]
 ) -> None:
     data = film(container, codec, pixel_format=pixel_format)
-    with pytest.raises((MediaCorrupt, MediaUnsupported)):
-        decode(data[: int(len(data) * share)])
+    for share in (0.01, 0.2, 0.5, 0.9, 0.99):
+        with pytest.raises((MediaCorrupt, MediaUnsupported)):
+            decode(data[: int(len(data) * share)])
 
 
 def test_scrambled_frames_are_noticed(film: Callable[..., bytes]) -> None:
