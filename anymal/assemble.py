@@ -24,9 +24,10 @@ from anymal.bundle_format import (
     read_manifest,
     read_weights,
 )
+from anymal.causal_lm import LLM
 from anymal.chat import build_template
 from anymal.errors import RecipeError
-from anymal.llm import LLM, LoraOptions, load_llm, without_progress
+from anymal.llm import LoraOptions, load_llm, without_progress
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe

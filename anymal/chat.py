@@ -9,53 +9,12 @@ template's own text can become special tokens. Outer white space of a message is
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from jinja2 import TemplateError
-
+from anymal.chat_jinja import read_jinja
 from anymal.errors import ConversationError, RecipeError
-
-Role = Literal["system", "user", "assistant"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextSegment:
-    """Text, tokenised by itself.
-
-    Attributes:
-        text: What it says.
-        is_target: Whether the model learns to write it.
-        is_markup: Whether the template or recipe wrote it, so that special tokens in it count.
-    """
-
-    text: str
-    is_target: bool = False
-    is_markup: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaSegment:
-    """The place of one media item.
-
-    Attributes:
-        modality: Its modality.
-        index: Its number among the items of that modality in the conversation.
-    """
-
-    modality: str
-    index: int
-
-
-Segment = TextSegment | MediaSegment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One message, its contents in order."""
-
-    role: Role
-    content: tuple[Segment, ...]
+from anymal.segments import Segment, TextSegment, Turn, answer, markup, trimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +44,7 @@ class ChatTemplate:
         Raises:
             ConversationError: The template has no way to write these turns.
         """
-        return self.write([_trimmed(turn) for turn in turns], generate)
+        return self.write([trimmed(turn) for turn in turns], generate)
 
     @property
     def digest(self) -> str:
@@ -114,7 +73,8 @@ def build_template(name: str, tokenizer: Any) -> ChatTemplate:
         RecipeError: The name is unknown, or the tokeniser lacks what the template needs.
     """
     if name == "tokenizer":
-        return _tokenizer_template(tokenizer)
+        own = read_jinja(tokenizer)
+        return ChatTemplate(name=name, end_of_turn=own.end_of_turn, write=own.write)
     if name not in _NAMED:
         raise RecipeError(f"unknown template {name!r}; known: tokenizer, {', '.join(_NAMED)}")
     return _NAMED[name](tokenizer)
@@ -130,12 +90,12 @@ def _llama2(tokenizer: Any) -> ChatTemplate:
         segments: list[Segment] = []
         for index, turn in enumerate(turns):
             if turn.role == "assistant":
-                segments += _answer(turn, before=" ", after=f" {end}")
+                segments += answer(turn, before=" ", after=f" {end}")
                 continue
-            segments.append(_markup(f"{begin}[INST] "))
+            segments.append(markup(f"{begin}[INST] "))
             if index == 0 and system is not None:
-                segments += _markup("<<SYS>>\n"), *system.content, _markup("\n<</SYS>>\n\n")
-            segments += *turn.content, _markup(" [/INST]")
+                segments += markup("<<SYS>>\n"), *system.content, markup("\n<</SYS>>\n\n")
+            segments += *turn.content, markup(" [/INST]")
         return segments
 
     return ChatTemplate(name="llama2", end_of_turn=end, write=write)
@@ -154,13 +114,13 @@ def _vicuna(tokenizer: Any) -> ChatTemplate:
     def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
         system, turns = _take_system(turns)
         _check_alternating(turns, generate, "vicuna")
-        opening = (_markup(_VICUNA_SYSTEM),) if system is None else system.content
-        segments: list[Segment] = [_markup(begin), *opening, _markup(" ")]
+        opening = (markup(_VICUNA_SYSTEM),) if system is None else system.content
+        segments: list[Segment] = [markup(begin), *opening, markup(" ")]
         for turn in turns:
             if turn.role == "assistant":
-                segments += _answer(turn, before=" ", after=end)
+                segments += answer(turn, before=" ", after=end)
             else:
-                segments += _markup("USER: "), *turn.content, _markup(" ASSISTANT:")
+                segments += markup("USER: "), *turn.content, markup(" ASSISTANT:")
         return segments
 
     return ChatTemplate(name="vicuna", end_of_turn=end, write=write)
@@ -179,13 +139,13 @@ def _chatml(tokenizer: Any) -> ChatTemplate:
     def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
         segments: list[Segment] = []
         for turn in turns:
-            segments.append(_markup(f"{begin}{turn.role}\n"))
+            segments.append(markup(f"{begin}{turn.role}\n"))
             if turn.role == "assistant":
-                segments += *_answer(turn, before="", after=end), _markup("\n")
+                segments += *answer(turn, before="", after=end), markup("\n")
             else:
-                segments += *turn.content, _markup(f"{end}\n")
+                segments += *turn.content, markup(f"{end}\n")
         if generate:
-            segments.append(_markup(f"{begin}assistant\n"))
+            segments.append(markup(f"{begin}assistant\n"))
         return segments
 
     return ChatTemplate(name="chatml", end_of_turn=end, write=write)
@@ -196,127 +156,6 @@ _NAMED: dict[str, Callable[[Any], ChatTemplate]] = {
     "vicuna": _vicuna,
     "chatml": _chatml,
 }
-
-
-# --- the tokeniser's own template ---------------------------------------------------------------
-
-# Contents never pass through the Jinja template; these stand for them.
-_OPEN, _CLOSE = "\ue000", "\ue001"
-
-
-def _tokenizer_template(tokenizer: Any) -> ChatTemplate:
-    """The Jinja template that came with the tokeniser."""
-    if not tokenizer.chat_template:
-        raise RecipeError(
-            "this tokenizer has no chat template; set llm.template to llama2, vicuna or chatml"
-        )
-    lead, tail, end = _probe(tokenizer)
-
-    def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
-        text = _apply_jinja(tokenizer, [turn.role for turn in turns], generate)
-        pieces = _cut(text, len(turns))
-        segments = [_markup(pieces[0])]
-        for turn, piece in zip(turns, pieces[1:], strict=True):
-            if turn.role == "assistant":
-                segments[-1] = _without_end(segments[-1], lead)
-                segments += _answer(turn, before=lead, after=tail)
-                piece = piece.removeprefix(tail)
-            else:
-                segments += turn.content
-            segments.append(_markup(piece))
-        return segments
-
-    return ChatTemplate(name="tokenizer", end_of_turn=end, write=write)
-
-
-def _probe(tokenizer: Any) -> tuple[str, str, str]:
-    """Find what a template writes before and after an answer that belongs to it, and its end."""
-    opening = _cut(_apply_jinja(tokenizer, ["user"], True), 1)[1]
-    _, before, after = _cut(_apply_jinja(tokenizer, ["user", "assistant"], False), 2)
-    if not before.startswith(opening):
-        raise RecipeError(
-            f"the tokenizer's chat template opens an answer with {opening!r} when asked to "
-            f"generate, but writes {before!r} before a given one; "
-            "set llm.template to llama2, vicuna or chatml"
-        )
-    specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    ends = [(after.index(token), token) for token in specials if token in after]
-    if not ends:
-        raise RecipeError(
-            f"the tokenizer's chat template writes {after!r} after an answer, which holds no "
-            "special token to stop at; set llm.template to llama2, vicuna or chatml"
-        )
-    place, end = min(ends)
-    return before.removeprefix(opening), after[: place + len(end)], end
-
-
-def _apply_jinja(tokenizer: Any, roles: Sequence[str], generate: bool) -> str:
-    """Let the template write numbered marks in place of contents."""
-    messages = [
-        {"role": role, "content": f"{_OPEN}{index}{_CLOSE}"} for index, role in enumerate(roles)
-    ]
-    try:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generate
-        )
-    except TemplateError as error:
-        raise ConversationError(
-            f"the model's chat template refuses the roles {', '.join(roles)}: {error}"
-        ) from error
-    assert isinstance(text, str), type(text)
-    return text
-
-
-def _cut(text: str, num_turns: int) -> list[str]:
-    """Cut what a template wrote at the marks, which must all be there in order."""
-    pieces = []
-    for index in range(num_turns):
-        before, mark, text = text.partition(f"{_OPEN}{index}{_CLOSE}")
-        if not mark or _OPEN in before:
-            raise ConversationError(
-                "the model's chat template drops, repeats or reorders messages; "
-                "set llm.template to llama2, vicuna or chatml"
-            )
-        pieces.append(before)
-    return [*pieces, text]
-
-
-def _without_end(segment: Segment, end: str) -> Segment:
-    """A segment without the text that goes over to the answer after it."""
-    assert isinstance(segment, TextSegment), segment
-    assert segment.text.endswith(end), (segment.text, end)
-    return replace(segment, text=segment.text.removesuffix(end))
-
-
-# --- pieces -------------------------------------------------------------------------------------
-
-
-def _markup(text: str) -> Segment:
-    """Text of the template."""
-    return TextSegment(text=text, is_markup=True)
-
-
-def _answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
-    """An answer with what belongs to it, all of it learnt."""
-    content = [
-        replace(item, is_target=True) if isinstance(item, TextSegment) else item
-        for item in turn.content
-    ]
-    return [
-        TextSegment(text=before, is_target=True, is_markup=True),
-        *content,
-        TextSegment(text=after, is_target=True, is_markup=True),
-    ]
-
-
-def _trimmed(turn: Turn) -> Turn:
-    """A turn without white space at its ends; text beside a medium keeps its own."""
-    content = list(turn.content)
-    if content and isinstance(first := content[0], TextSegment) and not first.is_markup:
-        content[0] = replace(first, text=first.text.lstrip())
-    if content and isinstance(last := content[-1], TextSegment) and not last.is_markup:
-        content[-1] = replace(last, text=last.text.rstrip())
-    return replace(turn, content=tuple(content))
 
 
 def _take_system(turns: Sequence[Turn]) -> tuple[Turn | None, Sequence[Turn]]:

@@ -16,32 +16,24 @@ at the first call in eval mode, rounds to bfloat16 from then on, and lets no gra
 compute the same function and frozen weights stay bit for bit what they were. LLM.int8 works on a
 CPU too, forward and backward; its activations pass through float16, which it logs at every call and
 which is silenced here.
-
-Shapes: B samples, S positions, T text tokens, N chosen positions, D_llm embedding width,
-V vocabulary.
 """
 
-import hashlib
-import inspect
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, DynamicCache
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
+from anymal.causal_lm import ADAPTER, LLM
 from anymal.errors import RecipeError
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-ADAPTER = "default"
-_DIGEST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,195 +51,6 @@ class LoraOptions:
     alpha: int = 16
     dropout: float = 0.0
     targets: str | Sequence[str] = "all-linear"
-
-
-class LLM(nn.Module):
-    """A causal language model that reads embeddings, its head kept apart from its layers.
-
-    Args:
-        model: A transformers causal model.
-        tokenizer: Its tokeniser.
-        precision: How its weights are held.
-        lora: Adapters to attach, or None.
-    """
-
-    def __init__(
-        self, model: Any, tokenizer: Any, *, precision: Precision, lora: LoraOptions | None
-    ) -> None:
-        super().__init__()
-        self.model = model.requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.precision = precision
-        self.lora = lora
-        # In a tuple, so that peft's view of the same modules is not registered a second time.
-        self._tuner: tuple[Any, ...] = () if lora is None else (_attach(model, lora),)
-        self._accepted = set(inspect.signature(model.base_model.forward).parameters)
-        self.use_lora(False)
-        self.eval()
-
-    @property
-    def hidden_size(self) -> int:
-        """D_llm: the width of the embedding table, which need not be that of the layers."""
-        return int(self._table.weight.shape[1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of the embeddings."""
-        return self._table.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self._table.weight.device
-
-    @property
-    def embedding_rms(self) -> float:
-        """Root mean square of the embedding table."""
-        return float(self._table.weight.detach().float().square().mean().sqrt())
-
-    @property
-    def embeddings_digest(self) -> str:
-        """SHA-256 of the first rows of the embedding table, in bfloat16 at every precision."""
-        rows = self._table.weight.detach()[:_DIGEST_ROWS].to("cpu", torch.bfloat16)
-        return hashlib.sha256(rows.contiguous().view(torch.int16).numpy().tobytes()).hexdigest()
-
-    @property
-    def eos_ids(self) -> tuple[int, ...]:
-        """Ids that the model's own configuration ends a text with."""
-        configured = self.model.generation_config.eos_token_id
-        ids = configured if isinstance(configured, list) else [configured]
-        return tuple(sorted({i for i in [*ids, self.tokenizer.eos_token_id] if i is not None}))
-
-    @property
-    def _table(self) -> nn.Embedding:
-        """The embedding table."""
-        table: nn.Embedding = self.model.get_input_embeddings()
-        return table
-
-    # --- forward --------------------------------------------------------------------------------
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Look words up.
-
-        Args:
-            ids: `[T]` int64.
-
-        Returns:
-            `[T, D_llm]` in `dtype`.
-        """
-        return self._table(ids)  # type: ignore[no-any-return]
-
-    def decode(
-        self,
-        embeddings: Tensor,
-        *,
-        mask: Tensor | None,
-        positions: Tensor,
-        cache: Any | None = None,
-    ) -> Tensor:
-        """Run the layers, without the output head.
-
-        Args:
-            embeddings: `[B, S, D_llm]`.
-            mask: `[B, cached + S]` bool, True at real positions; None if all are.
-            positions: `[B, S]` int64.
-            cache: From `new_cache`, extended in place; None keeps none.
-
-        Returns:
-            Hidden states `[B, S, D]`.
-        """
-        arguments = {
-            "inputs_embeds": embeddings,
-            "attention_mask": None if mask is None else mask.long(),
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-        }
-        # Models with ALiBi, for one, take no positions.
-        known = {name: value for name, value in arguments.items() if name in self._accepted}
-        return self.model.base_model(**known).last_hidden_state  # type: ignore[no-any-return]
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """Score the next token.
-
-        Args:
-            hidden: `[N, D]`, chosen hidden states.
-
-        Returns:
-            Logits `[N, V]` float32.
-        """
-        logits = self.model.get_output_embeddings()(hidden).float()
-        config = self.model.config
-        if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere
-            logits = logits * scale
-        if (scaling := getattr(config, "logits_scaling", None)) is not None:  # Granite
-            logits = logits / scaling
-        if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma 2
-            logits = torch.tanh(logits / cap) * cap
-        return logits  # type: ignore[no-any-return]
-
-    def new_cache(self) -> Any:
-        """An empty key-value cache for `decode`."""
-        return DynamicCache(config=self.model.config)
-
-    # --- state ----------------------------------------------------------------------------------
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode: the frozen model has no dropout of its own.
-
-        Only what training needs takes part: LoRA's dropout, and the flag by which layers know that
-        they may drop their activations.
-        """
-        super().train(False)
-        self._trains = mode
-        for name, module in self.named_modules():
-            if getattr(module, "gradient_checkpointing", False) or ".lora_dropout." in name:
-                module.training = mode
-        return self
-
-    def use_checkpointing(self, on: bool) -> None:
-        """Recompute activations in the backward pass instead of keeping them, or keep them."""
-        if on:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.model.gradient_checkpointing_disable()
-        self.train(self._trains)
-
-    def use_lora(self, on: bool) -> None:
-        """Let the adapters take part, or leave them out of the computation."""
-        for tuner in self._tuner:
-            if on:
-                tuner.enable_adapter_layers()
-            else:
-                tuner.disable_adapter_layers()
-
-    def lora_parameters(self) -> dict[str, nn.Parameter]:
-        """The adapters' parameters by name; empty without LoRA."""
-        return {name: p for name, p in self.named_parameters() if ".lora_" in name}
-
-    def lora_names(self) -> dict[str, str]:
-        """From the names of PEFT's file format to those of `lora_parameters`."""
-        return {
-            _peft_name(name): f"model.{name}"
-            for name, _ in self.model.named_parameters()
-            if ".lora_" in name
-        }
-
-    def save_lora(self, folder: Path) -> None:
-        """Write the adapters in PEFT's format.
-
-        Args:
-            folder: Made if it is not there.
-        """
-        (tuner,) = self._tuner
-        folder.mkdir(parents=True, exist_ok=True)
-        own = self.lora_parameters()
-        tensors = {
-            name: own[own_name].detach().cpu().contiguous()
-            for name, own_name in self.lora_names().items()
-        }
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        tuner.peft_config[ADAPTER].save_pretrained(str(folder))
 
 
 def load_llm(
@@ -292,7 +95,8 @@ def load_llm(
         ) from error
     _keep_packing(model)
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
-    return LLM(model, tokenizer, precision=precision, lora=lora)
+    tuner = None if lora is None else _attach(model, lora)
+    return LLM(model, tokenizer, precision=precision, tuner=tuner)
 
 
 def paged_adamw_8bit(
@@ -369,11 +173,6 @@ def _attach(model: Any, lora: LoraOptions) -> Any:
         if ".lora_" in name:
             parameter.data = parameter.data.float()
     return tuner
-
-
-def _peft_name(name: str) -> str:
-    """The name of an adapter's weight in PEFT's files."""
-    return f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}"
 
 
 @contextmanager

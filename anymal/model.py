@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anymal.causal_lm import LLM
 from anymal.collate import Batch
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
 from anymal.generation import DecodeState, Sampling, generate
-from anymal.llm import LLM
 from encoders.base import EncoderInputs, Features
 
 

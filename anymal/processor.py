@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anymal.chat import ChatTemplate, MediaSegment, Role, Segment, TextSegment, Turn
+from anymal.chat import ChatTemplate
 from anymal.conversation import Conversation, MediaPart, Message, TextPart, read_conversation
 from anymal.errors import ConversationError, TooLong
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
+from anymal.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.tokens import TextEncoder
 from encoders.base import Preprocessor
 
