@@ -54,9 +54,7 @@ class InputAudio(Strict):
     """A sound inside the request."""
 
     data: str = Field(min_length=1, description="base64 of an audio file")
-    format: Literal["wav", "flac", "ogg", "mp3", "m4a", "webm"] = Field(
-        description="container of the audio file"
-    )
+    format: str = Field(min_length=1, description="what the file is, such as wav or mp3")
 
 
 class InputImu(Strict):

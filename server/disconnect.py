@@ -5,7 +5,6 @@ Does not answer: nobody is left to read it.
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import TypeVar
 
 from starlette.types import Receive
@@ -42,8 +41,7 @@ async def unless_disconnected(receive: Receive, work: Awaitable[Result]) -> Resu
     finally:
         for each in (task, gone):
             each.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({each})
+        await asyncio.wait({task, gone})
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -20,8 +20,9 @@ from anymal.engine.base import Engine, EngineBusy
 from anymal.engine.events import Event, TextDelta
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
+from anymal.explain import Refusal
 from anymal.protocol import ChatCompletionRequest
-from server.errors import ModelNotFound, NotReady
+from server.errors import BadRequest, ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
     from anymal.processor import Sample
@@ -144,11 +145,10 @@ class Worker:
                 ticket.cancel()
 
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
-        limit = request.token_limit or self._default_tokens
+        limit = request.token_limit or min(self._default_tokens, self._max_tokens)
         if limit > self._max_tokens:
-            raise AnymalError(
-                f"max_tokens is {limit}; this service allows up to {self._max_tokens}"
-            )
+            message = f"max_tokens is {limit}; this service allows up to {self._max_tokens}"
+            raise BadRequest(Refusal(message=message, param="max_tokens", code="too_large"))
         return Sampling(
             max_tokens=limit,
             temperature=request.temperature,

@@ -1,0 +1,121 @@
+"""The assistant answers in this process; a fake stands in for its model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anymal.assistant import Assistant
+from anymal.conversation import Conversation, Message
+from anymal.engine.sampling import Sampling
+from anymal.errors import AnymalError, ConversationError, EngineError
+
+
+class FakeModel:
+    """Processor and decoder in one: says what it was asked, one byte a step."""
+
+    def __init__(self) -> None:
+        self.conversations: list[Conversation] = []
+        self.samplings: list[Sampling] = []
+        self.num_closed = 0
+
+    def __call__(self, conversation: Conversation, *, base_dir: Path, generate: bool) -> str:
+        assert generate
+        assert base_dir == Path("/")
+        self.conversations.append(conversation)
+        return f" {conversation.messages[-1].parts[-1].text}"  # type: ignore[union-attr]
+
+    def decode(self, sample: str, sampling: Sampling) -> Iterator[int]:
+        self.samplings.append(sampling)
+        try:
+            yield from sample.encode()
+        finally:
+            self.num_closed += 1
+
+    def text(self, ids: Sequence[int]) -> str:
+        return bytes(ids).decode(errors="replace")
+
+    def room(self, sample: str) -> int:
+        return 1000
+
+    def prompt_counts(self, sample: str) -> Mapping[str, int]:
+        return {"text": 2, "imu": 32}
+
+
+@pytest.fixture
+def model() -> FakeModel:
+    return FakeModel()
+
+
+@pytest.fixture
+def assistant(model: Any) -> Assistant:
+    return Assistant(name="anymal-fake", processor=model, decoder=model)
+
+
+def test_answer(assistant: Assistant) -> None:
+    answer = assistant.ask("Grüße?")
+    assert (answer.text, answer.finish_reason, answer.model) == ("Grüße?", "stop", "anymal-fake")
+    assert answer.usage.prompt_tokens_details == {
+        "cached_tokens": 0,
+        "text_tokens": 2,
+        "imu_tokens": 32,
+    }
+
+
+def test_stream_joins_to_the_answer(assistant: Assistant) -> None:
+    stream = assistant.ask("Grüße?", stream=True)
+    assert "".join(stream) == stream.answer.text == "Grüße?"
+
+
+def test_leaving_a_stream_ends_the_work(assistant: Assistant, model: FakeModel) -> None:
+    with assistant.ask("Grüße?", stream=True) as stream:
+        assert next(stream) == "G"
+        assert model.num_closed == 0
+    assert model.num_closed == 1
+
+
+def test_paths_are_named_not_read(
+    assistant: Assistant, model: FakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assistant.ask("What?", imu="walk.csv", image=Path("a.png"), imu_rate_hz=50)
+    image, imu, _ = model.conversations[0].messages[0].parts
+    assert image.image_url.url == str(tmp_path / "a.png")  # type: ignore[union-attr]
+    assert imu.input_imu.url == str(tmp_path / "walk.csv")  # type: ignore[union-attr]
+    assert imu.input_imu.rate_hz == 50  # type: ignore[union-attr]
+
+
+def test_conversation_goes_on(assistant: Assistant, model: FakeModel) -> None:
+    messages: list[Message | Mapping[str, Any]] = [{"role": "user", "content": "One?"}]
+    first = assistant.chat(messages)
+    second = assistant.chat([*messages, first.message, assistant.message("Two?")])
+    assert second.text == "Two?"
+    roles = [message.role for message in model.conversations[1].messages]
+    assert roles == ["user", "assistant", "user"]
+
+
+def test_options_reach_the_decoder(assistant: Assistant, model: FakeModel) -> None:
+    options: dict[str, Any] = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 3}
+    assistant.ask("What?", stop="x", **options)
+    assistant.ask("What?", stop=["x", "y"], max_tokens=None)
+    assert model.samplings == [
+        Sampling(stop=("x",), **options),
+        Sampling(stop=("x", "y"), max_tokens=256),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"temperature": 3.0}, EngineError), ({"max_tokens": 0}, EngineError)],
+)
+def test_refused_options(
+    assistant: Assistant, options: Any, kind: type[AnymalError]
+) -> None:
+    with pytest.raises(kind):
+        assistant.ask("What?", **options)
+
+
+def test_refused_conversation(assistant: Assistant) -> None:
+    with pytest.raises(ConversationError, match=r"messages\.0\.role"):
+        assistant.chat([{"role": "judge", "content": "x"}])
