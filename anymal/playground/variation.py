@@ -31,10 +31,12 @@ def vary_photo(photo: Image.Image, rng: np.random.Generator | None) -> Image.Ima
 
 
 def vary_product(photo: Image.Image, rng: np.random.Generator | None) -> Image.Image:
-    """A product photo: shifted, scaled, mirrored, a little brighter or darker."""
+    """A product photo: shifted, scaled, mirrored, partly covered, brighter or darker."""
     if rng is None:
         return photo
-    moved = _move(photo, rng, degrees=5, scale=0.12, shift=0.07)
+    moved = _move(photo, rng, degrees=8, scale=0.16, shift=0.09)
+    if rng.random() < 0.5:
+        moved = _cover(moved, rng)
     if rng.random() < 0.5:
         moved = moved.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return _light(moved, rng, spread=0.2)
@@ -60,6 +62,16 @@ def _move(
     return padded.transform(
         (width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
     )
+
+
+def _cover(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Cover a random rectangle, so that no single detail decides (Zhong et al. 2017)."""
+    pixels = np.array(photo)
+    height, width = (int(side * rng.uniform(0.15, 0.4)) for side in pixels.shape[:2])
+    top = int(rng.integers(pixels.shape[0] - height + 1))
+    left = int(rng.integers(pixels.shape[1] - width + 1))
+    pixels[top : top + height, left : left + width] = rng.integers(0, 256)
+    return Image.fromarray(pixels)
 
 
 def _light(photo: Image.Image, rng: np.random.Generator, *, spread: float) -> Image.Image:

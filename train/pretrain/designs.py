@@ -46,7 +46,7 @@ def _write_spectrogram(folder: Path) -> None:
         num_channels=1,
         embedding_size=32,
         hidden_sizes=[32, 64, 128],
-        depths=[1, 2, 2],
+        depths=[1, 1, 1],
         layer_type="basic",
     )
     ResNetModel(config).save_pretrained(folder)

@@ -88,10 +88,10 @@ def _pictures(data: Path, split: Split) -> Subject:
     return Subject(
         num_classes=num_classes,
         makers={
-            "signs": (0.3, sign),
-            "clothes": (0.3, garment),
-            "scenes": (0.25, _scene),
-            "frames": (0.15, _frame),
+            "signs": (0.25, sign),
+            "clothes": (0.25, garment),
+            "scenes": (0.33, _scene),
+            "frames": (0.17, _frame),
         },
     )
 

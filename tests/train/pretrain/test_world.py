@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from anymal.chat import build_template
+from anymal.modality import MODALITIES
+from anymal.processor import IGNORED, Processor
+from train.pretrain.language import _loss, train_tokenizer
+from train.pretrain.world import PREFIXES, SUFFIX, draw_passage, to_conversation
+
+RECIPES = Path(__file__).parents[3] / "train" / "recipes"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(np.random.default_rng(0))
+
+
+def test_recipes_write_around_media_what_the_world_wrote_around_descriptions() -> None:
+    for path in [*RECIPES.glob("tiny/*.yaml"), RECIPES / "quick.yaml"]:
+        modalities = yaml.safe_load(path.read_text())["model"]["modalities"]
+        for name, modality in modalities.items():
+            assert modality["prefix"] == PREFIXES[name], path
+            assert modality["suffix"] == SUFFIX, path
+    assert set(PREFIXES) == set(MODALITIES)
+
+
+def test_passages_speak_of_every_modality_and_of_pairs() -> None:
+    passages = [draw_passage(np.random.default_rng(seed)) for seed in range(400)]
+    modalities = {medium.topic.modality for passage in passages for medium in passage.media}
+    assert modalities == set(MODALITIES)
+    pairs = sum(len(passage.media) == 2 for passage in passages)
+    assert 0.3 < pairs / len(passages) < 0.5
+
+
+def test_conversation_holds_each_description_and_each_answer() -> None:
+    for seed in range(50):
+        passage = draw_passage(np.random.default_rng(seed))
+        conversation = to_conversation(passage, np.random.default_rng(seed))
+        text = " ".join(message["content"] for message in conversation["messages"])
+        for medium in passage.media:
+            assert medium.topic.describe(medium.facts) in text
+        answers = [m["content"] for m in conversation["messages"] if m["role"] == "assistant"]
+        assert answers == [question.answer for question in passage.questions]
+
+
+def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer) -> None:
+    processor = Processor(
+        tokenizer=tokenizer,
+        template=build_template("llama2", tokenizer),
+        modalities={},
+        max_tokens=1024,
+    )
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        conversation = to_conversation(draw_passage(rng), rng)
+        trimmed = [
+            message | {"content": message["content"].strip()}
+            for message in conversation["messages"]
+        ]
+        written = tokenizer.apply_chat_template(trimmed, tokenize=False)
+        assert tokenizer.decode(processor(conversation).ids) == written
+
+
+def test_vocabulary_spells_the_words_of_the_world_in_one_token(tokenizer) -> None:
+    for word in (" seven", " walking", " circle", " purple", " left"):
+        assert len(tokenizer.encode(word, add_special_tokens=False)) == 1
+    text = "Grüße, 世界!"
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_padding_does_not_change_the_language_loss(tokenizer, monkeypatch) -> None:
+    monkeypatch.setattr("train.pretrain.language._NOISE", 0.0)
+    torch.manual_seed(0)
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+        )
+    )
+    processor = Processor(
+        tokenizer=tokenizer,
+        template=build_template("llama2", tokenizer),
+        modalities={},
+        max_tokens=1024,
+    )
+    short, long = (
+        processor({"messages": [*_turn("Image: a red circle\nWhat colour is it?", answer)]})
+        for answer in ("Red.", "The circle in the picture is red, as far as I can see.")
+    )
+    alone = [_loss(model, [sample], processor.pad_id).item() for sample in (short, long)]
+    weights = [_weight(sample) for sample in (short, long)]
+    together = _loss(model, [short, long], processor.pad_id).item()
+    expected = np.average(alone, weights=weights)
+    assert together == pytest.approx(expected, rel=2e-2)  # bfloat16
+
+
+def _turn(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _weight(sample) -> float:
+    labels = sample.labels[1:]
+    return float(torch.where(labels != IGNORED, 1.0, 0.1).sum())
