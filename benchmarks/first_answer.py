@@ -39,7 +39,6 @@ def measure(num_questions: int) -> dict[str, Any]:
     cold = seconds(lambda: demo.ask_command_line(exhibit))
     start = time.perf_counter()
     with demo.served() as url:
-        demo.wait_until_ready(url)
         ready = time.perf_counter() - start
         questions = {
             name: [record["messages"][0] for record in found] for name, found in records.items()

@@ -24,6 +24,7 @@ from anymal.modality import MODALITIES
 from anymal.playground.sources import LazyRecords, clips, mixed, motions, scenes, sounds
 
 FOLDER = Path("runs/demo")
+LOG = "serve.log"
 SEED = 2001
 READY_WITHIN_S = 120.0
 ANSWER_WITHIN_S = 60.0
@@ -56,12 +57,10 @@ def main() -> int:
     """
     console = Console()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with served() as url, console.status("") as status:
-        # One recording of each modality, then a question that needs two.
-        sources = (scenes, clips, sounds, motions, mixed)
-        exhibits = [exhibit_of(make(split="heldout", size=1, seed=SEED)) for make in sources]
-        status.update("Starting the service ...")
-        wait_until_ready(url)
+    # One recording of each modality, then a question that needs two.
+    sources = (scenes, clips, sounds, motions, mixed)
+    exhibits = [exhibit_of(make(split="heldout", size=1, seed=SEED)) for make in sources]
+    with console.status("Starting the service ...") as status, served() as url:
         ways: dict[str, Callable[[Exhibit], str]] = {
             "anymal ask": ask_command_line,
             "REST": lambda exhibit: ask_rest(url, exhibit),
@@ -112,31 +111,34 @@ def write_medium(medium: Mapping[str, Any], stem: Path) -> Path:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The service on a free port of this machine, until the block ends."""
+    """A service on a free port of this machine, ready, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with (FOLDER / "serve.log").open("w") as log:
+    with (FOLDER / LOG).open("w") as log:
         command = [str(ANYMAL), "serve", "--port", str(port)]
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            yield f"http://127.0.0.1:{port}"
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, server)
+            yield url
         finally:
             server.terminate()
             server.wait()
 
 
-def wait_until_ready(url: str) -> None:
+def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
     """Return when the service answers; its log says why if it never does."""
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
+    while server.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass  # not listening yet
         time.sleep(0.2)
-    raise TimeoutError(f"no service after {READY_WITHIN_S:.0f} s; see {FOLDER / 'serve.log'}")
+    path = FOLDER / LOG
+    raise RuntimeError(f"the service did not start; {path} says:\n{path.read_text()}")
 
 
 def ask_command_line(exhibit: Exhibit) -> str:

@@ -52,7 +52,7 @@ def test_a_missing_answer_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, code: int
 ) -> None:
     monkeypatch.setattr(demo, "ANYMAL", Path("/bin/true"))
-    monkeypatch.setattr(demo, "wait_until_ready", lambda url: None)
+    monkeypatch.setattr(demo, "wait_until_ready", lambda url, server: None)
     monkeypatch.setattr(demo, "ask_command_line", lambda exhibit: "A red circle.")
     monkeypatch.setattr(demo, "ask_rest", lambda url, exhibit: answer)
     monkeypatch.setattr(demo, "ask_client", lambda url, exhibit: "A red circle.")
