@@ -6,6 +6,7 @@ It does not resize frames, and it decodes only the stretches that the chosen fra
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import av
 import numpy as np
@@ -37,7 +38,7 @@ class _Film:
         stream: The stream that they belong to; it decodes them.
         packets: One per frame.
         times: When each packet's frame is shown, in units of the stream's time base.
-        shown: The same times in order.
+        shown: The times of the frames that are shown, in order.
         keys: Places among the packets where decoding can start.
         end: When the last frame stops being shown.
     """
@@ -114,16 +115,12 @@ def _read_packets(container: InputContainer, name: str, limits: Limits) -> _Film
             raise MediaCorrupt(
                 name, f"a film cut short in frame {len(packets) + 1}", "a whole film"
             )
-        if not packet.size or packet.is_discard:
-            continue
-        packets.append(packet)
+        if packet.size:
+            packets.append(packet)
         if len(packets) > limits.max_frames:
             raise MediaTooLarge(
                 name, f"more than {limits.max_frames:,} frames", f"at most {limits.max_frames:,}"
             )
-    if len(packets) < stream.frames:
-        found = f"{len(packets):,} of the {stream.frames:,} frames that its header promises"
-        raise MediaCorrupt(name, found, "a whole film")
     times = [packet.dts if packet.pts is None else packet.pts for packet in packets]
     return _film(name, stream, packets, [time for time in times if time is not None], limits)
 
@@ -137,11 +134,13 @@ def _film(
 ) -> _Film:
     """The film, if every frame has a time and they span an accepted length."""
     keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
-    if not packets or not keys:
+    # What an edit list cuts away is still needed to decode what it keeps.
+    is_shown = [not packet.is_discard for packet in packets]
+    if not any(is_shown) or not keys:
         raise MediaEmpty(name, "a film without frames", "at least one frame")
     if len(times) < len(packets):
         raise MediaCorrupt(name, "frames without times", "a time for each frame")
-    shown = sorted(times)
+    shown = sorted(compress(times, is_shown))
     last = packets[times.index(shown[-1])].duration or 0
     end = shown[-1] + (last or round((shown[-1] - shown[0]) / max(1, len(shown) - 1)))
     check_seconds(name, (end - shown[0]) * _tick_s(stream), limits)

@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import av
 import numpy as np
@@ -54,6 +55,26 @@ def test_variable_frame_rate_is_sampled_by_time(film: Callable[..., bytes]) -> N
     video = decode(film(times=times), 4)
     assert video.times_s * 10 == pytest.approx([8, 20, 40, 55])
     assert reds(video) == [8, 10, 14, 17]
+
+
+def test_what_an_edit_list_cuts_away_is_not_shown(
+    film: Callable[..., bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.mp4"
+    with (
+        av.open(io.BytesIO(film(bf="0", g="20", sc_threshold="0"))) as whole,
+        av.open(path, "w", options={"avoid_negative_ts": "disabled"}) as cut,
+    ):
+        stream = cut.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.pts -= 5 * packet.duration
+                packet.dts -= 5 * packet.duration
+                packet.stream = stream
+                cut.mux(packet)
+    video = decode(path.read_bytes(), 3)
+    assert video.duration_s == pytest.approx(1.5)
+    assert reds(video) == [7, 12, 17]
 
 
 def test_a_short_film_gives_each_frame_once(film: Callable[..., bytes]) -> None:
