@@ -70,6 +70,7 @@ def load_checkpoint(
     if needed:
         raise EncoderError(
             f"checkpoint '{path}' lacks {len(needed)} weights of {type(model).__name__}, "
-            f"the first is '{needed[0]}'; give a checkpoint of that class"
+            f"the first is '{needed[0]}'; give a checkpoint of that class that this version of "
+            "transformers reads whole"
         )
     return Checkpoint(model=getattr(model, tower) if tower else model, missing=missing)

@@ -62,9 +62,10 @@ def fingerprint(
         "read": plain_settings(read),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    # In the model's own order and without names: versions of transformers rename weights.
+    for name, tensor in model.state_dict().items():
         if name not in ignored_weights:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()
 

@@ -22,7 +22,6 @@ from transformers.utils.hub import cached_file
 from encoders.base import EncoderError
 from encoders.signals import Image
 
-
 # model type -> {"pil": class name}, for checkpoints that do not name their processor.
 _PORTABLE_NAMES: Mapping[str, Any] = vars(image_processing_auto)["IMAGE_PROCESSOR_MAPPING_NAMES"]
 
