@@ -7,30 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anymal.errors import DataError
 from anymal.evaluation import card_text
 from anymal.evaluation.report import gain, interval, percent, whole
 from anymal.evaluation.results import Results, TaskResult
-
-TINY = "tiny"
 
 
 def write_card(results: Results, data_sources: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the model card as Markdown, with a chart that is expected beside it.
 
     Args:
-        results: Figures of the built-in model.
+        results: Figures of the built-in model, or of the bundle that is to become it.
         data_sources: What it was trained on, from its bundle.
         path: The Markdown file.
-
-    Raises:
-        DataError: If the figures are another model's, about which the text would be untrue.
     """
-    if results.bundle != TINY:
-        raise DataError(
-            f"the model card describes '{TINY}', and these figures are of '{results.bundle}'; "
-            "use --out for their JSON and chart"
-        )
     sections = [
         card_text.HEADER.format(command=_command(results)),
         card_text.USE,
@@ -52,12 +41,8 @@ def write_card(results: Results, data_sources: Sequence[Mapping[str, Any]], path
 def _command(results: Results) -> str:
     """The command that gives these figures and this card."""
     compare = f" --compare {results.compared_with}" if results.compared_with else ""
-    limit = results.settings.get("limit")
-    return (
-        f".venv/bin/anymal eval {TINY}{compare}"
-        + (f" --limit {limit}" if limit else "")
-        + " --out docs/model-card.json --card docs/model-card.md"
-    )
+    limit = f" --limit {results.settings['limit']}" if results.settings.get("limit") else ""
+    return f".venv/bin/anymal eval {results.bundle}{compare}{limit} --card docs/model-card.md"
 
 
 def _measured(results: Results) -> str:
@@ -127,10 +112,17 @@ def _details(tasks: Sequence[TaskResult]) -> str:
 
 
 def _sources(data_sources: Sequence[Mapping[str, Any]]) -> str:
-    """The sources as the bundle records them; empty where it records none."""
-    head = list(dict.fromkeys(key for source in data_sources for key in source))
-    rows = [[str(source.get(key, "-")) for key in head] for source in data_sources]
-    return "\nAs the bundle records them:\n" + _table(head, rows) if rows else ""
+    """Every source that the bundle records, once; empty where it records none."""
+    stages: dict[tuple[str, str], list[str]] = {}
+    for source in data_sources:
+        key = (str(source.get("origin", "-")), str(source.get("licence", "-")))
+        stages.setdefault(key, []).append(str(source.get("stage", "-")))
+    rows = [
+        [f"`{origin}`", licence, ", ".join(dict.fromkeys(names))]
+        for (origin, licence), names in stages.items()
+    ]
+    title = "\nAs the bundle records them for `align` and `instruct`:\n"
+    return title + _table(["source", "licence", "stages"], rows) if rows else ""
 
 
 def _target(row: TaskResult) -> str:

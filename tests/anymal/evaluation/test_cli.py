@@ -88,12 +88,17 @@ def test_data_folder_comes_from_the_environment(
     assert f"skipped digits: no folder {tmp_path / 'absent'}" in text.replace("\n", "")
 
 
-def test_card_of_another_model_is_refused(
+def test_card_is_written_with_its_chart(
     tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle, "describe", lambda name: bundle.Manifest.model_construct())
-    with pytest.raises(DataError, match="the model card describes 'tiny'"):
-        run("looking", "--suite", manifest, "--card", tmp_path / "card.md")
+    sources = [{"origin": "world:colours", "licence": "CC0-1.0", "stage": "align"}]
+    facts = bundle.Manifest.model_construct(data_sources=sources)
+    monkeypatch.setattr(bundle, "describe", lambda name: facts)
+    card = tmp_path / "docs" / "card.md"
+    run("looking", "--suite", manifest, "--card", card)
+    assert "| colour |" in card.read_text()
+    assert "CC0-1.0" in card.read_text()
+    assert card.with_suffix(".png").is_file()
 
 
 def test_unknown_task_is_refused() -> None:

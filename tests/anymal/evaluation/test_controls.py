@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.evaluation.controls import choose_donors, media_of, prompt_of, text_of, with_media
@@ -42,6 +42,7 @@ def test_media_and_words_are_told_apart() -> None:
     assert media_of(conversation) == [image("x"), image("y")], "the original is left as it was"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=30))
 def test_donors_have_other_answers_wherever_there_are_any(answers: list[str]) -> None:
     prompts = [prompt("What?", image(str(index))) for index in range(len(answers))]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.evaluation.intervals import paired_difference, share_of, wilson
@@ -21,6 +21,7 @@ def test_wilson_agrees_with_newcombe(correct: int, n: int, low: float, high: flo
     assert (share.low, share.high) == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_wilson_holds_the_share(correct: int, wrong: int) -> None:
     share = wilson(correct, correct + wrong)

@@ -14,8 +14,9 @@ from anymal.evaluation.report import table
 from anymal.evaluation.results import Compared, Results, TaskResult
 
 SOURCES = [
-    {"name": "playground", "licence": "Apache-2.0"},
-    {"name": "speech", "licence": "CC BY-SA 4.0", "url": "https://example.org/speech"},
+    {"stage": "audio", "origin": "world:sounds", "licence": "Apache-2.0", "records": 10},
+    {"stage": "audio", "origin": "world:speech", "licence": "CC BY-SA 4.0", "records": 5},
+    {"stage": "instruct", "origin": "world:speech", "licence": "CC BY-SA 4.0", "records": 5},
 ]
 
 
@@ -99,8 +100,8 @@ def test_card_takes_every_figure_from_the_results(tmp_path: Path) -> None:
     assert "| digits | 93.0 | 9.0 | 40.0 \\* | 10.0 | 92.0 |" in card
     assert "| digits | 50.0 | 93.0 | +43.0 (+30.0 to +55.0) |" in card
     assert "Not measured: signs (no data folder given)." in card
-    assert "| speech | CC BY-SA 4.0 | https://example.org/speech |" in card
-    assert "anymal eval tiny --compare runs/tiny/align" in card
+    assert "| `world:speech` | CC BY-SA 4.0 | audio, instruct |" in card
+    assert "anymal eval tiny --compare runs/tiny/align --card docs/model-card.md" in card
     assert "CC BY-NC-SA 4.0" in card
     assert "six, seven" in card
     assert "(model-card.png)" in card
@@ -113,10 +114,3 @@ def test_card_leaves_out_what_was_not_compared(tmp_path: Path) -> None:
     card = (tmp_path / "card.md").read_text()
     assert "Before and after" not in card
     assert "As the bundle records them" not in card
-
-
-def test_card_is_only_of_the_built_in_model(tmp_path: Path) -> None:
-    other = Results(bundle="runs/mine", settings={}, tasks=[row()])
-    with pytest.raises(DataError, match="use --out"):
-        write_card(other, SOURCES, tmp_path / "card.md")
-    assert not (tmp_path / "card.md").exists()

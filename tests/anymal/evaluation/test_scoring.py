@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.errors import DataError
@@ -106,6 +106,7 @@ def test_unusable_meta_is_refused(meta: dict[str, Any] | None, message: str) -> 
     assert "r7" in str(caught.value)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from(DIGITS), max_size=6))
 def test_find_phrases_returns_what_was_said_in_order(said: list[str]) -> None:
     text = ", then ".join(said)
