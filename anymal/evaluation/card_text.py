@@ -5,10 +5,11 @@ Does not hold results. Sections are Markdown, in the order in which `card.py` wr
 
 HEADER = """# Model card: anymal-tiny
 
-The model that ships in `anymal/tiny`: four small frozen encoders, four aligners, and a small
-Llama with LoRA, all trained from nothing on generated media and on a few thousand public
-recordings. It shows the whole path from a file to an answer on a laptop, without a download. It
-is a demonstration, not an assistant.
+The model that ships in `anymal/tiny`: small frozen encoders of images (and the frames of videos),
+sounds and motion, an aligner for each of the four modalities, and a small Llama with LoRA, all
+trained from nothing on generated media and on a few thousand public recordings. It shows the whole
+path from a file to an answer on a laptop, without a download. It is a demonstration, not an
+assistant.
 
 This page is written by
 

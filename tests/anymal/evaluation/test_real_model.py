@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPVisionConfig,
@@ -14,10 +15,12 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
+from typer.testing import CliRunner
 
 from anymal.assemble import Assembled, build
 from anymal.bundle import save_bundle
 from anymal.evaluation.answers import answer_all
+from anymal.evaluation.cli import eval_command
 from anymal.evaluation.runner import evaluate
 from anymal.recipe import ModelRecipe
 from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
@@ -159,3 +162,19 @@ def test_figures_fit_into_a_bundle(
     folder = save_bundle(assembled, tmp_path / "bundle", results=results)
     written = json.loads((folder / "bundle.json").read_text())
     assert written["results"] == results.model_dump(mode="json")
+
+
+def test_command_evaluates_a_saved_bundle(
+    assembled: Assembled, records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = save_bundle(assembled, tmp_path / "bundle")
+    manifest = tmp_path / "heldout.jsonl"
+    manifest.write_text("\n".join(json.dumps(item) for item in records))
+    app = typer.Typer()
+    app.command()(eval_command)
+    card = tmp_path / "card.md"
+    options = ["--suite", str(manifest), "--limit", "3", "--card", str(card)]
+    result = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "swapped" in result.output
+    assert f"anymal eval {folder} --limit 3" in card.read_text()
