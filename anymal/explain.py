@@ -52,9 +52,12 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> Refusal:
 def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str:
     """The location without the names that pydantic adds for members of a union."""
     steps = []
+    is_tag_due = True  # a part's type stands once in a location before the part's own keys
     for index, step in enumerate(location):
-        if _is_key_of(given, step):
-            given = given[step]
+        if is_tag_due and isinstance(given, Mapping) and given.get("type") == step:
+            is_tag_due = False
+        elif _is_key_of(given, step):
+            given, is_tag_due = given[step], True
             steps.append(str(step))
         elif is_missing and index == len(location) - 1:
             steps.append(str(step))

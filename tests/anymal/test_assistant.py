@@ -109,9 +109,7 @@ def test_options_reach_the_decoder(assistant: Assistant, model: FakeModel) -> No
     ("options", "kind"),
     [({"temperature": 3.0}, EngineError), ({"max_tokens": 0}, EngineError)],
 )
-def test_refused_options(
-    assistant: Assistant, options: Any, kind: type[AnymalError]
-) -> None:
+def test_refused_options(assistant: Assistant, options: Any, kind: type[AnymalError]) -> None:
     with pytest.raises(kind):
         assistant.ask("What?", **options)
 

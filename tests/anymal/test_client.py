@@ -60,7 +60,13 @@ def test_ask_sends_media_then_question() -> None:
 
     with make(handler) as client:
         answer = client.ask(
-            "What?", image=b"x", imu=b"y", imu_rate_hz=50, acceleration_unit="g", max_tokens=9, stop="!"
+            "What?",
+            image=b"x",
+            imu=b"y",
+            imu_rate_hz=50,
+            acceleration_unit="g",
+            max_tokens=9,
+            stop="!",
         )
     assert (answer.text, str(answer), answer.finish_reason) == ("A dög.", "A dög.", "stop")
     assert (answer.usage.total_tokens, answer.model) == (7, "anymal-fake")
@@ -188,7 +194,10 @@ async def test_every_status_has_its_error(
     def handler(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, json=body, headers={"x-request-id": "seven"})
 
-    with make(handler) as client, pytest.raises(client_errors.ClientError, match="^no$") as refused:
+    with (
+        make(handler) as client,
+        pytest.raises(client_errors.ClientError, match=r"^no$") as refused,
+    ):
         str(client.ask("What?", stream=True).answer if stream else client.ask("What?"))
     error = refused.value
     assert type(error) is kind
@@ -215,12 +224,10 @@ def test_page_of_a_proxy_is_an_error_too() -> None:
 
 def test_error_event_ends_the_stream() -> None:
     event = 'event: error\ndata: {"error": {"message": "it broke", "type": "server_error"}}\n\n'
-    text = STREAM[: STREAM.index("dög") - 200] + event
 
     def handler(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, text=chunk(delta={"content": "A "}) + event)
 
-    assert "it broke" in text
     with make(handler) as client:
         stream = client.ask("What?", stream=True)
         assert next(stream) == "A "

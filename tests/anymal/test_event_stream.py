@@ -1,5 +1,7 @@
 """Server-sent events survive any fragmentation."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def test_fragments_of_any_size(size: int) -> None:
 def test_fragments_cut_anywhere(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     decoder = EventDecoder()
-    fragments = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    fragments = [STREAM[start:end] for start, end in itertools.pairwise(edges)]
     assert [event for fragment in fragments for event in decoder.push(fragment)] == EVENTS
 
 

@@ -94,7 +94,7 @@ def test_refused_part_is_explained(part: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize("messages", [None, [], "x", ["x"], [{"role": "user"}], [{"content": "x"}]])
 def test_refused_messages_are_explained(messages: Any) -> None:
-    with pytest.raises(ConversationError, match="^messages"):
+    with pytest.raises(ConversationError, match=r"^messages"):
         read_conversation({"messages": messages})
 
 

@@ -75,9 +75,7 @@ def decoder() -> EchoDecoder:
 @pytest.fixture
 def backend(decoder: EchoDecoder) -> Iterator[Backend]:
     engine = SerialEngine(decoder)
-    yield Backend(
-        name="anymal-fake", modalities=("image",), process=echo, engine=engine, created=7
-    )
+    yield Backend(name="anymal-fake", modalities=("image",), process=echo, engine=engine, created=7)
     engine.close()
 
 

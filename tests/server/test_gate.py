@@ -68,7 +68,9 @@ def _log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def test_every_answer_has_an_id_of_its_own(http: httpx.Client) -> None:
-    ids = [http.get(path).headers["x-request-id"] for path in ("/healthz", "/v1/models", "/nowhere")]
+    ids = [
+        http.get(path).headers["x-request-id"] for path in ("/healthz", "/v1/models", "/nowhere")
+    ]
     assert len(set(ids)) == 3
 
 

@@ -1,4 +1,4 @@
-"""From a real file to an answer: a tiny random model of the real classes, in process and over REST."""
+"""From a real file to an answer: a tiny random model, in process and over REST."""
 
 import base64
 import json
@@ -298,9 +298,7 @@ def test_errors_name_the_file(assistant: Assistant, tmp_path: Path) -> None:
         assert str(tmp_path)[:40] in str(refused.value)
 
 
-def test_client_error_of_the_real_service(
-    bundle: Path, make_bridge: Callable[..., Any]
-) -> None:
+def test_client_error_of_the_real_service(bundle: Path, make_bridge: Callable[..., Any]) -> None:
     backend = load_backend(Settings(bundle=str(bundle)))
     app = create_app(Settings(), backend)
     with Client("http://anymal", transport=make_bridge(app)) as client:

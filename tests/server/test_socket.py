@@ -33,9 +33,7 @@ def url(make_app: Callable[..., FastAPI]) -> Iterator[str]:
 def test_stock_client(url: str) -> None:
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as stock:
         messages: Any = [{"role": "user", "content": "Grüße"}]
-        stream = stock.chat.completions.create(
-            model="anymal-fake", messages=messages, stream=True
-        )
+        stream = stock.chat.completions.create(model="anymal-fake", messages=messages, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Grüße"
 
 
