@@ -67,6 +67,9 @@ def build_spectrogram(
             f"'{path}' is a {type(model).__name__}; a spectrogram needs a convolutional model with "
             "num_channels=1, such as ResNetModel"
         )
+    widths = [model.config.embedding_size, *model.config.hidden_sizes]
+    if layer is not None and not -len(widths) <= layer < len(widths):
+        raise EncoderError(f"layer {layer} does not exist; '{path}' has {len(widths)} hidden states")
     rate_hz = extractor.sampling_rate
     chunk_samples = round(extractor.chunk_length * rate_hz)
     return FrozenEncoder(
@@ -79,5 +82,5 @@ def build_spectrogram(
             max_windows=max_windows,
         ),
         read=ReadGrid(layer=layer),
-        width=model.config.hidden_sizes[-1],
+        width=widths[-1 if layer is None else layer],
     )

@@ -38,14 +38,17 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write the encoder to")],
     steps: Annotated[int | None, typer.Option(help="optimiser steps")] = None,
     seed: Annotated[int, typer.Option(help="of weights and examples")] = 0,
+    layer: Annotated[int | None, typer.Option(help="hidden state to read; default: last")] = None,
+    start: Annotated[Path | None, typer.Option(help="an encoder to train further")] = None,
 ) -> None:
     """Train one encoder and save it in half precision."""
     if modality not in KINDS:
         raise typer.BadParameter(f"unknown modality '{modality}'; known: {', '.join(KINDS)}")
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
-        write_design(modality, Path(folder))
-        encoder: Any = build_encoder(KINDS[modality], folder)
+        if start is None:
+            write_design(modality, Path(folder))
+        encoder: Any = build_encoder(KINDS[modality], str(start or folder), layer=layer)
     training, held_out = subject(modality, data, "train"), subject(modality, data, "heldout")
     student = Student(encoder, training)
     _fit(student, training, modality, steps or _STEPS[modality], seed)
