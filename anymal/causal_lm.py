@@ -163,10 +163,13 @@ class LLM(nn.Module):
 
     def use_checkpointing(self, on: bool) -> None:
         """Recompute activations in the backward pass instead of keeping them, or keep them."""
+        # transformers renamed it; the old name warns where the new one is known.
+        is_renamed = hasattr(self.model, "activation_checkpointing_enable")
+        name = "activation_checkpointing" if is_renamed else "gradient_checkpointing"
         if on:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            getattr(self.model, f"{name}_enable")({"use_reentrant": False})
         else:
-            self.model.gradient_checkpointing_disable()
+            getattr(self.model, f"{name}_disable")()
         self.train(self._trains)
 
     def use_lora(self, on: bool) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from anymal.chat_jinja import read_jinja
@@ -55,7 +56,11 @@ class ChatTemplate:
             Turn(role="user", content=(TextSegment(text="q2"),)),
         ]
         segments = self.render(turns, generate=True)
-        written = [[s.text, s.is_target] for s in segments if isinstance(s, TextSegment)]
+        texts = [segment for segment in segments if isinstance(segment, TextSegment)]
+        written = [
+            ("".join(segment.text for segment in run), is_target)
+            for is_target, run in groupby(texts, key=lambda segment: segment.is_target)
+        ]
         return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 
 

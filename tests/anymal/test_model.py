@@ -1,0 +1,249 @@
+"""The GPU path: losses that do not depend on batching, gradients where they belong."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from anymal.assemble import Assembled, build
+from anymal.collate import Batch, collate
+from anymal.errors import BundleError, RecipeError
+from anymal.generation import Greedy
+
+if TYPE_CHECKING:
+    from anymal.recipe import ModelRecipe
+
+Talk = Callable[..., dict[str, Any]]
+MakeRecipe = Callable[..., "ModelRecipe"]
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.fixture(name="records")
+def _records(talk: Talk) -> list[dict[str, Any]]:
+    return [
+        talk("What colour is it?", "It is red.", images=[RED]),
+        talk("Which moves more, and what is seen?", "The second; blue.", images=[BLUE], motions=2),
+        talk("Hello", "Hi."),
+    ]
+
+
+def batch(
+    assembled: Assembled, records: Sequence[dict[str, Any]], *, generate: bool = False
+) -> Batch:
+    samples = [assembled.processor(record, generate=generate) for record in records]
+    side = "left" if generate else "right"
+    return collate(samples, pad_id=assembled.processor.pad_id, side=side)
+
+
+def test_padding_does_not_change_the_loss(
+    assembled: Assembled, records: list[dict[str, Any]]
+) -> None:
+    with torch.no_grad():
+        together = assembled.model.loss(batch(assembled, records))
+        alone = [assembled.model.loss(batch(assembled, [record])) for record in records]
+    assert together.num_tokens == sum(loss.num_tokens for loss in alone)
+    torch.testing.assert_close(together.total, torch.stack([loss.total for loss in alone]).sum())
+    torch.testing.assert_close(together.per_sample, torch.stack([loss.total for loss in alone]))
+
+
+def test_left_padding_gives_the_same_loss(
+    assembled: Assembled, records: list[dict[str, Any]]
+) -> None:
+    samples = [assembled.processor(record) for record in records]
+    with torch.no_grad():
+        left, right = (
+            assembled.model.loss(collate(samples, pad_id=2, side=side)).total  # type: ignore[arg-type]
+            for side in ("left", "right")
+        )
+    torch.testing.assert_close(left, right)
+
+
+def test_loss_is_that_of_the_whole_model(
+    assembled: Assembled, records: list[dict[str, Any]]
+) -> None:
+    model, whole = assembled.model, batch(assembled, records)
+    with torch.no_grad():
+        embeddings = model.fuse(whole, model.align(model.encode(whole.media)))
+        logits = model.llm.model(inputs_embeds=embeddings, attention_mask=whole.mask.long()).logits
+        expected = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1), whole.labels[:, 1:].flatten(), reduction="sum"
+        )
+        torch.testing.assert_close(model.loss(whole).total, expected)
+
+
+def test_accumulation_of_two_times_one_equals_one_times_two(
+    model_recipe: MakeRecipe, records: list[dict[str, Any]]
+) -> None:
+    assembled = build(model_recipe())
+    model = assembled.model
+    model.set_trainable(["image", "imu"], lora=False)
+    gradients = []
+    for split in ([records[:2]], [records[:1], records[1:2]]):
+        model.zero_grad()
+        for part in split:
+            model.loss(batch(assembled, part)).total.backward()
+        gradients.append([p.grad.clone() for p in model.aligners.parameters()])
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+def test_every_trainable_gets_a_gradient_and_the_rest_stays(
+    model_recipe: MakeRecipe, records: list[dict[str, Any]], precision: str
+) -> None:
+    assembled = build(model_recipe(lora={"r": 2}, precision=precision))
+    model = assembled.model
+    model.set_trainable(["image", "imu"], lora=True)
+    model.train()
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    frozen = {
+        name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad
+    }
+    before = {name: p.detach().clone() for name, p in trainable.items()}
+    optimiser = torch.optim.AdamW(trainable.values(), lr=1e-3, weight_decay=0.0)
+    for _ in range(2):
+        optimiser.zero_grad()
+        model.loss(batch(assembled, records)).total.backward()
+        optimiser.step()
+        model.eval()  # an answer in between must not change the weights either
+        list(model.generate(batch(assembled, records[:1]), sampling=Greedy(max_tokens=1)))
+        model.train()
+    assert [n for n, p in trainable.items() if p.grad is None or not p.grad.any()] == []
+    assert [n for n, p in trainable.items() if torch.equal(p, before[n])] == []
+    now = dict(model.named_parameters())
+    assert [name for name, tensor in frozen.items() if not torch.equal(tensor, now[name])] == []
+
+
+def test_quantised_and_float_aligner_gradients_agree(
+    model_recipe: MakeRecipe, records: list[dict[str, Any]]
+) -> None:
+    gradients = []
+    for precision in ("fp32", "nf4"):
+        torch.manual_seed(0)
+        assembled = build(model_recipe(precision=precision))
+        assembled.model.set_trainable(["image", "imu"], lora=False)
+        assembled.model.loss(batch(assembled, records)).total.backward()
+        gradients.append(
+            {
+                name: torch.cat([p.grad.flatten() for p in aligner.parameters()])
+                for name, aligner in assembled.model.aligners.items()
+            }
+        )
+    for name, exact in gradients[0].items():
+        held = gradients[1][name]
+        assert held.any()
+        assert float(torch.cosine_similarity(exact, held, dim=0)) > 0.9, name
+
+
+def test_freezing_table(model_recipe: MakeRecipe) -> None:
+    model = build(model_recipe(lora={"r": 2})).model
+    align = {row.part: row for row in model.set_trainable(["imu"], lora=False)}
+    assert list(align) == [
+        "encoders.image",
+        "encoders.imu",
+        "aligners.image",
+        "aligners.imu",
+        "llm",
+        "lora",
+    ]
+    assert [part for part, row in align.items() if row.trainable] == ["aligners.imu"]
+    assert align["aligners.imu"].trainable == align["aligners.imu"].total > 0
+    instruct = model.set_trainable(["image", "imu"], lora=True)
+    assert [row.part for row in instruct if row.trainable] == [
+        "aligners.image",
+        "aligners.imu",
+        "lora",
+    ]
+
+
+def test_freezing_refuses_what_is_not_there(assembled: Assembled) -> None:
+    with pytest.raises(RecipeError, match="no aligner for video; the model has image, imu"):
+        assembled.model.set_trainable(["video"], lora=False)
+    with pytest.raises(RecipeError, match=r"set model\.lora"):
+        assembled.model.set_trainable(["image"], lora=True)
+
+
+def test_frozen_parts_stay_in_eval_mode(model_recipe: MakeRecipe) -> None:
+    model = build(model_recipe(lora={"r": 2, "dropout": 0.5})).model.train()
+    training = {name for name, module in model.named_modules() if module.training}
+    assert "aligners.image" in training
+    assert any(".lora_dropout." in name for name in training)
+    assert not any(
+        name.startswith(("encoders.image", "llm.model")) and ".lora_dropout." not in name
+        for name in training
+    )
+
+
+def test_trainable_state_round_trip(
+    model_recipe: MakeRecipe, records: list[dict[str, Any]]
+) -> None:
+    torch.manual_seed(1)
+    first = build(model_recipe(lora={"r": 2}))
+    first.model.set_trainable(["image", "imu"], lora=True)
+    for parameter in first.model.llm.lora_parameters().values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    torch.manual_seed(2)
+    second = build(model_recipe(lora={"r": 2}))
+    second.model.load_trainable_state(first.model.trainable_state())
+    with torch.no_grad():
+        losses = [a.model.loss(batch(first, records)).total for a in (first, second)]
+    assert torch.equal(*losses)
+
+
+def test_state_that_does_not_fit_is_named(assembled: Assembled) -> None:
+    state = assembled.model.trainable_state()
+    queries = state.pop("aligners.image.queries")
+    with pytest.raises(BundleError, match=r"aligners\.image\.queries is absent"):
+        assembled.model.load_trainable_state(state)
+    with pytest.raises(BundleError, match=r"\(1, 16\) in the saved state, \(32, 16\)"):
+        assembled.model.load_trainable_state(state | {"aligners.image.queries": queries[:1]})
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+def answers(assembled: Assembled, prompts: Batch, sampling: Any) -> list[list[int]]:
+    rows: list[list[int]] = [[] for _ in prompts.names]
+    for ids in assembled.model.generate(prompts, sampling=sampling):
+        for row, token in zip(rows, ids, strict=True):
+            row += [] if token is None else [token]
+    return rows
+
+
+def test_batch_answers_as_single(assembled: Assembled, records: list[dict[str, Any]]) -> None:
+    for record in records:
+        record["messages"].pop()
+    sampling = Greedy(max_tokens=8)
+    together = answers(assembled, batch(assembled, records, generate=True), sampling)
+    alone = [
+        answers(assembled, batch(assembled, [record], generate=True), sampling)[0]
+        for record in records
+    ]
+    assert together == alone
+    assert max(map(len, alone)) > 1
+
+
+def test_cache_answers_as_without(assembled: Assembled, talk: Talk) -> None:
+    record = talk("What colour?", images=[RED])
+    given = answers(assembled, batch(assembled, [record], generate=True), Greedy(max_tokens=5))[0]
+    sample = assembled.processor(record, generate=True)
+    model, chosen = assembled.model, []
+    with torch.no_grad():
+        for _ in given:
+            extended = collate([_extend(sample, chosen)], pad_id=0, side="left")
+            hidden = model.decode(
+                model.fuse(extended, model.align(model.encode(extended.media))), extended
+            )
+            chosen.append(int(model.llm.head(hidden[:, -1]).argmax()))
+    assert chosen == given
+
+
+def _extend(sample: Any, ids: list[int]) -> Any:
+    more = torch.tensor(ids, dtype=torch.int64)
+    return replace(
+        sample,
+        ids=torch.cat([sample.ids, more]),
+        labels=torch.cat([sample.labels, torch.full_like(more, -100)]),
+    )
