@@ -69,7 +69,9 @@ def build_spectrogram(
         )
     widths = [model.config.embedding_size, *model.config.hidden_sizes]
     if layer is not None and not -len(widths) <= layer < len(widths):
-        raise EncoderError(f"layer {layer} does not exist; '{path}' has {len(widths)} hidden states")
+        raise EncoderError(
+            f"layer {layer} does not exist; '{path}' has {len(widths)} hidden states"
+        )
     rate_hz = extractor.sampling_rate
     chunk_samples = round(extractor.chunk_length * rate_hz)
     return FrozenEncoder(
