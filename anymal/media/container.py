@@ -37,7 +37,7 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
     Args:
         source: The file.
         key: Its format, as `formats.detect` tells it.
-        limits: How many seconds are accepted.
+        limits: How many seconds and pixels are accepted.
 
     Yields:
         PyAV's container.
@@ -49,7 +49,12 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
     check_complete(source, key)
     try:
         with av.open(
-            io.BytesIO(source.data), "r", format=_DEMUXERS[key], metadata_errors="replace"
+            io.BytesIO(source.data),
+            "r",
+            format=_DEMUXERS[key],
+            # Opening decodes a first frame where the header leaves something out.
+            options=decoder_options(limits),
+            metadata_errors="replace",
         ) as container:
             check_seconds(source.name, (container.duration or 0) / _MICROSECONDS, limits)
             yield container
@@ -60,6 +65,18 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
         raise MediaCorrupt(
             source.name, f"{label} that is broken or truncated ({reason(error)})", "a complete file"
         ) from error
+
+
+def decoder_options(limits: Limits) -> dict[str, str]:
+    """Options that make FFmpeg itself refuse frames that are larger than their header said.
+
+    Args:
+        limits: How many pixels are accepted.
+
+    Returns:
+        Options for a container or a decoder.
+    """
+    return {"max_pixels": str(limits.max_pixels)}
 
 
 def check_seconds(name: str, seconds: float, limits: Limits) -> None:

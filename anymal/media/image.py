@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import DecompressionBombError, DecompressionBombWarning, Transpose
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
+from anymal.media.complete import check_complete
 from anymal.media.formats import ACCEPTED_IMAGES, IMAGES, require
 from anymal.media.limits import Limits
 from anymal.media.source import Source, reason
@@ -66,12 +67,16 @@ def decode_image(source: Source, limits: Limits) -> Image:
     try:
         with PIL.Image.open(io.BytesIO(source.data), formats=(key,)) as image:
             check_size(source.name, image.width, image.height, limits)
+            check_complete(source, key)
             image.load()
             return Image(pixels=_rgb(_turned(image), source.name))
     except MediaError:
         raise
     except (DecompressionBombError, DecompressionBombWarning) as error:
         raise MediaTooLarge(source.name, reason(error), _most(limits)) from error
+    except PIL.UnidentifiedImageError as error:
+        found = f"a {key.upper()} image with a broken or truncated header"
+        raise MediaCorrupt(source.name, found, "a complete file") from error
     except _BROKEN as error:
         raise MediaCorrupt(
             source.name,

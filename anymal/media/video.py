@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
 from anymal.media.audio import read_track
-from anymal.media.container import check_seconds, open_container
+from anymal.media.container import check_seconds, decoder_options, open_container
 from anymal.media.formats import ACCEPTED_FILMS, FILMS, IMAGES, require
 from anymal.media.image import check_size, decode_image, over_white
 from anymal.media.limits import Limits
@@ -162,9 +162,13 @@ def _picture_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def _check_frames(film: _Film, num_frames: int, limits: Limits) -> None:
-    """Refuses frames that are too large one by one or all together, before one is decoded."""
+    """Refuses frames too large, one by one or together, and has the decoder refuse them too."""
     width, height = film.stream.width, film.stream.height
+    if not width or not height:
+        found = f"frames of no known size, or of more than {limits.max_pixels:,} pixels"
+        raise MediaCorrupt(film.name, found, f"at most {limits.max_pixels:,} pixels")
     check_size(film.name, width, height, limits)
+    film.stream.codec_context.options = decoder_options(limits)
     num_taken = min(num_frames, len(film.packets))
     if num_taken * width * height > limits.max_sampled_pixels:
         raise MediaTooLarge(

@@ -57,19 +57,22 @@ def half(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + body))
+    return struct.pack(">I", len(body)) + kind + body + checksum
+
+
 def huge_png(width: int, height: int) -> bytes:
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-    )
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(100))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def huge_gif() -> bytes:
     screen = struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0)
-    return b"GIF89a" + screen + bytes(6) + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00"
+    return b"GIF89a" + screen + bytes(6) + frame + b";"
 
 
 def long_wav() -> bytes:
@@ -83,9 +86,16 @@ def npy_header(text: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded
 
 
-def resized_mp4(data: bytes, width: int, height: int) -> bytes:
-    place = data.find(b"avc1") + 4 + 24
-    return data[:place] + struct.pack(">HH", width, height) + data[place + 4 :]
+def huge_avi(data: bytes, *, is_open_about_it: bool) -> bytes:
+    """Frames of 30,000 x 30,000 pixels, which the film's header admits or not."""
+    if is_open_about_it:
+        place = data.find(b"strf") + 12
+        data = data[:place] + struct.pack("<II", 30_000, 30_000) + data[place + 8 :]
+    place = data.find(b"\xff\xc0") + 5
+    while place > 5:
+        data = data[:place] + struct.pack(">HH", 30_000, 30_000) + data[place + 4 :]
+        place = data.find(b"\xff\xc0", place) + 5
+    return data
 
 
 def parquet(columns: dict[str, Any]) -> bytes:
@@ -129,7 +139,8 @@ FILMS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ("half_animation.gif", lambda files: half(films_gif(files)), MediaCorrupt),
     ("only_sound.m4a", lambda files: files["track"](), MediaUnsupported),
     ("sound.mp4", lambda files: files["sound"](), MediaUnsupported),
-    ("bomb.mp4", lambda files: resized_mp4(files["film"](), 65535, 65535), MediaTooLarge),
+    ("bomb.avi", lambda files: huge_avi(jpegs(files), is_open_about_it=True), MediaCorrupt),
+    ("trap.avi", lambda files: huge_avi(jpegs(files), is_open_about_it=False), MediaCorrupt),
     ("codec.mp4", lambda files: files["film"]().replace(b"avc1", b"zzz1"), MediaUnsupported),
     ("long.avi", lambda files: slow_avi(files), MediaTooLarge),
 ]
@@ -212,9 +223,13 @@ def films_gif(files: Files) -> bytes:
     return files["film"]("gif", "gif", pixel_format="rgb8")
 
 
+def jpegs(files: Files) -> bytes:
+    return files["film"]("avi", "mjpeg", pixel_format="yuvj420p")
+
+
 def slow_avi(files: Files) -> bytes:
     """Twenty frames of a minute each, by the header of the stream."""
-    data = bytearray(files["film"]("avi", "mjpeg", pixel_format="yuvj420p"))
+    data = bytearray(jpegs(files))
     place = data.find(b"strh") + 8 + 20
     data[place : place + 8] = struct.pack("<II", 60, 1)
     return bytes(data)
