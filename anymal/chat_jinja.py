@@ -5,16 +5,19 @@ wrote can change what the template does or be mistaken for its markup.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
 
 from anymal.errors import ConversationError, RecipeError
-from anymal.segments import Segment, TextSegment, Turn, answer, markup
+from anymal.segments import Segment, Turn, answer, markup
 
 # Contents never pass through the Jinja template; these stand for them.
 _OPEN, _CLOSE = "\ue000", "\ue001"
+# Llama 3 templates write today's date unless told one (theirs); a prompt must not change overnight.
+# Qwen 3 templates leave room for thoughts, which answers here do not have.
+_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +53,19 @@ def read_jinja(tokenizer: Any) -> JinjaFormat:
 
     def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
         text = _apply_jinja(tokenizer, [turn.role for turn in turns], generate)
-        pieces = _cut(text, len(turns))
-        segments = [markup(pieces[0])]
-        for turn, piece in zip(turns, pieces[1:], strict=True):
+        before, *pieces = _cut(text, len(turns))
+        segments: list[Segment] = []
+        for turn, piece in zip(turns, pieces, strict=True):
             if turn.role == "assistant":
-                segments[-1] = _without_end(segments[-1], lead)
-                segments += answer(turn, before=lead, after=tail)
-                piece = piece.removeprefix(tail)
+                # Some templates write what leads an answer only before the last one.
+                own_lead = lead if before.endswith(lead) else ""
+                segments.append(markup(before.removesuffix(own_lead)))
+                segments += answer(turn, before=own_lead, after=tail)
+                before = _without_tail(piece, tail)
             else:
-                segments += turn.content
-            segments.append(markup(piece))
-        return segments
+                segments += markup(before), *turn.content
+                before = piece
+        return [*segments, markup(before)]
 
     return JinjaFormat(end_of_turn=end, write=write)
 
@@ -93,7 +98,7 @@ def _apply_jinja(tokenizer: Any, roles: Sequence[str], generate: bool) -> str:
     ]
     try:
         text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generate
+            messages, tokenize=False, add_generation_prompt=generate, **_SETTINGS
         )
     except TemplateError as error:
         raise ConversationError(
@@ -117,8 +122,11 @@ def _cut(text: str, num_turns: int) -> list[str]:
     return [*pieces, text]
 
 
-def _without_end(segment: Segment, end: str) -> Segment:
-    """A segment without the text that goes over to the answer after it."""
-    assert isinstance(segment, TextSegment), segment
-    assert segment.text.endswith(end), (segment.text, end)
-    return replace(segment, text=segment.text.removesuffix(end))
+def _without_tail(text: str, tail: str) -> str:
+    """What follows an answer, without the text that belongs to it."""
+    if not text.startswith(tail):
+        raise ConversationError(
+            f"the model's chat template ends one answer with {tail!r} and another one otherwise; "
+            "set llm.template to llama2, vicuna or chatml"
+        )
+    return text.removeprefix(tail)

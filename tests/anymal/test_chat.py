@@ -182,6 +182,36 @@ def test_jinja_refusal_is_told(tokenizer: Any) -> None:
         template.render(turns(("system", "Be brief."), ("user", "Hi")), generate=True)
 
 
+def test_jinja_is_told_the_date(tokenizer: Any) -> None:
+    dated = (
+        "{% if date_string is not defined %}{% set date_string = strftime_now('%d') %}{% endif %}"
+    )
+    tokenizer.chat_template = dated + "{{ date_string }}" + CHATML_JINJA
+    segments = build_template("tokenizer", tokenizer).render(turns(("user", "Hi")), generate=True)
+    assert written(segments).startswith("26 Jul 2024<|im_start|>user")
+
+
+def test_jinja_that_leads_only_the_last_answer(tokenizer: Any) -> None:
+    thinking = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+        "{% if loop.last and m.role == 'assistant' %}{{ 'Well, ' }}{% endif %}"
+        "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    tokenizer.chat_template = thinking
+    template = build_template("tokenizer", tokenizer)
+    segments = template.render(turns(*TALK, ("assistant", "See you.")), generate=False)
+    assert targets(segments) == "Hello.<|im_end|>Well, See you.<|im_end|>"
+
+
+def test_jinja_that_ends_answers_in_two_ways_is_refused(tokenizer: Any) -> None:
+    ending = "{{ '<|im_end|>' if loop.last or m.role == 'user' else '#' }}"
+    tokenizer.chat_template = CHATML_JINJA.replace(" + '<|im_end|>\n' }}", " }}" + ending)
+    template = build_template("tokenizer", tokenizer)
+    with pytest.raises(ConversationError, match="and another one otherwise"):
+        template.render(turns(*TALK, ("assistant", "See you.")), generate=False)
+
+
 @pytest.mark.parametrize(
     ("jinja", "words"),
     [
