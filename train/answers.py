@@ -15,29 +15,16 @@ from train.data import Source
 from train.feed import heldout_draws
 
 
-def measure_answers(
-    assembled: Assembled, sources: Sequence[Source], *, limit: int, name: str
-) -> Results | None:
-    """Ask the held-out questions that say what the right answer is.
+def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
+    """Make one task of each source whose held-out records say what the right answer is.
 
     Args:
-        assembled: The trained model and its processor.
-        sources: The opened `heldout` of the last stage.
+        sources: The opened `heldout` of a stage.
         limit: Most questions in all; the same records that held-out loss is measured on.
-        name: Name of the model in the results.
 
     Returns:
-        Accuracies with the true and with the blank medium; None where no record has `meta.answer`.
+        No task where no record has `meta.answer`.
     """
-    tasks = _tasks(sources, limit)
-    if not tasks:
-        return None
-    assembled.model.eval()
-    return evaluate(assembled, tasks, controls=["blank"], bundle=name)
-
-
-def _tasks(sources: Sequence[Source], limit: int) -> list[Task]:
-    """Make one task of each source whose held-out records have answers."""
     chosen: dict[str, list[Mapping[str, Any]]] = {}
     folders: dict[str, Path | None] = {}
     for draw in heldout_draws([len(source.records) for source in sources], limit):
@@ -49,3 +36,18 @@ def _tasks(sources: Sequence[Source], limit: int) -> list[Task]:
     return [
         Task(name=name, records=records, base_dir=folders[name]) for name, records in chosen.items()
     ]
+
+
+def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -> Results:
+    """Ask the questions with the true and with the blank medium.
+
+    Args:
+        assembled: The trained model and its processor.
+        tasks: At least one.
+        name: Name of the model in the results.
+
+    Returns:
+        Accuracies, with their intervals and the control.
+    """
+    assembled.model.eval()
+    return evaluate(assembled, tasks, controls=["blank"], bundle=name)

@@ -31,9 +31,12 @@ def train(
     from train.interrupt import Interrupted
     from train.run import run
 
+    command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
     try:
         run(load_recipe(recipe, overrides or []), resume=resume, console=Console())
     except Interrupted as interrupted:
-        command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
         typer.echo(f"{interrupted} To resume: {command}", err=True)
         raise typer.Exit(interrupted.exit_code) from None
+    except KeyboardInterrupt:  # outside the steps, or a second Ctrl-C
+        typer.echo(f"Stopped; the last checkpoint is whole. To resume: {command}", err=True)
+        raise typer.Exit(130) from None

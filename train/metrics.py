@@ -50,7 +50,7 @@ class MetricsLog:
     def __init__(self, path: Path, *, keep_bytes: int) -> None:
         """Opens the file, and forgets what was written after the checkpoint resumed from."""
         self._file = path.open("ab")
-        self._file.truncate(keep_bytes)
+        self._file.truncate(min(keep_bytes, self._file.seek(0, os.SEEK_END)))
         self._file.seek(0, os.SEEK_END)
 
     def __enter__(self) -> Self:

@@ -24,7 +24,7 @@ def stage_facts(run: Run, number: int) -> dict[str, Any]:
     heldout = [step.heldout_loss for step in steps if step.heldout_loss is not None]
     return {
         **stage.model_dump(mode="json", exclude=_LEFT_OUT),
-        "loss": steps[-1].loss,
+        "loss": steps[-1].loss if steps else None,  # None where the file was removed
         "heldout_loss": heldout[-1] if heldout else None,
     }
 

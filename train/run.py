@@ -13,7 +13,7 @@ from anymal.bundle import save_bundle
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
 from anymal.recipe import Recipe
-from train.answers import measure_answers
+from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data import open_data
 from train.errors import TrainingError
@@ -22,7 +22,7 @@ from train.metrics import MetricsLog
 from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
-from train.run_folder import RunFolder, check_same_recipe
+from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 from train.stage import Run, draw_curve, train_stage
 
 
@@ -41,6 +41,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
+    check_stage_names(recipe)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
@@ -103,14 +104,13 @@ def _train_stages(run: Run, checkpoint: Checkpoint | None) -> None:
 
 def _finish(run: Run, console: Console) -> Path:
     """Ask the held-out questions and save the final bundle with what came out."""
-    last = run.recipe.stages[-1]
-    results = measure_answers(
-        run.assembled,
-        run.data[-1].heldout,
-        limit=last.eval_samples,
-        name=str(run.folder.bundle),
-    )
-    if results is not None:
+    results = None
+    tasks = answer_tasks(run.data[-1].heldout, limit=run.recipe.stages[-1].eval_samples)
+    if tasks:
+        count = sum(len(task.records) for task in tasks)
+        console.print(f"asking {count} held-out questions, with the true and with a blank medium")
+        name = f"{run.folder.path.name}/{run.folder.bundle.name}"
+        results = measure_answers(run.assembled, tasks, name=name)
         results.write(run.folder.results)
         console.print(table(results))
     _save_bundle(run, run.folder.bundle, len(run.recipe.stages) - 1, results=results)

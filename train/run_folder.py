@@ -3,12 +3,14 @@
 Does not write checkpoints, metrics or bundles; it only says where they go.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from anymal.errors import RecipeError
 from anymal.recipe import Recipe
 from train.errors import TrainingError
 
@@ -16,6 +18,7 @@ from train.errors import TrainingError
 # change neither the weights nor the order of samples.
 _FREE = {"run_dir", "device", "save_every", "eval_every", "eval_samples"}
 _ABSENT = object()
+_TAKEN = {"bundle", "checkpoints"}
 
 
 class RunFolder:
@@ -54,6 +57,20 @@ class RunFolder:
         """Write the resolved recipe: every default filled in, every path absolute."""
         text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
         self.recipe.write_text(text, encoding="utf-8")
+
+
+def check_stage_names(recipe: Recipe) -> None:
+    """Refuse a stage whose name cannot be a folder of its own inside the run's folder.
+
+    Raises:
+        RecipeError: Names the stage.
+    """
+    for stage in recipe.stages:
+        if stage.name in _TAKEN or not re.fullmatch(r"[\w-][\w .-]*", stage.name):
+            raise RecipeError(
+                f"stage name {stage.name!r} cannot name a folder in run_dir; use letters, digits, "
+                f"'-' and '_', and none of {', '.join(sorted(_TAKEN))}"
+            )
 
 
 def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -203,6 +204,8 @@ def test_killed_processes_resume_to_the_same_weights(
             while process.poll() is None:
                 if metrics.is_file() and metrics.read_bytes().count(b"\n") >= wanted:
                     process.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.02)
             assert process.returncode == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert_same_run(run_dir, straight[0])

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anymal.errors import RecipeError
 from anymal.recipe import load_recipe
 from train.errors import TrainingError
-from train.run_folder import RunFolder, check_same_recipe
+from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 
 
 def test_a_taken_folder_is_refused_with_both_ways_out(tmp_path: Path) -> None:
@@ -42,3 +43,13 @@ def test_only_a_recipe_that_trains_the_same_may_resume(
         check_same_recipe(load_recipe(path, ["stages.1.lr=0.5"]), started)
     with pytest.raises(TrainingError, match=r"model\.lora\.r is 4, was 2"):
         check_same_recipe(load_recipe(path, ["model.lora.r=4"]), started)
+
+
+@pytest.mark.parametrize("name", ["bundle", "checkpoints", "a/b", "..", ".hidden"])
+def test_a_stage_must_be_able_to_name_a_folder(
+    tmp_path: Path, write_recipe: Callable[[Path], Path], name: str
+) -> None:
+    path = write_recipe(tmp_path / "run")
+    check_stage_names(load_recipe(path, ["stages.align.name=stage one"]))
+    with pytest.raises(RecipeError, match="cannot name a folder"):
+        check_stage_names(load_recipe(path, [f"stages.align.name={name}"]))
