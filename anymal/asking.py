@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
 from anymal.attachments import Media, attach
+from anymal.conversation import Message, read_conversation, validated
 from anymal.engine.events import TokenCounts
-from anymal.protocol import FinishReason, Message, TextPart, Usage, read_conversation
+from anymal.protocol import FinishReason, Usage
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -162,8 +163,13 @@ class Asker(Protocol):
 
 
 def user_message(question: str, *, inline: bool, **media: Unpack[Media]) -> Message:
-    """A user's turn: the media, then the question."""
-    return Message(role="user", content=[*attach(inline=inline, **media), TextPart(text=question)])
+    """A user's turn: the media, then the question.
+
+    Raises:
+        AnymalError: If a medium, or what is said about it, cannot be sent.
+    """
+    content = [*attach(inline=inline, **media), {"type": "text", "text": question}]
+    return validated(Message, {"role": "user", "content": content})
 
 
 def usage_of(counts: TokenCounts) -> Usage:

@@ -15,8 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from anymal.errors import MediaNotFound, MediaUnsupported
-from anymal.protocol import (
+from anymal.conversation import (
     AccelerationUnit,
     AudioUrlPart,
     ImagePart,
@@ -27,7 +26,9 @@ from anymal.protocol import (
     MediaUrl,
     RotationUnit,
     VideoPart,
+    validated,
 )
+from anymal.errors import MediaNotFound, MediaUnsupported
 
 _FILES = "a path, bytes, an open binary file, a data URL"
 
@@ -67,6 +68,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
     Raises:
         MediaNotFound: If a file cannot be read.
         MediaUnsupported: If a value is of a kind that is not accepted.
+        ConversationError: If the rate or a unit is not accepted.
     """
     motion: dict[str, Any] = {
         key: media[name]  # type: ignore[literal-required]  # the keys are those of Media
@@ -88,7 +90,11 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
             for item in _with_rate(media.get("audio"), audio_rate_hz)
         ),
         *(
-            ImuPart(input_imu=InputImu(url=_url("imu", item, _motion_file, inline), **motion))
+            ImuPart(
+                input_imu=validated(
+                    InputImu, {"url": _url("imu", item, _motion_file, inline), **motion}
+                )
+            )
             for item in _several(media.get("imu"))
         ),
     ]

@@ -4,7 +4,7 @@ Does not decode media, tokenise text or open files: a part only says where its m
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,8 @@ from pydantic import (
 
 from anymal.errors import ConversationError
 from anymal.explain import explain
+
+Model = TypeVar("Model", bound=BaseModel)
 
 AccelerationUnit = Literal["m/s2", "g"]
 RotationUnit = Literal["rad/s", "deg/s"]
@@ -177,7 +179,23 @@ def read_conversation(record: Mapping[str, Any]) -> Conversation:
     Raises:
         ConversationError: If the shape is wrong; the message names the key.
     """
+    return validated(Conversation, {"messages": record.get("messages")})
+
+
+def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
+    """Validate a message, or a part of one.
+
+    Args:
+        model: What it should be.
+        value: Its fields.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConversationError: If it is something else; the message names the key.
+    """
     try:
-        return Conversation.model_validate({"messages": record.get("messages")})
+        return model.model_validate(value)
     except ValidationError as error:
-        raise ConversationError(explain(error.errors(), record).message) from None
+        raise ConversationError(explain(error.errors(), value).message) from None

@@ -4,9 +4,17 @@ Does not define the service; `app` does. Light until it runs.
 """
 
 import logging
+import socket
 from typing import Annotated
 
 import typer
+
+from anymal.errors import AnymalError
+
+logger = logging.getLogger(__name__)
+
+# Seconds that running answers get to end when the service is told to stop.
+GRACE_S = 5
 
 
 def serve(
@@ -23,8 +31,9 @@ def serve(
 ) -> None:
     """Serve a bundle over HTTP, in the shape of OpenAI's chat API.
 
-    Every flag, and the limits that have none, can be set by environment variables: ANYMAL_PORT,
-    ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on. Port 8000 on 127.0.0.1 by default.
+    Every flag, and limits that have none, can also be environment variables:
+    ANYMAL_PORT, ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on; see docs/rest.md.
+    By default the built-in model is served at 127.0.0.1, port 8000.
     """
     import uvicorn
 
@@ -47,13 +56,24 @@ def serve(
 
     app = create_app(settings, on_failure=stop)
     config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        timeout_graceful_shutdown=5,
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
     )
     server = uvicorn.Server(config)
-    server.run()
+    with _listener(settings.host, settings.port) as listener:
+        address = f"http://{settings.host}:{listener.getsockname()[1]}"
+        logger.info("listening on %s, loading %s", address, settings.bundle)
+        server.run(sockets=[listener])
     if app.state.worker.failure is not None:
         raise app.state.worker.failure
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens: opened here, so that a taken port is told in one line."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise AnymalError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}); "
+            "choose another with --host and --port"
+        ) from error

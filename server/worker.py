@@ -88,6 +88,7 @@ class Worker:
     def use(self, backend: Backend) -> None:
         """Answer with this model from now on."""
         self._backend = backend
+        logger.info("%s is ready", backend.name)
 
     @property
     def backend(self) -> Backend:

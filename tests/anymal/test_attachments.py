@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from anymal.attachments import attach
-from anymal.errors import MediaNotFound, MediaUnsupported
+from anymal.errors import ConversationError, MediaNotFound, MediaUnsupported
 
 
 def sent(**media: Any) -> bytes:
@@ -111,6 +111,18 @@ def test_order_is_image_video_audio_imu() -> None:
     kinds = ["image_url", "image_url", "video_url", "audio_url", "input_imu"]
     assert [part.type for part in parts] == kinds
     assert attach(inline=True) == attach(inline=True, image=None, imu=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("media", "words"),
+    [
+        ({"imu_rate_hz": 0}, "rate_hz: Input should be greater than 0"),
+        ({"acceleration_unit": "mg"}, "acceleration_unit: Input should be 'm/s2' or 'g'"),
+    ],
+)
+def test_refused_rate_or_unit_is_explained(media: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConversationError, match=re.escape(words)):
+        attach(inline=True, imu=b"x", **media)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from anymal.assistant import Assistant
 from anymal.bundle import save_bundle
 from anymal.client import Client
 from anymal.client_errors import BadRequestError
-from anymal.errors import BundleError, MediaError, TooLong
+from anymal.errors import AnymalError, BundleError, MediaError, TooLong
 from anymal.recipe import ModelRecipe
 from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
 from server.app import create_app
@@ -310,12 +311,21 @@ def test_client_error_of_the_real_service(bundle: Path, make_bridge: Callable[..
 
 
 def test_missing_bundle_ends_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     from server.cli import serve
 
     with pytest.raises(BundleError):
         serve(bundle=str(tmp_path / "gone"), port=0)
+
+
+def test_taken_port_is_told() -> None:
+    from server.cli import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AnymalError, match=f"cannot listen on 127.0.0.1 port {port}"):
+            serve(port=port)
 
 
 def test_bundle_is_shown(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
