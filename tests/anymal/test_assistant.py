@@ -54,8 +54,12 @@ def assistant(model: Any) -> Assistant:
 
 
 def test_answer(assistant: Assistant) -> None:
-    answer = assistant.ask("Grüße?")
-    assert (answer.text, answer.finish_reason, answer.model) == ("Grüße?", "stop", "anymal-fake")
+    answer = assistant.ask("Gr\xfc\xdfe?")
+    assert (answer.text, answer.finish_reason, answer.model) == (
+        "Gr\xfc\xdfe?",
+        "stop",
+        "anymal-fake",
+    )
     assert answer.usage.prompt_tokens_details == {
         "cached_tokens": 0,
         "text_tokens": 2,
@@ -64,12 +68,12 @@ def test_answer(assistant: Assistant) -> None:
 
 
 def test_stream_joins_to_the_answer(assistant: Assistant) -> None:
-    stream = assistant.ask("Grüße?", stream=True)
-    assert "".join(stream) == stream.answer.text == "Grüße?"
+    stream = assistant.ask("Gr\xfc\xdfe?", stream=True)
+    assert "".join(stream) == stream.answer.text == "Gr\xfc\xdfe?"
 
 
 def test_leaving_a_stream_ends_the_work(assistant: Assistant, model: FakeModel) -> None:
-    with assistant.ask("Grüße?", stream=True) as stream:
+    with assistant.ask("Gr\xfc\xdfe?", stream=True) as stream:
         assert next(stream) == "G"
         assert model.num_closed == 0
     assert model.num_closed == 1

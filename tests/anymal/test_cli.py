@@ -64,7 +64,7 @@ def run() -> Callable[..., Any]:
 
 def plain(text: str) -> str:
     """Without colours and frames."""
-    return re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", "", text)
+    return re.sub(r"\x1b\[[0-9;]*m|[\u2502\u256d\u256e\u2570\u256f\u2500]", "", text)
 
 
 def test_ask_prints_the_answer(run: Any, assistant: FakeAssistant) -> None:

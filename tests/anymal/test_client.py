@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from anymal import client_errors
 from anymal.assistant import Assistant
 from anymal.client import AsyncClient, Client
 from anymal.errors import AnymalError
@@ -19,7 +18,11 @@ ANSWER = {
     "created": 1,
     "model": "anymal-fake",
     "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "A dög."}, "finish_reason": "stop"}
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "A d\xf6g."},
+            "finish_reason": "stop",
+        }
     ],
     "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "new_key": 1},
 }
@@ -35,7 +38,7 @@ def chunk(usage: Any = None, **choice: Any) -> str:
 STREAM = (
     chunk(delta={"role": "assistant", "content": ""})
     + chunk(delta={"content": "A "})
-    + chunk(delta={"content": "dög."})
+    + chunk(delta={"content": "d\xf6g."})
     + chunk(finish_reason="stop")
     + chunk(usage=ANSWER["usage"])
     + "data: [DONE]\n\n"
@@ -68,7 +71,7 @@ def test_ask_sends_media_then_question() -> None:
             max_tokens=9,
             stop="!",
         )
-    assert (answer.text, str(answer), answer.finish_reason) == ("A dög.", "A dög.", "stop")
+    assert (answer.text, str(answer), answer.finish_reason) == ("A d\xf6g.", "A d\xf6g.", "stop")
     assert (answer.usage.total_tokens, answer.model) == (7, "anymal-fake")
     assert bodies == [
         {
@@ -127,14 +130,14 @@ def test_stream_gives_pieces_and_then_the_answer(size: int) -> None:
 
     with make(handler) as client:
         stream = client.ask("What?", stream=True)
-        assert list(stream) == ["A ", "dög."]
-        assert stream.answer.text == "A dög."
+        assert list(stream) == ["A ", "d\xf6g."]
+        assert stream.answer.text == "A d\xf6g."
         assert stream.answer.usage.total_tokens == 7
 
 
 def test_answer_of_a_stream_reads_the_rest() -> None:
     with make(lambda _: httpx.Response(200, text=STREAM)) as client:
-        assert client.ask("What?", stream=True).answer.text == "A dög."
+        assert client.ask("What?", stream=True).answer.text == "A d\xf6g."
 
 
 class Watched(httpx.SyncByteStream):
@@ -159,110 +162,14 @@ def test_leaving_a_stream_closes_the_response() -> None:
 
 async def test_async_client() -> None:
     async with make_async(lambda _: httpx.Response(200, json=ANSWER)) as client:
-        assert (await client.ask("What?", image=b"x")).text == "A dög."
+        assert (await client.ask("What?", image=b"x")).text == "A d\xf6g."
     async with make_async(lambda _: httpx.Response(200, text=STREAM)) as client:
         async with await client.ask("What?", stream=True) as stream:
-            assert [piece async for piece in stream] == ["A ", "dög."]
+            assert [piece async for piece in stream] == ["A ", "d\xf6g."]
         assert (await stream.answer()).usage.total_tokens == 7
     models = {"data": [{"id": "a", "created": 1, "modalities": ["imu"]}]}
     async with make_async(lambda _: httpx.Response(200, json=models)) as client:
         assert [card.id for card in await client.models()] == ["a"]
-
-
-STATUSES = {
-    400: client_errors.BadRequestError,
-    401: client_errors.UnauthorizedError,
-    403: client_errors.UnauthorizedError,
-    404: client_errors.NotFoundError,
-    413: client_errors.TooLargeError,
-    418: client_errors.ClientError,
-    422: client_errors.BadRequestError,
-    429: client_errors.BusyError,
-    500: client_errors.ServerError,
-    502: client_errors.ServerError,
-    503: client_errors.NotReadyError,
-}
-
-
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-async def test_every_status_has_its_error(
-    status: int, kind: type[client_errors.ClientError], stream: bool
-) -> None:
-    body = {"error": {"message": "no", "type": "t", "param": "messages", "code": "c"}}
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, json=body, headers={"x-request-id": "seven"})
-
-    with (
-        make(handler) as client,
-        pytest.raises(client_errors.ClientError, match=r"^no$") as refused,
-    ):
-        str(client.ask("What?", stream=True).answer if stream else client.ask("What?"))
-    error = refused.value
-    assert type(error) is kind
-    assert isinstance(error, AnymalError)
-    assert (error.status, error.code, error.param) == (status, "c", "messages")
-    assert error.request_id == "seven"
-    async with make_async(handler) as other:
-        with pytest.raises(kind):
-            await (await other.ask("What?", stream=True)).answer()
-
-
-def test_page_of_a_proxy_is_an_error_too() -> None:
-    with (
-        make(lambda _: httpx.Response(502, text="<html>bad gateway")) as client,
-        pytest.raises(client_errors.ServerError, match="502: <html>bad"),
-    ):
-        client.models()
-    with (
-        make(lambda _: httpx.Response(200, text="<html>hello")) as client,
-        pytest.raises(client_errors.ServerError, match="something else than a ModelList"),
-    ):
-        client.models()
-
-
-def test_error_event_ends_the_stream() -> None:
-    event = 'event: error\ndata: {"error": {"message": "it broke", "type": "server_error"}}\n\n'
-
-    def handler(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text=chunk(delta={"content": "A "}) + event)
-
-    with make(handler) as client:
-        stream = client.ask("What?", stream=True)
-        assert next(stream) == "A "
-        with pytest.raises(client_errors.ServerError, match="it broke"):
-            next(stream)
-
-
-def test_stream_that_breaks_off_is_no_answer() -> None:
-    text = STREAM[: STREAM.index('"finish_reason": "stop"')]
-    with make(lambda _: httpx.Response(200, text=text)) as client:
-        stream = client.ask("What?", stream=True)
-        with pytest.raises(client_errors.ServerError, match="broke off"):
-            list(stream)
-
-
-@pytest.mark.parametrize(
-    ("cause", "kind"),
-    [
-        (httpx.ConnectError("refused"), client_errors.ConnectionFailedError),
-        (httpx.ReadTimeout("slow"), client_errors.TimedOutError),
-        (httpx.RemoteProtocolError("gone"), client_errors.ConnectionFailedError),
-    ],
-)
-def test_no_answer_at_all(cause: Exception, kind: type[Exception]) -> None:
-    def handler(_: httpx.Request) -> httpx.Response:
-        raise cause
-
-    with make(handler) as client:
-        for call in (
-            lambda: client.ask("What?"),
-            lambda: client.ask("What?", stream=True).answer,
-            lambda: client.models(),
-        ):
-            with pytest.raises(kind, match="http://anymal"):
-                call()
 
 
 def test_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:

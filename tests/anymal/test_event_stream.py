@@ -10,12 +10,12 @@ from anymal.event_stream import EventDecoder, ServerEvent
 
 STREAM = (
     ": a comment\n\n"
-    'data: {"text": "Grüße \N{LINE SEPARATOR} \x0b"}\n\n'
+    'data: {"text": "Gr\xfc\xdfe \N{LINE SEPARATOR} \x0b"}\n\n'
     "event: error\r\ndata: one\r\ndata: two\r\n\r\n"
     "id: 7\ndata:[DONE]\n\n"
 ).encode()
 EVENTS = [
-    ServerEvent(name="message", data='{"text": "Grüße \N{LINE SEPARATOR} \x0b"}'),
+    ServerEvent(name="message", data='{"text": "Gr\xfc\xdfe \N{LINE SEPARATOR} \x0b"}'),
     ServerEvent(name="error", data="one\ntwo"),
     ServerEvent(name="message", data="[DONE]"),
 ]

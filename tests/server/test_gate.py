@@ -11,7 +11,9 @@ BODY = {"messages": [{"role": "user", "content": "hello"}]}
 MakeHttp = Callable[..., httpx.Client]
 
 
-@pytest.mark.parametrize("key", [None, "Bearer wrong", "Bearer ", "Bearer sesame2", "Bearer s\xe9"])
+@pytest.mark.parametrize(
+    "key", [None, "Bearer wrong", "Bearer ", "sesame", "Bearer sesame2", "Bearer s\xe9"]
+)
 def test_wrong_key_is_refused(make_http: MakeHttp, key: str | None) -> None:
     headers = {"authorization": key.encode("latin-1")} if key else {}
     with make_http(api_key="sesame") as http:

@@ -25,7 +25,9 @@ def events_of(response: httpx.Response) -> list[tuple[str, Any]]:
 
 
 def test_answer(http: httpx.Client, decoder: Any) -> None:
-    response = http.post(CHAT, json=ask("Grüße", model="anymal-fake", max_tokens=50, stop="!"))
+    response = http.post(
+        CHAT, json=ask("Gr\xfc\xdfe", model="anymal-fake", max_tokens=50, stop="!")
+    )
     assert response.status_code == 200
     body = response.json()
     assert body.pop("id").startswith("chatcmpl-")
@@ -36,7 +38,7 @@ def test_answer(http: httpx.Client, decoder: Any) -> None:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "Grüße"},
+                "message": {"role": "assistant", "content": "Gr\xfc\xdfe"},
                 "finish_reason": "stop",
             }
         ],
@@ -54,14 +56,14 @@ def test_answer(http: httpx.Client, decoder: Any) -> None:
 
 def test_length_limits(make_http: Callable[..., httpx.Client]) -> None:
     with make_http(default_tokens=3, max_tokens=5) as http:
-        choice = http.post(CHAT, json=ask("hello")).json()["choices"][0]
-        assert (choice["message"]["content"], choice["finish_reason"]) == ("hel", "length")
+        choice = http.post(CHAT, json=ask("sunny")).json()["choices"][0]
+        assert (choice["message"]["content"], choice["finish_reason"]) == ("sun", "length")
         error = http.post(CHAT, json=ask("hello", max_completion_tokens=6)).json()["error"]
     assert "up to 5" in error["message"]
 
 
 def test_stream(http: httpx.Client) -> None:
-    response = http.post(CHAT, json=ask("dög", stream=True))
+    response = http.post(CHAT, json=ask("d\xf6g", stream=True))
     assert response.headers["content-type"].startswith("text/event-stream")
     events = events_of(response)
     assert [name for name, _ in events] == ["message"] * len(events)
@@ -71,7 +73,7 @@ def test_stream(http: httpx.Client) -> None:
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     choices = [chunk["choices"][0] for chunk in chunks]
     assert choices[0]["delta"] == {"role": "assistant", "content": ""}
-    assert [choice["delta"] for choice in choices[1:-1]] == [{"content": each} for each in "dög"]
+    assert [choice["delta"] for choice in choices[1:-1]] == [{"content": each} for each in "d\xf6g"]
     assert (choices[-1]["delta"], choices[-1]["finish_reason"]) == ({}, "stop")
     assert {choice["finish_reason"] for choice in choices[:-1]} == {None}
 
@@ -128,7 +130,7 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
         ({}, "messages", "Field required"),
         (ask(n=2), "n", "not supported"),
         (ask(tools=[{"type": "function"}]), "tools", "not supported"),
-        (ask(temperatur=1), "temperatur", "not known"),
+        (ask(heat=1), "heat", "not known"),
         (ask(temperature=9), "temperature", "less than or equal to 2"),
         (ask(stream_options={"include_usage": True}), None, "stream = true"),
         (ask(stop=["a"] * 5), None, "up to four"),

@@ -19,8 +19,8 @@ def run(decoder: Any, text: str, **options: Any) -> tuple[str, Finished]:
 
 
 def test_answer_ends_where_the_model_ends_it(decoder: Any) -> None:
-    text, last = run(decoder, "It is a dög.")
-    assert (text, last.reason) == ("It is a dög.", "stop")
+    text, last = run(decoder, "It is a d\xf6g.")
+    assert (text, last.reason) == ("It is a d\xf6g.", "stop")
     assert last.counts.prompt == 10
     assert last.counts.completion == 13
     assert last.counts.by_kind == {"text": 4, "image": 6}
