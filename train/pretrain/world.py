@@ -78,6 +78,6 @@ def to_conversation(passage: Passage, rng: np.random.Generator) -> dict[str, Any
 def _in_words(medium: Medium, rng: np.random.Generator) -> str:
     """A description where the medium would be; sometimes twice, as soft tokens may say it."""
     words = medium.topic.describe(medium.facts)
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
         words = f"{words}. {words}"
     return f"{PREFIXES[medium.topic.modality]} {words}{SUFFIX}"
