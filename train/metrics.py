@@ -26,7 +26,7 @@ class StepMetrics:
         lr: Learning rate of the aligners (of LoRA where only LoRA trains).
         tokens: Positions read, soft tokens included, padding not.
         targets: Tokens that the loss is the mean of.
-        tokens_per_s: `tokens` over the seconds from the end of the step before.
+        tokens_per_s: `tokens` over the seconds of the step, waiting for data included.
         grad_norm: Norm of the gradient before clipping.
         memory: Bytes: peak of the GPU, or of the process on a CPU.
         heldout_loss: Mean over held-out target tokens, where it was measured after this step.

@@ -191,6 +191,6 @@ def _interrupt(run: Run, metrics: StepMetrics) -> None:
     )
 
 
-def _is_due(step: int, every: int | None, steps: int) -> bool:
+def _is_due(step: int, every: int, steps: int) -> bool:
     """Say whether something done every so many steps, and at the end, is due after a step."""
-    return step == steps or (every is not None and step % every == 0)
+    return step == steps or step % every == 0
