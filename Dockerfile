@@ -1,23 +1,20 @@
 # AnyMAL's service, with the built-in model inside.
-#   docker build -t anymal .                              CPU
-#   docker build -t anymal --build-arg TORCH=cuda .       CUDA
+#   docker build -t anymal .                                   CUDA wheels, which also run on a CPU
+#   docker build -t anymal --build-arg TORCH_INDEX=URL .       the wheels of another index
 #   docker run --rm -p 8000:8000 anymal
 #   docker run --rm -p 8000:8000 --gpus all -v "$PWD/runs/mine/bundle:/bundle:ro" anymal --bundle /bundle
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
-# cpu or cuda: PyTorch's default Linux wheels carry CUDA, its cpu wheels live on an index of their own.
-ARG TORCH=cpu
+# PyTorch's default Linux wheels carry CUDA; its smaller CPU wheels live on an index of their own,
+# whose address PyTorch's installation page gives.
+ARG TORCH_INDEX=
 ARG TORCH_VERSION=2.13.0
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/anymal
 WORKDIR /src
 RUN --mount=type=cache,target=/root/.cache/pip \
-    case "${TORCH}" in \
-        cpu) set -- --index-url URL-OF-THE-CPU-WHEELS ;; \
-        cuda) set -- ;; \
-        *) echo "TORCH is cpu or cuda, not '${TORCH}'" >&2; exit 1 ;; \
-    esac; /opt/anymal/bin/pip install "torch==${TORCH_VERSION}" "$@"
+    /opt/anymal/bin/pip install "torch==${TORCH_VERSION}" ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"}
 COPY . ./
 # What the service needs, at the locked versions; the tools of development stay out.
 RUN --mount=type=cache,target=/root/.cache/pip \
