@@ -31,7 +31,8 @@ def shown_commands(text: str) -> set[str]:
 def words_of(command: str) -> list[str]:
     """The words before a pipe, a redirection or a comment."""
     words = shlex.split(command, comments=True)
-    end = next((at for at, word in enumerate(words) if word in "|>&;" or word == "&&"), len(words))
+    ends = {"|", ">", "&", ";", "&&"}
+    end = next((at for at, word in enumerate(words) if word in ends), len(words))
     return words[1:end]
 
 
