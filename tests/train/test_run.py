@@ -113,7 +113,8 @@ def test_a_stage_starts_from_the_weights_of_the_one_before(straight: tuple[Path,
     assert 0 < max(distances) <= 5 * 5e-3 * 1.5
 
 
-@pytest.mark.parametrize("cut", random.Random(7).sample(range(2, TOTAL_STEPS + 1), 4))
+# Before any checkpoint; inside a stage, off and on a checkpoint; at a stage's first and last step.
+@pytest.mark.parametrize("cut", [2, 4, 5, 7, 10, 11])
 def test_resumed_equals_uninterrupted(
     straight: tuple[Path, str],
     write_recipe: WriteRecipe,
