@@ -3,9 +3,7 @@
 Does not score or generate by itself.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from anymal.assemble import Assembled
 from anymal.evaluation.results import Results
@@ -25,17 +23,14 @@ def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
     Returns:
         No task where no record has `meta.answer`.
     """
-    chosen: dict[str, list[Mapping[str, Any]]] = {}
-    folders: dict[str, Path | None] = {}
-    for draw in heldout_draws([len(source.records) for source in sources], limit):
-        source = sources[draw.source]
-        record = source.records[draw.record]
-        if "answer" in (record.get("meta") or {}):
-            chosen.setdefault(source.name, []).append(record)
-            folders[source.name] = source.base_dir
-    return [
-        Task(name=name, records=records, base_dir=folders[name]) for name, records in chosen.items()
-    ]
+    draws = heldout_draws([len(source.records) for source in sources], limit)
+    tasks = []
+    for number, source in enumerate(sources):
+        records = [source.records[draw.record] for draw in draws if draw.source == number]
+        answerable = [record for record in records if "answer" in (record.get("meta") or {})]
+        if answerable:
+            tasks.append(Task(name=source.name, records=answerable, base_dir=source.base_dir))
+    return tasks
 
 
 def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -> Results:

@@ -171,7 +171,7 @@ def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
     base_dir = getattr(records, "base_dir", None)
     origin = entry.source or Path(str(entry.manifest)).name
     return Source(
-        name=entry.name or origin,
+        name=entry.name or origin.rpartition(":")[2],
         origin=origin,
         licence=str(getattr(records, "licence", "not stated")),
         records=records,

@@ -115,6 +115,7 @@ def test_a_python_source_is_called_with_its_args() -> None:
     source = open_one(source="made_up_sources:numbers", args={"size": 5}, weight=2.0)
     assert len(source.records) == 5
     assert source.weight == 2.0
+    assert source.name == "numbers"
     assert source.read(4).messages[1].content == "4"
     assert source.where(4) == "made_up_sources:numbers[4]"
 
