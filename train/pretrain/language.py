@@ -17,11 +17,11 @@ from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anymal.chat import build_template
 from anymal.processor import IGNORED, Processor, Sample
-from train.pretrain.world import draw_passage, to_conversation
+from train.pretrain.world import draw_look_up, draw_passage, to_conversation
 
 _VOCABULARY = 1024
 _MAX_TOKENS = 1024
@@ -29,7 +29,7 @@ _BATCH_SIZE = 48
 _LR = 2e-3
 _WARMUP_STEPS = 100
 # Questions and descriptions are drawn by chance; only answers can be known.
-_CONTEXT_WEIGHT = 0.1
+_CONTEXT_WEIGHT = 0.02
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
 _NOISE = 0.05
 # Words of one class, such as the colours, start apart. In a table that is also the output head,
@@ -53,19 +53,25 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
     steps: Annotated[int, typer.Option(help="optimiser steps")] = 2000,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
+    start: Annotated[Path | None, typer.Option(help="a language model to train further")] = None,
+    look_ups: Annotated[float, typer.Option(help="share of passages that are looked up")] = 0.0,
 ) -> None:
     """Train the language model and save it in half precision with its tokeniser."""
     torch.manual_seed(seed)
-    tokenizer = train_tokenizer(np.random.default_rng([seed, 0]))
+    if start is None:
+        tokenizer: Any = train_tokenizer(np.random.default_rng([seed, 0]))
+        model: Any = LlamaForCausalLM(_design(tokenizer))
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).train()
     processor = Processor(
         tokenizer=tokenizer,
         template=build_template("llama2", tokenizer),
         modalities={},
         max_tokens=_MAX_TOKENS,
     )
-    model: Any = LlamaForCausalLM(_design(tokenizer))
-    torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
-    _fit(model, processor, steps, np.random.default_rng([seed, 1]))
+    _fit(model, processor, steps, look_ups, np.random.default_rng([seed, 1]))
     report = {"answers fully right": _measure(model, processor, np.random.default_rng([seed, 2]))}
     typer.echo(json.dumps(report))
     tokenizer.save_pretrained(out)
@@ -117,8 +123,10 @@ def _design(tokenizer: Any) -> LlamaConfig:
     )
 
 
-def _draw(processor: Processor, rng: np.random.Generator) -> Sample:
-    return processor(to_conversation(draw_passage(rng), rng))
+def _draw(processor: Processor, rng: np.random.Generator, look_ups: float = 0.0) -> Sample:
+    """One conversation; a share of them about look-ups only."""
+    passage = draw_look_up(rng) if rng.random() < look_ups else draw_passage(rng)
+    return processor(to_conversation(passage, rng))
 
 
 def _pad(rows: list[Tensor], value: int) -> Tensor:
@@ -142,7 +150,9 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     return (each * weight).sum() / weight.sum()
 
 
-def _fit(model: Any, processor: Processor, steps: int, rng: np.random.Generator) -> None:
+def _fit(
+    model: Any, processor: Processor, steps: int, look_ups: float, rng: np.random.Generator
+) -> None:
     """AdamW with a warm-up and a cosine decay."""
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=_LR, weight_decay=0.05, betas=(0.9, 0.98), fused=True
@@ -153,7 +163,8 @@ def _fit(model: Any, processor: Processor, steps: int, rng: np.random.Generator)
     for _ in track(range(steps), description="language model"):
         # Long and short passages apart, so that little of a batch is padding.
         samples = sorted(
-            (_draw(processor, rng) for _ in range(2 * _BATCH_SIZE)), key=lambda s: len(s.ids)
+            (_draw(processor, rng, look_ups) for _ in range(2 * _BATCH_SIZE)),
+            key=lambda s: len(s.ids),
         )
         first = int(rng.integers(2)) * _BATCH_SIZE
         loss = _loss(model, samples[first : first + _BATCH_SIZE], processor.pad_id)

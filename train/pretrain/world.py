@@ -59,6 +59,34 @@ def draw_passage(rng: np.random.Generator) -> Passage:
 _SHARES = (0.3, 0.18, 0.12, 0.07, 0.06, 0.06, 0.06, 0.06, 0.09)
 
 
+# Questions whose answer is one attribute among several; colours are the last words that a language
+# model learns to look up rather than to guess.
+_LOOK_UPS = frozenset(
+    {
+        "scene caption",
+        "scene colour",
+        "scene shape",
+        "scene place",
+        "clip caption",
+        "clip colour",
+        "clip colour change",
+        "clip shape",
+        "clip first",
+        "clip last",
+        "clip order",
+        "mixed same colour",
+    }
+)
+
+
+def draw_look_up(rng: np.random.Generator) -> Passage:
+    """A passage with at least one question for one attribute among several."""
+    while True:
+        passage = draw_passage(rng)
+        if any(question.task in _LOOK_UPS for question in passage.questions):
+            return passage
+
+
 def to_conversation(passage: Passage, rng: np.random.Generator) -> dict[str, Any]:
     """The passage as a conversation of words alone, in the shape of every other conversation."""
     descriptions = "".join(_in_words(medium, rng) for medium in passage.media)
