@@ -160,26 +160,6 @@ def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) 
     )
 
 
-def sign_and_speech_larger(
-    *, data: str, split: Split, size: int = 200, seed: int = 0
-) -> LazyRecords:
-    """A hand sign and a spoken digit, and the question which is larger."""
-    photos, voices = (kind.load(_folder(data), split) for kind in (SIGNS, SPEECH))
-
-    def make(rng: np.random.Generator, name: str) -> Record:
-        pair = labels.draw_sign_and_speech(rng)
-        vary = None if split == "heldout" else rng
-        parts = [
-            sign_part(photos.any_of(pair[0], rng), vary),
-            speech_part(voices.any_of(pair[1], rng), vary),
-        ]
-        return to_record(parts, labels.ask_larger(pair, rng), name)
-
-    return LazyRecords(
-        name="larger", split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
-    )
-
-
 @cache
 def _folder(data: str) -> Path:
     """The folder of recordings, or an error that says how to name it."""

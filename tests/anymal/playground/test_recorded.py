@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from anymal.errors import DataError
+from anymal.evaluation.scoring import is_right, read_expected
+from anymal.media.limits import Limits
+from anymal.modality import MODALITIES, read_medium
+from anymal.playground import recorded, variation
+from anymal.playground.archives import HELD_OUT_PEOPLE, Stretch, load_activities, load_digits
+from anymal.protocol import TextPart, read_conversation
+
+SOURCES = ("digits", "activities", "signs", "clothing", "sign_clips", "sign_and_speech")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder in the layout of the recordings, with noise where people would be."""
+    root = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    (root / "fsdd" / "recordings").mkdir(parents=True)
+    for digit in range(10):
+        for take in (5, 46, 47):
+            name = root / "fsdd" / "recordings" / f"{digit}_ann_{take}.wav"
+            soundfile.write(name, rng.uniform(-0.5, 0.5, 2000), 8000)
+        photos = root / "sign_digits" / str(digit)
+        photos.mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(photos / f"IMG_{1000 + number}.JPG", "JPEG")
+    (root / "fashion").mkdir()
+    np.savez(
+        root / "fashion" / "fashion.npz",
+        images=rng.integers(0, 256, (80, 28, 28), dtype=np.uint8),
+        labels=np.repeat(np.arange(10, dtype=np.uint8), 8),
+    )
+    (root / "hapt").mkdir()
+    arrays, rows = {}, []
+    for experiment, person in ((1, 1), (2, 28)):
+        samples = rng.integers(-700, 700, (12 * 300, 6), dtype=np.int16)
+        arrays[f"exp{experiment:02d}_user{person:02d}"] = samples
+        for activity in range(1, 13):
+            length = 290 if activity <= 6 else 90
+            start = (activity - 1) * 300 + 1
+            rows.append(f"{experiment} {person} {activity} {start} {start + length - 1}")
+    np.savez(root / "hapt" / "recordings.npz", **arrays)
+    (root / "hapt" / "labels.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_records_decode_and_answer_themselves(name: str, split: str, folder: Path) -> None:
+    for record in getattr(recorded, name)(data=str(folder), split=split, size=12):
+        assert is_right(record["messages"][-1]["content"], read_expected(record))
+        for part in read_conversation(record).messages[0].parts:
+            if isinstance(part, TextPart):
+                continue
+            (row,) = (row for row in MODALITIES.values() if part.type in row.part_types)
+            medium = read_medium(part, limits=Limits(), base_dir=None)
+            assert row.decode(medium, Limits(), **dict.fromkeys(row.hints, 8)) is not None
+
+
+def test_splits_share_no_recording(folder: Path) -> None:
+    train, held_out = (load_digits(folder, split) for split in ("train", "heldout"))
+    assert len(train.items) == 20
+    assert len(held_out.items) == 10
+    seen = {item.tobytes() for item in train.items}
+    assert not any(item.tobytes() in seen for item in held_out.items)
+
+
+def test_held_out_motion_is_of_other_people_in_windows_of_one_length(folder: Path) -> None:
+    held_out = load_activities(folder, "heldout")
+    assert 28 in HELD_OUT_PEOPLE
+    assert {stretch.end - stretch.start for stretch in held_out.items} == {128}
+    # Two whole windows fit into a long stretch; a short one gives one.
+    assert held_out.labels == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11)
+
+
+def test_held_out_recordings_are_left_as_they_are(folder: Path) -> None:
+    one, two = (
+        json.dumps(recorded.signs(data=str(folder), split="heldout", seed=seed)[3]["messages"][0])
+        for seed in (0, 1)
+    )
+    picture = [text.split('"url": "')[1].split('"')[0] for text in (one, two)]
+    assert picture[0] == picture[1]
+
+
+def test_training_varies_a_recording_at_every_draw(folder: Path) -> None:
+    records = recorded.digits(data=str(folder), split="train", size=40)
+    sounds = {record["messages"][0]["content"][0]["input_audio"]["data"] for record in records}
+    assert len(sounds) == 40
+
+
+def test_variation_of_motion_turns_gravity_a_little_and_keeps_its_size() -> None:
+    still = np.tile(np.float32([0, 0, 1, 0, 0, 0]), (1000, 1))
+    stretch = Stretch(samples=still, start=0, end=1000)
+    means = [
+        variation.vary_motion(stretch, 128, np.random.default_rng(seed))[:, :3].mean(axis=0)
+        for seed in range(40)
+    ]
+    sizes = np.linalg.norm(means, axis=1)
+    assert sizes.min() > 0.9
+    assert sizes.max() < 1.1
+    assert np.std([mean[2] / size for mean, size in zip(means, sizes, strict=True)]) > 0.001
+
+
+def test_missing_folder_says_how_to_name_it() -> None:
+    with pytest.raises(DataError, match="set ANYMAL_DATA to the folder"):
+        recorded.signs(data="no/such/folder", split="train")
+
+
+def test_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"fsdd.recordings is missing"):
+        recorded.digits(data=str(tmp_path), split="train")
