@@ -44,6 +44,10 @@ TRAINING = """## How it was trained
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands, their
 order and their durations on two cores are in `train/recipes/tiny/README.md`; seeds are fixed.
 
+The language model in the bundle was made while these commands were being settled: its first pass
+began with smaller word vectors and more noise on them, and was then disturbed and continued for
+1300 steps before the pass on look-ups. The commands have not been run again from the start.
+
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
 of sounds; rotation, crop and light of photos; rotation, gain and noise of the motion sensor.
 """
