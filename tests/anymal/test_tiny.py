@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+import anymal
+from anymal.bundle import describe, load_bundle
+from anymal.evaluation.runner import evaluate
+from anymal.modality import MODALITIES
+from anymal.playground import sources
+
+TINY = Path(anymal.__file__).parent / "tiny"
+NUM_QUESTIONS = 24
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_bundle("tiny")
+
+
+def test_built_in_model_fits_into_the_repository() -> None:
+    size = sum(path.stat().st_size for path in TINY.rglob("*") if path.is_file())
+    assert size < 24e6
+
+
+def test_built_in_model_carries_all_its_parts_and_no_pickle() -> None:
+    suffixes = {path.suffix for path in TINY.rglob("*") if path.is_file()}
+    assert suffixes <= {".json", ".safetensors", ".jinja", ".md", ".txt"}
+    assert (TINY / "llm" / "model.safetensors").is_file()
+    assert (TINY / "lora" / "adapter_model.safetensors").is_file()
+
+
+def test_built_in_model_names_its_data_with_licences() -> None:
+    manifest = describe("tiny")
+    assert set(manifest.modalities) == set(MODALITIES)
+    assert manifest.trained_precision == "nf4"
+    licences = {source["licence"] for source in manifest.data_sources}
+    assert "not stated" not in licences
+    assert any("CC BY-SA 4.0" in licence for licence in licences)
+
+
+@pytest.mark.parametrize("topic", ["scenes", "clips", "sounds", "motions"])
+def test_built_in_model_answers_from_what_it_is_shown(tiny, topic: str) -> None:
+    records = getattr(sources, topic)(split="heldout", size=NUM_QUESTIONS, seed=5)
+    (figures,) = evaluate(tiny, {topic: records}, controls=("blank",)).tasks
+    # Far below what the model card reports, far above what guessing reaches.
+    assert figures.score.accuracy > 0.6
+    assert figures.controls["blank"].accuracy < figures.score.accuracy - 0.2
