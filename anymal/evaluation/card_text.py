@@ -41,8 +41,8 @@ TRAINING = """## How it was trained
 4. `instruct`: the aligners together with LoRA on the language model, on questions of all
    modalities and mixed ones.
 
-Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands, their
-order and their durations on two cores are in `train/recipes/tiny/README.md`; seeds are fixed.
+Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
+order are in `train/recipes/tiny/README.md`; seeds are fixed.
 
 The language model in the bundle was made while these commands were being settled: its first pass
 began with smaller word vectors and more noise on them, and was then disturbed and continued for
@@ -115,6 +115,9 @@ LIMITS = """## What it cannot do
 - **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
+- **It does not compare.** Asked whether a hand sign and a spoken digit match it nearly always says
+  yes; relations of shapes and comparisons of two generated media are little better than guesses.
+  The order of several hand signs, and colours among several shapes, are often wrong.
 - **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
   up poorly, and cannot reason, count beyond nine, or calculate.
 - **Speech** means one English digit in a recording of about a second. Five speakers were heard in
