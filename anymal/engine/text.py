@@ -79,13 +79,14 @@ class StopStrings:
 class AnswerText:
     """Ids to the text of an answer.
 
-    White space before the first word belongs to the template, and is left out.
+    White space before the first word and after the last belongs to the template, and is left out.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str]) -> None:
         self._pieces = Detokeniser(decode)
         self._stops = StopStrings(stop)
         self._has_begun = False
+        self._space = ""
 
     @property
     def has_stopped(self) -> bool:
@@ -94,15 +95,23 @@ class AnswerText:
 
     def push(self, token: int) -> str:
         """Add one id; returns the text that became certain, often empty."""
-        return self._stops.push(self._without_opening_space(self._pieces.push(token)))
+        text = self._without_opening_space(self._pieces.push(token))
+        return self._without_closing_space(self._stops.push(text))
 
     def flush(self) -> str:
         """Give out what is left."""
         rest = self._without_opening_space(self._pieces.flush())
-        return self._stops.push(rest) + self._stops.flush()
+        return self._without_closing_space(self._stops.push(rest) + self._stops.flush())
 
     def _without_opening_space(self, text: str) -> str:
         if not self._has_begun:
             text = text.lstrip()
             self._has_begun = bool(text)
         return text
+
+    def _without_closing_space(self, text: str) -> str:
+        """Hold white space back until a word or a stop string follows it."""
+        text = self._space + text
+        said = text if self.has_stopped else text.rstrip()
+        self._space = text[len(said) :]
+        return said

@@ -44,6 +44,11 @@ def test_prompt_that_fills_the_context_is_refused(decoder: Any) -> None:
         run(decoder, "It is a dog.")
 
 
+def test_white_space_of_the_template_is_left_out(decoder: Any) -> None:
+    text, last = run(decoder, " two  words \n")
+    assert (text, last.reason) == ("two  words", "stop")
+
+
 def test_stop_string_ends_the_work(decoder: Any) -> None:
     text, last = run(decoder, "one two three four", stop=("thr",))
     assert (text, last.reason) == ("one two ", "stop")
