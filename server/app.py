@@ -17,6 +17,7 @@ from anymal.explain import Refusal, explain
 from server.disconnect import ClientGone
 from server.errors import BadRequest, response_for
 from server.gate import Gate
+from server.metrics import Metrics
 from server.routes import router
 from server.settings import Settings
 from server.worker import Backend, Worker
@@ -39,8 +40,9 @@ def create_app(
         on_failure: Called, on the loading thread, if the model cannot be loaded.
 
     Returns:
-        The app; `app.state.worker` is its worker.
+        The app; `app.state` holds its `worker`, `settings` and `metrics`.
     """
+    metrics = Metrics()
     worker = Worker(
         max_requests=settings.max_requests,
         default_tokens=settings.default_tokens,
@@ -58,6 +60,8 @@ def create_app(
 
     app = FastAPI(title="AnyMAL", version=__version__, lifespan=lifespan)
     app.state.worker = worker
+    app.state.settings = settings
+    app.state.metrics = metrics
     app.include_router(router)
     app.add_exception_handler(AnymalError, _tell)
     app.add_exception_handler(HTTPException, _tell)

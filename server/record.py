@@ -1,0 +1,26 @@
+"""What is known of the request in progress: for its line in the log, and nothing that it carried.
+
+Does not log. A record is found from wherever the request's own task, or one that it started, runs.
+"""
+
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """One request, filled in while it is served.
+
+    Attributes:
+        request_id: The id that its answer carries.
+        caller: Name of the key it came with; None before that is known.
+        tokens: Tokens of its prompt and answer by kind.
+    """
+
+    request_id: str
+    caller: str | None = None
+    tokens: Counter[str] = field(default_factory=Counter)
+
+
+CURRENT_REQUEST: ContextVar[RequestRecord | None] = ContextVar("anymal_request", default=None)
