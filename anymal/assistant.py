@@ -1,9 +1,10 @@
 """A bundle in this process that answers questions, with the same methods as `Client`.
 
-Does not serve several callers at once; `server` does, through an engine.
+Does not queue or compute: processor, soft tokens and engine are those that serve.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
 
@@ -20,12 +21,14 @@ from anymal.asking import (
 from anymal.attachments import Media
 from anymal.bundle import load_bundle
 from anymal.conversation import Conversation, Message
-from anymal.engine.answer import answer
-from anymal.engine.base import Decoder
+from anymal.engine.base import Engine
 from anymal.engine.decoder import ModelDecoder
 from anymal.engine.events import Finished, TextDelta
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
-from anymal.processor import Processor
+from anymal.engine.serial import SerialEngine
+from anymal.processor import Processor, Sample
+from anymal.soft_tokens import SoftTokens
 
 # The caller's own process may read what the caller may: paths are not held in a folder.
 _ANYWHERE = Path(Path.cwd().anchor)
@@ -52,7 +55,8 @@ def load(
     return Assistant(
         name=name,
         processor=assembled.processor,
-        decoder=ModelDecoder(assembled.model, assembled.processor),
+        soften=SoftTokens(assembled.model).prompt,
+        engine=SerialEngine(ModelDecoder(assembled.model, assembled.processor)),
     )
 
 
@@ -64,17 +68,26 @@ class Assistant:
         print(assistant.ask("What is the person doing?", imu="walk.csv", imu_rate_hz=50))
     """
 
-    def __init__(self, *, name: str, processor: Processor, decoder: Decoder) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        processor: Processor,
+        soften: Callable[[Sample], Prompt],
+        engine: Engine,
+    ) -> None:
         """See `load`.
 
         Args:
             name: What answers call the model.
             processor: Conversation to sample.
-            decoder: The model.
+            soften: Sample to prompt.
+            engine: The model.
         """
         self.name = name
         self.processor = processor
-        self.decoder = decoder
+        self.soften = soften
+        self.engine = engine
 
     @overload
     def ask(
@@ -130,17 +143,18 @@ class Assistant:
         conversation = Conversation(messages=messages)
         sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True)
         pieces = []
-        for event in answer(self.decoder, sample, sampling):
-            if isinstance(event, TextDelta):
-                pieces.append(event.text)
-                yield event.text
-            elif isinstance(event, Finished):
-                yield Answer(
-                    text="".join(pieces),
-                    finish_reason=event.reason,
-                    usage=usage_of(event.counts),
-                    model=self.name,
-                )
+        with closing(self.engine.submit(self.soften(sample), sampling)) as events:
+            for event in events:
+                if isinstance(event, TextDelta):
+                    pieces.append(event.text)
+                    yield event.text
+                elif isinstance(event, Finished):
+                    yield Answer(
+                        text="".join(pieces),
+                        finish_reason=event.reason,
+                        usage=usage_of(event.counts),
+                        model=self.name,
+                    )
 
 
 def _sampling(options: AnswerOptions) -> Sampling:

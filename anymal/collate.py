@@ -91,7 +91,7 @@ def collate(
     is_text = torch.zeros(shape, dtype=torch.bool)
     slots: dict[str, list[Tensor]] = {}
     for row, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
-        _check_counts(sample)
+        check_counts(sample)
         ids[row, start : start + own] = sample.ids
         labels[row, start : start + own] = sample.labels
         mask[row, start : start + own] = True
@@ -119,13 +119,12 @@ def collate(
     )
 
 
-def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs:
-    """All items of one modality, in order."""
-    return stack_inputs([item for sample in samples for item in sample.media.get(modality, [])])
+def check_counts(sample: Sample) -> None:
+    """Refuse a sample with more slots than media items, or fewer.
 
-
-def _check_counts(sample: Sample) -> None:
-    """Refuses a sample with more slots than media items, or fewer."""
+    Raises:
+        DataError: The message names both numbers.
+    """
     modalities = {slot.modality for slot in sample.slots} | set(sample.media)
     for modality in sorted(modalities):
         num_slots = sum(slot.modality == modality for slot in sample.slots)
@@ -135,3 +134,8 @@ def _check_counts(sample: Sample) -> None:
                 f"{sample.name} reserves {num_slots} slots for {modality} but holds {num_items} "
                 "items; make both with the same Processor"
             )
+
+
+def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs:
+    """All items of one modality, in order."""
+    return stack_inputs([item for sample in samples for item in sample.media.get(modality, [])])

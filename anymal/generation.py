@@ -93,13 +93,28 @@ def generate(model: Decoder, batch: Batch, *, sampling: Sampling) -> Iterator[li
         batch: Prompts, left-padded, on the model's device.
         sampling: How tokens are drawn.
 
-    Yields:
+    Returns:
         For each step one id per sample, or None for a sample whose answer has ended. Ids that end
         an answer are not given out.
     """
-    state = model.prefill(batch)
+    return continue_from(model, model.prefill(batch), sampling=sampling)
+
+
+def continue_from(
+    model: Decoder, state: DecodeState, *, sampling: Sampling
+) -> Iterator[list[int | None]]:
+    """Answer from where a state stands; see `generate`.
+
+    Args:
+        model: Where further logits come from.
+        state: Its cache is extended in place.
+        sampling: How tokens are drawn.
+
+    Yields:
+        As `generate`.
+    """
     draw = Sampler(sampling)
-    finished = [False] * len(batch.names)
+    finished = [False] * len(state.logits)
     for index in range(sampling.max_tokens):
         ids = draw(state.logits)  # [B]
         chosen = ids.tolist()

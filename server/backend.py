@@ -6,7 +6,6 @@ Does not know requests. Imports torch: `app` imports it late, on the loading thr
 from functools import partial
 
 from anymal.assistant import load
-from anymal.engine.serial import SerialEngine
 from server.settings import Settings
 from server.worker import Backend
 
@@ -22,5 +21,6 @@ def load_backend(settings: Settings) -> Backend:
         name=assistant.name,
         modalities=tuple(assistant.processor.modalities),
         process=partial(assistant.processor, generate=True),
-        engine=SerialEngine(assistant.decoder, max_waiting=settings.max_requests),
+        soften=assistant.soften,
+        engine=assistant.engine,
     )

@@ -18,6 +18,7 @@ import anyio.to_thread
 from anymal.conversation import Conversation
 from anymal.engine.base import Engine, EngineBusy
 from anymal.engine.events import Event, TextDelta
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.explain import Refusal
@@ -38,13 +39,15 @@ class Backend:
         name: What requests call the model.
         modalities: Media that it takes.
         process: Conversation to sample: decodes media, so it may take a while.
-        engine: Answers samples.
+        soften: Sample to prompt: runs encoders, so it may take a while.
+        engine: Answers prompts.
         created: When it was loaded, in seconds since 1970.
     """
 
     name: str
     modalities: tuple[str, ...]
     process: Callable[[Conversation], "Sample"]
+    soften: Callable[["Sample"], Prompt]
     engine: Engine
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -134,8 +137,9 @@ class Worker:
             sample = await anyio.to_thread.run_sync(
                 backend.process, Conversation(messages=request.messages), limiter=self._processing
             )
+            prompt = await anyio.to_thread.run_sync(backend.soften, sample)
             mailbox = _Mailbox()
-            ticket = backend.engine.start(sample, sampling, mailbox.put)
+            ticket = backend.engine.start(prompt, sampling, mailbox.put)
             try:
                 is_open = True
                 while is_open:

@@ -1,34 +1,31 @@
-"""One sample to the events of its answer.
+"""One prompt to the events of its answer.
 
-Does not queue, batch or start threads; engines and the in-process assistant share it.
+Does not queue, batch or start threads; engines do.
 """
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from anymal.engine.base import Decoder
 from anymal.engine.events import Event, Finished, FinishReason, TextDelta, TokenCounts
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.engine.text import AnswerText
 from anymal.errors import TooLong
 
-if TYPE_CHECKING:
-    from anymal.processor import Sample
-
 
 def answer(
     decoder: Decoder,
-    sample: "Sample",
+    prompt: Prompt,
     sampling: Sampling,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Decode one sample.
+    """Decode one prompt.
 
     Args:
         decoder: The model's side.
-        sample: A processed prompt.
+        prompt: What to continue.
         sampling: Limits, randomness and stop strings.
         is_cancelled: Asked once per step; the events end when it says yes.
 
@@ -38,17 +35,17 @@ def answer(
     Raises:
         TooLong: If no token fits behind the prompt.
     """
-    counts = decoder.prompt_counts(sample)
-    limit = min(sampling.max_tokens, decoder.room(sample))
+    counts = prompt.counts()
+    limit = min(sampling.max_tokens, decoder.room(prompt))
     if limit < 1:
         raise TooLong(
-            f"the prompt has {sum(counts.values())} tokens and fills the model's context; "
+            f"the prompt has {len(prompt)} tokens and fills the model's context; "
             "shorten the text or send fewer media"
         )
     text = AnswerText(decoder.text, sampling.stop)
     reason: FinishReason = "stop"
     num_tokens = 0
-    with closing(_as_generator(decoder, sample, replace(sampling, max_tokens=limit))) as tokens:
+    with closing(_as_generator(decoder, prompt, replace(sampling, max_tokens=limit))) as tokens:
         for token in tokens:
             if is_cancelled():
                 return
@@ -64,12 +61,10 @@ def answer(
         yield TextDelta(text=piece)
     yield Finished(
         reason="stop" if text.has_stopped else reason,
-        counts=TokenCounts(
-            prompt=sum(counts.values()), completion=num_tokens, by_kind=dict(counts)
-        ),
+        counts=TokenCounts(prompt=len(prompt), completion=num_tokens, by_kind=dict(counts)),
     )
 
 
-def _as_generator(decoder: Decoder, sample: "Sample", sampling: Sampling) -> Generator[int]:
+def _as_generator(decoder: Decoder, prompt: Prompt, sampling: Sampling) -> Generator[int]:
     """The decoder's ids; closing it closes the decoder's own generator."""
-    yield from decoder.decode(sample, sampling)
+    yield from decoder.decode(prompt, sampling)

@@ -1,18 +1,17 @@
 """The engine's seams: what it is given, what it gives back, and what it runs on.
 
-Does not run anything. Samples come in, events go out: no HTTP, no decoding of media.
+Does not run anything. Prompts come in, events go out: no HTTP, no decoding of media.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from anymal.engine.events import Event
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
+from anymal.engine.stats import EngineStats
 from anymal.errors import EngineError
-
-if TYPE_CHECKING:
-    from anymal.processor import Sample
 
 
 class EngineBusy(EngineError):  # noqa: N818 - reads as the fact it states
@@ -24,9 +23,9 @@ class EngineClosed(EngineError):  # noqa: N818
 
 
 class Decoder(Protocol):
-    """What an engine needs of a model: ids from a sample, text from ids, counts."""
+    """What an engine needs of a model: ids from a prompt, and text from ids."""
 
-    def decode(self, sample: "Sample", sampling: Sampling) -> Iterator[int]:
+    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
         """Yield the answer's ids one step at a time; ends before the id that ends an answer.
 
         Closing the iterator ends the work within one step.
@@ -37,12 +36,8 @@ class Decoder(Protocol):
         """The text of some ids, bytes that are no whole character as U+FFFD."""
         ...
 
-    def room(self, sample: "Sample") -> int:
+    def room(self, prompt: Prompt) -> int:
         """How many tokens fit behind the prompt."""
-        ...
-
-    def prompt_counts(self, sample: "Sample") -> Mapping[str, int]:
-        """The prompt's tokens by `text` and by modality."""
         ...
 
 
@@ -62,11 +57,19 @@ class Ticket:
         return self._cancelled.is_set()
 
 
-class Engine(Protocol):
-    """Answers samples, some now and some later."""
+class Events(Iterator[Event], Protocol):
+    """Events of one request until the last one; a failure is raised."""
 
-    def start(self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
-        """Queue a sample; `emit` is called with each event, on a thread of the engine.
+    def close(self) -> None:
+        """Give the request up, and wake whoever waits for its next event."""
+        ...
+
+
+class Engine(Protocol):
+    """Answers prompts, some now and some later."""
+
+    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+        """Queue a prompt; `emit` is called with each event, on a thread of the engine.
 
         The last event is `Finished` or `Failed`. After `Ticket.cancel` none may come at all.
 
@@ -76,13 +79,17 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, sample: "Sample", sampling: Sampling) -> Iterator[Event]:
-        """Queue a sample and iterate over its events; closing the iterator cancels.
+    def submit(self, prompt: Prompt, sampling: Sampling) -> Events:
+        """Queue a prompt and iterate over its events; closing the iterator cancels.
 
         Raises:
             EngineBusy: If the queue is full.
             EngineClosed: After `close`.
         """
+        ...
+
+    def stats(self) -> EngineStats:
+        """How the engine is doing, from any thread."""
         ...
 
     def close(self) -> None:

@@ -1,15 +1,18 @@
-"""The model behind an engine: one sample at a time through collate and generate.
+"""The model behind an engine that does not batch: one prompt at a time through the layers.
 
 Does not queue and does not watch for stop strings.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from anymal.collate import collate
+import torch
+from torch import Tensor
+
+from anymal.engine.prompt import EmbeddingSegment, Prompt
 from anymal.engine.sampling import Sampling
+from anymal.generation import DecodeState, continue_from
 from anymal.model import AnyMAL
-from anymal.processor import Processor, Sample
+from anymal.processor import Processor
 
 
 class ModelDecoder:
@@ -24,15 +27,13 @@ class ModelDecoder:
         """
         self._model = model
         self._tokenizer = processor.tokenizer
-        self._pad_id = processor.pad_id
         config = model.llm.model.config
         # Models with relative positions state no end of their context.
         self._context = int(getattr(config, "max_position_embeddings", 0) or processor.max_tokens)
 
-    def decode(self, sample: Sample, sampling: Sampling) -> Iterator[int]:
+    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
         """See `Decoder.decode`."""
-        batch = collate([sample], pad_id=self._pad_id, side="left").to(self._model.device)
-        for (token,) in self._model.generate(batch, sampling=sampling):
+        for (token,) in continue_from(self._model, self._prefill(prompt), sampling=sampling):
             assert token is not None, "the only answer of a batch ended, and the batch went on"
             yield token
 
@@ -43,13 +44,26 @@ class ModelDecoder:
         )
         return text
 
-    def room(self, sample: Sample) -> int:
+    def room(self, prompt: Prompt) -> int:
         """See `Decoder.room`."""
-        return self._context - len(sample.ids)
+        return self._context - len(prompt)
 
-    def prompt_counts(self, sample: Sample) -> Mapping[str, int]:
-        """See `Decoder.prompt_counts`."""
-        soft = Counter[str]()
-        for slot in sample.slots:
-            soft[slot.modality] += slot.length
-        return {"text": len(sample.ids) - soft.total(), **soft}
+    @torch.no_grad()
+    def _prefill(self, prompt: Prompt) -> DecodeState:
+        llm, cache, device = self._model.llm, self._model.llm.new_cache(), self._model.device
+        embeddings = torch.cat([self._embed(segment) for segment in prompt.segments])[None]
+        positions = torch.arange(len(prompt), device=device)[None]
+        hidden = llm.decode(embeddings, mask=None, positions=positions, cache=cache)
+        return DecodeState(
+            logits=llm.head(hidden[:, -1]),
+            cache=cache,
+            mask=torch.ones_like(positions, dtype=torch.bool),
+            positions=positions[:, -1:] + 1,
+            is_padded=False,
+        )
+
+    def _embed(self, segment: object) -> Tensor:
+        llm = self._model.llm
+        if isinstance(segment, EmbeddingSegment):
+            return segment.embeddings.to(llm.device, llm.dtype)
+        return llm.embed(torch.tensor(segment.ids, device=llm.device))  # type: ignore[attr-defined]

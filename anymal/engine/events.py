@@ -5,7 +5,7 @@ Does not know HTTP, JSON or the OpenAI shapes; `server` translates.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length"]
 
@@ -17,27 +17,67 @@ class TokenCounts:
     Attributes:
         prompt: Text and soft tokens of the prompt.
         completion: Tokens generated, whether or not they became text.
+        cached: Positions of the prompt that did not have to be computed.
         by_kind: The prompt's tokens by `text` and by modality.
     """
 
     prompt: int
     completion: int
+    cached: int = 0
     by_kind: Mapping[str, int] = field(default_factory=dict)
+
+
+class Alternative(NamedTuple):
+    """A token that could have been said."""
+
+    token: str
+    bytes_: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """How likely a token of the answer was, before temperature, penalties and choice.
+
+    Attributes:
+        token: Its text; a piece of a character as U+FFFD.
+        bytes_: The bytes of its text.
+        logprob: Natural logarithm of its probability.
+        top: The likeliest tokens, likeliest first.
+    """
+
+    token: str
+    bytes_: bytes
+    logprob: float
+    top: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDelta:
-    """The next piece of the answer: whole characters, never empty."""
+    """The next piece of the answer: whole characters, never empty.
+
+    Attributes:
+        text: The piece.
+        logprobs: Of the tokens that were generated since the last piece, if asked for.
+    """
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The answer is complete."""
+    """The answer is complete.
+
+    Attributes:
+        reason: Why it ended.
+        counts: What it took.
+        logprobs: Of tokens whose text never came out, if asked for.
+    """
 
     reason: FinishReason
     counts: TokenCounts
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

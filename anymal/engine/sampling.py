@@ -1,11 +1,13 @@
-"""How an answer is drawn: limits, randomness and where it ends.
+"""How an answer is drawn: limits, randomness, penalties, and where it ends.
 
-Does not draw anything; `anymal.model` does.
+Does not draw anything; `anymal.engine.draw` does.
 """
 
 from dataclasses import dataclass
 
 from anymal.errors import EngineError
+
+MAX_LOGPROBS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,22 +18,53 @@ class Sampling:
         max_tokens: Most tokens to generate.
         temperature: 0 takes the likeliest token.
         top_p: Sample among the likeliest tokens that hold this much probability.
+        top_k: Sample among this many of the likeliest tokens; 0 among all.
+        repetition_penalty: Above 1, makes tokens of the prompt and the answer less likely, as in
+            transformers.
+        presence_penalty: Taken from the score of every token that the answer holds already.
+        frequency_penalty: Taken from it as often as the answer holds it.
         stop: Strings that end the answer; they are not part of it.
+        ignore_eos: Go on to the limit, whatever the model says.
+        logprobs: How many of the likeliest tokens to tell with each token of the answer, next to
+            its own probability; None tells nothing.
         seed: Makes sampling repeatable; None draws a fresh one.
     """
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise EngineError(f"max_tokens is {self.max_tokens}; allowed: 1 or more")
-        if not 0 <= self.temperature <= 2:
-            raise EngineError(f"temperature is {self.temperature}; allowed: 0 to 2")
-        if not 0 < self.top_p <= 1:
-            raise EngineError(f"top_p is {self.top_p}; allowed: above 0, up to 1")
+        allowed = {
+            "max_tokens": (self.max_tokens >= 1, "1 or more"),
+            "temperature": (0 <= self.temperature <= 2, "0 to 2"),
+            "top_p": (0 < self.top_p <= 1, "above 0, up to 1"),
+            "top_k": (self.top_k >= 0, "0 (all) or more"),
+            "repetition_penalty": (0 < self.repetition_penalty <= 10, "above 0, up to 10"),
+            "presence_penalty": (-2 <= self.presence_penalty <= 2, "-2 to 2"),
+            "frequency_penalty": (-2 <= self.frequency_penalty <= 2, "-2 to 2"),
+            "logprobs": (0 <= (self.logprobs or 0) <= MAX_LOGPROBS, f"0 to {MAX_LOGPROBS}"),
+        }
+        for name, (is_allowed, range_) in allowed.items():
+            if not is_allowed:
+                raise EngineError(f"{name} is {getattr(self, name)}; allowed: {range_}")
         if "" in self.stop:
             raise EngineError("stop holds an empty string; remove it")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether chance has no part in it."""
+        return self.temperature == 0
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether scores depend on what was said before."""
+        return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1, 0, 0)

@@ -9,16 +9,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from anymal.engine.answer import answer
-from anymal.engine.base import Decoder, EngineBusy, EngineClosed, Ticket
+from anymal.engine.base import Decoder, EngineBusy, EngineClosed, Events, Ticket
 from anymal.engine.events import Event, Failed, TextDelta
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
+from anymal.engine.stats import EngineStats
 from anymal.errors import AnymalError
-
-if TYPE_CHECKING:
-    from anymal.processor import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +25,7 @@ logger = logging.getLogger(__name__)
 class _Job:
     """A request that waits or runs."""
 
-    sample: "Sample"
+    prompt: Prompt
     sampling: Sampling
     emit: Callable[[Event], None]
     ticket: Ticket = field(default_factory=Ticket)
@@ -52,9 +50,9 @@ class SerialEngine:
         self._thread = threading.Thread(target=self._run, name="anymal-engine", daemon=True)
         self._thread.start()
 
-    def start(self, sample: "Sample", sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
         """See `Engine.start`."""
-        job = _Job(sample=sample, sampling=sampling, emit=emit)
+        job = _Job(prompt=prompt, sampling=sampling, emit=emit)
         with self._changed:
             if self._is_closed:
                 raise EngineClosed("the engine is closed; start a new one")
@@ -67,11 +65,16 @@ class SerialEngine:
             self._changed.notify()
         return job.ticket
 
-    def submit(self, sample: "Sample", sampling: Sampling) -> Iterator[Event]:
+    def submit(self, prompt: Prompt, sampling: Sampling) -> Events:
         """See `Engine.submit`."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        ticket = self.start(sample, sampling, events.put)
+        ticket = self.start(prompt, sampling, events.put)
         return _Stream(events, ticket)
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`; there is no cache, and steps are not counted."""
+        with self._changed:
+            return EngineStats(waiting=len(self._waiting), running=int(self._running is not None))
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -109,7 +112,7 @@ class SerialEngine:
     def _answer(self, job: _Job) -> None:
         try:
             for event in answer(
-                self._decoder, job.sample, job.sampling, lambda: job.ticket.is_cancelled
+                self._decoder, job.prompt, job.sampling, lambda: job.ticket.is_cancelled
             ):
                 if job.ticket.is_cancelled:
                     return

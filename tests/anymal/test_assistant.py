@@ -1,5 +1,6 @@
 """The assistant answers in this process; a fake stands in for its model."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,19 @@ import pytest
 
 from anymal.assistant import Assistant
 from anymal.conversation import Conversation, Message
+from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
+from anymal.engine.serial import SerialEngine
 from anymal.errors import AnymalError, ConversationError, EngineError
 
 
 class FakeModel:
-    """Processor and decoder in one: says what it was asked, one byte a step."""
+    """Processor, encoders and decoder in one: says what it was asked, one byte a step."""
 
     def __init__(self) -> None:
         self.conversations: list[Conversation] = []
         self.samplings: list[Sampling] = []
-        self.num_closed = 0
+        self.has_closed = threading.Event()
 
     def __call__(self, conversation: Conversation, *, base_dir: Path, generate: bool) -> str:
         assert generate
@@ -26,21 +29,25 @@ class FakeModel:
         self.conversations.append(conversation)
         return f" {conversation.messages[-1].parts[-1].text}"  # type: ignore[union-attr]
 
-    def decode(self, sample: str, sampling: Sampling) -> Iterator[int]:
+    def soften(self, sample: str) -> Prompt:
+        motion: Any = range(32)
+        words = TokenSegment(ids=(1, 2))
+        return Prompt(
+            segments=(words, EmbeddingSegment(embeddings=motion, digest=sample, kind="imu"))
+        )
+
+    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
         self.samplings.append(sampling)
         try:
-            yield from sample.encode()
+            yield from prompt.segments[1].digest.encode()  # type: ignore[union-attr]
         finally:
-            self.num_closed += 1
+            self.has_closed.set()
 
     def text(self, ids: Sequence[int]) -> str:
         return bytes(ids).decode(errors="replace")
 
-    def room(self, sample: str) -> int:
+    def room(self, prompt: Prompt) -> int:
         return 1000
-
-    def prompt_counts(self, sample: str) -> Mapping[str, int]:
-        return {"text": 2, "imu": 32}
 
 
 @pytest.fixture
@@ -49,8 +56,10 @@ def model() -> FakeModel:
 
 
 @pytest.fixture
-def assistant(model: Any) -> Assistant:
-    return Assistant(name="anymal-fake", processor=model, decoder=model)
+def assistant(model: Any) -> Iterator[Assistant]:
+    engine = SerialEngine(model)
+    yield Assistant(name="anymal-fake", processor=model, soften=model.soften, engine=engine)
+    engine.close()
 
 
 def test_answer(assistant: Assistant) -> None:
@@ -75,8 +84,7 @@ def test_stream_joins_to_the_answer(assistant: Assistant) -> None:
 def test_leaving_a_stream_ends_the_work(assistant: Assistant, model: FakeModel) -> None:
     with assistant.ask("Gr\xfc\xdfe?", stream=True) as stream:
         assert next(stream) == "G"
-        assert model.num_closed == 0
-    assert model.num_closed == 1
+    assert model.has_closed.wait(10)
 
 
 def test_paths_are_named_not_read(

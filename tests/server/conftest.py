@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from anymal.client import Client
 from anymal.conversation import Conversation, TextPart
+from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.engine.serial import SerialEngine
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
@@ -28,18 +29,19 @@ MISTAKES = {
 
 
 class EchoDecoder:
-    """Says the sample, one byte a step; `forever` never ends."""
+    """Says what the prompt holds, one byte a step; `forever` never ends."""
 
     def __init__(self) -> None:
         self.has_begun = threading.Event()
         self.has_ended = threading.Event()
         self.last_sampling: Sampling | None = None
 
-    def decode(self, sample: str, sampling: Sampling) -> Iterator[int]:
+    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
         self.last_sampling = sampling
+        text = prompt.segments[1].digest  # type: ignore[union-attr]
         try:
-            data = sample.encode()
-            for byte in itertools.cycle(data) if sample == "forever" else data:
+            data = text.encode()
+            for byte in itertools.cycle(data) if text == "forever" else data:
                 if byte == ord("#"):
                     raise RuntimeError("a secret of the house")
                 self.has_begun.set()
@@ -50,11 +52,8 @@ class EchoDecoder:
     def text(self, ids: Sequence[int]) -> str:
         return bytes(ids).decode(errors="replace")
 
-    def room(self, sample: str) -> int:
+    def room(self, prompt: Prompt) -> int:
         return 10**9
-
-    def prompt_counts(self, sample: str) -> Mapping[str, int]:
-        return {"text": 3, "image": 32}
 
 
 def echo(conversation: Conversation) -> Any:
@@ -67,6 +66,13 @@ def echo(conversation: Conversation) -> Any:
     return f"{text} +{num_media}" if num_media else text
 
 
+def soften(text: Any) -> Prompt:
+    """Three words and a picture; what to say stands where the picture's hash would."""
+    picture: Any = range(32)
+    words = TokenSegment(ids=(1, 2, 3))
+    return Prompt(segments=(words, EmbeddingSegment(embeddings=picture, digest=text, kind="image")))
+
+
 @pytest.fixture
 def decoder() -> EchoDecoder:
     return EchoDecoder()
@@ -75,7 +81,14 @@ def decoder() -> EchoDecoder:
 @pytest.fixture
 def backend(decoder: EchoDecoder) -> Iterator[Backend]:
     engine = SerialEngine(decoder)
-    yield Backend(name="anymal-fake", modalities=("image",), process=echo, engine=engine, created=7)
+    yield Backend(
+        name="anymal-fake",
+        modalities=("image",),
+        process=echo,
+        soften=soften,
+        engine=engine,
+        created=7,
+    )
     engine.close()
 
 

@@ -1,15 +1,16 @@
-"""A decoder whose ids are bytes and whose answer is written beforehand."""
+"""A decoder whose ids are bytes and whose answer is its prompt."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 
 
 class ByteDecoder:
-    """Says `sample`, one byte a step; a test may hold it at each step or break it at one."""
+    """Says the prompt's words, one byte a step; a test may hold or break it at a step."""
 
     def __init__(self) -> None:
         self.context = 1000
@@ -20,10 +21,10 @@ class ByteDecoder:
         self.num_closed = 0
         self.last_sampling: Sampling | None = None
 
-    def decode(self, sample: str, sampling: Sampling) -> Iterator[int]:
+    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
         self.last_sampling = sampling
         try:
-            for index, byte in enumerate(sample.encode()[: sampling.max_tokens]):
+            for index, byte in enumerate(_words(prompt)[: sampling.max_tokens]):
                 if self.is_held:
                     assert self.steps.acquire(timeout=10)
                 if index == self.breaks_at:
@@ -36,11 +37,12 @@ class ByteDecoder:
     def text(self, ids: Sequence[int]) -> str:
         return bytes(ids).decode(errors="replace")
 
-    def room(self, sample: str) -> int:
-        return self.context - 10
+    def room(self, prompt: Prompt) -> int:
+        return self.context - len(prompt)
 
-    def prompt_counts(self, sample: str) -> Mapping[str, int]:
-        return {"text": 4, "image": 6}
+
+def _words(prompt: Prompt) -> Sequence[int]:
+    return prompt.segments[0].ids  # type: ignore[union-attr]
 
 
 @pytest.fixture

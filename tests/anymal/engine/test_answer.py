@@ -1,4 +1,4 @@
-"""One sample to the events of its answer."""
+"""One prompt to the events of its answer."""
 
 from typing import Any
 
@@ -6,12 +6,20 @@ import pytest
 
 from anymal.engine.answer import answer
 from anymal.engine.events import Event, Finished, TextDelta
+from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.errors import EngineError, TooLong
 
 
+def say(text: str) -> Prompt:
+    """A prompt that the decoder says back, and a picture of six positions."""
+    picture: Any = range(6)
+    words = TokenSegment(ids=tuple(text.encode()))
+    return Prompt(segments=(words, EmbeddingSegment(embeddings=picture, digest="0", kind="image")))
+
+
 def run(decoder: Any, text: str, **options: Any) -> tuple[str, Finished]:
-    events: list[Event] = list(answer(decoder, text, Sampling(**options)))
+    events: list[Event] = list(answer(decoder, say(text), Sampling(**options)))
     *deltas, last = events
     assert isinstance(last, Finished)
     assert all(isinstance(delta, TextDelta) and delta.text for delta in deltas)
@@ -21,9 +29,9 @@ def run(decoder: Any, text: str, **options: Any) -> tuple[str, Finished]:
 def test_answer_ends_where_the_model_ends_it(decoder: Any) -> None:
     text, last = run(decoder, "It is a d\xf6g.")
     assert (text, last.reason) == ("It is a d\xf6g.", "stop")
-    assert last.counts.prompt == 10
+    assert last.counts.prompt == 19
     assert last.counts.completion == 13
-    assert last.counts.by_kind == {"text": 4, "image": 6}
+    assert last.counts.by_kind == {"text": 13, "image": 6}
 
 
 def test_answer_is_cut_at_the_limit(decoder: Any) -> None:
@@ -32,15 +40,15 @@ def test_answer_is_cut_at_the_limit(decoder: Any) -> None:
 
 
 def test_limit_is_what_fits_behind_the_prompt(decoder: Any) -> None:
-    decoder.context = 14
+    decoder.context = 22
     text, last = run(decoder, "It is a dog.", max_tokens=100)
     assert (text, last.reason) == ("It i", "length")
     assert decoder.last_sampling.max_tokens == 4
 
 
 def test_prompt_that_fills_the_context_is_refused(decoder: Any) -> None:
-    decoder.context = 10
-    with pytest.raises(TooLong, match="10 tokens"):
+    decoder.context = 18
+    with pytest.raises(TooLong, match="18 tokens"):
         run(decoder, "It is a dog.")
 
 
@@ -61,14 +69,14 @@ def test_held_back_text_is_given_out_at_the_end(decoder: Any) -> None:
 
 
 def test_cancelled_answer_ends_within_a_step(decoder: Any) -> None:
-    events = answer(decoder, "one two", Sampling(), lambda: decoder.num_steps > 3)
+    events = answer(decoder, say("one two"), Sampling(), lambda: decoder.num_steps > 3)
     assert len(list(events)) == 3
     assert decoder.num_steps == 4
     assert decoder.num_closed == 1
 
 
 def test_closing_the_events_closes_the_decoder(decoder: Any) -> None:
-    events: Any = answer(decoder, "one two", Sampling())
+    events: Any = answer(decoder, say("one two"), Sampling())
     next(events)
     events.close()
     assert decoder.num_closed == 1

@@ -9,9 +9,17 @@ import pytest
 
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.engine.events import Event, Failed, Finished, TextDelta
+from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.engine.serial import SerialEngine
 from anymal.errors import TooLong
+
+
+def say(text: str) -> Prompt:
+    """A prompt that the decoder says back, and a picture of six positions."""
+    picture: Any = range(6)
+    words = TokenSegment(ids=tuple(text.encode()))
+    return Prompt(segments=(words, EmbeddingSegment(embeddings=picture, digest="0", kind="image")))
 
 
 @pytest.fixture
@@ -23,9 +31,9 @@ def engine(decoder: Any) -> Iterator[SerialEngine]:
     engine.close()
 
 
-def start(engine: SerialEngine, text: Any) -> tuple[Any, "queue.SimpleQueue[Event]"]:
+def start(engine: SerialEngine, text: str) -> tuple[Any, "queue.SimpleQueue[Event]"]:
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    return engine.start(text, Sampling(), events.put), events
+    return engine.start(say(text), Sampling(), events.put), events
 
 
 def text_of(events: Any) -> str:
@@ -33,7 +41,7 @@ def text_of(events: Any) -> str:
 
 
 def test_requests_are_answered_in_order(engine: SerialEngine) -> None:
-    streams = [engine.submit(text, Sampling()) for text in ("one", "two")]  # type: ignore[arg-type]
+    streams = [engine.submit(say(text), Sampling()) for text in ("one", "two")]
     assert [text_of(stream) for stream in streams] == ["one", "two"]
 
 
@@ -59,14 +67,14 @@ def test_cancelled_request_ends_within_a_step(engine: SerialEngine, decoder: Any
     ticket.cancel()
     decoder.steps.release()
     decoder.is_held = False
-    assert text_of(engine.submit("next", Sampling())) == "next"  # type: ignore[arg-type]
+    assert text_of(engine.submit(say("next"), Sampling())) == "next"
     assert events.empty()
     assert decoder.num_steps == 2 + len("next")
 
 
 def test_closing_a_stream_cancels_and_wakes_its_reader(engine: SerialEngine, decoder: Any) -> None:
     decoder.is_held = True
-    stream: Any = engine.submit("abc", Sampling())  # type: ignore[arg-type]
+    stream: Any = engine.submit(say("abc"), Sampling())
     found = []
 
     def read() -> None:
@@ -85,13 +93,13 @@ def test_failure_reaches_its_own_request_only(
     engine: SerialEngine, decoder: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     decoder.breaks_at = 2
-    stream = engine.submit("abcdef", Sampling())  # type: ignore[arg-type]
+    stream = engine.submit(say("abcdef"), Sampling())
     assert [next(stream), next(stream)] == [TextDelta(text="a"), TextDelta(text="b")]
     with pytest.raises(RuntimeError, match="out of luck"):
         next(stream)
     assert "an answer failed" in caplog.text
     decoder.breaks_at = None
-    assert text_of(engine.submit("fine", Sampling())) == "fine"  # type: ignore[arg-type]
+    assert text_of(engine.submit(say("fine"), Sampling())) == "fine"
 
 
 def test_a_users_mistake_is_not_logged(
@@ -126,6 +134,6 @@ def test_close_fails_what_waits_and_what_runs(decoder: Any) -> None:
 
 
 def test_last_event_is_finished(engine: SerialEngine) -> None:
-    *_, last = engine.submit("abc", Sampling())  # type: ignore[arg-type]
+    *_, last = engine.submit(say("abc"), Sampling())
     assert isinstance(last, Finished)
     assert last.counts.completion == 3

@@ -1,0 +1,68 @@
+"""What an engine is asked to continue: words as ids, everything else as embeddings.
+
+Does not tokenise, encode or align; `anymal.soft_tokens` makes prompts from samples. Light: torch
+only for its types.
+
+Shapes: Q positions of one segment, D_llm width of the language model's embeddings.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSegment:
+    """Words.
+
+    Attributes:
+        ids: Ids of the language model's tokeniser.
+    """
+
+    ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EmbeddingSegment:
+    """Positions that hold no word.
+
+    Attributes:
+        embeddings: `[Q, D_llm]` float.
+        digest: SHA-256 of all that they were made from; equal digests mean equal embeddings.
+        kind: The modality, or `embeds` for a caller's own.
+    """
+
+    embeddings: "Tensor"
+    digest: str
+    kind: str
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+Segment = TokenSegment | EmbeddingSegment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prompt:
+    """Segments, one after the other; its length is its number of positions."""
+
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return sum(len(segment) for segment in self.segments)
+
+    def counts(self) -> Mapping[str, int]:
+        """Positions by kind: `text` always, and what else there is."""
+        counts = Counter({"text": 0})
+        for segment in self.segments:
+            kind = "text" if isinstance(segment, TokenSegment) else segment.kind
+            counts[kind] += len(segment)
+        return dict(counts)
