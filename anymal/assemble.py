@@ -99,6 +99,7 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
         template=template,
         modalities=inputs,
         max_tokens=model_recipe.llm.max_tokens,
+        embeds_dim=llm.hidden_size,
     )
     assembled = Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
     if model_recipe.start_from is not None:

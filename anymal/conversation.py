@@ -11,10 +11,13 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from anymal.errors import ConversationError
 from anymal.explain import explain
@@ -27,9 +30,23 @@ ImuFormat = Literal["csv", "npy", "npz", "parquet", "json"]
 
 
 class Strict(BaseModel):
-    """Frozen; a key that is not declared is an error; a declared key set to null is absent."""
+    """Frozen; a key that is not declared is an error; a key set to null is absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        # The schema says of null what the validator below does, and that a part names its type.
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties, required = schema.get("properties", {}), schema.setdefault("required", [])
+        if "const" in properties.get("type", {}):
+            required.append("type")
+        for name in properties.keys() - set(required):
+            properties[name] = _or_null(properties[name])
+        schema["additionalProperties"] = {"type": "null"}
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -38,6 +55,15 @@ class Strict(BaseModel):
         if isinstance(value, Mapping):
             return {key: item for key, item in value.items() if item is not None}
         return value
+
+
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """What a schema allows, or null."""
+    if {"type": "null"} in schema.get("anyOf", ()):
+        return schema
+    about = {key: schema[key] for key in ("description", "title", "default") if key in schema}
+    value = {key: item for key, item in schema.items() if key not in about}
+    return {"anyOf": [value, {"type": "null"}], **about}
 
 
 class MediaUrl(Strict):
@@ -133,8 +159,26 @@ class ImuPart(Strict):
     input_imu: InputImu
 
 
+class PromptEmbeds(Strict):
+    """Soft tokens of the caller's own."""
+
+    data: str = Field(
+        min_length=1, description="base64 of a safetensors file with one tensor, embeds [Q, D_llm]"
+    )
+    modality: str | None = Field(
+        None, description="the medium they stand for: written among the words as that medium is"
+    )
+
+
+class PromptEmbedsPart(Strict):
+    """Soft tokens in the place of a medium; services take them from trusted callers only."""
+
+    type: Literal["prompt_embeds"] = "prompt_embeds"
+    prompt_embeds: PromptEmbeds
+
+
 MediaPart = ImagePart | VideoPart | InputAudioPart | AudioUrlPart | ImuPart
-Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+Part = Annotated[TextPart | MediaPart | PromptEmbedsPart, Field(discriminator="type")]
 
 
 def _content_tag(value: Any) -> str:
@@ -152,9 +196,10 @@ class Message(Strict):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
+    refusal: str | None = Field(None, description="of an answer that is sent back; not read")
 
     @property
-    def parts(self) -> list[TextPart | MediaPart]:
+    def parts(self) -> list[TextPart | MediaPart | PromptEmbedsPart]:
         """The content as parts, also where it was given as one string."""
         if isinstance(self.content, str):
             return [TextPart(text=self.content)]

@@ -14,11 +14,21 @@ import torch
 from torch import Tensor
 
 from anymal.chat import ChatTemplate
-from anymal.conversation import Conversation, MediaPart, Message, TextPart, read_conversation
+from anymal.conversation import (
+    Conversation,
+    MediaPart,
+    Message,
+    PromptEmbeds,
+    PromptEmbedsPart,
+    TextPart,
+    read_conversation,
+)
+from anymal.embeds import EMBEDS, embeds_digest, unpack
 from anymal.errors import ConversationError, TooLong
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
-from anymal.segments import MediaSegment, Role, Segment, TextSegment, Turn
+from anymal.runs import runs_of
+from anymal.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.tokens import TextEncoder
 from encoders.base import Preprocessor
 
@@ -31,7 +41,7 @@ class Slot:
     """Positions that a media item's soft tokens will take.
 
     Attributes:
-        modality: The item's modality; slots of one modality are in the order of its items.
+        modality: The item's modality, or `embeds`; slots of one are in the order of its items.
         start: First position.
         length: Q.
     """
@@ -49,7 +59,8 @@ class Sample:
         ids: `[S]` int64; `SLOT_ID` in slots.
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
-        media: Preprocessed items by modality, each tensor `[W, ...]`.
+        media: Preprocessed items by modality, each tensor `[W, ...]`; under `embeds`, soft tokens
+            that the conversation brought, `[Q, D_llm]`.
         media_hashes: SHA-256 of each item, by modality, as `media`.
         name: What errors and reports call it.
     """
@@ -78,6 +89,10 @@ class ModalityInput:
     prefix: str = ""
     suffix: str = "\n"
 
+    def surround(self, slot: Segment) -> list[Segment]:
+        """A slot with the text that belongs around it."""
+        return [markup(self.prefix), slot, markup(self.suffix)]
+
 
 @dataclass(slots=True, kw_only=True)
 class _Media:
@@ -85,6 +100,13 @@ class _Media:
 
     tensors: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
     hashes: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, modality: str, tensors: dict[str, Tensor], digest: str) -> MediaSegment:
+        """Keep an item; returns its place."""
+        items = self.tensors.setdefault(modality, [])
+        items.append(tensors)
+        self.hashes.setdefault(modality, []).append(digest)
+        return MediaSegment(modality=modality, index=len(items) - 1)
 
 
 class Processor:
@@ -96,6 +118,7 @@ class Processor:
         modalities: The model's modalities by name.
         max_tokens: Most positions of a sample.
         limits: How much media one file may hold.
+        embeds_dim: D_llm, for conversations that bring soft tokens; None refuses those.
     """
 
     def __init__(
@@ -106,12 +129,14 @@ class Processor:
         modalities: Mapping[str, ModalityInput],
         max_tokens: int,
         limits: Limits | None = None,
+        embeds_dim: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.template = template
         self.modalities = dict(modalities)
         self.max_tokens = max_tokens
         self.limits = limits or Limits()
+        self.embeds_dim = embeds_dim
         self._text = TextEncoder(tokenizer)
         self._modality_of_part = {
             part_type: name for name in self.modalities for part_type in MODALITIES[name].part_types
@@ -160,6 +185,10 @@ class Processor:
                 f"({sum(slot.length for slot in sample.slots)} of them for media); the model takes "
                 f"{self.max_tokens}; shorten it, send fewer media, or raise llm.max_tokens"
             )
+        if not generate and EMBEDS in sample.media:
+            raise ConversationError(
+                f"{sample.name} brings prompt_embeds, which can be asked about but not learnt from"
+            )
         if not generate and not bool((sample.labels != IGNORED).any()):
             raise ConversationError(
                 f"{sample.name} has no assistant message, so there is nothing to learn; "
@@ -173,6 +202,8 @@ class Processor:
         for part in message.parts:
             if isinstance(part, TextPart):
                 content.append(TextSegment(text=part.text))
+            elif isinstance(part, PromptEmbedsPart):
+                content += self._embeds(part.prompt_embeds, media)
             else:
                 content += self._medium(part, media, base_dir)
         role: Role = "system" if message.role == "developer" else message.role
@@ -189,14 +220,27 @@ class Processor:
         own, row = self.modalities[name], MODALITIES[name]
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)
         hints = {hint: getattr(own.preprocessor, hint) for hint in row.hints}
-        items = media.tensors.setdefault(name, [])
-        items.append(own.preprocessor(row.decode(medium, self.limits, **hints)))
-        media.hashes.setdefault(name, []).append(medium.digest)
-        return [
-            TextSegment(text=own.prefix, is_markup=True),
-            MediaSegment(modality=name, index=len(items) - 1),
-            TextSegment(text=own.suffix, is_markup=True),
-        ]
+        tensors = own.preprocessor(row.decode(medium, self.limits, **hints))
+        return own.surround(media.add(name, tensors, medium.digest))
+
+    def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
+        """Soft tokens as they came; returns their slot with the text around it."""
+        if self.embeds_dim is None:
+            raise ConversationError("this model takes no prompt_embeds; send the medium itself")
+        if given.modality not in self.modalities and given.modality is not None:
+            raise ConversationError(
+                f"prompt_embeds stand for {given.modality!r}; this model takes "
+                f"{', '.join(self.modalities)}"
+            )
+        embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
+        slot = media.add(EMBEDS, {EMBEDS: embeds}, embeds_digest(embeds))
+        return [slot] if given.modality is None else self.modalities[given.modality].surround(slot)
+
+    def _num_tokens(self, slot: MediaSegment, media: _Media) -> int:
+        """Q of an item."""
+        if slot.modality == EMBEDS:
+            return len(media.tensors[EMBEDS][slot.index][EMBEDS])
+        return self.modalities[slot.modality].num_tokens
 
     def _assemble(
         self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str
@@ -205,9 +249,9 @@ class Processor:
         ids: list[int] = []
         labels: list[int] = []
         slots: list[Slot] = []
-        for item in _runs(segments, self._text):
+        for item in runs_of(segments, self._text):
             if isinstance(item, MediaSegment):
-                length = self.modalities[item.modality].num_tokens
+                length = self._num_tokens(item, media)
                 slots.append(Slot(modality=item.modality, start=len(ids), length=length))
                 ids += [SLOT_ID] * length
                 labels += [IGNORED] * length
@@ -223,44 +267,3 @@ class Processor:
             media_hashes=media.hashes,
             name=name,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """Ids of one stretch of text."""
-
-    ids: Sequence[int]
-    is_target: bool
-
-
-def _runs(segments: Sequence[Segment], text: TextEncoder) -> list[_Run | MediaSegment]:
-    """Tokenise text between special tokens, media and changes of target as one run each.
-
-    So the text of the template and the words inside it meet as they do in the model's own
-    training, while ids never depend on what comes after a run.
-    """
-    runs: list[_Run | MediaSegment] = []
-    words, is_target = "", False
-
-    def end_run() -> None:
-        nonlocal words
-        if words:
-            runs.append(_Run(ids=text.encode_run(words), is_target=is_target))
-        words = ""
-
-    for segment in segments:
-        if isinstance(segment, MediaSegment):
-            end_run()
-            runs.append(segment)
-            continue
-        if segment.is_target != is_target:
-            end_run()
-            is_target = segment.is_target
-        for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
-            if isinstance(piece, str):
-                words += piece
-            else:
-                end_run()
-                runs.append(_Run(ids=[piece], is_target=is_target))
-    end_run()
-    return runs

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from anymal.collate import check_counts
+from anymal.embeds import EMBEDS
 from anymal.engine.base import EngineClosed
 from anymal.engine.prompt import EmbeddingSegment, Prompt, Segment, TokenSegment
 from anymal.errors import DataError
@@ -143,6 +144,10 @@ class SoftTokens:
 
     def _request(self, modality: str, media_hash: str, tensors: dict[str, Tensor]) -> "_Job":
         """From the cache, from an encoding under way, or from a new one."""
+        if modality == EMBEDS:  # soft tokens already, the caller's own
+            job = _Job(modality=modality, digest=media_hash, tensors=tensors)
+            job.result.set_result(tensors[EMBEDS])
+            return job
         digest = hashlib.sha256(f"{self._salts[modality]} {media_hash}".encode()).hexdigest()
         with self._lock:
             if self._is_closed:

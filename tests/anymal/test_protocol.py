@@ -124,7 +124,14 @@ def test_stop_and_limits_have_one_form() -> None:
         {"max_tokens": 1, "max_completion_tokens": 1},
         {"stop": ""},
         {"stop": list("abcde")},
-        {"n": 2},
+        {"n": 0},
+        {"n": 9},
+        {"top_k": -2},
+        {"presence_penalty": 2.1},
+        {"frequency_penalty": -2.1},
+        {"repetition_penalty": 0},
+        {"top_logprobs": 1},
+        {"logprobs": True, "top_logprobs": 21},
         {"response_format": {"type": "json_object"}},
         {"seed": -1},
         {"seed": 2**63},
@@ -141,16 +148,36 @@ def test_what_asks_for_nothing_is_let_through() -> None:
 
 
 def test_refusal_names_the_parameter() -> None:
-    body = {"messages": [{"role": "user", "content": "x"}], "logprobs": True}
+    body = {"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function"}]}
     with pytest.raises(ValidationError) as refused:
         ChatCompletionRequest.model_validate(body)
     refusal = explain(refused.value.errors(), body)
-    assert refusal.message == "'logprobs' is not supported here; leave it out"
-    assert (refusal.param, refusal.code) == ("logprobs", "unsupported_parameter")
+    assert refusal.message == "'tools' is not supported here; leave it out, or send []"
+    assert (refusal.param, refusal.code) == ("tools", "unsupported_parameter")
+
+
+def test_logprobs_are_counted() -> None:
+    assert request().num_logprobs is None
+    assert request(logprobs=True).num_logprobs == 0
+    assert request(logprobs=True, top_logprobs=5).num_logprobs == 5
+
+
+def test_schema_says_that_null_is_absent_and_parts_name_their_type() -> None:
+    schema = ChatCompletionRequest.model_json_schema()
+    assert schema["required"] == ["messages"]
+    assert {"type": "null"} in schema["properties"]["n"]["anyOf"]
+    assert schema["additionalProperties"] == {"type": "null"}
+    assert schema["properties"]["tools"]["enum"] == [[], None]
+    assert schema["$defs"]["ImagePart"]["required"] == ["image_url", "type"]
 
 
 def test_chunk_leaves_out_what_a_delta_does_not_add() -> None:
     choice = ChunkChoice(delta=Delta(content="a"))
     chunk = ChatCompletionChunk(id="1", created=1, model="m", choices=[choice])
     (found,) = chunk.model_dump(mode="json")["choices"]
-    assert found == {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+    assert found == {
+        "index": 0,
+        "delta": {"content": "a"},
+        "finish_reason": None,
+        "logprobs": None,
+    }
