@@ -87,13 +87,13 @@ class _File:
     etag: str
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
     """The page."""
     return _send(_read("index.html"), request)
 
 
-@router.get("/page/{name}")
+@router.api_route("/page/{name}", methods=["GET", "HEAD"])
 async def page_file(name: str, request: Request) -> Response:
     """One of its styles, scripts or pictures."""
     if name not in FILES:
