@@ -6,12 +6,13 @@ Does not send or compute anything.
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, TypedDict, Unpack
+from typing import Any, Protocol, Self, TypedDict, Unpack, cast
 
 from anymal.attachments import Media, attach
 from anymal.conversation import Message, read_conversation, validated
 from anymal.engine.events import TokenCounts
-from anymal.protocol import FinishReason, Usage
+from anymal.errors import AnymalError
+from anymal.protocol import FinishReason, TokenLogprob, Usage
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -23,8 +24,20 @@ class AnswerOptions(TypedDict, total=False):
     """0 takes the likeliest token, and is the default."""
     top_p: float
     """Sample among the likeliest tokens that hold this much probability."""
+    top_k: int
+    """Sample among this many of the likeliest tokens; 0 among all."""
+    repetition_penalty: float
+    """Above 1 makes tokens of the prompt and the answer less likely."""
+    presence_penalty: float
+    """Taken once off the score of every token that the answer holds already."""
+    frequency_penalty: float
+    """Taken off it as often as the answer holds the token."""
     stop: str | Sequence[str] | None
     """Strings that end the answer and are not part of it."""
+    ignore_eos: bool
+    """Go on to `max_tokens`, past the token that ends an answer."""
+    logprobs: int | None
+    """Tell how likely each token was, and this many of the likeliest beside it, 0 to 20."""
     seed: int | None
     """Makes sampling repeatable."""
 
@@ -39,15 +52,22 @@ class Answer:
 
     Attributes:
         text: What the model said.
-        finish_reason: `stop`, or `length` where the token limit cut it.
+        finish_reason: `stop`, `length` where the token limit cut it, or `content_filter` where a
+            check did.
         usage: Token counts.
         model: Name of the model that answered.
+        logprobs: How likely each token was, if asked for.
+        refusal: Why a check cut the answer, if one did.
+        request_id: What the service's log calls the request; None in this process.
     """
 
     text: str
     finish_reason: FinishReason
     usage: Usage
     model: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    refusal: str | None = None
+    request_id: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -85,8 +105,7 @@ class AnswerStream:
         """The whole answer; reads what has not been read."""
         for _ in self:
             pass
-        assert self._answer is not None, "the stream ended without an answer"
-        return self._answer
+        return _whole(self._answer)
 
     def close(self) -> None:
         """End the stream, and the work behind it."""
@@ -128,8 +147,7 @@ class AsyncAnswerStream:
         """The whole answer; reads what has not been read."""
         async for _ in self:
             pass
-        assert self._answer is not None, "the stream ended without an answer"
-        return self._answer
+        return _whole(self._answer)
 
     async def close(self) -> None:
         """End the stream, and the work behind it."""
@@ -146,6 +164,13 @@ class AsyncAnswerStream:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _whole(answer: Answer | None) -> Answer:
+    """The answer of a stream that has nothing more to give."""
+    if answer is None:
+        raise AnymalError("the stream was left before the answer ended; ask again, and read on")
+    return answer
 
 
 class Asker(Protocol):
@@ -179,7 +204,7 @@ def usage_of(counts: TokenCounts) -> Usage:
         completion_tokens=counts.completion,
         total_tokens=counts.prompt + counts.completion,
         prompt_tokens_details={
-            "cached_tokens": 0,
+            "cached_tokens": counts.cached,
             **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
         },
     )
@@ -201,9 +226,27 @@ def split(options: AskOptions) -> tuple[Media, AnswerOptions]:
     Raises:
         TypeError: If one is not known.
     """
-    known = Media.__annotations__.keys() | AnswerOptions.__annotations__.keys()
-    if unknown := sorted(options.keys() - known):
-        raise TypeError(f"unknown options {unknown}; known: {sorted(known)}")
+    refuse_unknown(options, AskOptions)
+    media, rest = split_media(options)
+    return media, cast("AnswerOptions", rest)
+
+
+def split_media(options: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
+    """Options about media, and the others."""
     media = {key: value for key, value in options.items() if key in Media.__annotations__}
     rest = {key: value for key, value in options.items() if key not in media}
-    return media, rest  # type: ignore[return-value]  # checked above, key by key
+    return cast("Media", media), rest
+
+
+def refuse_unknown(options: Mapping[str, Any], known: type) -> None:
+    """Refuse options that nobody would read.
+
+    Args:
+        options: What was given.
+        known: The typed dictionary that says what may be.
+
+    Raises:
+        TypeError: If one is not known.
+    """
+    if unknown := sorted(options.keys() - known.__annotations__.keys()):
+        raise TypeError(f"unknown options {unknown}; known: {sorted(known.__annotations__)}")

@@ -152,7 +152,7 @@ def _asker(bundle: str, url: str | None) -> Iterator["Asker"]:
     if url is not None:
         from anymal.client import Client
 
-        with Client(url) as client:
+        with Client(base_url=url) as client:
             yield client
         return
     _quieten()

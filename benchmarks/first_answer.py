@@ -48,7 +48,7 @@ def measure(num_questions: int) -> dict[str, Any]:
                 name: median([whole_answer(http, q) for q in found])
                 for name, found in questions.items()
             }
-        with Client(url) as client:
+        with Client(base_url=url) as client:
             first = {
                 name: median([first_piece(client, q) for q in found])
                 for name, found in questions.items()

@@ -167,7 +167,7 @@ def ask_rest(url: str, exhibit: Exhibit) -> str:
 def ask_client(url: str, exhibit: Exhibit) -> str:
     """The Python client, given the files."""
     media: dict[str, Any] = {name: list(paths) for name, paths in exhibit.files.items()}
-    with Client(url) as client:
+    with Client(base_url=url) as client:
         return str(client.ask(exhibit.question, **media).text)
 
 

@@ -105,8 +105,8 @@ def test_ask_a_service(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeAssistant()
 
     class FakeClient:
-        def __init__(self, url: str) -> None:
-            seen.append(url)
+        def __init__(self, *, base_url: str) -> None:
+            seen.append(base_url)
 
         def __enter__(self) -> FakeAssistant:
             return fake

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,11 +47,11 @@ STREAM = (
 
 
 def make(handler: Handler, **options: Any) -> Client:
-    return Client("http://anymal", transport=httpx.MockTransport(handler), **options)
+    return Client(base_url="http://anymal", transport=httpx.MockTransport(handler), **options)
 
 
 def make_async(handler: Handler) -> AsyncClient:
-    return AsyncClient("http://anymal", transport=httpx.MockTransport(handler))
+    return AsyncClient(base_url="http://anymal", transport=httpx.MockTransport(handler))
 
 
 def test_ask_sends_media_then_question() -> None:
@@ -179,15 +180,15 @@ def test_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((str(request.url), request.headers.get("authorization")))
         return httpx.Response(200, json={"data": []})
 
-    def call(*url: str, **options: Any) -> None:
-        with Client(*url, transport=httpx.MockTransport(handler), **options) as client:
+    def call(**options: Any) -> None:
+        with Client(transport=httpx.MockTransport(handler), **options) as client:
             client.models()
 
     call()
     monkeypatch.setenv("ANYMAL_BASE_URL", "http://there:1/sub/v1/")
     monkeypatch.setenv("ANYMAL_API_KEY", "sesame")
     call()
-    call("http://here", api_key="open")
+    call(base_url="http://here", api_key="open")
     assert seen == [
         ("http://127.0.0.1:8000/v1/models", None),
         ("http://there:1/sub/v1/models", "Bearer sesame"),
@@ -195,9 +196,10 @@ def test_environment_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_address_without_scheme_is_refused() -> None:
-    with pytest.raises(AnymalError, match="http://"):
-        Client("localhost:8000")
+@pytest.mark.parametrize("url", ["localhost:8000", "http://", "http://a:b", "ftp://x"])
+def test_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(AnymalError, match=f"base_url is {re.escape(repr(url))}"):
+        Client(base_url=url)
 
 
 def test_unknown_option_is_named() -> None:

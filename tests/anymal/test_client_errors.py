@@ -17,18 +17,21 @@ PIECE = (
 
 
 def make(handler: Handler) -> Client:
-    return Client("http://anymal", transport=httpx.MockTransport(handler))
+    transport = httpx.MockTransport(handler)
+    return Client(base_url="http://anymal", transport=transport, max_retries=0)
 
 
 def make_async(handler: Handler) -> AsyncClient:
-    return AsyncClient("http://anymal", transport=httpx.MockTransport(handler))
+    transport = httpx.MockTransport(handler)
+    return AsyncClient(base_url="http://anymal", transport=transport, max_retries=0)
 
 
 STATUSES = {
     400: client_errors.BadRequestError,
     401: client_errors.UnauthorizedError,
-    403: client_errors.UnauthorizedError,
+    403: client_errors.ForbiddenError,
     404: client_errors.NotFoundError,
+    408: client_errors.TimedOutError,
     413: client_errors.TooLargeError,
     418: client_errors.ClientError,
     422: client_errors.BadRequestError,
@@ -36,6 +39,7 @@ STATUSES = {
     500: client_errors.ServerError,
     502: client_errors.ServerError,
     503: client_errors.NotReadyError,
+    504: client_errors.OverdueError,
 }
 
 
@@ -62,6 +66,27 @@ async def test_every_status_has_its_error(
     async with make_async(handler) as other:
         with pytest.raises(kind):
             await (await other.ask("What?", stream=True)).answer()
+
+
+def test_refused_content_has_an_error_of_its_own() -> None:
+    body = {"error": {"message": "no", "type": "t", "code": "content_refused"}}
+    with (
+        make(lambda _: httpx.Response(400, json=body)) as client,
+        pytest.raises(client_errors.ContentRefusedError) as refused,
+    ):
+        client.ask("What?")
+    assert isinstance(refused.value, client_errors.BadRequestError)
+
+
+@pytest.mark.parametrize("status", [*STATUSES, 500])
+def test_what_passes_by_itself(status: int) -> None:
+    with (
+        make(lambda _: httpx.Response(status, headers={"retry-after": "7"})) as client,
+        pytest.raises(client_errors.ClientError) as refused,
+    ):
+        client.models()
+    assert refused.value.is_transient == (status in (408, 429, 502, 503, 504))
+    assert refused.value.retry_after_s == 7
 
 
 def test_page_of_a_proxy_is_an_error_too() -> None:

@@ -66,7 +66,7 @@ def test_service_answers_as_the_assistant(
     kind: str,
 ) -> None:
     media: Any = {kind: files[kind], **rate_of(kind)}
-    with Client("http://unused") as client:
+    with Client(base_url="http://unused") as client:
         content = client.message(QUESTION, **media).model_dump(mode="json")["content"]
     body = service(content).json()
     expected = assistant.ask(QUESTION, max_tokens=8, **media)
