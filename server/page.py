@@ -56,6 +56,7 @@ FILES = (
     "thread.css",
     "thread.js",
     "tools.js",
+    "traces.js",
     "tray.js",
     "wav.js",
 )

@@ -57,9 +57,22 @@ export function drawLine(context, width, height, values, [low, high], colour) {
   context.stroke();
 }
 
-/** A picture at the largest size that fits a box, in its middle. */
-export function drawInside(context, picture, x, y, width, height) {
-  const scale = Math.min(width / picture.width, height / picture.height);
-  const [w, h] = [picture.width * scale, picture.height * scale];
-  context.drawImage(picture, x + (width - w) / 2, y + (height - h) / 2, w, h);
+/** Pictures of one size side by side, as large as a box allows, in its middle. */
+export function drawTiles(context, pictures, width, height) {
+  const gap = 6;
+  const most = (width - gap * (pictures.length - 1)) / pictures.length;
+  const scale = Math.min(most / pictures[0].width, height / pictures[0].height);
+  const [w, h] = [pictures[0].width * scale, pictures[0].height * scale];
+  const left = (width - pictures.length * (w + gap) + gap) / 2;
+  pictures.forEach((picture, index) => {
+    const [x, y] = [left + index * (w + gap), (height - h) / 2];
+    context.save();
+    context.beginPath();
+    context.roundRect(x, y, w, h, 6);
+    context.clip();
+    context.drawImage(picture, x, y, w, h);
+    context.restore();
+    context.strokeStyle = themeColour("line");
+    context.stroke();
+  });
 }

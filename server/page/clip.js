@@ -1,5 +1,5 @@
 // A clip before it is sent: frames spread over its length, and a player.
-import { drawing, drawInside } from "./canvas.js";
+import { drawing, drawTiles } from "./canvas.js";
 import { element, icon } from "./element.js";
 
 const NUM_FRAMES = 6;
@@ -8,28 +8,22 @@ const GIVE_UP_MS = 8000;
 /** Its preview; `tell` gets its length in words. */
 export function showClip(medium, tell) {
   medium.frames ??= framesOf(medium.url);
-  const shown = element("div", { className: "film" });
+  const shown = element("div", { className: "player" });
   medium.frames.then(
     ({ frames, seconds }) => {
       tell(`${seconds.toFixed(1)} s`);
       const label = `${frames.length} frames of the clip ${medium.name}`;
-      const strip = drawing(label, (...canvas) => drawFrames(frames, ...canvas));
+      const strip = drawing(label, (context, width, height) => {
+        drawTiles(context, frames, width, height);
+      });
       const play = element("button", { type: "button", className: "play" }, icon("play"));
       play.setAttribute("aria-label", `Play ${medium.name}`);
       play.addEventListener("click", () => playIn(shown, medium));
-      shown.replaceChildren(strip, play);
+      shown.replaceChildren(play, strip);
     },
     (error) => shown.replaceChildren(error.message),
   );
   return shown;
-}
-
-/** Frames side by side; also drawn on the example's card. */
-export function drawFrames(frames, context, width, height) {
-  const each = width / frames.length;
-  frames.forEach((frame, index) => {
-    drawInside(context, frame, index * each + 1, 3, each - 2, height - 6);
-  });
 }
 
 function playIn(shown, medium) {

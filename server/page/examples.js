@@ -1,13 +1,12 @@
 // Small media made here, so that a newcomer can try the built-in model at once.
-import { drawing, drawInside } from "./canvas.js";
-import { drawFrames } from "./clip.js";
+import { drawing, drawTiles } from "./canvas.js";
 import { element, icon } from "./element.js";
 import { clipFrames, filmClip } from "./example_clip.js";
 import { walk, walkFile } from "./example_motion.js";
 import { drawScene, toPng } from "./example_scene.js";
 import { beeps, beepsFile } from "./example_sound.js";
-import { drawTraces } from "./motion.js";
 import { drawWave } from "./sound.js";
+import { drawTraces } from "./traces.js";
 
 const EXAMPLES = {
   image: {
@@ -16,7 +15,7 @@ const EXAMPLES = {
     make: async () => ({ blob: await toPng(drawScene()), name: "shapes.png" }),
     sketch: () => {
       const scene = drawScene();
-      return (context, width, height) => drawInside(context, scene, 0, 0, width, height);
+      return (context, width, height) => drawTiles(context, [scene], width, height);
     },
   },
   video: {
@@ -25,7 +24,7 @@ const EXAMPLES = {
     make: filmClip,
     sketch: () => {
       const frames = clipFrames().filter((_, index) => index % 7 === 0);
-      return (...surface) => drawFrames(frames, ...surface);
+      return (context, width, height) => drawTiles(context, frames, width, height);
     },
   },
   audio: {
@@ -34,10 +33,7 @@ const EXAMPLES = {
     make: async () => ({ blob: beepsFile(), name: "beeps.wav" }),
     sketch: () => {
       const samples = beeps();
-      return (context, width, height) => {
-        context.translate(14, 14);
-        drawWave(samples, 1, context, width - 28, height - 28);
-      };
+      return (...surface) => drawWave(samples, 1, ...surface);
     },
   },
   imu: {
@@ -46,10 +42,7 @@ const EXAMPLES = {
     make: async () => ({ blob: walkFile(), name: "walk.csv" }),
     sketch: () => {
       const rows = walk();
-      return (context, width, height) => {
-        context.translate(0, 8);
-        drawTraces(rows, 0, context, width, height - 16);
-      };
+      return (...surface) => drawTraces(rows, 0, ...surface);
     },
   },
 };
@@ -59,13 +52,21 @@ export function exampleOf(kind) {
   return { kind, ...EXAMPLES[kind] };
 }
 
+/** A drawing with a margin around it. */
+function inset(draw, margin = 12) {
+  return (context, width, height) => {
+    context.translate(margin, margin);
+    draw(context, width - 2 * margin, height - 2 * margin);
+  };
+}
+
 /** The example's card on the welcome page. */
 export function exampleCard(kind, choose) {
   const { title, question, sketch } = EXAMPLES[kind];
   const button = element(
     "button",
     { type: "button", className: "example", dataset: { kind } },
-    drawing(`Sketch of the example`, sketch()),
+    drawing("Sketch of the example", inset(sketch())),
     element(
       "span",
       { className: "example-words" },

@@ -11,8 +11,9 @@ export function figures({ usage, firstMs, totalMs }) {
     .map(([name, count]) => [name.slice(0, -"_tokens".length), count]);
   const shown = counts.map(([kind, count]) => part(`${WORDS[kind] ?? kind} ${count}`, kind));
   const cached = usage?.prompt_tokens_details?.cached_tokens;
-  if (cached) shown.push(part(`${cached} of them cached`));
-  if (usage) shown.push(part(`answer ${usage.completion_tokens} tokens`));
+  if (cached) shown.push(part(`${cached} of these cached`));
+  if (usage) shown.unshift(part("Tokens:"));
+  if (usage) shown.push(part(`answer ${usage.completion_tokens}`, "answer"));
   if (firstMs !== null) shown.push(part(`first word after ${seconds(firstMs)}`));
   shown.push(part(`${seconds(totalMs)} in all`));
   return element("p", { className: "figures" }, ...shown);

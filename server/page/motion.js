@@ -1,14 +1,9 @@
-// A motion recording before it is sent: six traces, its rate and its units.
-import { drawing, drawLine, themeColour } from "./canvas.js";
+// A motion recording before it is sent: its traces, and what must be declared of it.
 import { element } from "./element.js";
 import { readTable } from "./motion_file.js";
+import { SENSORS, sensorsOf, traces, unitInWords } from "./traces.js";
 
-const FORMATS = { csv: "csv", tsv: "csv", txt: "csv", json: "json", npy: "npy", npz: "npz", parquet: "parquet" };
-const AXES = ["x", "y", "z"];
-const SENSORS = [
-  { words: "acceleration", first: 0, key: "accelerationUnit", units: ["m/s2", "g"] },
-  { words: "rotation", first: 3, key: "rotationUnit", units: ["rad/s", "deg/s"] },
-];
+const FORMATS = { json: "json", npy: "npy", npz: "npz", parquet: "parquet" };
 
 /** What a medium of motion carries: its table, if the page can read it, and what is declared. */
 export async function readMotion(blob, name) {
@@ -18,10 +13,15 @@ export async function readMotion(blob, name) {
   return { format, table, declaredHz: null, accelerationUnit, rotationUnit: "rad/s" };
 }
 
-/** Motion that was recorded here: rows at a steady rate, with their units. */
+/** Motion that was recorded here: rows at a steady rate, in m/s2 and deg/s. */
 export function recordedMotion(rows, rateHz) {
-  const table = { rows, rateHz, hasClock: true };
-  return { samples: rows, table, declaredHz: rateHz, accelerationUnit: "m/s2", rotationUnit: "deg/s" };
+  return {
+    samples: rows,
+    table: { rows, rateHz, hasClock: true },
+    declaredHz: rateHz,
+    accelerationUnit: "m/s2",
+    rotationUnit: "deg/s",
+  };
 }
 
 /** A phone at rest feels gravity: about 1 where the unit is g, 9.8 where it is m/s2. */
@@ -34,7 +34,9 @@ function looksLikeG(rows) {
 /** Its preview; `tell` gets its length in words. */
 export function showMotion(medium, tell) {
   const { table } = medium.motion;
-  if (!table) return element("p", {}, "The service will read this file; there is no preview of it.");
+  if (!table) {
+    return element("p", {}, "The service will read this file; this page cannot draw it.");
+  }
   tell(factsOf(table));
   return traces(medium.motion, `of ${medium.name}`);
 }
@@ -44,56 +46,21 @@ function factsOf({ rows, rateHz }) {
   return `${(rows.length / rateHz).toFixed(1)} s at ${Number(rateHz.toFixed(1))} Hz`;
 }
 
-/** Acceleration and rotation, three traces each; `motion` is read at every drawing. */
-export function traces(motion, words) {
-  const shown = element("div", { className: "traces" });
-  const width = motion.table.rows[0]?.length ?? 6;
-  for (const sensor of SENSORS.filter(({ first }) => first < width)) {
-    const canvas = drawing(`Traces of ${sensor.words} ${words}`, (...surface) => {
-      drawTraces(motion.table.rows, sensor.first, ...surface);
-    });
-    const unit = element("span", { className: "unit" }, `${sensor.words}, ${unitOf(motion, sensor)}`);
-    unit.show = () => (unit.textContent = `${sensor.words}, ${unitOf(motion, sensor)}`);
-    const axes = AXES.map((axis) => element("span", { className: `axis-${axis}` }, axis));
-    const legend = element("span", { className: "axes" }, ...axes);
-    shown.append(element("figure", {}, element("figcaption", {}, unit, legend), canvas));
-  }
-  return shown;
-}
-
-const unitOf = (motion, { key }) => motion[key].replace("2", "\u00b2");
-
-/** Three of the columns of rows, on one scale; also drawn on the example's card. */
-export function drawTraces(rows, first, context, width, height) {
-  if (!rows.length) return;
-  const columns = AXES.map((_, axis) => rows.map((row) => row[first + axis]));
-  const all = columns.flat();
-  const low = all.reduce((least, value) => Math.min(least, value), 0);
-  const high = all.reduce((most, value) => Math.max(most, value), 0);
-  const margin = (high - low || 1) * 0.08;
-  const range = [low - margin, high + margin];
-  const zero = height - ((0 - range[0]) / (range[1] - range[0])) * height;
-  context.fillStyle = themeColour("line");
-  context.fillRect(0, zero, width, 1);
-  AXES.forEach((axis, index) => {
-    drawLine(context, width, height, columns[index], range, themeColour(`axis-${axis}`));
-  });
-}
-
-/** What must be declared of a file: its units, and its rate where it has no clock. */
+/** Fields for what a file cannot say itself: its units, and its rate where it has no clock. */
 export function motionFields(medium) {
-  const { motion } = medium;
-  if (motion.samples) return null;
-  const fields = SENSORS.filter(({ first }) => !motion.table || first < motion.table.rows[0].length)
-    .map((sensor) => unitField(medium, sensor));
-  if (!motion.table?.hasClock) fields.unshift(rateField(medium));
+  const { samples, table } = medium.motion;
+  if (samples) return null;
+  const sensors = table ? sensorsOf(table.rows[0].length) : SENSORS;
+  const fields = sensors.map((sensor) => unitField(medium, sensor));
+  if (!table?.hasClock) fields.unshift(rateField(medium));
   return element("div", { className: "medium-fields" }, ...fields);
 }
 
 function rateField({ motion }) {
-  const isNeeded = motion.table !== null;
-  const input = element("input", { type: "number", min: "1", max: "10000", step: "any", required: isNeeded });
-  input.placeholder = isNeeded ? "such as 50" : "if no clock";
+  const input = element("input", { type: "number", min: "1", max: "10000", step: "any" });
+  // A file that the page cannot read may hold times; the service will tell if it does not.
+  input.required = motion.table !== null;
+  input.placeholder = input.required ? "such as 50" : "if no clock";
   input.addEventListener("input", () => {
     motion.declaredHz = input.value ? Number(input.value) : null;
   });
@@ -101,14 +68,15 @@ function rateField({ motion }) {
 }
 
 function unitField({ motion }, { words, key, units }) {
-  const choices = units.map((unit) => element("option", { value: unit }, unit.replace("2", "\u00b2")));
+  const choices = units.map((unit) => element("option", { value: unit }, unitInWords(unit)));
   const select = element("select", {}, ...choices);
   select.value = motion[key];
   select.addEventListener("change", () => {
     motion[key] = select.value;
     for (const unit of select.closest(".medium").querySelectorAll(".unit")) unit.show();
   });
-  return element("label", { className: "field" }, `${words[0].toUpperCase()}${words.slice(1)} in`, select);
+  const label = `${words[0].toUpperCase()}${words.slice(1)} in`;
+  return element("label", { className: "field" }, label, select);
 }
 
 /** The message part that carries a recording. */

@@ -22,9 +22,10 @@ function readCsv(text) {
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/).filter((line) => line.trim());
   if (!lines.length) return null;
   const mark = [",", ";", "\t"].find((each) => lines[0].includes(each)) ?? /\s+/;
-  const cells = lines.map((line) => line.trim().split(mark).map((cell) => cell.trim().replaceAll('"', "")));
-  if (cells[0].every((cell) => isNumber(cell))) return tableOfRows(cells.map((row) => row.map(Number)));
+  const plain = (cell) => cell.trim().replaceAll('"', "");
+  const cells = lines.map((line) => line.trim().split(mark).map(plain));
   const [names, ...rest] = cells;
+  if (names.every(isNumber)) return tableOfRows(cells.map((row) => row.map(Number)));
   return tableOfColumns(names, rest.map((row) => row.map(Number)));
 }
 

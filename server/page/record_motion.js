@@ -1,6 +1,7 @@
 // The phone's own motion sensors, through the DeviceMotion API.
-import { recordedMotion, traces } from "./motion.js";
+import { recordedMotion } from "./motion.js";
 import { nameNow } from "./recorder.js";
+import { traces } from "./traces.js";
 
 const WAIT_MS = 2000;
 const SHOWN_ROWS = 200;
@@ -24,7 +25,8 @@ export const motionSource = {
       rows.push(row);
       seen.push(row);
       if (seen.length > SHOWN_ROWS) seen.shift();
-      if (rows.length % 4 === 0) for (const canvas of view.querySelectorAll("canvas")) canvas.redraw();
+      if (rows.length % 4) return;
+      for (const canvas of view.querySelectorAll("canvas")) canvas.redraw();
     };
     addEventListener("devicemotion", hear);
     const close = () => removeEventListener("devicemotion", hear);
@@ -63,7 +65,7 @@ async function allowed() {
   if (!window.DeviceMotionEvent) throw new Error(`This browser reads no motion sensors. ${hint()}`);
   if (!isFromIos()) return;
   if ((await DeviceMotionEvent.requestPermission()) !== "granted") {
-    throw new Error("The phone does not allow its motion sensors. Reload the page to be asked again.");
+    throw new Error("The phone does not allow its sensors. Reload the page to be asked again.");
   }
 }
 

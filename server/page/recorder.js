@@ -83,7 +83,7 @@ export async function stream(constraints) {
   } catch (error) {
     if (error.name === "NotFoundError") throw new Error(`This device has no ${name}.`);
     if (error.name === "NotAllowedError") {
-      throw new Error(`The browser does not allow the ${name}. Allow it for this page, then try again.`);
+      throw new Error(`The browser does not allow the ${name}. Allow it here, then try again.`);
     }
     throw new Error(`The ${name} cannot be used: ${error.message}`);
   }

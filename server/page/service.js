@@ -45,16 +45,20 @@ export async function* streamAnswer({ model, messages }, signal) {
   });
   const requestId = response.headers.get("x-request-id");
   try {
+    let isWhole = false;
     for await (const { event, data } of events(response.body)) {
-      if (data === "[DONE]") return;
+      isWhole = data === "[DONE]";
+      if (isWhole) continue; // to the end of the body: leaving earlier would abort the request
       const chunk = JSON.parse(data);
       if (event === "error") throw new ServiceError({ ...chunk.error, requestId });
       yield* pieces(chunk);
     }
+    if (isWhole) return;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // what a lost connection is to a reader
   }
-  throw new ServiceError({ message: "The answer broke off. Is the service still running?", requestId });
+  const message = "The answer broke off. Is the service still running?";
+  throw new ServiceError({ message, requestId });
 }
 
 function* pieces(chunk) {

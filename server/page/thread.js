@@ -20,7 +20,7 @@ export function showTurn(turn) {
   asked.append(element("p", { className: "words" }, turn.words));
   const answer = new AnswerView();
   byId("thread").append(asked, answer.place);
-  asked.scrollIntoView({ block: "start", behavior: "smooth" });
+  scrollTo({ top: document.body.scrollHeight, behavior: "smooth" });
   return answer;
 }
 
@@ -28,6 +28,13 @@ export function showTurn(turn) {
 export function clearThread() {
   byId("thread").replaceChildren();
   byId("welcome").hidden = false;
+}
+
+/** Who reads the end of the page goes on seeing it while it grows; others stay where they are. */
+function staysAtEnd(grow) {
+  const isAtEnd = innerHeight + scrollY >= document.body.scrollHeight - 80;
+  grow();
+  if (isAtEnd) scrollTo({ top: document.body.scrollHeight });
 }
 
 class AnswerView {
@@ -45,16 +52,16 @@ class AnswerView {
   }
 
   append(text) {
-    const isAtEnd = innerHeight + scrollY >= document.body.scrollHeight - 80;
-    this.words.append(text);
-    if (isAtEnd) scrollTo({ top: document.body.scrollHeight });
+    staysAtEnd(() => this.words.append(text));
   }
 
   /** The answer has ended; `remark` is a key of REMARKS, or nothing. */
   finish(counted, remark) {
     this.place.classList.remove("streaming");
-    if (remark) this.remark(REMARKS[remark]);
-    this.place.append(figures(counted));
+    staysAtEnd(() => {
+      if (remark) this.remark(REMARKS[remark]);
+      this.place.append(figures(counted));
+    });
   }
 
   remark(words) {
@@ -65,10 +72,11 @@ class AnswerView {
   fail(error, again) {
     this.place.classList.remove("streaming");
     if (!this.words.textContent) this.words.remove();
-    const button = element("button", { type: "button", className: "plain" }, icon("again"), "Try again");
+    const button = element("button", { type: "button", className: "plain" }, icon("again"));
+    button.append("Try again");
     button.addEventListener("click", again);
-    const failure = element("div", { className: "failure" }, element("p", {}, error.message), button);
-    failure.setAttribute("role", "alert");
+    const failure = element("div", { className: "failure", role: "alert" });
+    failure.append(element("p", {}, error.message), button);
     if (error.requestId && error.status >= 500) {
       failure.append(element("small", {}, `Request ${error.requestId}`));
     }

@@ -14,7 +14,7 @@ const RECORDED = {
   imu: ["Record this phone's sensors", motionSource],
 };
 
-/** Fills the menus; `add(kind, blob, name, more)` takes what was chosen, `tell` says what failed. */
+/** Fills the menus; `add(kind, blob, name, more)` takes what was chosen, `tell` what failed. */
 export function fillTools({ add, addExample, tell }) {
   for (const [kind, { label, accept }] of Object.entries(KINDS)) {
     const input = element("input", { type: "file", accept, multiple: true, hidden: true });
