@@ -42,6 +42,7 @@ _OWN = {
 _HELP = {
     "train": "Train aligners (and LoRA) as a recipe says.",
     "serve": "Serve a bundle over HTTP, in the shape of OpenAI's chat API.",
+    "keys": "Make and take back the keys of a service.",
 }
 
 

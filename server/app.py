@@ -5,20 +5,31 @@ Does not listen on a port and reads no environment; `cli` does.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import SecretStr
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from anymal import __version__
 from anymal.errors import AnymalError
 from anymal.explain import Refusal, explain
+from server.body import BodyLimit
 from server.disconnect import ClientGone
+from server.door import Door
+from server.drain import Drain, DrainGate
 from server.errors import BadRequest, response_for
 from server.gate import Gate
+from server.keys import Keyring
+from server.limits import CallerLimits
 from server.metrics import Metrics
+from server.page import router as page_router
 from server.routes import router
+from server.routes_metrics import router as metrics_router
+from server.safety import load_checks
 from server.settings import Settings
 from server.worker import Backend, Worker
 
@@ -40,14 +51,18 @@ def create_app(
         on_failure: Called, on the loading thread, if the model cannot be loaded.
 
     Returns:
-        The app; `app.state` holds its `worker`, `settings` and `metrics`.
+        The app; `app.state` holds its `worker`, `settings`, `metrics` and `drain`.
     """
     metrics = Metrics()
     worker = Worker(
         max_requests=settings.max_requests,
         default_tokens=settings.default_tokens,
         max_tokens=settings.max_tokens,
+        request_seconds=settings.request_seconds,
+        checks=load_checks(settings.checks),
+        metrics=metrics,
     )
+    metrics.watch(worker.models.stats)
     if backend is not None:
         worker.use(backend)
 
@@ -62,17 +77,46 @@ def create_app(
     app.state.worker = worker
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.drain = Drain()
     app.include_router(router)
+    app.include_router(metrics_router)
+    app.include_router(page_router)
     app.add_exception_handler(AnymalError, _tell)
     app.add_exception_handler(HTTPException, _tell)
     app.add_exception_handler(ClientGone, _tell_nobody)
     app.add_exception_handler(RequestValidationError, _tell_refusal)
-    app.add_middleware(
-        Gate,
-        api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
-        max_body_bytes=settings.max_body_bytes,
-    )
+    _add_edge(app, settings)
     return app
+
+
+def _add_edge(app: FastAPI, settings: Settings) -> None:
+    """What a request passes on its way to a route; the innermost is added first."""
+    app.add_middleware(
+        Door,
+        keyring=Keyring(
+            api_key=_shown(settings.api_key),
+            admin_key=_shown(settings.admin_key),
+            path=None if settings.keys_file is None else Path(settings.keys_file),
+        ),
+        limits=CallerLimits(),
+        has_open_metrics=settings.open_metrics,
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    app.add_middleware(DrainGate, drain=app.state.drain)
+    app.add_middleware(Gate, metrics=app.state.metrics)
+    if settings.cors_origins:
+        # Outermost, so that pages can read refusals too.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _load(settings: Settings) -> Backend:

@@ -5,6 +5,7 @@ Does not define the service; `app` does. Light until it runs.
 
 import logging
 import socket
+import sys
 from typing import Annotated
 
 import typer
@@ -12,9 +13,6 @@ import typer
 from anymal.errors import AnymalError
 
 logger = logging.getLogger(__name__)
-
-# Seconds that running answers get to end when the service is told to stop.
-GRACE_S = 5
 
 
 def serve(
@@ -24,20 +22,32 @@ def serve(
     api_key: Annotated[
         str | None, typer.Option(help="Key that requests must carry.", show_envvar=False)
     ] = None,
+    keys_file: Annotated[
+        str | None, typer.Option(help="File of hashed keys; see: anymal keys --help.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device: cpu or cuda.")] = None,
     precision: Annotated[
         str | None, typer.Option(help="Of the language model: nf4, int8, bf16 or fp32.")
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Web origin whose pages may call; repeatable.")
+    ] = None,
+    allow_media_host: Annotated[
+        list[str] | None, typer.Option(help="Host that media may be fetched from; repeatable.")
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="Safety check, such as server.safety:WordList?words=a,b; repeatable."),
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="json or text.")] = None,
 ) -> None:
     """Serve a bundle over HTTP, in the shape of OpenAI's chat API.
 
     Every flag, and limits that have none, can also be environment variables:
-    ANYMAL_PORT, ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on; see docs/rest.md.
+    ANYMAL_PORT, ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on; see docs/serving.md.
     By default the built-in model is served at 127.0.0.1, port 8000.
     """
-    import uvicorn
-
-    from server.app import create_app
+    from server.logs import configure_logging
     from server.settings import read_settings
 
     given = {
@@ -45,24 +55,32 @@ def serve(
         "host": host,
         "port": port,
         "api_key": api_key,
+        "keys_file": keys_file,
         "device": device,
         "precision": precision,
+        "cors_origins": cors_origin or None,
+        "allow_media_hosts": allow_media_host or None,
+        "checks": check or None,
+        "log_format": log_format,
     }
     settings = read_settings({key: value for key, value in given.items() if value is not None})
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    configure_logging(settings.log_format, with_error_text=settings.log_error_text)
+
+    from server.app import create_app
+    from server.connection import notice_dead_lines
+    from server.running import Service
 
     def stop() -> None:
-        server.should_exit = True
+        service.should_exit = True
 
     app = create_app(settings, on_failure=stop)
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
-    )
-    server = uvicorn.Server(config)
+    service = Service(app, settings)
+    _raise_file_limit()
     with _listener(settings.host, settings.port) as listener:
+        notice_dead_lines(listener, seconds=settings.stall_seconds)
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
         logger.info("listening on %s, loading %s", address, settings.bundle)
-        server.run(sockets=[listener])
+        service.run(sockets=[listener])
     if app.state.worker.failure is not None:
         raise app.state.worker.failure
 
@@ -77,3 +95,13 @@ def _listener(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port} ({error.strerror or error}); "
             "choose another with --host and --port"
         ) from error
+
+
+def _raise_file_limit() -> None:
+    """Every connection is an open file, and the usual soft limit is far below the hard one."""
+    if sys.platform == "win32":  # where there is no such limit
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -3,15 +3,17 @@
 Does not log and does not decide when to answer; `gate` and `app` do.
 """
 
+import math
 from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from anymal.engine.base import EngineBusy, EngineClosed
-from anymal.errors import AnymalError, MediaTooLarge, TooLong
+from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
 from anymal.explain import Refusal
 from anymal.protocol import ErrorBody, ErrorDetail
+from server.record import note_error
 
 
 class BadRequest(AnymalError):  # noqa: N818 - reads as the fact it states
@@ -32,8 +34,53 @@ class BodyTooLarge(HTTPException):
         super().__init__(413, message)
 
 
+class BodyTooSlow(HTTPException):
+    """A body that did not arrive in time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(408, message)
+
+
 class Unauthorized(AnymalError):  # noqa: N818
     """No key, or a wrong one."""
+
+
+class NotAllowed(AnymalError):  # noqa: N818
+    """A good key that does not open this door."""
+
+
+class RateLimited(AnymalError):  # noqa: N818
+    """More requests than this caller may send.
+
+    Attributes:
+        retry_after: Seconds until another is let in.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Draining(AnymalError):  # noqa: N818
+    """The service ends: it finishes its answers and begins no others."""
+
+    retry_after = 5.0
+
+
+class EmbedsNotAllowed(AnymalError):  # noqa: N818
+    """Soft tokens from a caller who is not trusted with them."""
+
+
+class ContentRefused(AnymalError):  # noqa: N818
+    """A prompt or a medium that a safety check refused."""
+
+
+class TimedOut(AnymalError):  # noqa: N818
+    """An answer that took longer than the service allows."""
+
+
+class BundleConflict(AnymalError):  # noqa: N818
+    """A change of the served bundles that cannot be made now."""
 
 
 class ModelNotFound(AnymalError):  # noqa: N818
@@ -59,6 +106,25 @@ class Rule:
 RULES = (
     Rule(error=BadRequest, status=400, type="invalid_request_error"),
     Rule(error=Unauthorized, status=401, type="authentication_error", code="invalid_api_key"),
+    Rule(error=NotAllowed, status=403, type="permission_error", code="admin_only"),
+    Rule(
+        error=EmbedsNotAllowed,
+        status=403,
+        type="permission_error",
+        code="embeds_not_allowed",
+        param="messages",
+    ),
+    Rule(
+        error=ContentRefused,
+        status=400,
+        type="invalid_request_error",
+        code="content_refused",
+        param="messages",
+    ),
+    Rule(error=TimedOut, status=504, type="server_error", code="request_timeout"),
+    Rule(error=BundleConflict, status=409, type="invalid_request_error", code="bundle_conflict"),
+    Rule(error=BundleError, status=400, type="invalid_request_error", param="folder"),
+    Rule(error=RecipeError, status=400, type="invalid_request_error", param="folder"),
     Rule(
         error=ModelNotFound,
         status=404,
@@ -67,6 +133,7 @@ RULES = (
         param="model",
     ),
     Rule(error=BodyTooLarge, status=413, type="invalid_request_error", code="body_too_large"),
+    Rule(error=BodyTooSlow, status=408, type="invalid_request_error", code="body_too_slow"),
     Rule(
         error=MediaTooLarge,
         status=413,
@@ -81,8 +148,10 @@ RULES = (
         code="context_length_exceeded",
         param="messages",
     ),
+    Rule(error=RateLimited, status=429, type="rate_limit_error", code="rate_limit_exceeded"),
     Rule(error=EngineBusy, status=429, type="rate_limit_error", code="queue_full"),
     Rule(error=NotReady, status=503, type="server_error", code="not_ready"),
+    Rule(error=Draining, status=503, type="server_error", code="shutting_down"),
     Rule(error=EngineClosed, status=503, type="server_error", code="shutting_down"),
     Rule(error=AnymalError, status=400, type="invalid_request_error", param="messages"),
     Rule(error=HTTPException, status=0, type="invalid_request_error"),
@@ -96,7 +165,10 @@ def rule_for(error: Exception) -> Rule:
 
 
 def body_for(error: Exception) -> ErrorBody:
-    """The body that tells an exception; nothing of an unknown one is given away."""
+    """The body that tells an exception; nothing of an unknown one is given away.
+
+    The code is also kept for the request's line in the log.
+    """
     rule = rule_for(error)
     message, param, code = str(error), rule.param, rule.code
     if rule is _UNKNOWN:
@@ -107,14 +179,20 @@ def body_for(error: Exception) -> ErrorBody:
         param, code = error.refusal.param, error.refusal.code
     elif code is None:
         code = _snake_case(type(error).__name__)
+    note_error(code or "error")
     return ErrorBody(error=ErrorDetail(message=message, type=rule.type, param=param, code=code))
 
 
 def response_for(error: Exception) -> JSONResponse:
     """The response that tells an exception."""
     status = error.status_code if isinstance(error, HTTPException) else rule_for(error).status
-    # A full queue empties at the pace of answers; a second is the least worth waiting.
-    headers = {"retry-after": "1"} if status == 429 else None
+    headers = dict((isinstance(error, HTTPException) and error.headers) or {})
+    if status in (429, 503):
+        # A full queue empties at the pace of answers; a second is the least worth waiting.
+        seconds = getattr(error, "retry_after", 1.0)
+        headers["retry-after"] = str(max(1, math.ceil(seconds)))
+    if status == 408:  # the rest of the body is not waited for
+        headers["connection"] = "close"
     return JSONResponse(body_for(error).model_dump(), status_code=status, headers=headers)
 
 

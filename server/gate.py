@@ -1,96 +1,104 @@
-"""The edge of the app: request ids, the API key, the size of a body, and what nobody expected.
+"""The edge of the app: request ids, the log's line and the measures, and what nobody expected.
 
-Does not know routes; it is plain ASGI, so that a refused body is never read whole.
+Does not refuse requests (`drain`, `body` and `door` do) and is plain ASGI, so that streams pass
+through untouched.
 """
 
-import hmac
 import logging
+import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.errors import BodyTooLarge, Unauthorized, response_for
+from server.errors import response_for
+from server.metrics import Metrics
+from server.record import CURRENT_REQUEST, RequestRecord, note_error
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = "x-request-id"
 _LONGEST_ID = 128
+_CLIENT_GONE = 499  # as proxies log it
 
 
 class Gate:
-    """Lets requests in."""
+    """Numbers requests, and tells what became of each."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         """Wraps an app.
 
         Args:
             app: What is behind the gate.
-            api_key: Asked for under `/v1`; None asks for none.
-            max_body_bytes: Largest request body.
+            metrics: Counts the answers.
+            clock: Seconds that only grow.
         """
         self._app = app
-        self._api_key = api_key
-        self._max_body_bytes = max_body_bytes
+        self._metrics = metrics
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = _request_id(headers.get(REQUEST_ID))
-        has_started = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal has_started
-            if message["type"] == "http.response.start":
-                has_started = True
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
-            await send(message)
-
+        record = RequestRecord(request_id=_request_id(Headers(scope=scope).get(REQUEST_ID)))
+        answer = _Answer(send, record.request_id)
+        outer, started = CURRENT_REQUEST.set(record), self._clock()
         try:
-            self._check(scope["path"], headers)
-            await self._app(scope, self._counted(receive), send_with_id)
-        except (Unauthorized, BodyTooLarge) as error:
-            await response_for(error)(scope, receive, send_with_id)
+            await self._app(scope, receive, answer.send)
         except Exception as error:  # the app's edge: one bad request must not end the service
-            logger.exception("request %s failed", request_id)
-            if not has_started:
-                await response_for(error)(scope, receive, send_with_id)
+            logger.exception("request %s failed", record.request_id)
+            note_error("internal_error")
+            if answer.status is None:
+                await response_for(error)(scope, receive, answer.send)
+        finally:
+            self._tell(scope, record, answer, self._clock() - started)
+            CURRENT_REQUEST.reset(outer)
 
-    def _check(self, path: str, headers: Headers) -> None:
-        """Refuse by headers alone."""
-        if self._api_key is not None and path.startswith("/v1/"):
-            given, wanted = headers.get("authorization", ""), f"Bearer {self._api_key}"
-            # In constant time, so that answers do not tell how much of a guess was right.
-            if not hmac.compare_digest(given.encode(), wanted.encode()):
-                raise Unauthorized(
-                    "the API key is missing or wrong; send the header 'Authorization: Bearer KEY'"
-                )
-        declared = headers.get("content-length", "")
-        if declared.isdigit():
-            self._check_size(int(declared))
+    def _tell(self, scope: Scope, record: RequestRecord, answer: "_Answer", seconds: float) -> None:
+        """One line and one count for the request; neither holds what the caller wrote."""
+        # The pattern of the route, not the path: whatever a caller writes there stays unwritten.
+        path = getattr(scope.get("route"), "path", "(none)")
+        status = _CLIENT_GONE if answer.status is None else answer.status
+        self._metrics.request(path, status, seconds, error=record.error)
+        fields = {
+            "method": scope["method"] if scope["method"] in _METHODS else "(other)",
+            "path": path,
+            "status": status,
+            "is_complete": answer.is_complete,
+            "ms": round(1000 * seconds, 1),
+            "caller": record.caller,
+            "tokens": dict(record.tokens),
+            "error": record.error,
+        }
+        logger.info("request", extra={"fields": fields})
 
-    def _check_size(self, num_bytes: int) -> None:
-        if num_bytes > self._max_body_bytes:
-            raise BodyTooLarge(
-                f"the body has {num_bytes} bytes or more; at most {self._max_body_bytes} are "
-                "accepted; send smaller media"
-            )
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Count the body while it is read; its length may not have been declared."""
-        num_bytes = 0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-        async def counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
-            self._check_size(num_bytes)
-            return message
 
-        return counted
+@dataclass(slots=True)
+class _Answer:
+    """Sends an answer with its id, and sees how far it gets."""
+
+    _send: Send
+    request_id: str
+    status: int | None = None
+    is_complete: bool = False
+
+    async def send(self, message: Message) -> None:
+        """See ASGI."""
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)[REQUEST_ID] = self.request_id
+            self.status = message["status"]
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.is_complete = True
 
 
 def _request_id(given: str | None) -> str:

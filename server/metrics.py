@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from anymal.engine.stats import EngineStats, Step
-from server.record import CURRENT_REQUEST
+from server.record import CURRENT_REQUEST, note_error
 
 # Seconds. A token takes a millisecond on the built-in model, and a long video a minute.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -57,16 +57,19 @@ class Metrics:
             "anymal_step_tokens", "Positions computed in a forward pass.", _POSITIONS
         )
 
-    def request(self, path: str, status: int, seconds: float) -> None:
+    def request(self, path: str, status: int, seconds: float, *, error: str | None = None) -> None:
         """Count an answer.
 
         Args:
             path: The route's pattern, such as `/v1/models/{model}`; never what a caller wrote.
             status: Of the answer; 499 where the client went first.
             seconds: What it took, streaming included.
+            error: Code of the error that the caller was told.
         """
         self._requests.labels(path, str(status)).inc()
         self._request_seconds.labels(path).observe(seconds)
+        if error is not None:
+            self._errors.labels(error).inc()
 
     def first_token(self, seconds: float) -> None:
         """Note how long a request waited for its first token."""
@@ -89,8 +92,13 @@ class Metrics:
             record.tokens[kind] += number
 
     def error(self, type: str) -> None:
-        """Count a failed request by the code or the class of its error."""
-        self._errors.labels(type).inc()
+        """Count a failure by its code.
+
+        Within a request it is kept until the request ends, so that one that is noted here and
+        told to the caller counts once.
+        """
+        if not note_error(type):
+            self._errors.labels(type).inc()
 
     def step(self, step: Step) -> None:
         """Note a forward pass; called on the engine's thread."""

@@ -16,11 +16,25 @@ class RequestRecord:
         request_id: The id that its answer carries.
         caller: Name of the key it came with; None before that is known.
         tokens: Tokens of its prompt and answer by kind.
+        error: Code of the error that it was told; None where all went well.
     """
 
     request_id: str
     caller: str | None = None
     tokens: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
 
 
 CURRENT_REQUEST: ContextVar[RequestRecord | None] = ContextVar("anymal_request", default=None)
+
+
+def note_error(code: str) -> bool:
+    """Keep the code of an error that the request in progress is told.
+
+    Returns:
+        Whether there is a request in progress.
+    """
+    record = CURRENT_REQUEST.get()
+    if record is not None:
+        record.error = code
+    return record is not None

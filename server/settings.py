@@ -4,13 +4,21 @@ Does not start anything and reads no file.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from anymal.errors import AnymalError
 from anymal.explain import explain
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several words; one text with spaces between them where they come from the environment."""
 
 
 class Settings(BaseSettings):
@@ -18,22 +26,74 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ANYMAL_", frozen=True, extra="forbid")
 
+    # The model.
     bundle: str = Field("tiny", description="bundle folder, or tiny for the built-in model")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     precision: str | None = Field(
         None, description="precision of the language model; None takes the bundle's"
     )
+
+    # Where, and for whom.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     api_key: SecretStr | None = Field(
-        None, min_length=1, description="key that requests must carry; None asks for none"
+        None, min_length=1, description="a key that requests may carry; for several see keys_file"
     )
+    keys_file: str | None = Field(
+        None, min_length=1, description="file of hashed keys, as `anymal keys new` writes it"
+    )
+    admin_key: SecretStr | None = Field(
+        None, min_length=1, description="key of /admin and /metrics; it opens the rest too"
+    )
+    open_metrics: bool = Field(False, description="show /metrics without a key")
+    cors_origins: Words = Field(
+        (), description="web origins whose pages may call, such as https://example.com; or *"
+    )
+
+    # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
     max_requests: int = Field(
         16, ge=1, description="most requests in the house at once, the answered one included"
     )
+    max_connections: int = Field(4096, ge=1, description="most connections at once")
     default_tokens: int = Field(256, ge=1, description="tokens of an answer that sets no limit")
     max_tokens: int = Field(2048, ge=1, description="largest token limit a request may set")
+
+    # For how long, in seconds.
+    head_seconds: float = Field(10, gt=0, description="seconds for a request's head to arrive")
+    body_seconds: float = Field(120, gt=0, description="seconds for a request's body to arrive")
+    request_seconds: float = Field(
+        600, gt=0, description="seconds for a request to be answered to its end"
+    )
+    stall_seconds: float = Field(
+        30, gt=0, description="seconds that a client may leave its answer unread"
+    )
+    keep_alive_seconds: int = Field(
+        15, ge=1, description="seconds that a connection may idle between requests"
+    )
+    drain_seconds: float = Field(
+        30, ge=0, description="seconds that running answers get once the service is told to stop"
+    )
+
+    # What is written down.
+    log_format: Literal["json", "text"] = Field(
+        "json", description="one JSON object a line, or text"
+    )
+    log_error_text: bool = Field(
+        False, description="log what unforeseen errors say; they may quote what callers sent"
+    )
+
+    # Media from elsewhere.
+    allow_media_hosts: Words = Field(
+        (), description="hosts (or host:port) that media may be fetched from; none by default"
+    )
+    allow_http_media: bool = Field(False, description="fetch media over plain http too")
+    media_seconds: float = Field(20, gt=0, description="seconds to fetch all media of a request")
+
+    # What may be said.
+    checks: Words = Field(
+        (), description="safety checks, such as server.safety:WordList?words=bomb,poison"
+    )
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,74 @@
+"""How large a body may be, and how long it may take to arrive.
+
+Does not read bodies: it counts what the app behind it reads, so a refused one is never read whole.
+"""
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.errors import BodyTooLarge, BodyTooSlow, response_for
+
+_MOST_DIGITS = 19  # more would be more bytes than there are
+
+
+class BodyLimit:
+    """Refuses bodies that are too large or too slow."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
+        """Wraps an app.
+
+        Args:
+            app: What reads the bodies.
+            max_bytes: Largest body.
+            seconds: How long one may take from the request's head to its own last byte.
+        """
+        self._app = app
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        try:
+            if declared.isdecimal():
+                self._check(int(declared[:_MOST_DIGITS]))
+        except BodyTooLarge as error:
+            await response_for(error)(scope, receive, send)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _check(self, num_bytes: int) -> None:
+        if num_bytes > self._max_bytes:
+            raise BodyTooLarge(
+                f"the body has {num_bytes} bytes or more; at most {self._max_bytes} are "
+                "accepted; send smaller media"
+            )
+
+    def _counted(self, receive: Receive) -> Receive:
+        """Count the body while it is read; its length may not have been declared."""
+        num_bytes, has_ended = 0, False
+        deadline = asyncio.get_running_loop().time() + self._seconds
+
+        async def counted() -> Message:
+            nonlocal num_bytes, has_ended
+            if has_ended:  # from here on, only the client's leaving is waited for
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise BodyTooSlow(
+                    f"the body did not arrive within {self._seconds:g} s; send smaller media, "
+                    "or raise body_seconds"
+                ) from None
+            num_bytes += len(message.get("body", b""))
+            self._check(num_bytes)
+            has_ended = not message.get("more_body", False)
+            return message
+
+        return counted

@@ -1,0 +1,108 @@
+"""What the log looks like: one JSON object a line, or text; never what callers sent.
+
+Does not decide what is logged. An exception is written as its type and where it came from: what it
+says may quote a prompt, and is written only where a setting asks for it.
+"""
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from server.record import CURRENT_REQUEST
+
+# These tell of every request, some with its address.
+_TALKATIVE = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "uvicorn.access")
+
+
+def configure_logging(
+    format: Literal["json", "text"] = "json", *, with_error_text: bool = False
+) -> None:
+    """Set up the log of this process, on standard error.
+
+    Args:
+        format: One JSON object a line, or text for people.
+        with_error_text: Write what unforeseen errors say; they may quote what callers sent.
+    """
+    handler = logging.StreamHandler()
+    kind = JsonFormatter if format == "json" else TextFormatter
+    handler.setFormatter(kind(with_error_text=with_error_text))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the request's id, and more."""
+
+    def __init__(self, *, with_error_text: bool = False) -> None:
+        super().__init__()
+        self._with_error_text = with_error_text
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging`."""
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= _fields(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = list(told(record.exc_info[1], self._with_error_text))
+        return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people."""
+
+    def __init__(self, *, with_error_text: bool = False) -> None:
+        super().__init__()
+        self._with_error_text = with_error_text
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging`."""
+        fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
+        lines = [f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}"]
+        if record.exc_info and record.exc_info[1] is not None:
+            lines += [f"    {line}" for line in told(record.exc_info[1], self._with_error_text)]
+        # A line break inside a message would look like a line of its own.
+        return "\n".join(line.replace("\n", "\\n").replace("\r", "\\r") for line in lines)
+
+
+def told(error: BaseException, with_text: bool) -> Iterator[str]:
+    """An exception, its causes first: type, then where it came from.
+
+    Args:
+        error: The exception.
+        with_text: Whether its words may be written.
+
+    Yields:
+        Lines without line breaks.
+    """
+    seen: set[int] = set()
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for link in reversed(chain):
+        yield repr(link) if with_text else type(link).__name__
+        for frame in traceback.extract_tb(link.__traceback__):
+            yield f"at {frame.filename}:{frame.lineno} {frame.name}"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What stands beside the message."""
+    request = CURRENT_REQUEST.get()
+    known = {} if request is None else {"request_id": request.request_id}
+    return known | getattr(record, "fields", {})
+
+
+def _time(record: logging.LogRecord) -> str:
+    """UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(record.created, tz=UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
