@@ -1,35 +1,85 @@
-"""Events of the engine to server-sent events of the OpenAI shape.
+"""Pieces of answers to server-sent events of the OpenAI shape.
 
-Does not run the engine; it is given events and closes their source at the end.
+Does not run the engine; it is given pieces and closes their source at the end.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass, field
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from anymal.asking import usage_of
-from anymal.engine.events import Event, Failed, Finished, TextDelta
-from anymal.protocol import ChatCompletionChunk, ChunkChoice, Delta, FinishReason, Usage
+from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts
+from anymal.errors import AnymalError
+from anymal.protocol import (
+    ChatCompletionChunk,
+    ChoiceLogprobs,
+    ChunkChoice,
+    Delta,
+    FinishReason,
+    Usage,
+)
+from server.answers import Piece, Withheld
 from server.errors import body_for
+from server.shapes import logprobs_of, usage_of_all
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChunkWriter:
-    """Writes the chunks of one answer."""
+    """Writes the chunks of one response.
+
+    Attributes:
+        id: The response's.
+        created: When it began, in seconds since 1970.
+        model: What answers.
+        has_logprobs: Whether chunks tell how likely their tokens were.
+        counts: Token counts of the answers that have ended, by index.
+    """
 
     id: str
     created: int
     model: str
+    has_logprobs: bool = False
+    counts: dict[int, TokenCounts] = field(default_factory=dict)
 
-    def delta(self, delta: Delta, finish_reason: FinishReason | None = None) -> bytes:
-        """A piece of the answer."""
-        return self._frame([ChunkChoice(delta=delta, finish_reason=finish_reason)], None)
+    def begin(self, index: int) -> bytes:
+        """The first chunk of an answer."""
+        return self._choice(index, Delta(role="assistant", content=""))
 
-    def usage(self, usage: Usage) -> bytes:
-        """The token counts."""
-        return self._frame([], usage)
+    def piece(self, piece: Piece) -> Iterator[bytes]:
+        """The chunks of a piece that is no failure."""
+        match piece.event:
+            case TextDelta(text=text, logprobs=drawn):
+                logprobs = logprobs_of(drawn) if self.has_logprobs else None
+                yield self._choice(piece.index, Delta(content=text), logprobs=logprobs)
+            case Finished(reason=reason, counts=counts, logprobs=drawn):
+                self.counts[piece.index] = counts
+                # Tokens whose text never came out, such as those of a stop string.
+                logprobs = logprobs_of(drawn) if self.has_logprobs and drawn else None
+                yield self._choice(piece.index, Delta(), reason, logprobs)
+            case Withheld(message=message, counts=counts):
+                self.counts[piece.index] = counts
+                yield self._choice(piece.index, Delta(refusal=message))
+                yield self._choice(piece.index, Delta(), "content_filter")
+
+    def usage(self) -> bytes:
+        """The token counts of all answers."""
+        return self._frame([], usage_of_all(self.counts))
+
+    def _choice(
+        self,
+        index: int,
+        delta: Delta,
+        finish_reason: FinishReason | None = None,
+        logprobs: ChoiceLogprobs | None = None,
+    ) -> bytes:
+        choice = ChunkChoice(
+            index=index, delta=delta, finish_reason=finish_reason, logprobs=logprobs
+        )
+        return self._frame([choice], None)
 
     def _frame(self, choices: list[ChunkChoice], usage: Usage | None) -> bytes:
         chunk = ChatCompletionChunk(
@@ -45,25 +95,34 @@ def frame(data: str, event: str | None = None) -> bytes:
 
 
 async def chunks(
-    events: AsyncIterator[Event], writer: ChunkWriter, *, include_usage: bool
+    pieces: AsyncIterator[Piece], writer: ChunkWriter, *, num_answers: int, include_usage: bool
 ) -> AsyncGenerator[bytes]:
-    """Write an answer as it grows.
+    """Write answers as they grow.
 
     A failure after the first byte cannot change the status any more: it goes as an `error` event,
     with the same body, and ends the stream.
     """
-    yield writer.delta(Delta(role="assistant", content=""))
-    async for event in events:
-        match event:
-            case TextDelta(text=text):
-                yield writer.delta(Delta(content=text))
-            case Finished(reason=reason, counts=counts):
-                yield writer.delta(Delta(), reason)
-                if include_usage:
-                    yield writer.usage(usage_of(counts))
-                yield frame("[DONE]")
-            case Failed(error=error):
-                yield frame(body_for(error).model_dump_json(), event="error")
+    for index in range(num_answers):
+        yield writer.begin(index)
+    try:
+        async for piece in pieces:
+            if isinstance(piece.event, Failed):
+                yield _error(piece.event.error)
+                return
+            for chunk in writer.piece(piece):
+                yield chunk
+    except Exception as error:  # the stream's edge: the status is out already
+        if not isinstance(error, AnymalError):
+            logger.exception("a stream failed")
+        yield _error(error)
+        return
+    if include_usage:
+        yield writer.usage()
+    yield frame("[DONE]")
+
+
+def _error(error: Exception) -> bytes:
+    return frame(body_for(error).model_dump_json(), event="error")
 
 
 class EventStream(StreamingResponse):
@@ -73,7 +132,7 @@ class EventStream(StreamingResponse):
     at its `yield` just then would otherwise be closed only when it is collected.
     """
 
-    def __init__(self, content: AsyncGenerator[bytes], source: AsyncGenerator[Event]) -> None:
+    def __init__(self, content: AsyncGenerator[bytes], source: AsyncGenerator[Piece]) -> None:
         super().__init__(
             content,
             media_type="text/event-stream",

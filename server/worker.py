@@ -1,87 +1,96 @@
-"""Brings a request to the engine and its events back: admission, processing, cancellation.
+"""Brings a request to an engine and its events back: admission, processing, cancellation.
 
-Does not know HTTP. One worker holds one model; it may still be loading.
+Does not know HTTP, and does not keep the models (`models`) or mix answers (`answers`).
 """
 
 import asyncio
 import logging
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
-from anymal.conversation import Conversation
-from anymal.engine.base import Engine, EngineBusy
-from anymal.engine.events import Event, TextDelta
-from anymal.engine.prompt import Prompt
+from anymal.conversation import Conversation, Message, TextPart
+from anymal.engine.base import EngineBusy
+from anymal.engine.events import Finished, TextDelta
+from anymal.engine.prompt import EmbeddingSegment, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.explain import Refusal
-from anymal.protocol import ChatCompletionRequest
-from server.errors import BadRequest, ModelNotFound, NotReady
+from anymal.protocol import ChatCompletionRequest, MediaPart
+from server.answers import Piece, Withheld, answers, samplings_of
+from server.checking import check_conversation, check_request, guard_for
+from server.errors import BadRequest
+from server.metrics import Metrics
+from server.models import Backend, Models
+from server.safety import Checks
 
-if TYPE_CHECKING:  # the app starts without torch
-    from anymal.processor import Sample
+__all__ = ["Backend", "Worker"]
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
-    """A loaded model, ready to answer.
-
-    Attributes:
-        name: What requests call the model.
-        modalities: Media that it takes.
-        process: Conversation to sample: decodes media, so it may take a while.
-        soften: Sample to prompt: runs encoders, so it may take a while.
-        engine: Answers prompts.
-        created: When it was loaded, in seconds since 1970.
-    """
-
-    name: str
-    modalities: tuple[str, ...]
-    process: Callable[[Conversation], "Sample"]
-    soften: Callable[["Sample"], Prompt]
-    engine: Engine
-    created: int = field(default_factory=lambda: int(time.time()))
+Result = TypeVar("Result")
 
 
 class Worker:
-    """Admits requests, and sees them through."""
+    """Admits requests, and sees them through.
 
-    def __init__(self, *, max_requests: int, default_tokens: int, max_tokens: int) -> None:
+    Attributes:
+        models: What is served.
+        failure: Why the first model could not be loaded, if it could not.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_requests: int,
+        default_tokens: int,
+        max_tokens: int,
+        request_seconds: float = 600.0,
+        checks: Checks | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Holds no model yet.
 
         Args:
-            max_requests: Most requests in the house at once.
+            max_requests: Most answers in the house at once.
             default_tokens: Token limit of a request that sets none.
             max_tokens: Largest limit that a request may set.
+            request_seconds: How long a request may take, in seconds.
+            checks: What may be asked and said; None checks nothing.
+            metrics: Where to note tokens and times.
         """
         self._max_requests = max_requests
         self._default_tokens = default_tokens
         self._max_tokens = max_tokens
-        self._backend: Backend | None = None
-        self._num_requests = 0
-        # One at a time: decoding media is bounded in memory per file, not in total.
-        self._processing = anyio.CapacityLimiter(1)
+        self._request_seconds = request_seconds
+        self._checks = checks or Checks()
+        self._metrics = metrics or Metrics()
+        self._num_answers = 0
+        # One at a time: decoding media is bounded in memory per file, not in total. Words do not
+        # wait for it, and encoders batch what waits for them.
+        self._decoding = anyio.CapacityLimiter(1)
+        self._preparing = anyio.CapacityLimiter(max_requests)
+        self.models = Models()
         self.failure: Exception | None = None
+
+    # --- models ---------------------------------------------------------------------------------
 
     def load_in_background(
         self, load: Callable[[], Backend], on_failure: Callable[[], None] = lambda: None
     ) -> None:
-        """Load the model on a thread of its own; `backend` tells when it is there."""
+        """Load the first model on a thread of its own; `models` tells when it is there."""
 
         def run() -> None:
             try:
                 self.use(load())
-            except Exception as error:  # the thread's edge: `backend` tells what happened
+            except Exception as error:  # the thread's edge: `failure` tells what happened
                 self.failure = error
+                self.models.why_none = f"the model could not be loaded: {error}"
                 if not isinstance(error, AnymalError):
                     logger.exception("the model could not be loaded")
                 on_failure()
@@ -90,105 +99,161 @@ class Worker:
 
     def use(self, backend: Backend) -> None:
         """Answer with this model from now on."""
-        self._backend = backend
-        logger.info("%s is ready", backend.name)
-
-    @property
-    def backend(self) -> Backend:
-        """The model.
-
-        Raises:
-            NotReady: If it is still loading, or could not be loaded.
-        """
-        if self.failure is not None:
-            raise NotReady(f"the model could not be loaded: {self.failure}")
-        if self._backend is None:
-            raise NotReady("the model is still loading; try again in a few seconds")
-        return self._backend
+        self.models.put(backend)
 
     def close(self) -> None:
-        """Stop the engine."""
-        if self._backend is not None:
-            self._backend.engine.close()
+        """Stop the engines."""
+        self.models.close()
 
-    async def answer(self, request: ChatCompletionRequest) -> AsyncGenerator[Event]:
+    # --- requests -------------------------------------------------------------------------------
+
+    async def answer(self, request: ChatCompletionRequest) -> AsyncGenerator[Piece]:
         """Answer a request.
 
         Args:
             request: A validated request.
 
         Yields:
-            The engine's events, the last of them `Finished` or `Failed`. Closing the generator,
-            or cancelling its task, cancels the request.
+            The events of its answers, each ended by `Finished` or `Withheld`, or all of them by
+            `Failed`. Closing the generator, or cancelling its task, cancels the request.
 
         Raises:
             NotReady: If there is no model yet.
-            ModelNotFound: If another model was asked for.
+            ModelNotFound: If the model that was asked for is not served.
             EngineBusy: If the house is full.
+            ContentRefused: If a check refuses what is asked.
+            TimedOut: If it takes too long.
             AnymalError: If the conversation or its media are refused.
         """
-        backend = self.backend
-        if request.model not in (None, backend.name):
-            raise ModelNotFound(
-                f"model {request.model!r} is not served here; served: {backend.name!r}"
-            )
+        clock = _Stopwatch(self._metrics)
+        deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
-        with self._admitted():
-            sample = await anyio.to_thread.run_sync(
-                backend.process, Conversation(messages=request.messages), limiter=self._processing
+        with self.models.lease(request.model) as backend, self._admitted(request.n):
+            await check_request(self._checks, request)
+            conversation = Conversation(messages=request.messages)
+            prompt = await self._prompt(backend, conversation)
+            pieces = answers(
+                backend.engine,
+                prompt,
+                samplings_of(sampling, request.n),
+                deadline=deadline,
+                guard=guard_for(self._checks, conversation, prompt),
             )
-            prompt = await anyio.to_thread.run_sync(backend.soften, sample)
-            mailbox = _Mailbox()
-            ticket = backend.engine.start(prompt, sampling, mailbox.put)
-            try:
-                is_open = True
-                while is_open:
-                    event = await mailbox.get()
-                    is_open = isinstance(event, TextDelta)
-                    yield event
-            finally:
-                ticket.cancel()
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    clock.note(piece)
+                    yield piece
+
+    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSegment:
+        """Turn a medium into soft tokens.
+
+        Args:
+            part: The medium.
+            model: A served model; None takes the default.
+
+        Returns:
+            Its soft tokens.
+
+        Raises:
+            NotReady: If there is no model yet.
+            ModelNotFound: If the model that was asked for is not served.
+            EngineBusy: If the house is full.
+            ContentRefused: If a check refuses the medium.
+            AnymalError: If the medium is refused.
+        """
+        conversation = Conversation(messages=[Message(role="user", content=[part])])
+        with self.models.lease(model) as backend, self._admitted(1):
+            await check_conversation(self._checks, conversation)
+            prompt = await self._prompt(backend, conversation)
+        (soft,) = (each for each in prompt.segments if isinstance(each, EmbeddingSegment))
+        return soft
+
+    async def _prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
+        """Process a conversation on threads."""
+        has_media = any(
+            not isinstance(part, TextPart)
+            for message in conversation.messages
+            for part in message.parts
+        )
+        process = partial(backend.process, conversation)
+        if not has_media:
+            return await self._on_thread(lambda: backend.soften(process()), self._preparing)
+        sample = await self._on_thread(process, self._decoding)
+        return await self._on_thread(partial(backend.soften, sample), self._preparing)
+
+    def _on_thread(
+        self, work: Callable[[], Result], limiter: anyio.CapacityLimiter
+    ) -> Awaitable[Result]:
+        return anyio.to_thread.run_sync(work, limiter=limiter)
 
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
+        if request.n > self._max_requests:
+            message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
+            raise BadRequest(Refusal(message=message, param="n", code="too_large"))
         limit = request.token_limit or min(self._default_tokens, self._max_tokens)
         if limit > self._max_tokens:
-            message = f"max_tokens is {limit}; this service allows up to {self._max_tokens}"
-            raise BadRequest(Refusal(message=message, param="max_tokens", code="too_large"))
+            name = (
+                "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
+            )
+            message = f"{name} is {limit}; this service allows up to {self._max_tokens}"
+            raise BadRequest(Refusal(message=message, param=name, code="too_large"))
         return Sampling(
             max_tokens=limit,
             temperature=request.temperature,
             top_p=request.top_p,
+            top_k=max(0, request.top_k),
+            repetition_penalty=request.repetition_penalty,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
             stop=request.stop_strings,
+            ignore_eos=request.ignore_eos,
+            logprobs=request.num_logprobs,
             seed=request.seed,
         )
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Count the request; media are decoded before the engine's own queue is reached."""
-        if self._num_requests >= self._max_requests:
+    def _admitted(self, number: int) -> Iterator[None]:
+        """Count answers; media are decoded before the engine's own queue is reached."""
+        if self._num_answers + number > self._max_requests:
             raise EngineBusy(
-                f"{self._num_requests} requests are in the house, as many as may; try again later"
+                f"{self._num_answers} answers are under way, and {number} more would be over the "
+                f"{self._max_requests} that may be; try again later"
             )
-        self._num_requests += 1
+        self._num_answers += number
         try:
             yield
         finally:
-            self._num_requests -= 1
+            self._num_answers -= number
 
 
-class _Mailbox:
-    """Carries events from the engine's thread into the event loop."""
+class _Stopwatch:
+    """Notes how long pieces took to come, and the tokens that they tell of."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._last: dict[int, float] = {}
+        self._has_prompt = False
 
-    def put(self, event: Event) -> None:
-        """Called on the engine's thread."""
-        # NOTE: a loop that closed meanwhile has nobody left to tell.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+    def note(self, piece: Piece) -> None:
+        """Take note of a piece."""
+        now = self._clock()
+        before = self._last.get(piece.index)
+        match piece.event:
+            case TextDelta() if before is not None:
+                self._metrics.next_token(now - before)
+            case TextDelta() if not self._last:
+                self._metrics.first_token(now - self._began)
+            case Finished() | Withheld():
+                self._count(piece.event)
+        self._last[piece.index] = now
 
-    async def get(self) -> Event:
-        """Called in the event loop."""
-        return await self._events.get()
+    def _count(self, end: Finished | Withheld) -> None:
+        """Count tokens; those of the prompt once, however many answers it has."""
+        if not self._has_prompt:
+            self._has_prompt = True
+            for kind, number in end.counts.by_kind.items():
+                self._metrics.tokens(kind, number)
+            self._metrics.tokens("cached", end.counts.cached)
+        self._metrics.tokens("completion", end.counts.completion)

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,9 +13,19 @@ from fastapi import FastAPI
 
 from anymal.client import Client
 from anymal.conversation import Conversation, TextPart
+from anymal.engine.base import EngineClosed, Ticket
+from anymal.engine.events import (
+    Alternative,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    TokenCounts,
+    TokenLogprob,
+)
 from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
-from anymal.engine.serial import SerialEngine
+from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
 from server.app import create_app
 from server.settings import Settings
@@ -28,32 +39,94 @@ MISTAKES = {
 }
 
 
-class EchoDecoder:
-    """Says what the prompt holds, one byte a step; `forever` never ends."""
+class EchoEngine:
+    """Says what the prompt holds, a letter a step, each answer on a thread of its own.
+
+    `forever` never ends and `#` fails. Of a prompt that was there before, all is cached but the
+    last position. Stop strings are single letters.
+    """
 
     def __init__(self) -> None:
         self.has_begun = threading.Event()
         self.has_ended = threading.Event()
-        self.last_sampling: Sampling | None = None
+        self.samplings: list[Sampling] = []
+        self.prompts: list[str] = []
+        self.tickets: list[Ticket] = []
+        self.is_closed = False
 
-    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
-        self.last_sampling = sampling
-        text = prompt.segments[1].digest  # type: ignore[union-attr]
-        try:
-            data = text.encode()
-            for byte in itertools.cycle(data) if text == "forever" else data:
-                if byte == ord("#"):
-                    raise RuntimeError("a secret of the house")
-                self.has_begun.set()
-                yield byte
-        finally:
-            self.has_ended.set()
+    @property
+    def last_sampling(self) -> Sampling:
+        return self.samplings[-1]
 
-    def text(self, ids: Sequence[int]) -> str:
-        return bytes(ids).decode(errors="replace")
+    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+        if self.is_closed:
+            raise EngineClosed("the engine is closed; start a new one")
+        text, ticket = said_by(prompt), Ticket()
+        cached = len(prompt) - 1 if text in self.prompts else 0
+        self.samplings.append(sampling)
+        self.prompts.append(text)
+        self.tickets.append(ticket)
 
-    def room(self, prompt: Prompt) -> int:
-        return 10**9
+        def run() -> None:
+            try:
+                for event in say(prompt, sampling, cached):
+                    if ticket.is_cancelled:
+                        return
+                    self.has_begun.set()
+                    emit(event)
+            except RuntimeError as error:
+                emit(Failed(error=error))
+            finally:
+                self.has_ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        return ticket
+
+    def submit(self, prompt: Prompt, sampling: Sampling) -> Any:
+        raise NotImplementedError("the service starts requests, and is told their events")
+
+    def stats(self) -> EngineStats:
+        return EngineStats(running=1, steps=len(self.samplings))
+
+    def close(self) -> None:
+        self.is_closed = True
+        for ticket in self.tickets:
+            ticket.cancel()
+
+
+def said_by(prompt: Prompt) -> str:
+    """What the engine will say to a prompt of `soften`'s."""
+    return prompt.segments[1].digest  # type: ignore[union-attr]
+
+
+def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
+    text, number, reason = said_by(prompt), 0, "stop"
+    for number, letter in enumerate(itertools.cycle(text) if text == "forever" else text, 1):
+        if letter == "#":
+            raise RuntimeError("a secret of the house")
+        if letter in sampling.stop:
+            break
+        yield TextDelta(text=letter, logprobs=likely(letter, sampling.logprobs))
+        if number == sampling.max_tokens:
+            reason = "length"
+            break
+        if text == "forever":
+            threading.Event().wait(0.001)
+    counts = TokenCounts(
+        prompt=len(prompt), completion=number, cached=cached, by_kind=prompt.counts()
+    )
+    yield Finished(reason=reason, counts=counts)  # type: ignore[arg-type]
+
+
+def likely(letter: str, num_top: int | None) -> tuple[TokenLogprob, ...]:
+    """The letter had half the chance, others none at all."""
+    if num_top is None:
+        return ()
+    top = [Alternative(letter, letter.encode(), -0.5), Alternative("\ufffd", b"\xc3", -math.inf)]
+    said = TokenLogprob(
+        token=letter, bytes_=letter.encode(), logprob=-0.5, top=tuple(top[:num_top])
+    )
+    return (said,)
 
 
 def echo(conversation: Conversation) -> Any:
@@ -73,22 +146,26 @@ def soften(text: Any) -> Prompt:
     return Prompt(segments=(words, EmbeddingSegment(embeddings=picture, digest=text, kind="image")))
 
 
-@pytest.fixture
-def decoder() -> EchoDecoder:
-    return EchoDecoder()
-
-
-@pytest.fixture
-def backend(decoder: EchoDecoder) -> Iterator[Backend]:
-    engine = SerialEngine(decoder)
-    yield Backend(
-        name="anymal-fake",
+def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:
+    return Backend(
+        name=name,
         modalities=("image",),
         process=echo,
         soften=soften,
         engine=engine,
+        close=engine.close,
         created=7,
     )
+
+
+@pytest.fixture
+def engine() -> EchoEngine:
+    return EchoEngine()
+
+
+@pytest.fixture
+def backend(engine: EchoEngine) -> Iterator[Backend]:
+    yield make_backend(engine)
     engine.close()
 
 
@@ -136,7 +213,7 @@ def make_http(make_app: Callable[..., FastAPI]) -> Callable[..., httpx.Client]:
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[Client]:
-    with Client("http://anymal", transport=bridge(app)) as client:
+    with Client(base_url="http://anymal", transport=bridge(app)) as client:
         yield client
 
 

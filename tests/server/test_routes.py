@@ -24,7 +24,7 @@ def events_of(response: httpx.Response) -> list[tuple[str, Any]]:
     return found
 
 
-def test_answer(http: httpx.Client, decoder: Any) -> None:
+def test_answer(http: httpx.Client, engine: Any) -> None:
     response = http.post(
         CHAT, json=ask("Gr\xfc\xdfe", model="anymal-fake", max_tokens=50, stop="!")
     )
@@ -38,20 +38,21 @@ def test_answer(http: httpx.Client, decoder: Any) -> None:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "Gr\xfc\xdfe"},
+                "message": {"role": "assistant", "content": "Gr\xfc\xdfe", "refusal": None},
                 "finish_reason": "stop",
+                "logprobs": None,
             }
         ],
         "usage": {
             "prompt_tokens": 35,
-            "completion_tokens": 7,
-            "total_tokens": 42,
+            "completion_tokens": 5,
+            "total_tokens": 40,
             "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": 3, "image_tokens": 32},
         },
     }
-    assert decoder.last_sampling.max_tokens == 50
-    assert decoder.last_sampling.stop == ("!",)
-    assert decoder.last_sampling.temperature == 0
+    assert engine.last_sampling.max_tokens == 50
+    assert engine.last_sampling.stop == ("!",)
+    assert engine.last_sampling.temperature == 0
 
 
 def test_length_limits(make_http: Callable[..., httpx.Client]) -> None:
@@ -86,6 +87,8 @@ def test_stream_joins_to_the_whole_answer(http: httpx.Client) -> None:
     said = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
     assert said == whole["choices"][0]["message"]["content"] == text
     assert last["choices"] == []
+    assert last["usage"]["prompt_tokens_details"].pop("cached_tokens") == 34
+    assert whole["usage"]["prompt_tokens_details"].pop("cached_tokens") == 0
     assert last["usage"] == whole["usage"]
 
 
@@ -128,7 +131,12 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
     ("body", "param", "words"),
     [
         ({}, "messages", "Field required"),
-        (ask(n=2), "n", "not supported"),
+        (ask(n=9), "n", "less than or equal to 8"),
+        (ask(response_format={"type": "json_object"}), "response_format", "not supported"),
+        (ask(response_format={"type": "json_schema", "json_schema": {"name": "a"}}),
+         "response_format", "not supported"),
+        (ask(top_logprobs=2), None, "logprobs = true"),
+        (ask(presence_penalty=3), "presence_penalty", "less than or equal to 2"),
         (ask(tools=[{"type": "function"}]), "tools", "not supported"),
         (ask(heat=1), "heat", "not known"),
         (ask(temperature=9), "temperature", "less than or equal to 2"),
@@ -156,7 +164,7 @@ def test_what_is_no_json_object_is_refused(http: httpx.Client, content: bytes) -
 
 
 def test_null_asks_for_nothing(http: httpx.Client) -> None:
-    body = ask(n=1, tools=None, stop=None, logprobs=False, user="me", metadata={"a": "b"})
+    body = ask(n=None, tools=None, stop=None, logprobs=False, user="me", metadata={"a": "b"})
     assert http.post(CHAT, json=body).status_code == 200
 
 

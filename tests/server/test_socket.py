@@ -38,19 +38,19 @@ def test_stock_client(url: str) -> None:
 
 
 def test_own_client(url: str) -> None:
-    with Client(url) as client:
+    with Client(base_url=url) as client:
         assert client.ask("Gr\xfc\xdfe").text == "Gr\xfc\xdfe"
         assert "".join(client.ask("Gr\xfc\xdfe", stream=True)) == "Gr\xfc\xdfe"
 
 
-def test_leaving_a_stream_stops_the_engine(url: str, decoder: Any) -> None:
-    with Client(url) as client, client.ask("forever", stream=True) as stream:
+def test_leaving_a_stream_stops_the_engine(url: str, engine: Any) -> None:
+    with Client(base_url=url) as client, client.ask("forever", stream=True) as stream:
         assert next(stream) == "f"
-        assert not decoder.has_ended.is_set()
-    assert decoder.has_ended.wait(20)
+        assert not engine.has_ended.is_set()
+    assert engine.has_ended.wait(20)
 
 
-def test_hanging_up_before_the_answer_stops_the_engine(url: str, decoder: Any) -> None:
+def test_hanging_up_before_the_answer_stops_the_engine(url: str, engine: Any) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "forever"}]}).encode()
     target = httpx.URL(url)
     with socket.create_connection((target.host, target.port)) as line:
@@ -60,6 +60,6 @@ def test_hanging_up_before_the_answer_stops_the_engine(url: str, decoder: Any) -
             + f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )
-        assert decoder.has_begun.wait(20)
-        assert not decoder.has_ended.is_set()
-    assert decoder.has_ended.wait(20)
+        assert engine.has_begun.wait(20)
+        assert not engine.has_ended.is_set()
+    assert engine.has_ended.wait(20)

@@ -83,7 +83,7 @@ def test_failed_loading_is_told(make_bridge: Callable[..., Any]) -> None:
     assert "nowhere" in response.json()["error"]["message"]
 
 
-async def test_full_house_is_429_and_opens_again(backend: Backend, decoder: Any) -> None:
+async def test_full_house_is_429_and_opens_again(backend: Backend, engine: Any) -> None:
     app = create_app(Settings(max_requests=1, max_tokens=10**9, default_tokens=10**9), backend)
     worker: Worker = app.state.worker
     events = worker.answer(request("forever"))
@@ -98,15 +98,15 @@ async def test_full_house_is_429_and_opens_again(backend: Backend, decoder: Any)
         assert (await http.post("/v1/chat/completions", json=BODY)).status_code == 200
 
 
-async def test_closing_the_events_cancels_the_engine(backend: Backend, decoder: Any) -> None:
+async def test_closing_the_events_cancels_the_engine(backend: Backend, engine: Any) -> None:
     events = make_worker(backend).answer(request("forever"))
     await anext(events)
-    assert not decoder.has_ended.is_set()
+    assert not engine.has_ended.is_set()
     await events.aclose()
-    assert await asyncio.to_thread(decoder.has_ended.wait, 10)
+    assert await asyncio.to_thread(engine.has_ended.wait, 10)
 
 
-async def test_cancelling_the_task_cancels_the_engine(backend: Backend, decoder: Any) -> None:
+async def test_cancelling_the_task_cancels_the_engine(backend: Backend, engine: Any) -> None:
     events = make_worker(backend).answer(request("forever"))
 
     async def read() -> None:
@@ -114,11 +114,11 @@ async def test_cancelling_the_task_cancels_the_engine(backend: Backend, decoder:
             pass
 
     task = asyncio.create_task(read())
-    assert await asyncio.to_thread(decoder.has_begun.wait, 10)
+    assert await asyncio.to_thread(engine.has_begun.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(decoder.has_ended.wait, 10)
+    assert await asyncio.to_thread(engine.has_ended.wait, 10)
 
 
 async def test_work_is_returned_or_raised() -> None:
