@@ -60,16 +60,17 @@ const hint = () =>
     ? "Open this page on a phone."
     : "Open this page on a phone, over https: browsers give sensors to secure pages only.";
 
-/** iOS asks its user; this must follow a press of a button. */
+/** Some browsers ask their user, iOS always; this must follow a press of a button. */
 async function allowed() {
   if (!window.DeviceMotionEvent) throw new Error(`This browser reads no motion sensors. ${hint()}`);
-  if (!isFromIos()) return;
+  if (!DeviceMotionEvent.requestPermission) return;
   if ((await DeviceMotionEvent.requestPermission()) !== "granted") {
     throw new Error("The phone does not allow its sensors. Reload the page to be asked again.");
   }
 }
 
-const isFromIos = () => typeof DeviceMotionEvent.requestPermission === "function";
+// All browsers of iOS are built on one engine, and no other engine knows this property.
+const isFromIos = () => CSS.supports("-webkit-touch-callout", "none");
 
 /**
  * An event as ax, ay, az in m/s2 with gravity, gx, gy, gz in deg/s; null for one without values.
