@@ -23,4 +23,5 @@ def load_backend(settings: Settings) -> Backend:
         process=partial(assistant.processor, generate=True),
         soften=assistant.soften,
         engine=assistant.engine,
+        close=assistant.engine.close,
     )
