@@ -1,20 +1,19 @@
 """What a caller has at hand (paths, bytes, images, arrays, tables) to parts of a message.
 
-Does not decode media: files travel as they are, arrays are written as files. Numpy, PIL and pandas
-are recognised without being imported.
+Does not decode media: files travel as they are, arrays are written as files. Numpy, torch, PIL and
+pandas are recognised without being imported.
 """
 
 import base64
 import io
 import mimetypes
-import struct
-import sys
-import zlib
 from collections.abc import Callable
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from anymal.array_files import as_array, avi, is_a, npy, png, wav
 from anymal.conversation import (
     AccelerationUnit,
     AudioUrlPart,
@@ -28,26 +27,28 @@ from anymal.conversation import (
     VideoPart,
     validated,
 )
-from anymal.errors import MediaNotFound, MediaUnsupported
+from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 
 _FILES = "a path, bytes, an open binary file, a data URL"
 
 
 class Media(TypedDict, total=False):
-    """Media beside a question; each is one or a list of several."""
+    """Media beside a question; each is one or a list of several. A tensor of torch is an array."""
 
     image: Any
-    """Path, bytes, file, data URL, PIL image, or uint8 array [H, W, 3] or [H, W]."""
+    """Path, bytes, file, data URL, PIL image, or uint8 array [H, W, 3], [H, W, 4] or [H, W]."""
     video: Any
-    """Path, bytes, file or data URL."""
+    """Path, bytes, file, data URL, or uint8 array [T, H, W, 3] with `video_rate_hz`."""
     audio: Any
-    """Path, bytes, file, data URL, (samples, rate in Hz), or an array with `audio_rate_hz`."""
+    """Path, bytes, file, data URL, or array [T] or [T, C] with `audio_rate_hz`."""
     imu: Any
-    """Path, bytes, file, data URL, DataFrame, or array [N, 6] or [N, 3] with `imu_rate_hz`."""
-    audio_rate_hz: int | None
-    """Samples per second of arrays given as `audio`."""
+    """Path, bytes, file, data URL, DataFrame, or array [T, 6] or [T, 3] with `imu_rate_hz`."""
+    video_rate_hz: float | None
+    """Frames per second of arrays given as `video`; or give (array, rate) in their place."""
+    audio_rate_hz: float | None
+    """Samples per second of arrays given as `audio`; or give (array, rate) in their place."""
     imu_rate_hz: float | None
-    """Samples per second of `imu`, where it holds no times."""
+    """Samples per second of `imu`, where it holds no times; or give (recording, rate)."""
     acceleration_unit: AccelerationUnit
     """Unit of the accelerations in `imu`."""
     rotation_unit: RotationUnit
@@ -67,44 +68,34 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
 
     Raises:
         MediaNotFound: If a file cannot be read.
+        MediaEmpty: If there are no bytes.
         MediaUnsupported: If a value is of a kind that is not accepted.
         ConversationError: If the rate or a unit is not accepted.
     """
-    motion: dict[str, Any] = {
-        key: media[name]  # type: ignore[literal-required]  # the keys are those of Media
-        for name, key in _MOTION_KEYS.items()
+    units = {
+        name: media[name]  # type: ignore[literal-required]  # the keys are those of Media
+        for name in ("acceleration_unit", "rotation_unit")
         if media.get(name) is not None
     }
-    audio_rate_hz = media.get("audio_rate_hz")
+    video_rate_hz, audio_rate_hz = media.get("video_rate_hz"), media.get("audio_rate_hz")
     return [
         *(
-            ImagePart(image_url=ImageUrl(url=_url("image", item, _image_file, inline)))
+            ImagePart(image_url=ImageUrl(url=_url("image", item, None, _image_file, inline)))
             for item in _several(media.get("image"))
         ),
         *(
-            VideoPart(video_url=MediaUrl(url=_url("video", item, _no_file, inline)))
-            for item in _several(media.get("video"))
+            VideoPart(video_url=MediaUrl(url=_url("video", item, rate_hz, _film_file, inline)))
+            for item, rate_hz in _with_rate(media.get("video"), video_rate_hz)
         ),
         *(
-            AudioUrlPart(audio_url=MediaUrl(url=_url("audio", item, _sound_file, inline)))
-            for item in _with_rate(media.get("audio"), audio_rate_hz)
+            AudioUrlPart(audio_url=MediaUrl(url=_url("audio", item, rate_hz, _sound_file, inline)))
+            for item, rate_hz in _with_rate(media.get("audio"), audio_rate_hz)
         ),
         *(
-            ImuPart(
-                input_imu=validated(
-                    InputImu, {"url": _url("imu", item, _motion_file, inline), **motion}
-                )
-            )
-            for item in _several(media.get("imu"))
+            ImuPart(input_imu=_motion(item, rate_hz, units, inline))
+            for item, rate_hz in _with_rate(media.get("imu"), media.get("imu_rate_hz"))
         ),
     ]
-
-
-_MOTION_KEYS = {
-    "imu_rate_hz": "rate_hz",
-    "acceleration_unit": "acceleration_unit",
-    "rotation_unit": "rotation_unit",
-}
 
 
 def _several(value: Any) -> list[Any]:
@@ -113,35 +104,45 @@ def _several(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _with_rate(value: Any, rate_hz: int | None) -> list[Any]:
-    """Sounds, arrays among them paired with their rate."""
-    return [
-        (item, rate_hz) if rate_hz is not None and _is_a(item, "numpy", "ndarray") else item
-        for item in _several(value)
-    ]
+def _with_rate(value: Any, rate_hz: float | None) -> list[tuple[Any, float | None]]:
+    """Media with their rates; a pair brings its own."""
+    return [item if _is_pair(item) else (item, rate_hz) for item in _several(value)]
 
 
-def _url(kind: str, value: Any, write: Callable[[Any], bytes | None], inline: bool) -> str:
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], Real)
+
+
+def _motion(value: Any, rate_hz: float | None, units: dict[str, Any], inline: bool) -> InputImu:
+    about = units if rate_hz is None else {**units, "rate_hz": rate_hz}
+    url = _url("imu", value, rate_hz, _motion_file, inline)
+    return validated(InputImu, {"url": url, **about})
+
+
+Writer = Callable[[Any, float | None], bytes | None]
+
+
+def _url(kind: str, value: Any, rate_hz: float | None, write: Writer, inline: bool) -> str:
     """The URL of one medium: its path, or its bytes."""
     if isinstance(value, str) and value.startswith(("data:", "http://", "https://")):
         return value
     if isinstance(value, str | PathLike):
         return _path_url(kind, Path(value), inline)
     if isinstance(value, bytes | bytearray | memoryview):
-        return _data_url(bytes(value))
+        return _data_url(kind, bytes(value))
     if callable(getattr(value, "read", None)):
-        return _data_url(_bytes_of(kind, value))
-    data = write(value)
+        return _data_url(kind, _bytes_of(kind, value))
+    data = write(value, rate_hz)
     if data is None:
-        raise MediaUnsupported(kind, f"a {type(value).__name__}", f"{_FILES}{_ALSO[kind]}")
-    return _data_url(data)
+        raise MediaUnsupported(kind, f"a {type(value).__name__}", f"{_FILES}, {_ALSO[kind]}")
+    return _data_url(kind, data)
 
 
 _ALSO = {
-    "image": ", a PIL image, an array [H, W, 3]",
-    "video": "",
-    "audio": ", (samples, rate_hz), an array with audio_rate_hz",
-    "imu": ", a DataFrame, an array [N, 6] with imu_rate_hz",
+    "image": "a PIL image, an array [H, W, 3]",
+    "video": "an array [T, H, W, 3] with video_rate_hz",
+    "audio": "an array [T] or [T, C] with audio_rate_hz",
+    "imu": "a DataFrame, an array [T, 6] or [T, 3] with imu_rate_hz",
 }
 
 
@@ -152,7 +153,7 @@ def _path_url(kind: str, path: Path, inline: bool) -> str:
     if not path.is_file():
         raise MediaNotFound(str(path), "no such file", f"an existing {kind} file")
     try:
-        return _data_url(path.read_bytes(), mimetypes.guess_type(path.name)[0])
+        return _data_url(str(path), path.read_bytes(), mimetypes.guess_type(path.name)[0])
     except OSError as error:
         raise MediaNotFound(str(path), f"a file that cannot be read ({error})", "a file") from error
 
@@ -161,107 +162,72 @@ def _bytes_of(kind: str, file: Any) -> bytes:
     data = file.read()
     if not isinstance(data, bytes):
         raise MediaUnsupported(kind, "a file opened as text", 'a file opened with mode "rb"')
+    if not data:
+        raise MediaEmpty(kind, "a file with nothing left to read", "one at its start: seek(0)")
     return data
 
 
-def _data_url(data: bytes, mime: str | None = None) -> str:
+def _data_url(name: str, data: bytes, mime: str | None = None) -> str:
+    if not data:
+        raise MediaEmpty(name, "no bytes", "a file that holds something")
     text = base64.b64encode(data).decode("ascii")
     return f"data:{mime or 'application/octet-stream'};base64,{text}"
 
 
-def _is_a(value: Any, package: str, *path: str) -> bool:
-    """Whether a value is of another package's class, without importing that package."""
-    found: Any = sys.modules.get(package)
-    for name in path:
-        found = getattr(found, name, None)
-    return found is not None and isinstance(value, found)
+def _image_file(value: Any, _: float | None) -> bytes | None:
+    """A PIL image or an array as PNG."""
+    if is_a(value, "PIL.Image", "Image"):
+        return _pil_file(value)
+    array = as_array(value)
+    return None if array is None else png(array)
 
 
-def _no_file(value: Any) -> None:
-    """A video is only ever a file: nothing at hand could write one without loss."""
+def _pil_file(image: Any) -> bytes:
+    """What PIL holds, upright as its file asks, with all the depth that PNG can take."""
+    from PIL import ImageOps
 
-
-def _image_file(value: Any) -> bytes | None:
-    """A PIL image or a uint8 array as PNG."""
-    if _is_a(value, "PIL.Image", "Image"):
-        buffer = io.BytesIO()
-        # PNG holds neither CMYK nor YCbCr.
-        writable = value if value.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else None
-        (writable or value.convert("RGB")).save(buffer, format="PNG")
-        return buffer.getvalue()
-    if not _is_a(value, "numpy", "ndarray"):
-        return None
-    is_picture = value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (3, 4))
-    if str(value.dtype) != "uint8" or not is_picture or value.size == 0:
-        raise MediaUnsupported(
-            "image", _described(value), "a uint8 array [H, W, 3], [H, W, 4] or [H, W]"
-        )
-    return _png(value)
-
-
-def _png(pixels: Any) -> bytes:
-    """A PNG file of a uint8 array; PIL is not needed for so little."""
-    height, width = pixels.shape[:2]
-    color_type = {2: 0, 3: {3: 2, 4: 6}.get(pixels.shape[-1])}[pixels.ndim]
-    rows = b"".join(b"\x00" + row.tobytes() for row in pixels)
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-
-
-def _sound_file(value: Any) -> bytes | None:
-    """Samples and their rate as WAV."""
-    if _is_a(value, "numpy", "ndarray"):
-        raise MediaUnsupported(
-            "audio", "an array without a rate", "audio_rate_hz beside it, or (samples, rate_hz)"
-        )
-    if not (isinstance(value, tuple) and len(value) == 2 and _is_a(value[0], "numpy", "ndarray")):
-        return None
-    samples, rate_hz = value
-    kind = samples.dtype.kind
-    is_known = kind == "f" or str(samples.dtype) == "int16"
-    if not is_known or samples.ndim not in (1, 2) or samples.size == 0:
-        raise MediaUnsupported(
-            "audio", _described(samples), "float samples in [-1, 1] or int16, [N] or [N, channels]"
-        )
-    return _wav(samples.astype("<f4" if kind == "f" else "<i2"), int(rate_hz))
-
-
-def _wav(samples: Any, rate_hz: int) -> bytes:
-    """A WAV file; the standard library writes no float samples."""
-    num_channels = 1 if samples.ndim == 1 else samples.shape[1]
-    width = samples.dtype.itemsize
-    frame = width * num_channels
-    code = 3 if samples.dtype.kind == "f" else 1
-    layout = struct.pack("<HHIIHH", code, num_channels, rate_hz, rate_hz * frame, frame, width * 8)
-    data: bytes = samples.tobytes()
-    body = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout
-    body += b"data" + struct.pack("<I", len(data)) + data
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def _motion_file(value: Any) -> bytes | None:
-    """A table as CSV, an array as NPY."""
-    if _is_a(value, "pandas", "DataFrame"):
-        text: str = value.to_csv(index=False)
-        return text.encode()
-    if not _is_a(value, "numpy", "ndarray"):
-        return None
-    if value.dtype.kind not in "fiu":
-        raise MediaUnsupported("imu", _described(value), "an array of numbers, [N, 6] or [N, 3]")
+    if image.mode == "F":
+        raise MediaUnsupported("image", "floating-point pixels", "8 or 16 bits per channel")
+    writable = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
     buffer = io.BytesIO()
-    sys.modules["numpy"].save(buffer, value, allow_pickle=False)
+    turned = ImageOps.exif_transpose(image if writable else image.convert("RGB"))
+    turned.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def _described(array: Any) -> str:
-    return f"an array of {array.dtype} with shape {list(array.shape)}"
+def _film_file(value: Any, rate_hz: float | None) -> bytes | None:
+    """An array as AVI."""
+    array = as_array(value)
+    return None if array is None else avi(array, _rate("video", rate_hz))
+
+
+def _sound_file(value: Any, rate_hz: float | None) -> bytes | None:
+    """An array as WAV."""
+    array = as_array(value)
+    return None if array is None else wav(array, _rate("audio", rate_hz))
+
+
+def _motion_file(value: Any, rate_hz: float | None) -> bytes | None:
+    """A table as CSV, an array as NPY."""
+    if is_a(value, "pandas", "DataFrame"):
+        # An index with a name is a column, such as the times.
+        text: str = value.to_csv(index=value.index.name is not None)
+        return text.encode()
+    array = as_array(value)
+    if array is None:
+        return None
+    data = npy(array)
+    if array.dtype.names is None:  # named fields may hold the times
+        _rate("imu", rate_hz)
+    return data
+
+
+def _rate(kind: str, rate_hz: float | None) -> float:
+    """The rate of an array, which says nothing of it by itself."""
+    if rate_hz is None:
+        raise MediaUnsupported(
+            kind, "an array without a rate", f"{kind}_rate_hz beside it, or (array, rate_hz)"
+        )
+    if not 0 < rate_hz < 1e6:
+        raise MediaUnsupported(kind, f"a rate of {rate_hz} Hz", "above 0, below 1,000,000")
+    return rate_hz

@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 from anymal.attachments import attach
-from anymal.errors import ConversationError, MediaNotFound, MediaUnsupported
+from anymal.errors import ConversationError, MediaEmpty, MediaNotFound, MediaUnsupported
+from anymal.media.limits import Limits
+from anymal.media.source import Source
+from anymal.media.video import decode_video
 
 
 def sent(**media: Any) -> bytes:
@@ -45,17 +49,46 @@ def test_pil_image_keeps_its_colours(mode: str) -> None:
     assert found.getpixel((0, 0)) == image.convert("RGB").getpixel((0, 0))
 
 
-@pytest.mark.parametrize("shape", [(50,), (50, 2)])
-@pytest.mark.parametrize("kind", ["float32", "float64", "int16"])
+@pytest.mark.parametrize("shape", [(51,), (51, 2)])
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int16", "int32"])
 def test_sound_array_is_a_wav_of_the_same_samples(shape: tuple[int, ...], kind: str) -> None:
     samples = np.random.default_rng(0).uniform(-1, 1, shape)
-    given = (samples * 32767).astype("int16") if kind == "int16" else samples.astype(kind)
+    is_whole = kind.startswith("int")
+    given = (samples * np.iinfo(kind).max if is_whole else samples).astype(kind)
     for media in ({"audio": (given, 8000)}, {"audio": given, "audio_rate_hz": 8000}):
         found, rate_hz = soundfile.read(
-            io.BytesIO(sent(**media)), dtype="int16" if kind == "int16" else "float32"
+            io.BytesIO(sent(**media)), dtype=kind if is_whole else "float32"
         )
         assert rate_hz == 8000
         assert np.array_equal(found, given.astype(found.dtype))
+
+
+def test_sound_of_unsigned_bytes_is_silent_at_128() -> None:
+    data = sent(audio=(np.array([128, 0, 192], np.uint8), 8000))
+    assert soundfile.read(io.BytesIO(data))[0].tolist() == [0, -1, 0.5]
+
+
+@pytest.mark.parametrize("size", [(16, 24), (5, 7)])
+@pytest.mark.parametrize("rate_hz", [0.5, 29.97, 25])
+def test_film_array_is_a_film_of_the_same_frames(size: tuple[int, int], rate_hz: float) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (6, *size, 3), dtype=np.uint8)
+    for media in ({"video": (frames, rate_hz)}, {"video": frames, "video_rate_hz": rate_hz}):
+        source = Source(name="film", data=sent(**media))
+        film = decode_video(source, Limits(), num_frames=6)
+        assert np.array_equal(film.frames, frames)
+        assert film.times_s == pytest.approx(np.arange(6) / rate_hz)
+        assert film.duration_s == pytest.approx(6 / rate_hz)
+
+
+def test_tensor_is_the_array_that_it_holds() -> None:
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(4, 4, 3)
+    assert sent(image=pixels) == sent(image=pixels.numpy())
+    sound = torch.linspace(-1, 1, 9, requires_grad=True)
+    assert sent(audio=(sound, 8000)) == sent(audio=(sound.detach().numpy(), 8000))
+    motion = torch.ones(4, 3, dtype=torch.bfloat16)
+    assert sent(imu=(motion, 50)) == sent(imu=(np.ones((4, 3), np.float32), 50))
+    film = pixels.expand(2, 4, 4, 3)
+    assert sent(video=(film, 2)) == sent(video=(film.numpy(), 2))
 
 
 def test_motion_array_is_the_same_array() -> None:
@@ -67,6 +100,8 @@ def test_motion_array_is_the_same_array() -> None:
 def test_motion_table_is_the_same_table() -> None:
     table = pd.DataFrame({"ax": [0.1, 1 / 3], "ay": [0.0, 1.0], "az": [9.8, 9.7]})
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(sent(imu=table))), table)
+    timed = table.set_index(pd.Index([0.0, 0.1], name="t_s"))
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(sent(imu=timed)), index_col=0), timed)
 
 
 def test_rate_and_units_travel_with_every_recording() -> None:
@@ -76,6 +111,37 @@ def test_rate_and_units_travel_with_every_recording() -> None:
     for part in parts:
         imu = part.input_imu
         assert (imu.rate_hz, imu.acceleration_unit, imu.rotation_unit) == (20, "g", "deg/s")
+
+
+def test_recordings_may_each_have_their_own_rate() -> None:
+    parts: Any = attach(inline=True, imu=[(b"a", 20), b"b", (np.ones((2, 3)), 7)], imu_rate_hz=50)
+    assert [part.input_imu.rate_hz for part in parts] == [20, 50, 7]
+
+
+def test_named_fields_may_bring_their_times() -> None:
+    samples = np.zeros(3, [("t_s", "f8"), ("ax", "f4"), ("ay", "f4"), ("az", "f4")])
+    assert np.array_equal(np.load(io.BytesIO(sent(imu=samples))), samples)
+
+
+def test_pil_image_stands_upright_and_keeps_its_depth() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn right
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 2)).save(buffer, "PNG", exif=exif)
+    assert Image.open(io.BytesIO(sent(image=Image.open(buffer)))).size == (2, 4)
+    deep = Image.fromarray(np.array([[0, 40_000]], np.uint16))
+    assert np.asarray(Image.open(io.BytesIO(sent(image=deep)))).tolist() == [[0, 40_000]]
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "audio", "imu"])
+def test_nothing_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    read = io.BytesIO(b"x")
+    read.read()
+    for given, words in ((path, str(path)), (b"", kind), (read, "seek(0)")):
+        with pytest.raises(MediaEmpty, match=re.escape(words)):
+            attach(inline=True, **{kind: given})  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "audio", "imu"])
@@ -138,11 +204,22 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ({"image": np.zeros((2, 2, 5), np.uint8)}, "[2, 2, 5]"),
         ({"image": np.zeros((0, 2), np.uint8)}, "[0, 2]"),
         ({"image": 7}, "a int; accepted: a path"),
-        ({"video": np.zeros((2, 2, 2, 3), np.uint8)}, "a ndarray"),
+        ({"image": np.zeros((3, 8, 8), np.uint8)}, "the channels last"),
+        ({"image": Image.new("F", (2, 2))}, "floating-point"),
+        ({"video": np.zeros((2, 2, 2, 3), np.uint8)}, "video_rate_hz beside it"),
+        ({"video": (np.zeros((2, 2, 3), np.uint8), 8)}, "[2, 2, 3]"),
+        ({"video": (np.zeros((2, 3, 8, 8), np.uint8), 8)}, "the channels last"),
+        ({"video": (np.zeros((2, 2, 2, 3), np.uint8), 0)}, "a rate of 0 Hz"),
+        ({"video": ("a", "b", "c")}, "a tuple"),
+        ({"audio": (b"a", b"b")}, "a tuple"),
+        ({"imu": [[0, 0, 9.8]]}, "a list"),
+        ({"imu": np.zeros((4, 3))}, "imu_rate_hz beside it"),
+        ({"imu": (np.zeros((6, 40)), 50)}, "[6, 40]"),
+        ({"audio": (np.zeros((1, 50)), 8000)}, "up to 16 channels"),
         ({"audio": np.zeros(5)}, "audio_rate_hz beside it"),
-        ({"audio": (np.zeros(5, np.int32), 8000)}, "int32"),
+        ({"audio": (np.zeros(5, np.int64), 8000)}, "int64"),
         ({"audio": (np.zeros((1, 2, 3)), 8000)}, "[1, 2, 3]"),
-        ({"imu": np.array(["a"])}, "array of numbers"),
+        ({"imu": np.array(["a"])}, "<U1"),
         ({"imu": {"ax": [1]}}, "a DataFrame"),
         ({"image": io.StringIO("x")}, 'mode "rb"'),
     ],
