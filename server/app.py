@@ -17,7 +17,9 @@ from starlette.responses import Response
 from anymal import __version__
 from anymal.errors import AnymalError
 from anymal.explain import Refusal, explain
+from anymal.media.remote import RemoteMedia
 from server.body import BodyLimit
+from server.bundles import Bundles
 from server.disconnect import ClientGone
 from server.door import Door
 from server.drain import Drain, DrainGate
@@ -28,6 +30,9 @@ from server.limits import CallerLimits
 from server.metrics import Metrics
 from server.page import router as page_router
 from server.routes import router
+from server.routes_admin import router as admin_router
+from server.routes_align import router as align_router
+from server.routes_ask import router as ask_router
 from server.routes_metrics import router as metrics_router
 from server.safety import load_checks
 from server.settings import Settings
@@ -51,7 +56,7 @@ def create_app(
         on_failure: Called, on the loading thread, if the model cannot be loaded.
 
     Returns:
-        The app; `app.state` holds its `worker`, `settings`, `metrics` and `drain`.
+        The app; `app.state` holds its `worker`, `settings`, `metrics`, `drain` and `bundles`.
     """
     metrics = Metrics()
     worker = Worker(
@@ -61,6 +66,7 @@ def create_app(
         request_seconds=settings.request_seconds,
         checks=load_checks(settings.checks),
         metrics=metrics,
+        remote_media=_remote_media(settings),
     )
     metrics.watch(worker.models.stats)
     if backend is not None:
@@ -78,7 +84,11 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.drain = Drain()
+    app.state.bundles = Bundles(settings=settings, load=load or _load, models=worker.models)
     app.include_router(router)
+    app.include_router(ask_router)
+    app.include_router(align_router)
+    app.include_router(admin_router)
     app.include_router(metrics_router)
     app.include_router(page_router)
     app.add_exception_handler(AnymalError, _tell)
@@ -115,6 +125,17 @@ def _add_edge(app: FastAPI, settings: Settings) -> None:
         )
 
 
+def _remote_media(settings: Settings) -> RemoteMedia | None:
+    """What fetches media, where a host is allowed."""
+    if not settings.allow_media_hosts:
+        return None
+    return RemoteMedia(
+        hosts=frozenset(host.lower() for host in settings.allow_media_hosts),
+        allow_http=settings.allow_http_media,
+        seconds=settings.media_seconds,
+    )
+
+
 def _shown(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
@@ -139,8 +160,10 @@ async def _tell_refusal(request: Request, error: Exception) -> Response:
     """What FastAPI found wrong with a body, in our words."""
     assert isinstance(error, RequestValidationError), type(error)
     problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
-    refusal = explain(problems, error.body)
-    if not isinstance(error.body, dict):
+    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
+    given = dict(error.body) if is_form and error.body else error.body
+    refusal = explain(problems, given)
+    if not is_form and not isinstance(given, dict):
         refusal = Refusal(
             message=(
                 "the body is not a JSON object; send one with 'Content-Type: application/json'"

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         None, description="precision of the language model; None takes the bundle's"
     )
 
+    bundles_dir: str | None = Field(
+        None, min_length=1, description="folder that /admin/bundles may load bundles from"
+    )
+
     # Where, and for whom.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")

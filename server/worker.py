@@ -21,6 +21,7 @@ from anymal.engine.prompt import EmbeddingSegment, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.explain import Refusal
+from anymal.media.remote import RemoteMedia
 from anymal.protocol import ChatCompletionRequest, MediaPart
 from server.answers import Piece, Withheld, answers, samplings_of
 from server.checking import check_conversation, check_request, guard_for
@@ -53,6 +54,7 @@ class Worker:
         request_seconds: float = 600.0,
         checks: Checks | None = None,
         metrics: Metrics | None = None,
+        remote_media: RemoteMedia | None = None,
     ) -> None:
         """Holds no model yet.
 
@@ -63,6 +65,7 @@ class Worker:
             request_seconds: How long a request may take, in seconds.
             checks: What may be asked and said; None checks nothing.
             metrics: Where to note tokens and times.
+            remote_media: Fetches media from other hosts; None leaves them refused.
         """
         self._max_requests = max_requests
         self._default_tokens = default_tokens
@@ -70,6 +73,7 @@ class Worker:
         self._request_seconds = request_seconds
         self._checks = checks or Checks()
         self._metrics = metrics or Metrics()
+        self._remote_media = remote_media
         self._num_answers = 0
         # One at a time: decoding media is bounded in memory per file, not in total. Words do not
         # wait for it, and encoders batch what waits for them.
@@ -129,8 +133,9 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
         with self.models.lease(request.model) as backend, self._admitted(request.n):
+            conversation = await self._fetched(Conversation(messages=request.messages))
+            request = request.model_copy(update={"messages": conversation.messages})
             await check_request(self._checks, request)
-            conversation = Conversation(messages=request.messages)
             prompt = await self._prompt(backend, conversation)
             pieces = answers(
                 backend.engine,
@@ -163,10 +168,17 @@ class Worker:
         """
         conversation = Conversation(messages=[Message(role="user", content=[part])])
         with self.models.lease(model) as backend, self._admitted(1):
+            conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
             prompt = await self._prompt(backend, conversation)
         (soft,) = (each for each in prompt.segments if isinstance(each, EmbeddingSegment))
         return soft
+
+    async def _fetched(self, conversation: Conversation) -> Conversation:
+        """The conversation with its remote media inside, so that checks see them too."""
+        if self._remote_media is None:
+            return conversation
+        return await self._remote_media.inline(conversation)
 
     async def _prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
         """Process a conversation on threads."""
