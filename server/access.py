@@ -17,18 +17,21 @@ def _worker(request: Request) -> Worker:
     return worker
 
 
-def _caller(request: Request) -> Caller:
+def calling(request: Request) -> Caller:
+    """Who sent the request, as the door found."""
     caller: Caller = request.state.caller
     return caller
 
 
-def _administrator(caller: "TheCaller") -> Caller:
-    """The caller, who must be an administrator."""
+TheWorker = Annotated[Worker, Depends(_worker)]
+TheCaller = Annotated[Caller, Depends(calling)]
+
+
+def administrator(caller: TheCaller) -> None:
+    """Refuse all but administrators.
+
+    Raises:
+        NotAllowed: If the caller is none.
+    """
     if not caller.is_admin:
         raise NotAllowed(f"{caller.name!r} is not an administrator; send an administrator's key")
-    return caller
-
-
-TheWorker = Annotated[Worker, Depends(_worker)]
-TheCaller = Annotated[Caller, Depends(_caller)]
-TheAdministrator = Annotated[Caller, Depends(_administrator)]

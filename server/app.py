@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import SecretStr
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -160,10 +161,9 @@ async def _tell_refusal(request: Request, error: Exception) -> Response:
     """What FastAPI found wrong with a body, in our words."""
     assert isinstance(error, RequestValidationError), type(error)
     problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
-    is_form = request.headers.get("content-type", "").startswith("multipart/form-data")
-    given = dict(error.body) if is_form and error.body else error.body
+    given = dict(error.body) if isinstance(error.body, FormData) else error.body
     refusal = explain(problems, given)
-    if not is_form and not isinstance(given, dict):
+    if not isinstance(given, dict):
         refusal = Refusal(
             message=(
                 "the body is not a JSON object; send one with 'Content-Type: application/json'"

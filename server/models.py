@@ -97,10 +97,11 @@ class Models:
                 served.num_running -= 1
                 self._close_if_idle(served)
 
-    def num_running(self, name: str) -> int:
-        """How many requests a model answers just now."""
+    def num_running(self, backend: Backend) -> int:
+        """How many requests a served model answers just now."""
         with self._lock:
-            return self._find(name).num_running
+            served = self._served.get(backend.name)
+            return served.num_running if served and served.backend is backend else 0
 
     def put(self, backend: Backend) -> bool:
         """Serve a model from now on; returns whether it took the place of another.

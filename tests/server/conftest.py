@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from fastapi import FastAPI
 
 from anymal.client import Client
@@ -30,6 +31,8 @@ from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
 from server.app import create_app
 from server.settings import Settings
 from server.worker import Backend
+
+PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
 
 MISTAKES = {
     "too long": TooLong("900 tokens; the model takes 512"),
@@ -141,9 +144,8 @@ def echo(conversation: Conversation) -> Any:
 
 def soften(text: Any) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
-    picture: Any = range(32)
-    words = TokenSegment(ids=(1, 2, 3))
-    return Prompt(segments=(words, EmbeddingSegment(embeddings=picture, digest=text, kind="image")))
+    picture = EmbeddingSegment(embeddings=PICTURE, digest=text, kind="image")
+    return Prompt(segments=(TokenSegment(ids=(1, 2, 3)), picture))
 
 
 def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:
@@ -215,6 +217,12 @@ def make_http(make_app: Callable[..., FastAPI]) -> Callable[..., httpx.Client]:
 def client(app: FastAPI) -> Iterator[Client]:
     with Client(base_url="http://anymal", transport=bridge(app)) as client:
         yield client
+
+
+@pytest.fixture
+def make_named() -> Callable[[str], Backend]:
+    """Another fake model, by name."""
+    return lambda name: make_backend(EchoEngine(), name)
 
 
 @pytest.fixture

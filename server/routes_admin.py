@@ -1,0 +1,44 @@
+"""`/admin/bundles`: what is served, changed without a restart, by administrators only.
+
+Does not load models; `bundles` does.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from anymal.protocol import BundleCard, BundleList, BundleRequest, ErrorBody
+from server.access import administrator
+from server.bundles import Bundles
+from server.routes import ERRORS
+
+
+def _bundles(request: Request) -> Bundles:
+    bundles: Bundles = request.app.state.bundles
+    return bundles
+
+
+TheBundles = Annotated[Bundles, Depends(_bundles)]
+
+router = APIRouter(prefix="/admin/bundles", dependencies=[Depends(administrator)])
+
+
+@router.get("", responses=ERRORS)
+async def list_bundles(bundles: TheBundles) -> BundleList:
+    """What is served, the default first."""
+    return BundleList(data=bundles.cards())
+
+
+@router.post("", responses={**ERRORS, 409: {"model": ErrorBody}})
+async def add_bundle(body: BundleRequest, bundles: TheBundles) -> BundleCard:
+    """Load a bundle and serve it; answers once it is served.
+
+    A served bundle of the same name is replaced: what it answers just now it answers to the end.
+    """
+    return await bundles.add(body.folder, body.name)
+
+
+@router.delete("/{name}", status_code=204, responses=ERRORS)
+async def remove_bundle(name: Annotated[str, Path()], bundles: TheBundles) -> None:
+    """Serve a bundle no longer; what it answers just now it answers to the end."""
+    bundles.remove(name)
