@@ -73,7 +73,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
         ConversationError: If the rate or a unit is not accepted.
     """
     units = {
-        name: media[name]  # type: ignore[literal-required]  # the keys are those of Media
+        name: media[name]
         for name in ("acceleration_unit", "rotation_unit")
         if media.get(name) is not None
     }

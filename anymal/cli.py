@@ -99,6 +99,8 @@ def ask(
             answer = stream.answer
             usage = answer.usage.model_dump()
             found = {"text": answer.text, "finish_reason": answer.finish_reason, "usage": usage}
+            if answer.refusal is not None:
+                found["refusal"] = answer.refusal
             typer.echo(json.dumps(found))
         else:
             show(stream)
@@ -143,6 +145,8 @@ def show(stream: "AnswerStream") -> str:
             typer.echo(piece, nl=False)
             sys.stdout.flush()
         typer.echo()
+        if stream.answer.refusal is not None:
+            typer.echo(f"the service ended the answer: {stream.answer.refusal}", err=True)
         return stream.answer.text
 
 
@@ -151,8 +155,9 @@ def _asker(bundle: str, url: str | None) -> Iterator["Asker"]:
     """The service at a URL, or a bundle in this process."""
     if url is not None:
         from anymal.client import Client
+        from anymal.upload_bar import ShowingUploads
 
-        with Client(base_url=url) as client:
+        with ShowingUploads(Client(base_url=url)) as client:
             yield client
         return
     _quieten()

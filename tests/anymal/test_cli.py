@@ -29,6 +29,7 @@ class FakeAssistant:
         self.asked: list[dict[str, Any]] = []
         self.heard: list[list[Message]] = []
         self.options: list[Any] = []
+        self.refusal: str | None = None
 
     def message(self, question: str, **media: Any) -> Message:
         attach(inline=False, **media)
@@ -42,7 +43,9 @@ class FakeAssistant:
             raise MediaNotFound("walk.csv", "no such file", "an existing file")
         number = len(self.heard)
         text = f"It is {number}."
-        answer = Answer(text=text, finish_reason="stop", usage=USAGE, model="fake")
+        answer = Answer(
+            text=text, finish_reason="stop", usage=USAGE, model="fake", refusal=self.refusal
+        )
         return AnswerStream(iter(["It is ", f"{number}.", answer]))
 
 
@@ -101,22 +104,27 @@ def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> 
 
 
 def test_ask_a_service(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    fake = FakeAssistant()
+    seen: list[Any] = []
 
-    class FakeClient:
+    class FakeClient(FakeAssistant):
         def __init__(self, *, base_url: str) -> None:
+            super().__init__()
             seen.append(base_url)
 
-        def __enter__(self) -> FakeAssistant:
-            return fake
-
-        def __exit__(self, *_: object) -> None:
-            seen.append("closed")
+        def close(self) -> None:
+            seen.append(self.options[0].keys())
 
     monkeypatch.setattr("anymal.client.Client", FakeClient)
     assert run("ask", "What?", "--url", "http://there").stdout == "It is 1.\n"
-    assert seen == ["http://there", "closed"]
+    assert seen == ["http://there", {"max_tokens", "on_upload"}]
+
+
+def test_answer_that_a_check_ended_says_so(run: Any, assistant: FakeAssistant) -> None:
+    assistant.refusal = "rude"
+    done = run("ask", "What?")
+    assert done.stdout == "It is 1.\n"
+    assert done.stderr == "the service ended the answer: rude\n"
+    assert json.loads(run("ask", "What?", "--json").stdout)["refusal"] == "rude"
 
 
 def test_chat_keeps_the_conversation(run: Any, assistant: FakeAssistant) -> None:
