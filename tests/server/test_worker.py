@@ -1,6 +1,7 @@
 """Loading in the background, admission, and hanging up."""
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from anymal.engine.events import Finished
 from anymal.errors import BundleError
 from anymal.protocol import ChatCompletionRequest
 from server.app import create_app
 from server.disconnect import ClientGone, unless_disconnected
+from server.metrics import Metrics
 from server.settings import Settings
 from server.worker import Backend, Worker
 
@@ -22,7 +25,7 @@ def request(text: str) -> ChatCompletionRequest:
     return ChatCompletionRequest.model_validate({"messages": [{"role": "user", "content": text}]})
 
 
-def make_worker(backend: Backend, **limits: int) -> Worker:
+def make_worker(backend: Backend, **limits: Any) -> Worker:
     worker = Worker(**{"max_requests": 2, "default_tokens": 10**9, "max_tokens": 10**9} | limits)
     worker.use(backend)
     return worker
@@ -152,3 +155,80 @@ async def test_work_is_cancelled_when_the_client_goes() -> None:
     with pytest.raises(ClientGone):
         await unless_disconnected(gone, work())
     assert was_cancelled
+
+
+async def test_a_request_that_takes_too_long_is_ended(backend: Backend, engine: Any) -> None:
+    app = create_app(
+        Settings(request_seconds=0.05, max_tokens=10**9, default_tokens=10**9), backend
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://anymal") as http:
+        body = {"messages": [{"role": "user", "content": "forever"}]}
+        whole = await http.post("/v1/chat/completions", json=body)
+        stream = await http.post("/v1/chat/completions", json={**body, "stream": True})
+    assert whole.status_code == 504
+    assert whole.json()["error"]["code"] == "request_timeout"
+    assert stream.status_code == 200
+    *_, last = stream.text.strip().split("\n\n")
+    assert last.startswith("event: error\n")
+    assert "request_timeout" in last
+    assert all(ticket.is_cancelled for ticket in engine.tickets)
+    assert app.state.worker._num_answers == 0
+
+
+async def test_leaving_cancels_every_answer(backend: Backend, engine: Any) -> None:
+    body = {"messages": [{"role": "user", "content": "forever"}], "n": 2}
+    pieces = make_worker(backend).answer(ChatCompletionRequest.model_validate(body))
+    assert {(await anext(pieces)).index for _ in range(20)} == {0, 1}
+    await pieces.aclose()
+    assert [ticket.is_cancelled for ticket in engine.tickets] == [True, True]
+
+
+async def test_later_answers_begin_when_the_prompt_was_read(backend: Backend, engine: Any) -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}], "n": 2}
+    pieces = [
+        piece
+        async for piece in make_worker(backend).answer(ChatCompletionRequest.model_validate(body))
+    ]
+    counts = {p.index: p.event.counts for p in pieces if isinstance(p.event, Finished)}
+    assert (counts[0].cached, counts[1].cached) == (0, 34)
+
+
+async def test_tokens_and_times_are_noted(backend: Backend) -> None:
+    metrics = Metrics()
+    worker = make_worker(backend, metrics=metrics)
+    body = {"messages": [{"role": "user", "content": "sun"}], "n": 2}
+    async for _ in worker.answer(ChatCompletionRequest.model_validate(body)):
+        pass
+    told = metrics.exposition().decode()
+    assert 'anymal_tokens_total{kind="completion"} 6.0' in told
+    assert 'anymal_tokens_total{kind="image"} 32.0' in told
+    assert "anymal_first_token_seconds_count 1.0" in told
+    assert "anymal_next_token_seconds_count 4.0" in told
+
+
+async def test_words_do_not_wait_for_media(backend: Backend) -> None:
+    is_decoding, may_decode = threading.Event(), threading.Event()
+
+    def process(conversation: Any) -> Any:
+        if len(conversation.messages[0].parts) > 1:
+            is_decoding.set()
+            assert may_decode.wait(20)
+        return backend.process(conversation)
+
+    worker = make_worker(dataclasses.replace(backend, process=process))
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    words = {"type": "text", "text": "hello"}
+    slow = ChatCompletionRequest.model_validate(
+        {"messages": [{"role": "user", "content": [picture, words]}]}
+    )
+
+    async def read(asked: ChatCompletionRequest) -> list[Any]:
+        return [piece async for piece in worker.answer(asked)]
+
+    task = asyncio.create_task(read(slow))
+    assert await asyncio.to_thread(is_decoding.wait, 20)
+    assert await read(request("hello"))
+    assert not task.done()
+    may_decode.set()
+    assert await task
