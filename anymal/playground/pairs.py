@@ -5,6 +5,7 @@ A pair is two media with their topics; comparisons exist for some pairs of topic
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,42 +30,47 @@ class Medium:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two media, in the order in which they are shown, and one question about them."""
+    """Two media, in the order in which they are shown, and what is asked about them.
+
+    Attributes:
+        media: The two.
+        ask: Draws one question.
+    """
 
     media: tuple[Medium, Medium]
-    question: Question
+    ask: Callable[[np.random.Generator], Question]
 
 
 def draw_comparison(rng: np.random.Generator) -> Pair:
-    """Two generated media and a question that neither of them answers alone."""
+    """Two generated media and questions that neither of them answers alone."""
     makers = (_count_pair, _count_pair, _way_pair, _colour_pair, _pace_pair)
     return _in_any_order(makers[int(rng.integers(len(makers)))](rng), rng)
 
 
 def draw_either(rng: np.random.Generator, among: tuple[Topic, ...] = PLAYGROUND + RECORDED) -> Pair:
-    """Two media of different modalities and a question about one of them."""
+    """Two media of different modalities and questions about one of them."""
     first = among[int(rng.integers(len(among)))]
     others = [topic for topic in among if topic.modality != first.modality]
     second = others[int(rng.integers(len(others)))]
     media = tuple(Medium(topic=topic, facts=topic.draw(rng)) for topic in (first, second))
-    asked = media[0]
-    question = asked.topic.ask(asked.facts, rng)
-    return _in_any_order(Pair(media=(media[0], media[1]), question=question), rng)
+    ask_about = partial(first.ask, media[0].facts)
+    return _in_any_order(Pair(media=(media[0], media[1]), ask=ask_about), rng)
 
 
 def draw_sign_and_speech_pair(rng: np.random.Generator) -> Pair:
     """A hand sign and a spoken digit to compare."""
     facts = labels.draw_sign_and_speech(rng)
     media = (Medium(topic=topics.SIGN, facts=facts[0]), Medium(topic=topics.SPEECH, facts=facts[1]))
-    question = labels.ask_about_sign_and_speech(facts, rng)
-    return _in_any_order(Pair(media=media, question=question), rng)
+    return _in_any_order(
+        Pair(media=media, ask=partial(labels.ask_about_sign_and_speech, facts)), rng
+    )
 
 
 def _in_any_order(pair: Pair, rng: np.random.Generator) -> Pair:
     """Which medium comes first says nothing."""
     if rng.random() < 0.5:
         return pair
-    return Pair(media=(pair.media[1], pair.media[0]), question=pair.question)
+    return Pair(media=(pair.media[1], pair.media[0]), ask=pair.ask)
 
 
 def _draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]) -> Any:
@@ -73,12 +79,6 @@ def _draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any
         facts = topic.draw(rng)
         if is_wanted(facts):
             return facts
-
-
-def _pair(first: Topic, one: Any, second: Topic, two: Any, question: Question) -> Pair:
-    return Pair(
-        media=(Medium(topic=first, facts=one), Medium(topic=second, facts=two)), question=question
-    )
 
 
 def _count_pair(rng: np.random.Generator) -> Pair:
@@ -90,7 +90,14 @@ def _count_pair(rng: np.random.Generator) -> Pair:
         rng,
         lambda s: len(s.things) <= MAX_BEEPS and (len(s.things) == sound.count) == same,
     )
-    shapes, beeps = len(scene.things), sound.count
+    return Pair(
+        media=(Medium(topic=topics.SCENE, facts=scene), Medium(topic=topics.SOUND, facts=sound)),
+        ask=partial(_ask_about_counts, len(scene.things), sound.count),
+    )
+
+
+def _ask_about_counts(shapes: int, beeps: int, rng: np.random.Generator) -> Question:
+    """Whether there are as many, or of which there are more."""
     counts = f"{DIGITS[shapes]} {'shape' if shapes == 1 else 'shapes'} and {DIGITS[beeps]} beeps"
     phrasings: tuple[str, ...]
     if rng.random() < 0.5:
@@ -100,26 +107,24 @@ def _count_pair(rng: np.random.Generator) -> Pair:
             "Do the shapes and the beeps have the same number?",
         )
         statement = f"there {'is' if shapes == 1 else 'are'} {counts}"
-        question = ask_whether(rng, phrasings, same, statement, task="mixed same count")
+        return ask_whether(rng, phrasings, shapes == beeps, statement, task="mixed same count")
+    phrasings = (
+        "Are there more shapes or more beeps?",
+        "Which are more, the shapes or the beeps?",
+    )
+    if shapes == beeps:
+        answer, expected = f"Equally many: {counts}.", "equally many"
     else:
-        phrasings = (
-            "Are there more shapes or more beeps?",
-            "Which are more, the shapes or the beeps?",
-        )
-        if same:
-            answer, expected = f"Equally many: {counts}.", "equally many"
-        else:
-            more = "shapes" if shapes > beeps else "beeps"
-            answer, expected = f"There are more {more}: {counts}.", f"more {more}"
-        question = ask(
-            rng,
-            phrasings,
-            answer,
-            task="mixed more",
-            expected=expected,
-            choices=("more shapes", "more beeps", "equally many"),
-        )
-    return _pair(topics.SCENE, scene, topics.SOUND, sound, question)
+        more = "shapes" if shapes > beeps else "beeps"
+        answer, expected = f"There are more {more}: {counts}.", f"more {more}"
+    return ask(
+        rng,
+        phrasings,
+        answer,
+        task="mixed more",
+        expected=expected,
+        choices=("more shapes", "more beeps", "equally many"),
+    )
 
 
 def _way_pair(rng: np.random.Generator) -> Pair:
@@ -136,8 +141,10 @@ def _way_pair(rng: np.random.Generator) -> Pair:
     statement = (
         f"both go {heard}" if same else f"the shape goes {clip.direction} and the tone goes {heard}"
     )
-    question = ask_whether(rng, phrasings, same, statement, task="mixed same way")
-    return _pair(topics.CLIP, clip, topics.SOUND, sound, question)
+    return Pair(
+        media=(Medium(topic=topics.CLIP, facts=clip), Medium(topic=topics.SOUND, facts=sound)),
+        ask=_asks_whether(phrasings, same, statement, "mixed same way"),
+    )
 
 
 _GLIDES = {"rising tone": "up", "falling tone": "down"}
@@ -160,8 +167,10 @@ def _colour_pair(rng: np.random.Generator) -> Pair:
     )
     colour = scene.things[0].colour
     statement = f"both are {seen}" if same else f"the image is {colour} and the video is {seen}"
-    question = ask_whether(rng, phrasings, same, statement, task="mixed same colour")
-    return _pair(topics.SCENE, scene, topics.CLIP, clip, question)
+    return Pair(
+        media=(Medium(topic=topics.SCENE, facts=scene), Medium(topic=topics.CLIP, facts=clip)),
+        ask=_asks_whether(phrasings, same, statement, "mixed same colour"),
+    )
 
 
 def _pace_pair(rng: np.random.Generator) -> Pair:
@@ -179,5 +188,14 @@ def _pace_pair(rng: np.random.Generator) -> Pair:
         if same
         else f"the pace is {motion.pace} and the beeps are {sound.tempo}"
     )
-    question = ask_whether(rng, phrasings, same, statement, task="mixed same pace")
-    return _pair(topics.MOTION, motion, topics.SOUND, sound, question)
+    return Pair(
+        media=(Medium(topic=topics.MOTION, facts=motion), Medium(topic=topics.SOUND, facts=sound)),
+        ask=_asks_whether(phrasings, same, statement, "mixed same pace"),
+    )
+
+
+def _asks_whether(
+    phrasings: tuple[str, ...], is_true: bool, statement: str, task: str
+) -> Callable[[np.random.Generator], Question]:
+    """The one question of a comparison."""
+    return lambda rng: ask_whether(rng, phrasings, is_true, statement, task=task)

@@ -144,7 +144,7 @@ def _of_pairs(
     def make(rng: np.random.Generator, record_name: str) -> Record:
         pair = draw(rng)
         parts = [render(medium.topic, medium.facts, rng) for medium in pair.media]
-        return to_record(parts, pair.question, record_name)
+        return to_record(parts, pair.ask(rng), record_name)
 
     return LazyRecords(name=name, split=split, seed=seed, size=size, make=make)
 

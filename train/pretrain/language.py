@@ -2,11 +2,14 @@
 
     python -m train.pretrain.language --out runs/tiny/llm
 
-A byte-level BPE is learned first, then a small Llama. Conversations are written by the same chat
-template and processor that write them later, with descriptions where media will be.
+A byte-level BPE is learned first, then a small Llama: on drills, which teach it to look things up,
+and on the world. Conversations are written by the same chat template and processor that write them
+later, with descriptions where media will be.
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,25 +20,32 @@ from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anymal.chat import build_template
 from anymal.processor import IGNORED, Processor, Sample
-from train.pretrain.world import draw_look_up, draw_passage, to_conversation
+from train.pretrain.attention_start import start_attention
+from train.pretrain.drills import draw_drill, drill_words
+from train.pretrain.world import draw_passage, to_conversation
 
 _VOCABULARY = 1024
 _MAX_TOKENS = 1024
-_BATCH_SIZE = 48
-_LR = 2e-3
+_BATCH_SIZE = 32
+_MATRIX_LR = 0.02
+_LR = 7e-4
 _WARMUP_STEPS = 100
+# The learning rate stays up until this share of the steps, then falls in a straight line.
+_PLATEAU = 0.5
+# Drills come first, and make room for the world until half of the steps are done.
+_DRILLS = (0.6, 0.1)
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
 _NOISE = 0.05
 # Words of one class, such as the colours, start apart. In a table that is also the output head,
 # small vectors are first drawn together by class, and take thousands of steps to part again.
-_WORD_STD = 0.1
-_HELD_OUT = 512
+_WORD_STD = 0.15
+_HELD_OUT = 1500
 
 # Llama-2-chat's own template, in Jinja, for whoever loads the tokeniser without us.
 _CHAT_TEMPLATE = (
@@ -51,32 +61,31 @@ _CHAT_TEMPLATE = (
 
 def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 2000,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 3600,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
-    start: Annotated[Path | None, typer.Option(help="a language model to train further")] = None,
-    look_ups: Annotated[float, typer.Option(help="share of passages that are looked up")] = 0.0,
+    measure_every: Annotated[int, typer.Option(help="steps between two measurements")] = 600,
 ) -> None:
     """Train the language model and save it in half precision with its tokeniser."""
     torch.manual_seed(seed)
-    if start is None:
-        tokenizer: Any = train_tokenizer(np.random.default_rng([seed, 0]))
-        model: Any = LlamaForCausalLM(_design(tokenizer))
-        torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(start)
-        model = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32).train()
+    tokenizer: Any = train_tokenizer(np.random.default_rng([seed, 0]))
+    model: Any = LlamaForCausalLM(_design(tokenizer))
+    model.set_attn_implementation("eager")  # faster than SDPA's backward for short rows on a CPU
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
+    start_attention(model)
     processor = Processor(
         tokenizer=tokenizer,
         template=build_template("llama2", tokenizer),
         modalities={},
         max_tokens=_MAX_TOKENS,
     )
-    _fit(model, processor, steps, look_ups, np.random.default_rng([seed, 1]))
-    report = {"answers fully right": _measure(model, processor, np.random.default_rng([seed, 2]))}
-    typer.echo(json.dumps(report))
+    report: dict[str, float] = {}
+    for step in _fit(model, processor, steps, np.random.default_rng([seed, 1])):
+        if step % measure_every == 0 or step == steps:
+            report = _measure(model, processor, np.random.default_rng([seed, 2]))
+            typer.echo(f"step {step}: {json.dumps(report)}")
     tokenizer.save_pretrained(out)
     model.to(torch.bfloat16).save_pretrained(out)
-    (out / "pretraining.json").write_text(json.dumps(report) + "\n")
+    (out / "pretraining.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 def train_tokenizer(rng: np.random.Generator) -> Any:
@@ -92,7 +101,7 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
     )
     texts = (
         "\n".join(f"[INST] {message['content']} [/INST]" for message in conversation["messages"])
-        for conversation in (to_conversation(draw_passage(rng), rng) for _ in range(10_000))
+        for conversation in (to_conversation(draw_passage(rng), rng) for _ in range(5_000))
     )
     tokenizer.train_from_iterator(texts, trainer)
     fast: Any = PreTrainedTokenizerFast
@@ -114,7 +123,11 @@ def _design(tokenizer: Any) -> LlamaConfig:
         hidden_size=192,
         intermediate_size=512,
         num_hidden_layers=4,
-        num_attention_heads=3,
+        num_attention_heads=6,
+        # Biases let a head look by place alone; so do more of the fast rotary angles.
+        attention_bias=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        initializer_range=0.06,  # about 1 / sqrt(hidden_size)
         max_position_embeddings=_MAX_TOKENS,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
@@ -123,10 +136,33 @@ def _design(tokenizer: Any) -> LlamaConfig:
     )
 
 
-def _draw(processor: Processor, rng: np.random.Generator, look_ups: float = 0.0) -> Sample:
-    """One conversation; a share of them about look-ups only."""
-    passage = draw_look_up(rng) if rng.random() < look_ups else draw_passage(rng)
-    return processor(to_conversation(passage, rng))
+class _Lessons:
+    """Batches of conversations: drills and passages of the world."""
+
+    def __init__(self, processor: Processor, rng: np.random.Generator) -> None:
+        self._processor = processor
+        self._words = drill_words(list(processor.tokenizer.get_vocab()))
+        self._rng = rng
+        self._batches: list[list[Sample]] = []
+
+    def batch(self, progress: float) -> list[Sample]:
+        """The next batch, when this share of the steps is done."""
+        if not self._batches:
+            first, last = _DRILLS
+            drills = first + (last - first) * min(1.0, 2 * progress)
+            # Long and short apart, so that little of a batch is padding.
+            drawn = sorted(
+                (self._draw(drills) for _ in range(16 * _BATCH_SIZE)), key=lambda s: len(s.ids)
+            )
+            order = self._rng.permutation(16)
+            self._batches = [drawn[i * _BATCH_SIZE : (i + 1) * _BATCH_SIZE] for i in order]
+        return self._batches.pop()
+
+    def _draw(self, drills: float) -> Sample:
+        rng = self._rng
+        if rng.random() < drills:
+            return self._processor(draw_drill(self._words, rng))
+        return self._processor(to_conversation(draw_passage(rng), rng))
 
 
 def _pad(rows: list[Tensor], value: int) -> Tensor:
@@ -150,42 +186,50 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     return (each * weight).sum() / weight.sum()
 
 
-def _fit(
-    model: Any, processor: Processor, steps: int, look_ups: float, rng: np.random.Generator
-) -> None:
-    """AdamW with a warm-up and a cosine decay."""
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=_LR, weight_decay=0.05, betas=(0.9, 0.98), fused=True
+def _fit(model: Any, processor: Processor, steps: int, rng: np.random.Generator) -> Iterator[int]:
+    """Muon on the layers' matrices, AdamW on the rest; yields the number of steps done."""
+    layers = {id(p) for p in model.model.layers.parameters() if p.ndim == 2}
+    matrices = [p for p in model.parameters() if id(p) in layers]
+    others = [p for p in model.parameters() if id(p) not in layers]
+    optimisers = (
+        torch.optim.Muon(matrices, lr=_MATRIX_LR, weight_decay=0.01),
+        torch.optim.AdamW(others, lr=_LR, weight_decay=0.01, betas=(0.9, 0.98), fused=True),
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, _LR, total_steps=steps, pct_start=min(0.5, _WARMUP_STEPS / steps)
-    )
-    for _ in track(range(steps), description="language model"):
-        # Long and short passages apart, so that little of a batch is padding.
-        samples = sorted(
-            (_draw(processor, rng, look_ups) for _ in range(2 * _BATCH_SIZE)),
-            key=lambda s: len(s.ids),
-        )
-        first = int(rng.integers(2)) * _BATCH_SIZE
-        loss = _loss(model, samples[first : first + _BATCH_SIZE], processor.pad_id)
+
+    def factor(step: int) -> float:
+        falling = (steps - step) / max(1, round(steps * (1 - _PLATEAU)))
+        return min(1.0, (step + 1) / _WARMUP_STEPS, falling)
+
+    schedules = [torch.optim.lr_scheduler.LambdaLR(one, factor) for one in optimisers]
+    lessons = _Lessons(processor, rng)
+    for step in track(range(steps), description="language model"):
+        loss = _loss(model, lessons.batch(step / steps), processor.pad_id)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad()
+        yield step + 1
 
 
 @torch.no_grad()
-def _measure(model: Any, processor: Processor, rng: np.random.Generator) -> float:
-    """Share of conversations whose every answer token is the likeliest one."""
+def _measure(model: Any, processor: Processor, rng: np.random.Generator) -> dict[str, float]:
+    """Share of answers whose every token is the likeliest one: of each task, and of all."""
     model.eval()
-    right = 0
+    right: dict[str, list[bool]] = {}
     for _ in range(_HELD_OUT):
-        sample = _draw(processor, rng)
+        passage = draw_passage(rng)
+        asked = replace(passage, questions=passage.questions[:1])
+        sample = processor(to_conversation(asked, rng))
         guesses = model(input_ids=sample.ids[None]).logits[0, :-1].argmax(dim=-1)
         labels = sample.labels[1:]
-        right += bool(((guesses == labels) | (labels == IGNORED)).all())
-    return right / _HELD_OUT
+        is_right = bool(((guesses == labels) | (labels == IGNORED)).all())
+        right.setdefault(asked.questions[0].task, []).append(is_right)
+    model.train()
+    every = [one for task in right.values() for one in task]
+    shares = {task: round(float(np.mean(right[task])), 3) for task in sorted(right)}
+    return {"all": round(float(np.mean(every)), 3)} | shares
 
 
 if __name__ == "__main__":

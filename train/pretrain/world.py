@@ -11,6 +11,7 @@ import numpy as np
 
 from anymal.playground.pairs import (
     Medium,
+    Pair,
     draw_comparison,
     draw_either,
     draw_sign_and_speech_pair,
@@ -38,58 +39,42 @@ class Passage:
 
 
 def draw_passage(rng: np.random.Generator) -> Passage:
-    """One medium with up to three questions, or two media with a question about either or both."""
+    """One medium, or two, with a few questions or many.
+
+    Many, because a description that is read once teaches as often as it is asked about; but often
+    a comparison alone, which is the hardest to learn and holds a single yes or no.
+    """
     kind = rng.random()
-    if kind < 0.15:
-        pair = draw_comparison(rng)
-    elif kind < 0.25:
-        pair = draw_sign_and_speech_pair(rng)
-    elif kind < 0.4:
-        pair = draw_either(rng)
-    else:
-        topics = PLAYGROUND + RECORDED
-        topic = topics[int(rng.choice(len(topics), p=_SHARES))]
+    if kind < 0.45:
+        topic = _TOPICS[int(rng.choice(len(_TOPICS), p=_SHARES))]
         facts = topic.draw(rng)
-        questions = tuple(topic.ask(facts, rng) for _ in range(int(rng.integers(1, 4))))
+        questions = tuple(topic.ask(facts, rng) for _ in range(int(rng.integers(1, 10))))
         return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
-    return Passage(media=pair.media, questions=(pair.question,))
+    draw = _PAIRS[int(rng.choice(len(_PAIRS), p=_PAIR_SHARES))]
+    pair = draw(rng)
+    questions = (pair.ask(rng),) if kind < 0.85 else _questions_about(pair, rng)
+    return Passage(media=pair.media, questions=questions)
 
 
+_TOPICS = PLAYGROUND + RECORDED
 # Scenes and clips hold most of what there is to understand.
 _SHARES = (0.3, 0.18, 0.12, 0.07, 0.06, 0.06, 0.06, 0.06, 0.09)
+_PAIRS = (draw_comparison, draw_sign_and_speech_pair, draw_either)
+_PAIR_SHARES = (0.45, 0.4, 0.15)
 
 
-# Questions whose answer is one attribute among several; colours are the last words that a language
-# model learns to look up rather than to guess.
-_LOOK_UPS = frozenset(
-    {
-        "scene caption",
-        "scene colour",
-        "scene shape",
-        "scene place",
-        "clip caption",
-        "clip colour",
-        "clip colour change",
-        "clip shape",
-        "clip first",
-        "clip last",
-        "clip order",
-        "mixed same colour",
-    }
-)
-
-
-def draw_look_up(rng: np.random.Generator) -> Passage:
-    """A passage with at least one question for one attribute among several."""
-    while True:
-        passage = draw_passage(rng)
-        if any(question.task in _LOOK_UPS for question in passage.questions):
-            return passage
+def _questions_about(pair: Pair, rng: np.random.Generator) -> tuple[Question, ...]:
+    """Some about both media and some about either, in any order."""
+    questions = [pair.ask(rng) for _ in range(int(rng.integers(1, 4)))]
+    for medium in pair.media:
+        asked = int(rng.integers(3))
+        questions += [medium.topic.ask(medium.facts, rng) for _ in range(asked)]
+    return tuple(questions[i] for i in rng.permutation(len(questions)))
 
 
 def to_conversation(passage: Passage, rng: np.random.Generator) -> dict[str, Any]:
     """The passage as a conversation of words alone, in the shape of every other conversation."""
-    descriptions = "".join(_in_words(medium, rng) for medium in passage.media)
+    descriptions = "".join(_in_words(medium) for medium in passage.media)
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.04:
         messages.append({"role": "system", "content": str(rng.choice(_SYSTEM))})
@@ -103,9 +88,7 @@ def to_conversation(passage: Passage, rng: np.random.Generator) -> dict[str, Any
     return {"messages": messages}
 
 
-def _in_words(medium: Medium, rng: np.random.Generator) -> str:
-    """A description where the medium would be; sometimes twice, as soft tokens may say it."""
-    words = medium.topic.describe(medium.facts)
-    if rng.random() < 0.3:
-        words = f"{words}. {words}"
-    return f"{PREFIXES[medium.topic.modality]} {words}{SUFFIX}"
+def _in_words(medium: Medium) -> str:
+    """A description where the medium would be."""
+    topic = medium.topic
+    return f"{PREFIXES[topic.modality]} {topic.describe(medium.facts)}{SUFFIX}"

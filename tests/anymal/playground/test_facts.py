@@ -104,10 +104,10 @@ def test_comparison_needs_both_media() -> None:
         pair = pairs.draw_comparison(rng(seed))
         first, second = pair.media
         assert first.topic.modality != second.topic.modality
-        assert pair.question.task.startswith("mixed ")
+        assert pair.ask(rng(seed)).task.startswith("mixed ")
 
 
 def test_yes_and_no_are_about_equally_often_right() -> None:
-    answers = [pairs.draw_comparison(rng(seed)).question.expected[0] for seed in range(600)]
+    answers = [pairs.draw_comparison(rng(seed)).ask(rng(seed)).expected[0] for seed in range(600)]
     asked = [answer for answer in answers if answer in ("yes", "no")]
     assert 0.4 < asked.count("yes") / len(asked) < 0.6
