@@ -3,10 +3,12 @@
 Does not queue or compute: processor, soft tokens and engine are those that serve.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, Unpack, overload
 
 from anymal.asking import (
     Answer,
@@ -19,30 +21,47 @@ from anymal.asking import (
     user_message,
 )
 from anymal.attachments import Media
-from anymal.bundle import load_bundle
 from anymal.conversation import Conversation, Message
 from anymal.engine.base import Engine
-from anymal.engine.decoder import ModelDecoder
+from anymal.engine.build import build_engine
 from anymal.engine.events import Finished, TextDelta
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
-from anymal.engine.serial import SerialEngine
+from anymal.engine.stats import Step
 from anymal.processor import Processor, Sample
-from anymal.soft_tokens import SoftTokens
+from anymal.serving_precision import load_to_answer
+from anymal.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
+
+logger = logging.getLogger(__name__)
 
 # The caller's own process may read what the caller may: paths are not held in a folder.
 _ANYWHERE = Path(Path.cwd().anchor)
 
 
 def load(
-    bundle: str | Path = "tiny", *, device: str = "cpu", precision: str | None = None
+    bundle: str | Path = "tiny",
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+    merge_lora: bool | None = None,
+    max_waiting: int = 16,
+    cache_bytes: int | None = None,
+    soft_token_bytes: int = DEFAULT_CACHE_BYTES,
+    on_step: Callable[[Step], None] | None = None,
 ) -> "Assistant":
     """Load a bundle.
 
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
         device: Torch device.
-        precision: Of the language model; None takes the bundle's.
+        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None takes fp32 on
+            a CPU and the bundle's elsewhere, see `anymal.serving_precision`.
+        merge_lora: Add LoRA to the weights it was trained beside; None does unless that would round
+            them again.
+        max_waiting: Most requests that may wait for the engine.
+        cache_bytes: Size of the key-value cache; None chooses by device and model.
+        soft_token_bytes: Most bytes of soft tokens to keep for media that come again.
+        on_step: Hears of each step of the engine, on its thread.
 
     Returns:
         The assistant.
@@ -50,14 +69,33 @@ def load(
     Raises:
         BundleError: If the bundle is missing, damaged or does not fit.
     """
-    assembled = load_bundle(bundle, precision=precision, device=device)
+    assembled = load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device)
     name = "anymal-tiny" if str(bundle) == "tiny" else Path(bundle).resolve().name
+    engine = build_engine(
+        assembled.model,
+        max_tokens=assembled.processor.max_tokens,
+        max_waiting=max_waiting,
+        cache_bytes=cache_bytes,
+        on_step=on_step,
+    )
     return Assistant(
         name=name,
         processor=assembled.processor,
-        soften=SoftTokens(assembled.model).prompt,
-        engine=SerialEngine(ModelDecoder(assembled.model, assembled.processor)),
+        soft_tokens=SoftTokens(assembled.model, cache_bytes=soft_token_bytes),
+        engine=engine,
     )
+
+
+class PromptMaker(Protocol):
+    """What makes prompts of samples; `SoftTokens` does."""
+
+    def prompt(self, sample: Sample) -> Prompt:
+        """Make one; blocks while media are encoded."""
+        ...
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
 
 
 class Assistant:
@@ -73,7 +111,7 @@ class Assistant:
         *,
         name: str,
         processor: Processor,
-        soften: Callable[[Sample], Prompt],
+        soft_tokens: PromptMaker,
         engine: Engine,
     ) -> None:
         """See `load`.
@@ -81,13 +119,29 @@ class Assistant:
         Args:
             name: What answers call the model.
             processor: Conversation to sample.
-            soften: Sample to prompt.
+            soft_tokens: Sample to prompt.
             engine: The model.
         """
         self.name = name
         self.processor = processor
-        self.soften = soften
+        self.soft_tokens = soft_tokens
         self.engine = engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its threads; answers that are not complete fail."""
+        self.engine.close()
+        self.soft_tokens.close()
 
     @overload
     def ask(
@@ -142,8 +196,9 @@ class Assistant:
     def _stream(self, messages: list[Message], sampling: Sampling) -> Iterator[str | Answer]:
         conversation = Conversation(messages=messages)
         sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True)
+        prompt = self.soft_tokens.prompt(sample)
         pieces = []
-        with closing(self.engine.submit(self.soften(sample), sampling)) as events:
+        with closing(self.engine.submit(prompt, sampling)) as events:
             for event in events:
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)

@@ -47,6 +47,21 @@ class LLM(nn.Module):
         return int(self._table.weight.shape[1])
 
     @property
+    def vocab_size(self) -> int:
+        """V: how many words the embedding table holds."""
+        return int(self._table.weight.shape[0])
+
+    @property
+    def context(self) -> int | None:
+        """Most positions that the model was made for; None where it states no end."""
+        return getattr(self.model.config, "max_position_embeddings", None) or None
+
+    @property
+    def takes_positions(self) -> bool:
+        """Whether each position can be told where it stands."""
+        return "position_ids" in self._accepted
+
+    @property
     def dtype(self) -> torch.dtype:
         """The dtype of the embeddings."""
         return self._table.weight.dtype
@@ -174,11 +189,21 @@ class LLM(nn.Module):
 
     def use_lora(self, on: bool) -> None:
         """Let the adapters take part, or leave them out of the computation."""
+        self._uses_lora = on
         for tuner in self._tuner:
             if on:
                 tuner.enable_adapter_layers()
             else:
                 tuner.disable_adapter_layers()
+
+    def weights_digest(self) -> str:
+        """SHA-256 of what keys and values depend on: embeddings, precision, and LoRA in use."""
+        digest = hashlib.sha256(f"{self.embeddings_digest} {self.precision}".encode())
+        if self._uses_lora:
+            for name, parameter in self.lora_parameters().items():
+                plain = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+                digest.update(name.encode() + plain.numpy().tobytes())
+        return digest.hexdigest()
 
     def lora_parameters(self) -> dict[str, nn.Parameter]:
         """The adapters' parameters by name; empty without LoRA."""

@@ -1,11 +1,11 @@
-"""Tokens from a model that can prefill and step: greedy or sampled, one loop.
+"""Answers to a batch that stays as it is, as evaluation asks for them.
 
-Does not know media or text; stop strings and detokenising are the engine's.
+Does not let requests join or leave (see `anymal.engine`), and does not know text.
 
 Shapes: B samples, S fused length, V vocabulary.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,40 +13,8 @@ import torch
 from torch import Tensor
 
 from anymal.collate import Batch
-
-
-class Sampling(Protocol):
-    """How tokens are drawn; `anymal.engine.sampling.Sampling` is one."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Most tokens of an answer."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """0 takes the likeliest token."""
-        ...
-
-    @property
-    def top_p(self) -> float:
-        """Sample among the likeliest tokens that hold this much probability."""
-        ...
-
-    @property
-    def seed(self) -> int | None:
-        """Makes sampling repeatable."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Greedy:
-    """The likeliest token, always."""
-
-    max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
+from anymal.engine.draw import Sampler
+from anymal.engine.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,31 +61,15 @@ def generate(model: Decoder, batch: Batch, *, sampling: Sampling) -> Iterator[li
         batch: Prompts, left-padded, on the model's device.
         sampling: How tokens are drawn.
 
-    Returns:
+    Yields:
         For each step one id per sample, or None for a sample whose answer has ended. Ids that end
         an answer are not given out.
     """
-    return continue_from(model, model.prefill(batch), sampling=sampling)
-
-
-def continue_from(
-    model: Decoder, state: DecodeState, *, sampling: Sampling
-) -> Iterator[list[int | None]]:
-    """Answer from where a state stands; see `generate`.
-
-    Args:
-        model: Where further logits come from.
-        state: Its cache is extended in place.
-        sampling: How tokens are drawn.
-
-    Yields:
-        As `generate`.
-    """
-    draw = Sampler(sampling)
-    finished = [False] * len(state.logits)
+    state = model.prefill(batch)
+    samplers = [Sampler(sampling) for _ in batch.names]
+    finished = [False] * len(batch.names)
     for index in range(sampling.max_tokens):
-        ids = draw(state.logits)  # [B]
-        chosen = ids.tolist()
+        chosen = _draw(samplers, state.logits)
         finished = [
             done or token in model.stop_ids for done, token in zip(finished, chosen, strict=True)
         ]
@@ -125,40 +77,9 @@ def continue_from(
             return
         yield [None if done else t for done, t in zip(finished, chosen, strict=True)]
         if index + 1 < sampling.max_tokens:
-            state = model.step(ids, state)
+            state = model.step(torch.tensor(chosen, device=state.logits.device), state)
 
 
-class Sampler:
-    """Draws tokens; its random numbers are its own, so that one answer never changes another.
-
-    Args:
-        sampling: Temperature, top_p and seed.
-    """
-
-    def __init__(self, sampling: Sampling) -> None:
-        self._temperature = sampling.temperature
-        self._top_p = sampling.top_p
-        # On the CPU, so that a seed means the same tokens wherever the model runs.
-        self._generator = torch.Generator()
-        if sampling.seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(sampling.seed)
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Draw the next token of every sample.
-
-        Args:
-            logits: `[B, V]` float32.
-
-        Returns:
-            Ids `[B]` int64, where the logits are.
-        """
-        if self._temperature == 0:
-            return logits.argmax(dim=-1)
-        chances = (logits.cpu() / self._temperature).softmax(dim=-1)
-        ordered, ids = chances.sort(dim=-1, descending=True)
-        before = ordered.cumsum(dim=-1) - ordered
-        kept = ordered.masked_fill(before >= self._top_p, 0.0)  # the likeliest always stays
-        drawn = torch.multinomial(kept, 1, generator=self._generator)
-        return ids.gather(-1, drawn)[:, 0].to(logits.device)
+def _draw(samplers: Sequence[Sampler], logits: Tensor) -> list[int]:
+    """The next token of every sample, from `[B, V]`."""
+    return [sampler(row) for sampler, row in zip(samplers, logits, strict=True)]

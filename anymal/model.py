@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from anymal.causal_lm import LLM
 from anymal.collate import Batch
+from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
-from anymal.generation import DecodeState, Sampling, generate
+from anymal.generation import DecodeState, generate
 from encoders.base import EncoderInputs, Features
 
 

@@ -16,12 +16,17 @@ def load_backend(settings: Settings) -> Backend:
     Raises:
         BundleError: If the bundle is missing, damaged or does not fit.
     """
-    assistant = load(settings.bundle, device=settings.device, precision=settings.precision)
+    assistant = load(
+        settings.bundle,
+        device=settings.device,
+        precision=settings.precision,
+        max_waiting=settings.max_requests,
+    )
     return Backend(
         name=assistant.name,
         modalities=tuple(assistant.processor.modalities),
         process=partial(assistant.processor, generate=True),
-        soften=assistant.soften,
+        soften=assistant.soft_tokens.prompt,
         engine=assistant.engine,
-        close=assistant.engine.close,
+        close=assistant.close,
     )

@@ -1,4 +1,5 @@
-"""Samples in, events out: queueing, decoding, stopping, cancelling.
+"""Prompts in, events out: scheduling, packing, drawing, stopping, cancelling.
 
-Does not know HTTP and does not decode media. Light: only `decoder` imports torch.
+Does not know HTTP and does not decode media. What decides and what tells (`batching`, `scheduler`,
+`blocks`, `reply` and what they import) is free of torch; what computes is not.
 """

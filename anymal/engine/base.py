@@ -1,10 +1,10 @@
-"""The engine's seams: what it is given, what it gives back, and what it runs on.
+"""The engine's seam: what it is given and what it gives back.
 
 Does not run anything. Prompts come in, events go out: no HTTP, no decoding of media.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from anymal.engine.events import Event
@@ -20,25 +20,6 @@ class EngineBusy(EngineError):  # noqa: N818 - reads as the fact it states
 
 class EngineClosed(EngineError):  # noqa: N818
     """The engine takes no more requests."""
-
-
-class Decoder(Protocol):
-    """What an engine needs of a model: ids from a prompt, and text from ids."""
-
-    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
-        """Yield the answer's ids one step at a time; ends before the id that ends an answer.
-
-        Closing the iterator ends the work within one step.
-        """
-        ...
-
-    def text(self, ids: Sequence[int]) -> str:
-        """The text of some ids, bytes that are no whole character as U+FFFD."""
-        ...
-
-    def room(self, prompt: Prompt) -> int:
-        """How many tokens fit behind the prompt."""
-        ...
 
 
 class Ticket:

@@ -1,7 +1,6 @@
 """The assistant answers in this process; a fake stands in for its model."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +8,19 @@ import pytest
 
 from anymal.assistant import Assistant
 from anymal.conversation import Conversation, Message
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.batching import BatchingEngine
+from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
-from anymal.engine.serial import SerialEngine
 from anymal.errors import AnymalError, ConversationError, EngineError
 
 
 class FakeModel:
-    """Processor, encoders and decoder in one: says what it was asked, one byte a step."""
+    """Processor and encoders in one: the prompt is what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], Prompt]) -> None:
         self.conversations: list[Conversation] = []
-        self.samplings: list[Sampling] = []
-        self.has_closed = threading.Event()
+        self.is_closed = False
+        self._say = say
 
     def __call__(self, conversation: Conversation, *, base_dir: Path, generate: bool) -> str:
         assert generate
@@ -29,37 +28,26 @@ class FakeModel:
         self.conversations.append(conversation)
         return f" {conversation.messages[-1].parts[-1].text}"  # type: ignore[union-attr]
 
-    def soften(self, sample: str) -> Prompt:
-        motion: Any = range(32)
-        words = TokenSegment(ids=(1, 2))
-        return Prompt(
-            segments=(words, EmbeddingSegment(embeddings=motion, digest=sample, kind="imu"))
-        )
+    def prompt(self, sample: Any) -> Prompt:
+        return self._say(sample)
 
-    def decode(self, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
-        self.samplings.append(sampling)
-        try:
-            yield from prompt.segments[1].digest.encode()  # type: ignore[union-attr]
-        finally:
-            self.has_closed.set()
-
-    def text(self, ids: Sequence[int]) -> str:
-        return bytes(ids).decode(errors="replace")
-
-    def room(self, prompt: Prompt) -> int:
-        return 1000
+    def close(self) -> None:
+        self.is_closed = True
 
 
 @pytest.fixture
-def model() -> FakeModel:
-    return FakeModel()
+def model(say: Callable[[str], Prompt]) -> FakeModel:
+    return FakeModel(say)
 
 
 @pytest.fixture
-def assistant(model: Any) -> Iterator[Assistant]:
-    engine = SerialEngine(model)
-    yield Assistant(name="anymal-fake", processor=model, soften=model.soften, engine=engine)
-    engine.close()
+def assistant(model: Any, byte_runner: Any) -> Iterator[Assistant]:
+    engine = BatchingEngine(byte_runner)
+    with Assistant(
+        name="anymal-fake", processor=model, soft_tokens=model, engine=engine
+    ) as assistant:
+        yield assistant
+    assert model.is_closed
 
 
 def test_answer(assistant: Assistant) -> None:
@@ -71,8 +59,8 @@ def test_answer(assistant: Assistant) -> None:
     )
     assert answer.usage.prompt_tokens_details == {
         "cached_tokens": 0,
-        "text_tokens": 2,
-        "imu_tokens": 32,
+        "text_tokens": 9,
+        "imu_tokens": 6,
     }
 
 
@@ -81,10 +69,14 @@ def test_stream_joins_to_the_answer(assistant: Assistant) -> None:
     assert "".join(stream) == stream.answer.text == "Gr\xfc\xdfe?"
 
 
-def test_leaving_a_stream_ends_the_work(assistant: Assistant, model: FakeModel) -> None:
+def test_leaving_a_stream_ends_the_work(assistant: Assistant, byte_runner: Any) -> None:
+    byte_runner.hold()
     with assistant.ask("Gr\xfc\xdfe?", stream=True) as stream:
+        byte_runner.let(2)
         assert next(stream) == "G"
-    assert model.has_closed.wait(10)
+    byte_runner.let_go()
+    assert assistant.ask("Next?").text == "Next?"
+    assert byte_runner.said[0] in (" G", " Gr")  # a step may have begun before
 
 
 def test_paths_are_named_not_read(
@@ -107,11 +99,11 @@ def test_conversation_goes_on(assistant: Assistant, model: FakeModel) -> None:
     assert roles == ["user", "assistant", "user"]
 
 
-def test_options_reach_the_decoder(assistant: Assistant, model: FakeModel) -> None:
+def test_options_reach_the_engine(assistant: Assistant, byte_runner: Any) -> None:
     options: dict[str, Any] = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 3}
     assistant.ask("What?", stop="x", **options)
     assistant.ask("What?", stop=["x", "y"], max_tokens=None)
-    assert model.samplings == [
+    assert byte_runner.samplings == [
         Sampling(stop=("x",), **options),
         Sampling(stop=("x", "y"), max_tokens=256),
     ]

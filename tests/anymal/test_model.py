@@ -9,8 +9,8 @@ import torch
 
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
+from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
-from anymal.generation import Greedy
 
 if TYPE_CHECKING:
     from anymal.recipe import ModelRecipe
@@ -108,7 +108,7 @@ def test_every_trainable_gets_a_gradient_and_the_rest_stays(
         model.loss(batch(assembled, records)).total.backward()
         optimiser.step()
         model.eval()  # an answer in between must not change the weights either
-        list(model.generate(batch(assembled, records[:1]), sampling=Greedy(max_tokens=1)))
+        list(model.generate(batch(assembled, records[:1]), sampling=Sampling(max_tokens=1)))
         model.train()
     assert [n for n, p in trainable.items() if p.grad is None or not p.grad.any()] == []
     assert [n for n, p in trainable.items() if torch.equal(p, before[n])] == []
@@ -215,7 +215,7 @@ def answers(assembled: Assembled, prompts: Batch, sampling: Any) -> list[list[in
 def test_batch_answers_as_single(assembled: Assembled, records: list[dict[str, Any]]) -> None:
     for record in records:
         record["messages"].pop()
-    sampling = Greedy(max_tokens=8)
+    sampling = Sampling(max_tokens=8)
     together = answers(assembled, batch(assembled, records, generate=True), sampling)
     alone = [
         answers(assembled, batch(assembled, [record], generate=True), sampling)[0]
@@ -227,7 +227,7 @@ def test_batch_answers_as_single(assembled: Assembled, records: list[dict[str, A
 
 def test_cache_answers_as_without(assembled: Assembled, talk: Talk) -> None:
     record = talk("What colour?", images=[RED])
-    given = answers(assembled, batch(assembled, [record], generate=True), Greedy(max_tokens=5))[0]
+    given = answers(assembled, batch(assembled, [record], generate=True), Sampling(max_tokens=5))[0]
     sample = assembled.processor(record, generate=True)
     model, chosen = assembled.model, []
     with torch.no_grad():

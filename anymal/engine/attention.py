@@ -1,0 +1,306 @@
+"""Attention over blocks: many sequences of different lengths in one row of positions.
+
+A language model of transformers calls `attend` as its attention function; nothing else of the
+model is ours. While a step is active on the thread, the step says where each position's key and
+value are written, and which blocks each sequence reads. On other threads, and between steps, the
+model is what it was.
+
+Shapes: T positions of a step, of which the first N are decoded (one for each of N sequences) and
+the others are chunks of prompts; L positions that a sequence reads; Hq heads that ask and H that
+answer, G = Hq / H; D width of a head.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from anymal.engine.blocks import BLOCK_SIZE, PADDING_BLOCK
+
+NAME = "anymal_blocks"
+
+
+class Attention(Protocol):
+    """What `attend` calls on this thread."""
+
+    def __call__(
+        self,
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scaling: float | None,
+        window: int | None,
+        others: dict[str, Any],
+    ) -> Tensor:
+        """From `[1, H, T, D]` to `[1, T, Hq, D]`."""
+        ...
+
+
+_active = threading.local()
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """The attention function, as transformers calls it."""
+    attention: Attention | None = getattr(_active, "attention", None)
+    if attention is None:
+        out: Tensor = AttentionInterface()["sdpa"](
+            module, query, key, value, attention_mask, scaling=scaling, **others
+        )[0]
+    else:
+        out = attention(
+            module, query, key, value, scaling=scaling, window=sliding_window, others=others
+        )
+    return out, None
+
+
+def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """The mask for `attend`: a step has its own."""
+    if getattr(_active, "attention", None) is not None:
+        return None
+    mask: Tensor | None = AttentionMaskInterface()["sdpa"](*args, **kwargs)
+    return mask
+
+
+def install(configs: Sequence[Any]) -> None:
+    """Make `attend` the attention function of a model, for good.
+
+    Args:
+        configs: The configurations that the model's layers look at.
+    """
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, _mask)
+    for config in configs:
+        config._attn_implementation = NAME
+
+
+@contextmanager
+def attention_is(attention: Attention) -> Iterator[None]:
+    """Let models attend our way on this thread.
+
+    Args:
+        attention: What `attend` calls.
+    """
+    _active.attention = attention
+    try:
+        yield
+    finally:
+        _active.attention = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerShape:
+    """What one layer keeps of each position."""
+
+    num_heads: int
+    key_dim: int
+    value_dim: int
+
+
+class KeyValues:
+    """Keys and values of all layers, in blocks: `[blocks, BLOCK_SIZE, H, D]`."""
+
+    def __init__(
+        self,
+        shapes: dict[int, LayerShape],
+        *,
+        num_blocks: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """Sets all of it aside, filled with zeros."""
+
+        def zeros(num_heads: int, dim: int) -> Tensor:
+            size = (num_blocks, BLOCK_SIZE, num_heads, dim)
+            return torch.zeros(size, dtype=dtype, device=device)
+
+        self.keys = {layer: zeros(s.num_heads, s.key_dim) for layer, s in shapes.items()}
+        self.values = {layer: zeros(s.num_heads, s.value_dim) for layer, s in shapes.items()}
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Fill blocks with zeros: a masked position must be finite all the same."""
+        for tensor in (*self.keys.values(), *self.values.values()):
+            tensor[list(blocks)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Positions of one sequence in a step.
+
+    Attributes:
+        start: First position that is computed.
+        stop: The position after the last.
+        blocks: The sequence's blocks.
+    """
+
+    start: int
+    stop: int
+    blocks: Sequence[int]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Readers:
+    """Sequences that read side by side: all that decode, or one chunk.
+
+    Attributes:
+        rows: Where their positions stand in the step.
+        number: How many sequences.
+        size: Positions of each.
+        length: L, of the longest.
+        blocks: `[number * blocks of each]` int64.
+        first: `[number]` int64, the first position that each computes.
+        masks: By window and G, as SDPA adds them; None where all may read all.
+    """
+
+    rows: slice
+    number: int
+    size: int
+    length: int
+    blocks: Tensor
+    first: Tensor
+    masks: dict[Any, Tensor | None] = field(default_factory=dict)
+
+    def read(self, blocks: Tensor) -> Tensor:
+        """From `[blocks, BLOCK_SIZE, H, D]` to `[number, H, L, D]`."""
+        own = blocks.index_select(0, self.blocks)
+        own = own.view(self.number, -1, *own.shape[2:])[:, : self.length]
+        return own.transpose(1, 2)
+
+    def mask(self, window: int | None, groups: int, dtype: torch.dtype) -> Tensor | None:
+        """What is added to scores: `[number, 1, G * size, L]`, or `[number, 1, 1, L]`."""
+        key = (window, groups if self.size > 1 else 1, dtype)
+        if key not in self.masks:
+            self.masks[key] = self._mask(*key)
+        return self.masks[key]
+
+    def _mask(self, window: int | None, groups: int, dtype: torch.dtype) -> Tensor | None:
+        device = self.first.device
+        asks = self.first[:, None] + torch.arange(self.size, device=device)  # [number, size]
+        reads = torch.arange(self.length, device=device)
+        allowed = reads <= asks[..., None]  # [number, size, L]
+        if window is not None:
+            allowed &= reads > asks[..., None] - window
+        if bool(allowed.all()):
+            return None
+        mask = torch.zeros(allowed.shape, dtype=dtype, device=device)
+        mask.masked_fill_(~allowed, float("-inf"))
+        return mask.repeat(1, groups, 1)[:, None]
+
+
+class PackedAttention:
+    """The attention of one step; see `Attention`."""
+
+    def __init__(
+        self,
+        cache: KeyValues,
+        *,
+        decoding: Sequence[Stretch],
+        chunks: Sequence[Stretch],
+        device: torch.device,
+    ) -> None:
+        """Works out every index once, for all layers.
+
+        Args:
+            cache: Where keys and values are kept.
+            decoding: Stretches of one position each, which stand first in the row.
+            chunks: The others, in the order of the row.
+            device: Where the row is.
+        """
+        self._cache = cache
+        stretches = [*decoding, *chunks]
+        places = [
+            stretch.blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE
+            for stretch in stretches
+            for position in range(stretch.start, stretch.stop)
+        ]
+        self._places = torch.tensor(places, device=device)
+        self._readers = []
+        groups = [decoding] if decoding else []
+        row = 0
+        for group in [*groups, *([chunk] for chunk in chunks)]:
+            self._readers.append(_readers(group, row, device))
+            row += sum(stretch.stop - stretch.start for stretch in group)
+
+    def __call__(
+        self,
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scaling: float | None,
+        window: int | None,
+        others: dict[str, Any],
+    ) -> Tensor:
+        """See `Attention`."""
+        keys = self._cache.keys[module.layer_idx]
+        values = self._cache.values[module.layer_idx]
+        keys.flatten(0, 1).index_copy_(0, self._places, key[0].transpose(0, 1))
+        values.flatten(0, 1).index_copy_(0, self._places, value[0].transpose(0, 1))
+        parts = [
+            _read(each, query[0, :, each.rows], keys, values, scaling, window)
+            for each in self._readers
+        ]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]
+
+
+def _readers(group: Sequence[Stretch], row: int, device: torch.device) -> _Readers:
+    """Sequences with equally many positions each, from a row on."""
+    size = group[0].stop - group[0].start
+    length = max(stretch.stop for stretch in group)
+    width = -(-length // BLOCK_SIZE)
+    tables = [
+        [*stretch.blocks[:width], *[PADDING_BLOCK] * (width - len(stretch.blocks))]
+        for stretch in group
+    ]
+    return _Readers(
+        rows=slice(row, row + size * len(group)),
+        number=len(group),
+        size=size,
+        length=length,
+        blocks=torch.tensor(tables, device=device).flatten(),
+        first=torch.tensor([stretch.start for stretch in group], device=device),
+    )
+
+
+def _read(
+    readers: _Readers,
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    scaling: float | None,
+    window: int | None,
+) -> Tensor:
+    """From `[Hq, rows, D]` to `[rows, Hq, D]`.
+
+    The G heads that share keys ask as so many more positions, so that no key is copied for them.
+    """
+    num_heads, number, size = keys.shape[2], readers.number, readers.size
+    groups = query.shape[0] // num_heads
+    asks = query.view(num_heads, groups, number, size, query.shape[-1])
+    asks = asks.permute(2, 0, 1, 3, 4).reshape(number, num_heads, groups * size, -1)
+    found = scaled_dot_product_attention(
+        asks,
+        readers.read(keys),
+        readers.read(values),
+        attn_mask=readers.mask(window, groups, query.dtype),
+        scale=scaling,
+    )  # [number, H, G * size, D]
+    found = found.view(number, num_heads, groups, size, -1).permute(0, 3, 1, 2, 4)
+    return found.reshape(number * size, num_heads * groups, -1)

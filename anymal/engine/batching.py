@@ -1,0 +1,287 @@
+"""The engine: one thread steps all running requests together; they join and leave between steps.
+
+Does not know tensors: a runner computes, the scheduler decides, replies make events. Torch-free.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
+
+from anymal.engine.base import EngineBusy, EngineClosed, Ticket
+from anymal.engine.blocks import BLOCK_SIZE, Blocks, Fingerprints
+from anymal.engine.events import Event, Failed, Finished
+from anymal.engine.prompt import Prompt
+from anymal.engine.reply import Drawn, Reply, Vocabulary
+from anymal.engine.request import Request, Work
+from anymal.engine.sampling import Sampling
+from anymal.engine.scheduler import Budget, Scheduler
+from anymal.engine.stats import EngineStats, Step
+from anymal.engine.stream import Stream
+from anymal.errors import AnymalError, EngineError, TooLong
+
+logger = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """What the engine needs of a model. Only the engine's thread uses it, but for `check`.
+
+    Attributes:
+        vocabulary: Ids to text.
+        context: Most positions of a sequence.
+        num_blocks: Blocks of `BLOCK_SIZE` positions that there is room for.
+        block_bytes: Size of one.
+        root: What keys and values depend on besides the positions; None if blocks are not kept.
+    """
+
+    vocabulary: Vocabulary
+    context: int
+    num_blocks: int
+    block_bytes: int
+    root: bytes | None
+
+    def check(self, prompt: Prompt) -> None:
+        """Refuse a prompt that `step` could not compute.
+
+        Raises:
+            AnymalError: The message says why.
+        """
+        ...
+
+    def step(self, works: Sequence[Work]) -> Sequence[Drawn | Exception | None]:
+        """Compute stretches, and draw a token behind each complete one.
+
+        Returns:
+            For each stretch its token, what went wrong with it alone, or None.
+        """
+        ...
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Overwrite what a failed request left in its blocks."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Arrival:
+    """A request that the engine's thread has not seen yet."""
+
+    prompt: Prompt
+    sampling: Sampling
+    emit: Callable[[Event], None]
+    ticket: Ticket = field(default_factory=Ticket)
+
+
+class BatchingEngine:
+    """See `anymal.engine.base.Engine`."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        max_waiting: int = 16,
+        budget: Budget | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            runner: The model's side.
+            max_waiting: Most requests that may wait to be admitted.
+            budget: How much one step may hold.
+            on_step: Hears of each step, on the engine's thread.
+        """
+        self._runner = runner
+        self._max_waiting = max_waiting
+        self._budget = budget or Budget()
+        self._on_step = on_step
+        self._scheduler = Scheduler(Blocks(runner.num_blocks), self._budget)
+        self._num_steps = self._num_tokens = 0
+        self._arrivals: deque[_Arrival] = deque()
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="anymal-engine", daemon=True)
+        self._thread.start()
+
+    # --- any thread -----------------------------------------------------------------------------
+
+    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+        """See `Engine.start`."""
+        arrival = _Arrival(prompt=prompt, sampling=sampling, emit=emit)
+        with self._changed:
+            if self._is_closed:
+                raise EngineClosed("the engine is closed; start a new one")
+            if (number := self._num_waiting()) >= self._max_waiting:
+                raise EngineBusy(f"{number} requests wait already, as many as may; try again later")
+            self._arrivals.append(arrival)
+            self._changed.notify()
+        return arrival.ticket
+
+    def submit(self, prompt: Prompt, sampling: Sampling) -> Stream:
+        """See `Engine.submit`."""
+        return Stream(lambda emit: self.start(prompt, sampling, emit))
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        scheduler, size = self._scheduler, self._runner.block_bytes
+        with self._changed:
+            num_waiting = self._num_waiting()
+        return EngineStats(
+            waiting=num_waiting,
+            running=len(scheduler.running),
+            cache_bytes_used=scheduler.blocks.num_filled * size,
+            cache_bytes_total=scheduler.blocks.total * size,
+            prefix_tokens_queried=scheduler.num_queried,
+            prefix_tokens_hit=scheduler.num_hit,
+            preemptions=scheduler.num_preemptions,
+            steps=self._num_steps,
+            batch_tokens=self._num_tokens,
+        )
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _num_waiting(self) -> int:
+        """Requests that wait and were not given up; the lock is held."""
+        waiting = [*self._arrivals, *list(self._scheduler.waiting)]
+        return sum(not each.ticket.is_cancelled for each in waiting)
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (arrivals := self._wait()) is not None:
+            try:
+                self._turn(arrivals)
+            except Exception as error:  # the thread's edge: the engine outlives its own mistakes
+                logger.exception("the engine lost its place and starts afresh")
+                self._abandon(error)
+        self._abandon(EngineClosed("the engine was closed before the answer ended"))
+
+    def _wait(self) -> list[_Arrival] | None:
+        """Wait until there is something to do; returns what is new, or None when closed."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._arrivals or self._is_closed or not self._scheduler.is_idle
+            )
+            if self._is_closed:
+                return None
+            # They leave the queue one by one as they are read, so that none is lost to a mistake.
+            return list(self._arrivals)
+
+    def _turn(self, arrivals: Sequence[_Arrival]) -> None:
+        """Take requests in, and go one step."""
+        for arrival in arrivals:
+            self._take_in(arrival)
+        self._scheduler.drop_cancelled()
+        if works := self._scheduler.plan():
+            self._step(works)
+
+    def _take_in(self, arrival: _Arrival) -> None:
+        with self._changed:
+            self._arrivals.remove(arrival)
+        try:
+            self._scheduler.add(self._request(arrival))
+        except AnymalError as error:
+            _tell(arrival.emit, Failed(error=error))
+        except Exception as error:  # one bad request must not end the others
+            logger.exception("a request could not be read")
+            _tell(arrival.emit, Failed(error=error))
+
+    def _request(self, arrival: _Arrival) -> Request:
+        runner, prompt, sampling = self._runner, arrival.prompt, arrival.sampling
+        runner.check(prompt)
+        length = len(prompt)
+        room = min(runner.context, self._scheduler.blocks.total * BLOCK_SIZE) - length
+        if length == 0:
+            raise EngineError("the prompt is empty; give at least one token")
+        if room < 1:
+            raise TooLong(
+                f"the prompt has {length} tokens and fills the model's context of "
+                f"{room + length}; shorten the text or send fewer media"
+            )
+        root = runner.root
+        return Request(
+            prompt=prompt,
+            sampling=sampling,
+            emit=arrival.emit,
+            ticket=arrival.ticket,
+            limit=min(sampling.max_tokens, room),
+            reply=Reply(runner.vocabulary, prompt, sampling),
+            fingerprints=None if root is None else Fingerprints(prompt, root=root),
+        )
+
+    def _step(self, works: Sequence[Work]) -> None:
+        began = perf_counter()
+        try:
+            results = self._runner.step(works)
+        except Exception as error:  # the step's requests fail; those that wait go on
+            logger.exception("a step of %d requests failed", len(works))
+            for work in works:
+                self._fail(work.request, error)
+            return
+        num_tokens = sum(work.stop - work.start for work in works)
+        self._num_steps += 1
+        self._num_tokens += num_tokens
+        for work, result in zip(works, results, strict=True):
+            self._advance(work, result)
+        if self._on_step is not None:
+            seconds = perf_counter() - began
+            self._on_step(Step(num_sequences=len(works), num_tokens=num_tokens, seconds=seconds))
+
+    def _advance(self, work: Work, result: Drawn | Exception | None) -> None:
+        """What came of one request's stretch."""
+        request, scheduler = work.request, self._scheduler
+        if isinstance(result, Exception):
+            logger.error("a request failed in a step: %s", result)
+            self._fail(request, result)
+            return
+        scheduler.computed(work)
+        if result is None or request.ticket.is_cancelled:
+            return
+        try:
+            events = request.reply.push(
+                result, limit=request.limit, num_cached=request.num_cached or 0
+            )
+        except Exception as error:  # one answer that cannot be told must not end the others
+            logger.exception("an answer could not be told")
+            self._fail(request, error)
+            return
+        if events and isinstance(events[-1], Finished):
+            scheduler.finish(request)
+        else:
+            scheduler.append(request, result.id)
+        _tell(request.emit, *events)
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        """End a request whose blocks may hold anything."""
+        blocks = self._scheduler.blocks
+        own = [block for block in request.blocks if blocks.is_held_once(block)]
+        blocks.forget(request.blocks)
+        self._runner.scrub(own)
+        self._scheduler.finish(request)
+        _tell(request.emit, Failed(error=error))
+
+    def _abandon(self, error: Exception) -> None:
+        """Fail all requests, and forget all blocks."""
+        with self._changed:
+            arrivals, self._arrivals = self._arrivals, deque()
+        requests = [*self._scheduler.running, *self._scheduler.waiting, *arrivals]
+        self._scheduler = Scheduler(Blocks(self._runner.num_blocks), self._budget)
+        for request in requests:
+            if not request.ticket.is_cancelled:
+                _tell(request.emit, Failed(error=error))
+
+
+def _tell(emit: Callable[[Event], None], *events: Event) -> None:
+    """Pass events on; a listener that breaks harms nobody else."""
+    try:
+        for event in events:
+            emit(event)
+    except Exception:
+        logger.exception("whoever asked did not take an event")

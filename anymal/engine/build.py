@@ -1,0 +1,71 @@
+"""A model to the engine that serves it.
+
+Does not know media: prompts come from `anymal.soft_tokens`.
+"""
+
+import logging
+from collections.abc import Callable
+
+from anymal.engine.batching import BatchingEngine, Runner
+from anymal.engine.packable import Unpackable
+from anymal.engine.packed import PackedRunner
+from anymal.engine.scheduler import Budget
+from anymal.engine.stats import Step
+from anymal.engine.unpacked import UnpackedRunner
+from anymal.engine.vocabulary import TokenizerVocabulary
+from anymal.model import AnyMAL
+
+logger = logging.getLogger(__name__)
+
+
+def build_engine(
+    model: AnyMAL,
+    *,
+    max_tokens: int,
+    max_waiting: int = 16,
+    cache_bytes: int | None = None,
+    budget: Budget | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> BatchingEngine:
+    """Start an engine.
+
+    Args:
+        model: In eval mode, and used by nobody else while the engine lives.
+        max_tokens: Most positions of a sequence, where the language model states no end.
+        max_waiting: Most requests that may wait.
+        cache_bytes: Size of the key-value cache; None chooses by device and model.
+        budget: How much a step may hold; None chooses by device.
+        on_step: Hears of each step, on the engine's thread.
+
+    Returns:
+        The engine. A language model whose attention does not fit blocks is served all the same,
+        one request after the other within each step, and the log says so.
+    """
+    runner = _runner(model, context=model.llm.context or max_tokens, cache_bytes=cache_bytes)
+    if budget is None:
+        budget = Budget() if model.device.type == "cpu" else _GPU
+    return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
+
+
+# Prompts beside answers cost a CPU time by the position, and a GPU hardly any.
+_GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
+
+
+def _runner(model: AnyMAL, *, context: int, cache_bytes: int | None) -> Runner:
+    llm = model.llm
+    vocabulary = TokenizerVocabulary(llm.tokenizer)
+    try:
+        return PackedRunner(
+            llm,
+            vocabulary=vocabulary,
+            stop_ids=model.stop_ids,
+            context=context,
+            cache_bytes=cache_bytes,
+        )
+    except Unpackable as reason:
+        logger.warning(
+            "requests are not batched and no prefix is reused: this language model cannot be run "
+            "packed, because %s",
+            reason,
+        )
+        return UnpackedRunner(llm, vocabulary=vocabulary, stop_ids=model.stop_ids, context=context)

@@ -1,0 +1,110 @@
+"""Tokens of one answer to its events: text, stop strings, logprobs, counts.
+
+Does not draw tokens and does not know how they are scheduled. Torch-free.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from anymal.engine.events import (
+    Event,
+    Finished,
+    FinishReason,
+    TextDelta,
+    TokenCounts,
+    TokenLogprob,
+)
+from anymal.engine.prompt import Prompt
+from anymal.engine.sampling import Sampling
+from anymal.engine.text import AnswerText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A token with the logarithm of its probability."""
+
+    id: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """The next token of an answer.
+
+    Attributes:
+        id: Which.
+        logprob: Its own, if asked for.
+        top: The likeliest, likeliest first, as many as were asked for.
+        ends: Whether the model ends its answer with it.
+    """
+
+    id: int
+    logprob: float | None = None
+    top: tuple[Scored, ...] = ()
+    ends: bool = False
+
+
+class Vocabulary(Protocol):
+    """Ids to text."""
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of some ids, bytes that are no whole character as U+FFFD."""
+        ...
+
+    def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> TokenLogprob:
+        """A token's probability, told in text and bytes."""
+        ...
+
+
+class Reply:
+    """The answer to one prompt while it grows."""
+
+    def __init__(self, vocabulary: Vocabulary, prompt: Prompt, sampling: Sampling) -> None:
+        self._vocabulary = vocabulary
+        self._prompt = prompt
+        self._text = AnswerText(vocabulary.text, sampling.stop)
+        self._logprobs: list[TokenLogprob] = []
+        self._num_tokens = 0
+
+    def push(self, drawn: Drawn, *, limit: int, num_cached: int) -> list[Event]:
+        """Add a token.
+
+        Args:
+            drawn: The token.
+            limit: Most tokens of the answer.
+            num_cached: For the counts.
+
+        Returns:
+            Events; `Finished` is the last one if this token ends the answer.
+        """
+        if drawn.ends:
+            return self._finish("stop", num_cached)
+        self._num_tokens += 1
+        if drawn.logprob is not None:
+            self._logprobs.append(self._vocabulary.logprob(drawn.id, drawn.logprob, drawn.top))
+        events = self._say(self._text.push(drawn.id))
+        if self._text.has_stopped:
+            return events + self._finish("stop", num_cached)
+        if self._num_tokens == limit:
+            return events + self._finish("length", num_cached)
+        return events
+
+    def _finish(self, reason: FinishReason, num_cached: int) -> list[Event]:
+        events = self._say(self._text.flush())
+        counts = TokenCounts(
+            prompt=len(self._prompt),
+            completion=self._num_tokens,
+            cached=num_cached,
+            by_kind=dict(self._prompt.counts()),
+        )
+        # A stop string may come to light only with the last piece.
+        reason = "stop" if self._text.has_stopped else reason
+        finished = Finished(reason=reason, counts=counts, logprobs=tuple(self._logprobs))
+        return [*events, finished]
+
+    def _say(self, piece: str) -> list[Event]:
+        if not piece:
+            return []
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        return [TextDelta(text=piece, logprobs=logprobs)]

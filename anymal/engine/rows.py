@@ -1,0 +1,57 @@
+"""Positions of a request to the rows that a language model reads.
+
+Does not run the model's layers.
+
+Shapes: S positions, D_llm embedding width.
+"""
+
+import torch
+from torch import Tensor
+
+from anymal.causal_lm import LLM
+from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.request import Request
+from anymal.errors import EngineError
+
+
+def check_prompt(llm: LLM, prompt: Prompt) -> None:
+    """Refuse words and embeddings that the model cannot read.
+
+    Raises:
+        EngineError: An id is outside the vocabulary, or an embedding has another width.
+    """
+    size, width = llm.vocab_size, llm.hidden_size
+    for segment in prompt.segments:
+        if isinstance(segment, TokenSegment):
+            if wrong := [id_ for id_ in segment.ids if not 0 <= id_ < size]:
+                raise EngineError(f"the prompt holds id {wrong[0]}; allowed: 0 to {size - 1}")
+        elif segment.embeddings.ndim != 2 or segment.embeddings.shape[1] != width:
+            shape = list(segment.embeddings.shape)
+            raise EngineError(
+                f"{segment.kind} embeddings have shape {shape}; allowed: [positions, {width}]"
+            )
+
+
+def embed_request(llm: LLM, request: Request) -> Tensor:
+    """Everything known of a request as the model reads it.
+
+    Args:
+        llm: Gives words their embeddings, and all of them device and dtype.
+        request: Its prompt, and what it answered so far.
+
+    Returns:
+        `[S, D_llm]`.
+    """
+    segments = [*request.prompt.segments, TokenSegment(ids=tuple(request.ids))]
+    rows = [
+        embed_ids(llm, segment.ids)
+        if isinstance(segment, TokenSegment)
+        else segment.embeddings.to(llm.device, llm.dtype)
+        for segment in segments
+    ]
+    return torch.cat(rows)
+
+
+def embed_ids(llm: LLM, ids: tuple[int, ...]) -> Tensor:
+    """Words as the model reads them, `[T, D_llm]`."""
+    return llm.embed(torch.tensor(ids, dtype=torch.int64, device=llm.device))

@@ -1,0 +1,46 @@
+"""Events of one request as an iterator, for callers that would rather pull than be called.
+
+Does not start requests; engines do.
+"""
+
+import queue
+from collections.abc import Callable, Iterator
+
+from anymal.engine.base import EngineClosed, Ticket
+from anymal.engine.events import Event, Failed, TextDelta
+
+
+class Stream:
+    """See `anymal.engine.base.Events`; leaving early, or forgetting it, cancels."""
+
+    def __init__(self, start: Callable[[Callable[[Event], None]], Ticket]) -> None:
+        """Starts the request.
+
+        Args:
+            start: Given whom to tell of each event, starts it.
+        """
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._has_ended = False
+        self._ticket = start(self._events.put)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        """The next event; a failure is raised."""
+        if self._has_ended:
+            raise StopIteration
+        event = self._events.get()
+        self._has_ended = not isinstance(event, TextDelta)
+        if isinstance(event, Failed):
+            raise event.error
+        return event
+
+    def close(self) -> None:
+        """Give the request up, and wake whoever waits for its next event."""
+        self._ticket.cancel()
+        self._events.put(Failed(error=EngineClosed("the iterator over the events was closed")))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_ticket"):  # it has none if the engine refused it
+            self._ticket.cancel()

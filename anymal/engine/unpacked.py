@@ -1,0 +1,71 @@
+"""Requests one after the other through a language model that cannot be run packed.
+
+Does not batch and finds nothing again: each request has a transformers cache of its own.
+
+Shapes: S positions, D layer width.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from anymal.causal_lm import LLM
+from anymal.engine.blocks import blocks_for
+from anymal.engine.draw import draw_all
+from anymal.engine.prompt import Prompt
+from anymal.engine.reply import Drawn, Vocabulary
+from anymal.engine.request import Work
+from anymal.engine.rows import check_prompt, embed_request
+
+_SEQUENCES = 32
+
+
+class UnpackedRunner:
+    """See `anymal.engine.batching.Runner`; blocks only bound how many run, and hold no bytes."""
+
+    root: bytes | None = None
+    block_bytes = 0
+
+    def __init__(
+        self, llm: LLM, *, vocabulary: Vocabulary, stop_ids: Collection[int], context: int
+    ) -> None:
+        """Keeps the model.
+
+        Args:
+            llm: The model.
+            vocabulary: Ids to text.
+            stop_ids: Ids that end an answer.
+            context: Most positions of a sequence.
+        """
+        self.vocabulary = vocabulary
+        self.context = context
+        self.num_blocks = 1 + _SEQUENCES * blocks_for(context)
+        self._llm = llm
+        self._stop_ids = frozenset(stop_ids)
+
+    def check(self, prompt: Prompt) -> None:
+        """See `Runner.check`."""
+        check_prompt(self._llm, prompt)
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """See `Runner.scrub`; a request's cache ends with it."""
+
+    @torch.no_grad()
+    def step(self, works: Sequence[Work]) -> list[Drawn | Exception | None]:
+        """See `Runner.step`."""
+        return [self._step(work) for work in works]
+
+    def _step(self, work: Work) -> Drawn | Exception | None:
+        request, llm = work.request, self._llm
+        if request.scratch is None:
+            request.scratch = llm.new_cache()
+        try:
+            rows = embed_request(llm, request)[None, work.start : work.stop]
+            places = torch.arange(work.start, work.stop, device=llm.device)[None]
+            hidden = llm.decode(rows, mask=None, positions=places, cache=request.scratch)
+            if not work.is_complete:
+                return None
+            (drawn,) = draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)
+        except Exception as error:  # one request's failure must not end the others
+            return error
+        return drawn

@@ -1,0 +1,105 @@
+"""The same greedy answer alone or in any batch, with or without what others left in the cache.
+
+The oracle is transformers: `generate(inputs_embeds=...)`, one prompt at a time.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from anymal.engine.base import Ticket
+from anymal.engine.batching import BatchingEngine
+from anymal.engine.events import Event, TextDelta
+from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.sampling import Sampling
+
+Soft = Callable[..., EmbeddingSegment]
+LONGEST = 24
+
+
+@pytest.fixture(scope="module")
+def prompts(soft: Soft) -> list[Prompt]:
+    """Prompts of all lengths that share beginnings, media, and media at other places."""
+    source = random.Random(0)
+
+    def words(number: int) -> TokenSegment:
+        return TokenSegment(ids=tuple(source.randrange(61) for _ in range(number)))
+
+    starts: list[tuple[Any, ...]] = [
+        (),
+        (words(20),),
+        (words(3), soft(16, 1)),
+        (words(16), soft(8, 2), words(5), soft(24, 1)),
+    ]
+    made = [
+        Prompt(segments=(*start, words(length))) for start in starts for length in (1, 2, 7, 16, 33)
+    ]
+    return [*made, made[7], Prompt(segments=(soft(32, 3),)), Prompt(segments=(soft(90, 4),))]
+
+
+@pytest.fixture(scope="module")
+def answers(llama: Any, prompts: list[Prompt]) -> list[list[int]]:
+    return [llama.expected(prompt, LONGEST) for prompt in prompts]
+
+
+class _Course:
+    """One request, and what it was told."""
+
+    def __init__(self, number: int, limit: int) -> None:
+        self.number, self.limit = number, limit
+        self.events: list[Event] = []
+        self.has_begun, self.has_ended = threading.Event(), threading.Event()
+
+    def hear(self, event: Event) -> None:
+        self.events.append(event)
+        self.has_begun.set()
+        if not isinstance(event, TextDelta):
+            self.has_ended.set()
+
+
+def run_schedule(
+    engine: BatchingEngine, source: random.Random, prompts: Sequence[Prompt]
+) -> list[_Course]:
+    """One random course of arrivals and cancellations; returns who was answered."""
+    courses: dict[_Course, Ticket] = {}
+    for _ in range(source.randrange(2, 6)):
+        course = _Course(source.randrange(len(prompts)), source.choice([1, 3, 9, LONGEST]))
+        sampling = Sampling(max_tokens=course.limit)
+        courses[course] = engine.start(prompts[course.number], sampling, course.hear)
+        if source.random() < 0.3:
+            assert course.has_begun.wait(30)
+        if source.random() < 0.15:
+            courses.pop(source.choice(list(courses))).cancel()
+    assert all(course.has_ended.wait(30) for course in courses)
+    return list(courses)
+
+
+def test_200_random_schedules(
+    llama: Any,
+    prompts: list[Prompt],
+    answers: list[list[int]],
+    ids_of: Callable[[Sequence[Event]], list[int]],
+) -> None:
+    source = random.Random(1)
+    assert len({tuple(answer) for answer in answers}) > len(answers) // 2, "answers say too little"
+    totals = {"preemptions": 0, "prefix_tokens_hit": 0}
+    for number_of_engine in range(20):
+        # Room for the longest request and hardly more lets requests take each other's blocks.
+        runner = llama.runner(cache_bytes=source.choice([9, 9, 12, 200]) * llama.block_bytes)
+        engine = llama.engine(
+            runner,
+            max_running=source.choice([1, 2, 8]),
+            step_tokens=source.choice([5, 20, 64, 512]),
+            beside_decode=source.choice([3, 16, 64]),
+        )
+        for _ in range(10):
+            for course in run_schedule(engine, source, prompts):
+                assert ids_of(course.events) == answers[course.number][: course.limit]
+        for name in totals:
+            totals[name] += getattr(engine.stats(), name)
+        engine.close()
+        assert engine._scheduler.is_idle, number_of_engine
+    assert min(totals.values()) > 20, totals
