@@ -31,38 +31,6 @@ def test_right_key_is_let_in_and_health_needs_none(make_http: MakeHttp) -> None:
         assert http.post(CHAT, json=BODY, headers=headers).status_code == 200
 
 
-def test_declared_length_is_refused_before_it_is_read(make_http: MakeHttp) -> None:
-    with make_http(max_body_bytes=100) as http:
-        response = http.post(CHAT, content=b"x" * 101)
-    assert response.status_code == 413
-    assert response.json()["error"]["code"] == "body_too_large"
-
-
-def test_undeclared_length_is_refused_while_it_is_read(make_http: MakeHttp) -> None:
-    num_read = 0
-
-    class Endless(httpx.ByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]
-            nonlocal num_read
-            while True:
-                num_read += 1
-                yield b"x" * 40
-
-    request = httpx.Request("POST", f"http://anymal{CHAT}", stream=Endless(b""))
-    request.headers["content-type"] = "application/json"
-    with make_http(max_body_bytes=100) as http:
-        response = http.send(request)
-    assert response.status_code == 413
-    assert response.json()["error"]["code"] == "body_too_large"
-    assert num_read == 3
-
-
-def test_body_of_the_greatest_size_is_read(make_http: MakeHttp) -> None:
-    size = len(httpx.Request("POST", "http://a", json=BODY).content)
-    with make_http(max_body_bytes=size) as http:
-        assert http.post(CHAT, json=BODY).status_code == 200
-
-
 @pytest.fixture
 def _log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.ERROR):

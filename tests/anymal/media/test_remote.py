@@ -268,7 +268,7 @@ async def test_answer_that_does_not_come_is_given_up() -> None:
         server = await asyncio.start_server(handle, LOOPBACK, 0)
         host.port = server.sockets[0].getsockname()[1]
         async with server:
-            with pytest.raises(MediaNotFound, match="within 0.1 s"):
+            with pytest.raises(MediaNotFound, match=r"within 0\.1 s"):
                 await media(host, seconds=0.1).inline(asking(url(host)))
             silent.set()
 
