@@ -31,9 +31,12 @@ from anymal.bundle_format import (
     check_equal,
     read_manifest,
 )
+from anymal.dynamic_int8 import INT8_DYNAMIC
 from anymal.errors import BundleError
-from anymal.llm import Precision
-from anymal.recipe import ModelRecipe
+from anymal.merge_lora import merge
+from anymal.recipe import ModelRecipe, Precision
+
+PRECISIONS: tuple[str, ...] = (*get_args(Precision), INT8_DYNAMIC)
 
 # What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
 _COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
@@ -63,6 +66,7 @@ def save_bundle(
         BundleError: The folder is taken, or a part that should be embedded cannot be copied.
     """
     folder = Path(folder)
+    _check_is_trainable(assembled)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise BundleError(f"{str(folder)!r} holds something that is not a bundle; give another")
     draft = folder.with_name(f".{folder.name}.writing")
@@ -93,13 +97,21 @@ def save_bundle(
 
 
 def load_bundle(
-    bundle: str | Path, *, precision: str | None = None, device: torch.device | str = "cpu"
+    bundle: str | Path,
+    *,
+    precision: str | None = None,
+    merge_lora: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Assembled:
     """Load a bundle, and check that every part is the one it was trained with.
 
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
-        precision: How to hold the language model's weights; None as it was trained.
+        precision: How to hold the language model's weights; None as it was trained. `int8-dynamic`
+            is for answering only, and merges LoRA.
+        merge_lora: Add LoRA to the weights that it was trained beside, dequantised, and hold the
+            sum at `precision` (fp32, bf16 or int8-dynamic); see `anymal.merge_lora`. Otherwise
+            LoRA stays beside the checkpoint's weights at `precision`.
         device: Where it goes.
 
     Returns:
@@ -109,14 +121,13 @@ def load_bundle(
         BundleError: It is missing or damaged, or a part differs; the message names the field.
         RecipeError: A part cannot be built.
     """
-    if precision is not None and precision not in get_args(Precision):
-        raise BundleError(
-            f"unknown precision {precision!r}; known: {', '.join(get_args(Precision))}"
-        )
+    if precision is not None and precision not in PRECISIONS:
+        raise BundleError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     folder = bundle_folder(bundle)
     manifest = read_manifest(folder)
     recipe = manifest.recipe
-    if precision is not None:
+    is_merged = merge_lora or precision == INT8_DYNAMIC
+    if precision is not None and not is_merged:
         recipe = recipe.model_copy(
             update={"llm": recipe.llm.model_copy(update={"precision": precision})}
         )
@@ -133,6 +144,9 @@ def load_bundle(
             f"modalities.{name}", facts.model_dump(), modality_facts(assembled, name).model_dump()
         )
     assembled.model.load_trainable_state(saved_state(folder, manifest, assembled.model))
+    if is_merged:
+        model = assembled.model
+        model.llm = merge(model.llm, precision=precision or model.llm.precision)
     return assembled
 
 
@@ -149,6 +163,17 @@ def describe(bundle: str | Path) -> Manifest:
         BundleError: It is missing or damaged.
     """
     return read_manifest(bundle_folder(bundle))
+
+
+def _check_is_trainable(assembled: Assembled) -> None:
+    """Refuse to save what `merge` made: LoRA is gone, and the precision is not the trained one."""
+    llm, recipe = assembled.model.llm, assembled.model_recipe
+    has_lora = bool(llm.lora_parameters())
+    if llm.precision != recipe.llm.precision or has_lora != (recipe.lora is not None):
+        raise BundleError(
+            f"a model loaded to answer (here {llm.precision}, LoRA merged) cannot be saved; load "
+            "the bundle without merge_lora, at a precision it can be trained at"
+        )
 
 
 def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:

@@ -7,7 +7,8 @@ quantisation), `int8` (bitsandbytes LLM.int8), `bf16` or `fp32`; the embedding t
 head are never quantised. Everything not quantised, and all computing, is float32 on a CPU and
 bfloat16 on CUDA, except that `fp32` is float32 and `bf16` is bfloat16 everywhere. Aligners and LoRA
 are float32. Soft tokens become the embeddings' dtype in `anymal.fusion` and nowhere else; the loss
-is float32.
+is float32. For answering only, `anymal.merge_lora` turns such a model into one without LoRA, held
+as `fp32`, `bf16` or `int8-dynamic` (`anymal.dynamic_int8`).
 
 NOTE: on a CPU with AVX512-BF16, bitsandbytes 0.49 and later (a) looks for a kernel from the Hub
 when it is imported, and logs a warning where there is none, and (b) repacks 4-bit weights in place
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
@@ -77,7 +78,7 @@ def load_llm(
         RecipeError: There is no such model, or it cannot be held at that precision.
     """
     device = torch.device(device)
-    dtype = _compute_dtype(precision, device)
+    dtype = compute_dtype(precision, device)
     arguments: dict[str, Any] = {"revision": revision, "dtype": dtype}
     if precision in ("nf4", "int8"):
         _import_bitsandbytes()
@@ -97,6 +98,36 @@ def load_llm(
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
     tuner = None if lora is None else _attach(model, lora)
     return LLM(model, tokenizer, precision=precision, tuner=tuner)
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of everything that is not quantised, by the policy above.
+
+    Args:
+        precision: How the weights are held.
+        device: Where they are.
+
+    Returns:
+        Of embeddings, norms and hidden states.
+    """
+    if precision in ("fp32", "bf16"):
+        return torch.float32 if precision == "fp32" else torch.bfloat16
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def dequantised(layer: nn.Module) -> Tensor:
+    """The weight that a layer computes with.
+
+    Args:
+        layer: With a `weight`, quantised by bitsandbytes or not.
+
+    Returns:
+        The weight in float, of the layer's shape.
+    """
+    _import_bitsandbytes()  # as in _attach
+    from peft.utils.integrations import dequantize_module_weight
+
+    return dequantize_module_weight(layer).detach()
 
 
 def paged_adamw_8bit(
@@ -122,13 +153,6 @@ def _keep_packing(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]  # a plain bool
-
-
-def _compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype of everything that is not quantised, by the policy above."""
-    if precision in ("fp32", "bf16"):
-        return torch.float32 if precision == "fp32" else torch.bfloat16
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def _quantisation(precision: Precision, dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -5,9 +5,16 @@ Does not build anything and does not import torch; `anymal.assemble` and `train`
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from anymal.errors import RecipeError
 from anymal.modality import MODALITIES
@@ -60,6 +67,16 @@ class LlmRecipe(_Section):
     template: TemplateName = Field("tokenizer", description="how a conversation becomes text")
     max_tokens: Positive = Field(2048, description="most positions of one sample, slots included")
     embed: bool = Field(False, description="put a copy of the LLM into the bundle")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _can_be_trained_at(cls, value: Any) -> Any:
+        if value == "int8-dynamic":
+            raise ValueError(
+                "int8-dynamic is for answering and lets no gradient through; train at "
+                f"{', '.join(get_args(Precision))}, and serve with --precision int8-dynamic"
+            )
+        return value
 
 
 class EncoderRecipe(_SectionWithOptions):

@@ -52,7 +52,7 @@ def eval_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 16,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
-        Literal["nf4", "int8", "bf16", "fp32"] | None,
+        Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
         typer.Option(help="Precision of the language model, where not the bundle's own."),
     ] = None,
     out: Annotated[
