@@ -38,6 +38,7 @@ _WARMUP_STEPS = 100
 _PLATEAU = 0.5
 # Drills come first, and make room for the world until half of the steps are done.
 _DRILLS = (0.6, 0.1)
+_SHORT = 0.4  # share of the questions that ask for the answer alone
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
@@ -61,7 +62,7 @@ _CHAT_TEMPLATE = (
 
 def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 3600,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 4200,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
     measure_every: Annotated[int, typer.Option(help="steps between two measurements")] = 600,
 ) -> None:
@@ -101,7 +102,9 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
     )
     texts = (
         "\n".join(f"[INST] {message['content']} [/INST]" for message in conversation["messages"])
-        for conversation in (to_conversation(draw_passage(rng), rng) for _ in range(5_000))
+        for conversation in (
+            to_conversation(draw_passage(rng), rng, short=_SHORT) for _ in range(5_000)
+        )
     )
     tokenizer.train_from_iterator(texts, trainer)
     fast: Any = PreTrainedTokenizerFast
@@ -162,7 +165,7 @@ class _Lessons:
         rng = self._rng
         if rng.random() < drills:
             return self._processor(draw_drill(self._words, rng))
-        return self._processor(to_conversation(draw_passage(rng), rng))
+        return self._processor(to_conversation(draw_passage(rng), rng, short=_SHORT))
 
 
 def _pad(rows: list[Tensor], value: int) -> Tensor:

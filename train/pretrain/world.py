@@ -4,7 +4,7 @@ A language model that has read these knows what the descriptions mean, compares 
 questions about them, before any aligner exists. Renders no media and trains nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,13 +72,37 @@ def _questions_about(pair: Pair, rng: np.random.Generator) -> tuple[Question, ..
     return tuple(questions[i] for i in rng.permutation(len(questions)))
 
 
-def to_conversation(passage: Passage, rng: np.random.Generator) -> dict[str, Any]:
-    """The passage as a conversation of words alone, in the shape of every other conversation."""
+def shorten(question: Question, rng: np.random.Generator) -> Question:
+    """The same question with the wish for its answer alone, where that is less than the sentence.
+
+    A value asked for by itself must be known where the answer begins, and only what is known there
+    can decide between yes and no: without such answers comparisons are not learned at all.
+    """
+    if not question.choices:
+        return question
+    answer = ", ".join(question.expected)
+    return replace(question, text=question.text + str(rng.choice(_SHORT)), answer=f"{answer}.")
+
+
+_SHORT = (" Just the answer.", " Answer with the word alone.", " In a word.")
+
+
+def to_conversation(
+    passage: Passage, rng: np.random.Generator, *, short: float = 0.0
+) -> dict[str, Any]:
+    """The passage as a conversation of words alone, in the shape of every other conversation.
+
+    Args:
+        passage: What is shown and asked.
+        rng: Of the shape.
+        short: Share of the questions that ask for short answers.
+    """
     descriptions = "".join(_in_words(medium) for medium in passage.media)
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.04:
         messages.append({"role": "system", "content": str(rng.choice(_SYSTEM))})
-    for index, question in enumerate(passage.questions):
+    for index, whole in enumerate(passage.questions):
+        question = shorten(whole, rng) if rng.random() < short else whole
         text = question.text
         if index == 0:
             # Most people show first and ask then.

@@ -9,7 +9,7 @@ from anymal.chat import build_template
 from anymal.modality import MODALITIES
 from anymal.processor import IGNORED, Processor
 from train.pretrain.language import _loss, train_tokenizer
-from train.pretrain.world import PREFIXES, SUFFIX, draw_passage, to_conversation
+from train.pretrain.world import PREFIXES, SUFFIX, draw_passage, shorten, to_conversation
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
 
@@ -110,3 +110,15 @@ def _turn(question: str, answer: str) -> list[dict[str, str]]:
 def _weight(sample) -> float:
     labels = sample.labels[1:]
     return float(torch.where(labels != IGNORED, 1.0, 0.1).sum())
+
+
+def test_short_answers_are_the_answers_alone() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        for question in draw_passage(rng).questions:
+            short = shorten(question, rng)
+            if question.choices:
+                assert short.answer == ", ".join(question.expected) + "."
+                assert short.text.startswith(question.text)
+            else:
+                assert short == question
