@@ -1,7 +1,7 @@
 """How often a caller may ask: told by a clock that only tests move."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import RateLimited
@@ -36,6 +36,7 @@ def test_a_minutes_worth_may_come_at_once_and_then_one_at_a_time() -> None:
         ask(limits, caller)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=200), st.floats(0.5, 100))
 def test_never_more_than_the_bucket_and_what_flowed_in(waits: list[float], rate: float) -> None:
     clock = Clock()
@@ -46,6 +47,7 @@ def test_never_more_than_the_bucket_and_what_flowed_in(waits: list[float], rate:
     assert taken <= max(1, rate) + sum(waits) * rate / 60 + 1e-6
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 1000))
 def test_waiting_as_long_as_told_is_enough(rate: float) -> None:
     clock = Clock()

@@ -1,0 +1,183 @@
+"""The log: one line a request, with nothing that the caller sent."""
+
+import base64
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from server.logs import JsonFormatter, TextFormatter, configure_logging, told
+from server.record import CURRENT_REQUEST, RequestRecord
+
+CHAT = "/v1/chat/completions"
+SECRET = "xyzzy-plugh"
+MEDIUM = base64.b64encode(f"{SECRET} in a picture".encode()).decode()
+KEY = f"key-{SECRET}"
+Log = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What goes to the log as JSON, from the root logger down, debug lines included."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.setLevel(before)
+    root.removeHandler(handler)
+
+
+def lines(written: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+def requests_in(written: io.StringIO) -> list[dict[str, Any]]:
+    return [line for line in lines(written) if line["message"] == "request"]
+
+
+def asking(text: str, **more: Any) -> dict[str, Any]:
+    url = f"data:image/png;base64,{MEDIUM}"
+    parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+    return {"messages": [{"role": "user", "content": parts}], **more}
+
+
+def test_request_is_one_line(make_http: Callable[..., httpx.Client], written: io.StringIO) -> None:
+    with make_http(api_key=KEY) as http:
+        headers = {"authorization": f"Bearer {KEY}", "x-request-id": "seven"}
+        http.post(CHAT, json=asking("hello"), headers=headers)
+    (line,) = requests_in(written)
+    assert line.pop("ms") >= 0
+    assert line.pop("time").endswith("Z")
+    tokens = line.pop("tokens")
+    assert tokens["completion"] == len("hello +1")
+    assert tokens["image"] > 0
+    assert line == {
+        "level": "info",
+        "logger": "server.gate",
+        "message": "request",
+        "request_id": "seven",
+        "method": "POST",
+        "path": CHAT,
+        "status": 200,
+        "is_complete": True,
+        "caller": "api-key",
+        "error": None,
+    }
+
+
+def test_path_is_the_route_and_never_what_was_written_there(
+    http: httpx.Client, written: io.StringIO
+) -> None:
+    http.get(f"/v1/models/{SECRET}?key={SECRET}")
+    http.get(f"/{SECRET}")
+    http.request(SECRET, "/healthz")
+    first, second, third = requests_in(written)
+    assert (first["path"], first["status"], first["error"]) == (
+        "/v1/models/{model}",
+        404,
+        "model_not_found",
+    )
+    assert (second["path"], second["status"]) == ("(none)", 404)
+    assert third["method"] == "(other)"
+
+
+def test_nothing_of_the_callers_is_written(
+    make_app: Callable[..., FastAPI], make_bridge: Callable[..., Any], written: io.StringIO
+) -> None:
+    app = make_app(api_key=KEY, max_body_bytes=4000)
+
+    @app.get("/v1/broken")
+    def broken() -> None:
+        try:
+            raise ValueError(f"cannot read {SECRET}")
+        except ValueError as error:
+            raise RuntimeError(f"failed at {SECRET}") from error
+
+    good = {"authorization": f"Bearer {KEY}"}
+    hello = f"hello {SECRET}"
+    tries: list[tuple[dict[str, Any], dict[str, str]]] = [
+        (asking(hello), good),
+        (asking(hello, stream=True), good),
+        (asking(f"{hello} #"), good),  # the engine fails
+        (asking(f"{hello} #", stream=True), good),
+        (asking("boom"), good),
+        (asking(hello), {"authorization": f"Bearer wrong-{SECRET}"}),
+        (asking(hello, temperature=SECRET), good),
+        (asking(hello, **{SECRET: 1}), good),
+        (asking(hello, model=SECRET), good),
+        (asking(hello * 1000), good),
+        ({"messages": [{"role": SECRET, "content": hello}]}, good),
+        ({"messages": [{"role": "user", "content": [{"type": SECRET}]}]}, good),
+    ]
+    client = httpx.Client(transport=make_bridge(app), base_url="http://anymal")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the test's own client
+    with client as http:
+        statuses = [
+            http.post(CHAT, json=body, headers=headers).status_code for body, headers in tries
+        ]
+        http.post(CHAT, content=f"{{{SECRET}", headers=good)
+        http.get("/v1/broken", headers=good)
+    assert set(statuses) == {200, 400, 401, 404, 413, 500}
+    assert len(requests_in(written)) == len(tries) + 2
+    log = written.getvalue()
+    assert "RuntimeError" in log
+    assert "ValueError" in log
+    for private in (SECRET, MEDIUM, KEY, MEDIUM[:12]):
+        assert private not in log
+
+
+def test_exception_is_told_by_type_and_place(written: io.StringIO) -> None:
+    try:
+        try:
+            {}["secret"]
+        except KeyError:
+            raise RuntimeError("secret") from None
+    except RuntimeError as error:
+        bare, full = list(told(error, False)), list(told(error, True))
+        logging.getLogger("test").exception("failed")
+    assert bare[0] == "RuntimeError"
+    assert "test_logs.py" in bare[1]
+    assert not any("secret" in line for line in bare)
+    assert full[0] == "RuntimeError('secret')"
+    assert lines(written)[-1]["exception"] == bare
+
+
+def test_lines_of_a_request_carry_its_id() -> None:
+    record = logging.LogRecord("a", logging.INFO, __file__, 1, "two\nlines", (), None)
+    token = CURRENT_REQUEST.set(RequestRecord(request_id="seven"))
+    try:
+        as_json = json.loads(JsonFormatter().format(record))
+        as_text = TextFormatter().format(record)
+    finally:
+        CURRENT_REQUEST.reset(token)
+    assert as_json["request_id"] == "seven"
+    assert as_text.endswith("INFO a: two\\nlines request_id=seven")
+
+
+@pytest.mark.parametrize(("format", "start"), [("json", "{"), ("text", "2")])
+def test_format_is_a_setting(format: Any, start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    names = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "uvicorn.access")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        root.handlers = []
+        configure_logging(format)
+        logging.getLogger("server").info("listening")
+        logging.getLogger("httpx").info("GET https://media.test/?signature=secret")
+    finally:
+        root.handlers, root.level = handlers, level
+        for name, former in levels.items():
+            logging.getLogger(name).setLevel(former)
+    told_lines = capsys.readouterr().err.splitlines()
+    assert len(told_lines) == 1
+    assert told_lines[0].startswith(start)
