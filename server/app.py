@@ -6,6 +6,7 @@ Does not listen on a port and reads no environment; `cli` does.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -39,6 +40,9 @@ from server.safety import load_checks
 from server.settings import Settings
 from server.worker import Backend, Worker
 
+if TYPE_CHECKING:  # the app starts without torch
+    from server.shared_engines import SharedEngines
+
 
 def create_app(
     settings: Settings,
@@ -60,6 +64,7 @@ def create_app(
         The app; `app.state` holds its `worker`, `settings`, `metrics`, `drain` and `bundles`.
     """
     metrics = Metrics()
+    loader = load or _loader(metrics)
     worker = Worker(
         max_requests=settings.max_requests,
         default_tokens=settings.default_tokens,
@@ -76,7 +81,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if backend is None:
-            worker.load_in_background(lambda: (load or _load)(settings), on_failure)
+            worker.load_in_background(lambda: loader(settings), on_failure)
         yield
         worker.close()
 
@@ -85,7 +90,7 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.drain = Drain()
-    app.state.bundles = Bundles(settings=settings, load=load or _load, models=worker.models)
+    app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
     app.include_router(router)
     app.include_router(ask_router)
     app.include_router(align_router)
@@ -141,11 +146,20 @@ def _shown(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _load(settings: Settings) -> Backend:
-    # Imported here, on the loading thread: torch takes seconds, and the app answers meanwhile.
-    from server.backend import load_backend
+def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
+    """Loads bundles; those with the same language model share it."""
+    engines: list[SharedEngines] = []  # one, from the first load on
 
-    return load_backend(settings)
+    def load(settings: Settings) -> Backend:
+        # Imported here, on the loading thread: torch takes seconds, and the app answers meanwhile.
+        from server.backend import load_backend
+        from server.shared_engines import SharedEngines
+
+        if not engines:
+            engines.append(SharedEngines())
+        return load_backend(settings, engines=engines[0], on_step=metrics.step)
+
+    return load
 
 
 async def _tell(request: Request, error: Exception) -> Response:

@@ -3,30 +3,62 @@
 Does not know requests. Imports torch: `app` imports it late, on the loading thread.
 """
 
+from collections.abc import Callable
 from functools import partial
 
-from anymal.assistant import load
+from anymal.assistant import name_of
+from anymal.engine.build import build_engine
+from anymal.engine.stats import Step
+from anymal.serving_precision import load_to_answer
+from anymal.soft_tokens import SoftTokens
+from server.models import Backend
 from server.settings import Settings
-from server.worker import Backend
+from server.shared_engines import SharedEngines
 
 
-def load_backend(settings: Settings) -> Backend:
-    """Load the bundle of the settings and start its engine.
+def load_backend(
+    settings: Settings,
+    *,
+    engines: SharedEngines | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Backend:
+    """Load the bundle of the settings and start its engine, or join one that runs its model.
+
+    Args:
+        settings: Say which, and how much memory it may take.
+        engines: Those of the other bundles.
+        on_step: Hears of each step of the engine, on its thread.
+
+    Returns:
+        The backend.
 
     Raises:
         BundleError: If the bundle is missing, damaged or does not fit.
     """
-    assistant = load(
-        settings.bundle,
-        device=settings.device,
-        precision=settings.precision,
-        max_waiting=settings.max_requests,
+    engines = engines or SharedEngines()
+    assembled = load_to_answer(
+        settings.bundle, precision=settings.precision, device=settings.device
     )
+    start = partial(
+        build_engine,
+        assembled.model,
+        max_tokens=assembled.processor.max_tokens,
+        max_waiting=settings.max_requests,
+        cache_bytes=settings.kv_cache_bytes,
+        on_step=on_step,
+    )
+    engine = engines.join(assembled, start)
+    soft_tokens = SoftTokens(assembled.model, cache_bytes=settings.soft_token_bytes)
+
+    def close() -> None:
+        engines.leave(engine)
+        soft_tokens.close()
+
     return Backend(
-        name=assistant.name,
-        modalities=tuple(assistant.processor.modalities),
-        process=partial(assistant.processor, generate=True),
-        soften=assistant.soft_tokens.prompt,
-        engine=assistant.engine,
-        close=assistant.close,
+        name=name_of(settings.bundle),
+        modalities=tuple(assembled.processor.modalities),
+        process=partial(assembled.processor, generate=True),
+        soften=soft_tokens.prompt,
+        engine=engine,
+        close=close,
     )

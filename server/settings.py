@@ -37,6 +37,13 @@ class Settings(BaseSettings):
         None, min_length=1, description="folder that /admin/bundles may load bundles from"
     )
 
+    kv_cache_bytes: int | None = Field(
+        None, gt=0, description="bytes set aside for keys and values; None chooses by device"
+    )
+    soft_token_bytes: int = Field(
+        256 * 2**20, ge=0, description="most bytes of soft tokens kept for media that come again"
+    )
+
     # Where, and for whom.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")

@@ -22,6 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from anymal.engine.blocks import BLOCK_SIZE, PADDING_BLOCK
+from anymal.engine.key_values import KeyValues
 
 NAME = "anymal_blocks"
 
@@ -102,41 +103,6 @@ def attention_is(attention: Attention) -> Iterator[None]:
         yield
     finally:
         _active.attention = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerShape:
-    """What one layer keeps of each position."""
-
-    num_heads: int
-    key_dim: int
-    value_dim: int
-
-
-class KeyValues:
-    """Keys and values of all layers, in blocks: `[blocks, BLOCK_SIZE, H, D]`."""
-
-    def __init__(
-        self,
-        shapes: dict[int, LayerShape],
-        *,
-        num_blocks: int,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
-        """Sets all of it aside, filled with zeros."""
-
-        def zeros(num_heads: int, dim: int) -> Tensor:
-            size = (num_blocks, BLOCK_SIZE, num_heads, dim)
-            return torch.zeros(size, dtype=dtype, device=device)
-
-        self.keys = {layer: zeros(s.num_heads, s.key_dim) for layer, s in shapes.items()}
-        self.values = {layer: zeros(s.num_heads, s.value_dim) for layer, s in shapes.items()}
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Fill blocks with zeros: a masked position must be finite all the same."""
-        for tensor in (*self.keys.values(), *self.values.values()):
-            tensor[list(blocks)] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

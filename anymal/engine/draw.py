@@ -94,19 +94,45 @@ class Sampler:
             Its id.
         """
         sampling = self._sampling
-        if sampling.has_penalties:
-            logits = self._penalised(logits)
         if sampling.is_greedy:
-            token = int(logits.argmax())
+            token = int(self._penalised(logits).argmax())
         else:
-            token = self._chosen(logits.cpu() / sampling.temperature)
+            token = int(torch.multinomial(self.chances(logits), 1, generator=self._random()))
         if sampling.has_penalties:
             self._said[token] += 1
             self._seen.add(token)
         return token
 
+    def chances(self, logits: Tensor) -> Tensor:
+        """How likely each token is to be drawn, at a temperature above 0.
+
+        Args:
+            logits: `[V]` float32.
+
+        Returns:
+            `[V]` float32 on the CPU; zero where top-k or top-p leave a token out.
+        """
+        sampling = self._sampling
+        logits = self._penalised(logits).cpu() / sampling.temperature
+        size, ids = len(logits), None
+        if 0 < sampling.top_k < size:
+            logits, ids = logits.topk(sampling.top_k)
+        chances = logits.softmax(dim=-1)
+        if sampling.top_p < 1:
+            chances, order = chances.sort(dim=-1, descending=True)
+            ids = order if ids is None else ids[order]
+            before = chances.cumsum(dim=-1) - chances
+            chances = chances.masked_fill(before >= sampling.top_p, 0.0)  # the likeliest stays
+            chances /= chances.sum()
+        if ids is None:
+            return chances
+        return chances.new_zeros(size).scatter_(0, ids, chances)
+
     def _penalised(self, logits: Tensor) -> Tensor:
-        sampling, logits = self._sampling, logits.clone()
+        sampling = self._sampling
+        if not sampling.has_penalties:
+            return logits
+        logits = logits.clone()
         if sampling.repetition_penalty != 1 and self._seen:
             seen = torch.tensor(sorted(self._seen), device=logits.device)
             scores, penalty = logits[seen], sampling.repetition_penalty
@@ -116,20 +142,6 @@ class Sampler:
             times = torch.tensor(list(self._said.values()), device=logits.device)
             logits[said] -= sampling.presence_penalty + sampling.frequency_penalty * times
         return logits
-
-    def _chosen(self, logits: Tensor) -> int:
-        """By chance, among what top-k and top-p leave."""
-        sampling, ids = self._sampling, None
-        if 0 < sampling.top_k < len(logits):
-            logits, ids = logits.topk(sampling.top_k)
-        chances = logits.softmax(dim=-1)
-        if sampling.top_p < 1:
-            chances, order = chances.sort(dim=-1, descending=True)
-            ids = order if ids is None else ids[order]
-            before = chances.cumsum(dim=-1) - chances
-            chances = chances.masked_fill(before >= sampling.top_p, 0.0)  # the likeliest stays
-        drawn = int(torch.multinomial(chances, 1, generator=self._random()))
-        return drawn if ids is None else int(ids[drawn])
 
     def _random(self) -> torch.Generator:
         if self._generator is None:

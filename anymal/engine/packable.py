@@ -15,15 +15,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from anymal.causal_lm import LLM
-from anymal.engine.attention import (
-    KeyValues,
-    LayerShape,
-    PackedAttention,
-    Stretch,
-    attention_is,
-    install,
-)
+from anymal.engine.attention import PackedAttention, Stretch, attention_is, install
 from anymal.engine.blocks import BLOCK_SIZE
+from anymal.engine.key_values import KeyValues, LayerShape
 from anymal.errors import EngineError
 
 # Frequencies that follow the longest sequence of a batch would let requests change each other.

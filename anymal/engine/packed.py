@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from anymal.causal_lm import LLM
-from anymal.engine.attention import KeyValues, LayerShape, PackedAttention, Stretch, attention_is
+from anymal.engine.attention import PackedAttention, Stretch, attention_is
 from anymal.engine.blocks import BLOCK_SIZE, blocks_for
 from anymal.engine.draw import draw_all
+from anymal.engine.key_values import KeyValues, LayerShape
 from anymal.engine.packable import installed, layer_shapes, self_test
 from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Vocabulary

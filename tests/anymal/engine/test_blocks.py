@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.engine.blocks import BLOCK_SIZE, Blocks, Fingerprints, blocks_for
@@ -74,6 +74,7 @@ def test_forgotten_blocks_are_not_found() -> None:
     assert blocks.num_filled == 0
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_block_is_free_kept_or_held(data: st.DataObject) -> None:
     blocks, held = Blocks(9), []
