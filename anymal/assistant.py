@@ -70,7 +70,6 @@ def load(
         BundleError: If the bundle is missing, damaged or does not fit.
     """
     assembled = load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device)
-    name = "anymal-tiny" if str(bundle) == "tiny" else Path(bundle).resolve().name
     engine = build_engine(
         assembled.model,
         max_tokens=assembled.processor.max_tokens,
@@ -79,11 +78,16 @@ def load(
         on_step=on_step,
     )
     return Assistant(
-        name=name,
+        name=name_of(bundle),
         processor=assembled.processor,
         soft_tokens=SoftTokens(assembled.model, cache_bytes=soft_token_bytes),
         engine=engine,
     )
+
+
+def name_of(bundle: str | Path) -> str:
+    """What answers call the model of a bundle."""
+    return "anymal-tiny" if str(bundle) == "tiny" else Path(bundle).resolve().name
 
 
 class PromptMaker(Protocol):

@@ -23,6 +23,7 @@ from anymal.media.remote import RemoteMedia
 from server.body import BodyLimit
 from server.bundles import Bundles
 from server.disconnect import ClientGone
+from server.document import DescribedApp
 from server.door import Door
 from server.drain import Drain, DrainGate
 from server.errors import BadRequest, response_for
@@ -74,7 +75,7 @@ def create_app(
         metrics=metrics,
         remote_media=_remote_media(settings),
     )
-    metrics.watch(worker.models.stats)
+    metrics.watch(worker.models.stats, worker.models.soft_token_stats)
     if backend is not None:
         worker.use(backend)
 
@@ -85,7 +86,7 @@ def create_app(
         yield
         worker.close()
 
-    app = FastAPI(title="AnyMAL", version=__version__, lifespan=lifespan)
+    app = DescribedApp(title="AnyMAL", version=__version__, lifespan=lifespan)
     app.state.worker = worker
     app.state.settings = settings
     app.state.metrics = metrics

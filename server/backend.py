@@ -61,4 +61,5 @@ def load_backend(
         soften=soft_tokens.prompt,
         engine=engine,
         close=close,
+        soft_token_stats=soft_tokens.stats,
     )

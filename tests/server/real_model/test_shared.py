@@ -1,0 +1,126 @@
+"""Soft tokens that come back, and bundles that share a language model."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from anymal.bundle import load_bundle, save_bundle
+from anymal.client import Client
+from server.access import calling
+from server.app import create_app
+from server.backend import load_backend
+from server.keys import Caller
+from server.models import Backend
+from server.settings import Settings
+from server.shared_engines import SharedEngines
+
+QUESTION = "What is it?"
+CHAT = "/v1/chat/completions"
+
+
+def asked(*content: Any) -> dict[str, Any]:
+    parts = [*content, {"type": "text", "text": QUESTION}]
+    return {"messages": [{"role": "user", "content": parts}], "max_tokens": 8}
+
+
+@pytest.fixture(scope="module")
+def served(bundle: Path) -> Iterator[Backend]:
+    backend = load_backend(Settings(bundle=str(bundle)))
+    yield backend
+    backend.close()
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "audio", "imu"])
+def test_soft_tokens_sent_back_get_the_answer_of_their_medium(
+    served: Backend, make_bridge: Callable[..., Any], files: dict[str, Path], kind: str
+) -> None:
+    app = create_app(Settings(), served)
+    app.dependency_overrides[calling] = lambda: Caller(name="lab", may_send_embeds=True)
+    media: Any = {kind: files[kind], **({"imu_rate_hz": 50} if kind == "imu" else {})}
+    with Client(base_url="http://unused") as client:
+        (medium, _) = client.message(QUESTION, **media).model_dump(mode="json")["content"]
+    with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
+        reply = http.post("/v1/align", json={"input": medium}).json()
+        assert reply["shape"] == [32, 16]
+        given = {"data": reply["embeds"], "modality": reply["modality"]}
+        embeds = {"type": "prompt_embeds", "prompt_embeds": given}
+        direct = http.post(CHAT, json=asked(medium)).json()
+        again = http.post(CHAT, json=asked(embeds)).json()
+    assert again["choices"] == direct["choices"]
+    assert again["usage"]["prompt_tokens"] == direct["usage"]["prompt_tokens"]
+    assert again["usage"]["prompt_tokens_details"]["embeds_tokens"] == 32
+
+
+def test_wrong_width_is_refused(served: Backend, make_bridge: Callable[..., Any]) -> None:
+    from anymal.embeds import pack
+
+    app = create_app(Settings(), served)
+    app.dependency_overrides[calling] = lambda: Caller(name="lab", may_send_embeds=True)
+    embeds = {"type": "prompt_embeds", "prompt_embeds": {"data": pack(torch.zeros(2, 15))}}
+    with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
+        response = http.post(CHAT, json=asked(embeds))
+    assert response.status_code == 400
+    assert "[2, 15]" in response.json()["error"]["message"]
+
+
+@pytest.fixture(scope="module")
+def sibling(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same language model with aligners of its own."""
+    assembled = load_bundle(bundle)
+    with torch.no_grad():
+        for parameter in assembled.model.aligners.parameters():
+            parameter.add_(1.0)
+    return save_bundle(assembled, tmp_path_factory.mktemp("parts") / "sibling")
+
+
+@pytest.fixture(scope="module")
+def stranger(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another language model, different in one number far behind its embeddings."""
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("parts") / "stranger"
+    import shutil
+
+    shutil.copytree(bundle, folder)
+    weights = load_file(folder / "llm" / "model.safetensors")
+    weights["model.norm.weight"][3] += 0.5
+    save_file(weights, folder / "llm" / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_bundles_share_an_engine_where_the_language_model_is_the_same(
+    bundle: Path, sibling: Path, stranger: Path, files: dict[str, Path]
+) -> None:
+    engines = SharedEngines()
+    first, second, third = (
+        load_backend(Settings(bundle=str(folder)), engines=engines)
+        for folder in (bundle, sibling, stranger)
+    )
+    assert first.engine is second.engine
+    assert third.engine is not first.engine
+    first.close()
+    assert dataclasses.asdict(second.engine.stats())["running"] == 0
+    alone = load_backend(Settings(bundle=str(sibling)))
+    said = []
+    for backend in (second, alone):
+        app = create_app(Settings(), backend)
+        with Client(base_url="http://unused") as client:
+            (medium, _) = client.message(QUESTION, image=files["image"]).model_dump(mode="json")[
+                "content"
+            ]
+        import asyncio
+
+        async def ask(app: Any = app, medium: Any = medium) -> Any:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://anymal") as http:
+                return (await http.post(CHAT, json=asked(medium))).json()["choices"]
+
+        said.append(asyncio.run(ask()))
+    assert said[0] == said[1]
+    for backend in (second, third, alone):
+        backend.close()
