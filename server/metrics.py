@@ -4,7 +4,8 @@ Does not decide what is worth measuring when: the gate, the worker and the engin
 label never holds anything that a caller wrote.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,6 +17,30 @@ from server.record import CURRENT_REQUEST, note_error
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)
 _POSITIONS = (1, 4, 16, 64, 256, 1024, 4096)
+
+
+class CacheStats(Protocol):
+    """How a cache is doing."""
+
+    @property
+    def hits(self) -> int:
+        """How often something was there."""
+        ...
+
+    @property
+    def misses(self) -> int:
+        """How often it was not."""
+        ...
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes held."""
+        ...
+
+    @property
+    def bytes_total(self) -> int:
+        """Most bytes held."""
+        ...
 
 
 class Metrics:
@@ -106,13 +131,18 @@ class Metrics:
         self._step_sequences.observe(step.num_sequences)
         self._step_tokens.observe(step.num_tokens)
 
-    def watch(self, read: Callable[[], EngineStats | None]) -> None:
-        """Show an engine's own numbers, read when they are asked for.
+    def watch(
+        self,
+        engine: Callable[[], EngineStats | None],
+        soft_tokens: Callable[[], Sequence[CacheStats]] = lambda: (),
+    ) -> None:
+        """Show the engine's and the caches' own numbers, read when they are asked for.
 
         Args:
-            read: The numbers; None while there is no engine.
+            engine: Numbers of the engine; None while there is none.
+            soft_tokens: Numbers of each cache of soft tokens.
         """
-        self.registry.register(_EngineCollector(read))
+        self.registry.register(_StatsCollector(engine, soft_tokens))
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
@@ -124,11 +154,16 @@ class Metrics:
         return Histogram(name, help, labels, buckets=buckets, registry=self.registry)
 
 
-class _EngineCollector:
-    """An engine's numbers as they are at the moment of a scrape."""
+class _StatsCollector:
+    """What engine and caches tell of themselves at the moment of a scrape."""
 
-    def __init__(self, read: Callable[[], EngineStats | None]) -> None:
-        self._read = read
+    def __init__(
+        self,
+        engine: Callable[[], EngineStats | None],
+        soft_tokens: Callable[[], Sequence[CacheStats]],
+    ) -> None:
+        self._engine = engine
+        self._soft_tokens = soft_tokens
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the registry would read the engine to learn the names."""
@@ -136,17 +171,21 @@ class _EngineCollector:
 
     def collect(self) -> Iterable[Metric]:
         """See `prometheus_client`."""
-        stats = self._read() or EngineStats()
+        stats, caches = self._engine() or EngineStats(), self._soft_tokens()
         for name, help, value in (
             ("anymal_queue_waiting", "Requests that wait.", stats.waiting),
             ("anymal_queue_running", "Requests being answered.", stats.running),
             ("anymal_cache_bytes_used", "Keys and values held.", stats.cache_bytes_used),
             ("anymal_cache_bytes_total", "Room for keys and values.", stats.cache_bytes_total),
+            ("anymal_soft_token_bytes_used", "Held.", sum(cache.bytes_used for cache in caches)),
+            ("anymal_soft_token_bytes_total", "Room.", sum(cache.bytes_total for cache in caches)),
         ):
             yield GaugeMetricFamily(name, help, value=value)
         for name, help, value in (
             ("anymal_prefix_tokens_queried", "Positions looked up.", stats.prefix_tokens_queried),
             ("anymal_prefix_tokens_hit", "Positions found cached.", stats.prefix_tokens_hit),
+            ("anymal_soft_token_hits", "Media found cached.", sum(each.hits for each in caches)),
+            ("anymal_soft_token_misses", "Media encoded.", sum(each.misses for each in caches)),
             ("anymal_preemptions", "Answers put back for want of room.", stats.preemptions),
             ("anymal_steps", "Forward passes.", stats.steps),
             ("anymal_batch_tokens", "Positions computed.", stats.batch_tokens),

@@ -19,6 +19,7 @@ from server.errors import ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
     from anymal.processor import Sample
+    from anymal.soft_tokens import SoftTokenStats
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Backend:
         engine: Answers prompts; several backends may share one.
         close: Frees what it holds, the engine too where nobody else uses it; may take a while.
         created: When it was loaded, in seconds since 1970.
+        soft_token_stats: How its cache of soft tokens is doing; None where it has none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Backend:
     engine: Engine
     close: Callable[[], None]
     created: int = field(default_factory=lambda: int(time.time()))
+    soft_token_stats: Callable[[], "SoftTokenStats"] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +139,11 @@ class Models:
         names = [field.name for field in fields(EngineStats)]
         totals = {name: sum(getattr(stats, name) for stats in all_stats) for name in names}
         return EngineStats(**totals) if all_stats else None
+
+    def soft_token_stats(self) -> list["SoftTokenStats"]:
+        """How the caches of soft tokens are doing, model by model."""
+        reads = (backend.soft_token_stats for backend in self.backends)
+        return [read() for read in reads if read is not None]
 
     def close(self) -> None:
         """Close every model, answers or not, and wait until all are closed."""

@@ -1,6 +1,7 @@
 """What is measured, and that labels hold nothing of the callers'."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -71,6 +72,17 @@ def test_engine_is_read_when_asked() -> None:
     assert found["anymal_cache_bytes_used"] == 7
     assert found["anymal_prefix_tokens_hit_total"] == 5
     assert found["anymal_preemptions_total"] == 1
+
+
+def test_caches_of_soft_tokens_are_added_up() -> None:
+    metrics = Metrics()
+    one = SimpleNamespace(hits=3, misses=1, bytes_used=10, bytes_total=100)
+    metrics.watch(lambda: None, lambda: [one, one])
+    found = seen(metrics)
+    assert found["anymal_soft_token_hits_total"] == 6
+    assert found["anymal_soft_token_misses_total"] == 2
+    assert found["anymal_soft_token_bytes_used"] == 20
+    assert found["anymal_soft_token_bytes_total"] == 200
 
 
 def test_tokens_and_errors_of_a_request_are_kept_for_its_line() -> None:

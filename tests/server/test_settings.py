@@ -1,5 +1,7 @@
 """Where settings come from, and what is refused."""
 
+from pathlib import Path
+
 import pytest
 
 from anymal.errors import AnymalError
@@ -34,3 +36,17 @@ def test_environment_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_setting_stands_in_the_document() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    names = [f"ANYMAL_{name.upper()}" for name in Settings.model_fields]
+    assert [name for name in names if f"| `{name}` |" not in document] == []
+
+
+def test_lists_come_from_flags_or_as_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYMAL_ALLOW_MEDIA_HOSTS", " a.test  b.test:8443 ")
+    settings = read_settings({"cors_origins": ["https://page.test"]})
+    assert settings.allow_media_hosts == ("a.test", "b.test:8443")
+    assert settings.cors_origins == ("https://page.test",)
+    assert settings.checks == ()
