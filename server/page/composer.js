@@ -7,6 +7,13 @@ import { streamAnswer } from "./service.js";
 import { clearThread, showTurn } from "./thread.js";
 import { Tray } from "./tray.js";
 
+/** What `field-sizing` does in style sheets, for browsers that do not know it. */
+function growToFit({ target }) {
+  if (CSS.supports("field-sizing", "content")) return;
+  target.style.height = "auto";
+  target.style.height = `${target.scrollHeight}px`;
+}
+
 /** Holds one conversation at a time. */
 export class Composer {
   /** `askForKey()` is called when the service answers that it wants one. */
@@ -21,6 +28,7 @@ export class Composer {
     });
     byId("stop").addEventListener("click", () => this.answering?.abort());
     byId("question").addEventListener("keydown", (event) => this.onKey(event));
+    byId("question").addEventListener("input", growToFit);
   }
 
   onKey(event) {

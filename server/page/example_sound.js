@@ -3,10 +3,10 @@ import { toWav } from "./wav.js";
 
 export const RATE_HZ = 16000;
 const NUM_BEEPS = 3;
-const PITCH_HZ = 1400;
+const PITCH_HZ = 1200;
 const BEEP_S = 0.12;
-const GAP_S = 0.4;
-const LEAD_S = 0.12;
+const GAP_S = 0.43;
+const LEAD_S = 0.1;
 const EDGE_S = 0.01;
 const LEVEL = 0.4;
 const HISS = 0.001;

@@ -3,6 +3,7 @@ import { element } from "./element.js";
 import { readTable } from "./motion_file.js";
 import { SENSORS, sensorsOf, traces, unitInWords } from "./traces.js";
 
+const NO_CLOCK = "This file has no times. Say how many of its rows make a second.";
 const FORMATS = { json: "json", npy: "npy", npz: "npz", parquet: "parquet" };
 
 /** What a medium of motion carries: its table, if the page can read it, and what is declared. */
@@ -59,11 +60,15 @@ export function motionFields(medium) {
 function rateField({ motion }) {
   const input = element("input", { type: "number", min: "1", max: "10000", step: "any" });
   // A file that the page cannot read may hold times; the service will tell if it does not.
-  input.required = motion.table !== null;
-  input.placeholder = input.required ? "such as 50" : "if no clock";
-  input.addEventListener("input", () => {
+  const isNeeded = motion.table !== null;
+  const take = () => {
     motion.declaredHz = input.value ? Number(input.value) : null;
-  });
+    const isMissing = isNeeded && !input.value;
+    input.setCustomValidity(isMissing ? NO_CLOCK : "");
+  };
+  input.placeholder = isNeeded ? "such as 50" : "if no clock";
+  input.addEventListener("input", take);
+  take();
   return element("label", { className: "field" }, "Samples per second", input);
 }
 

@@ -13,19 +13,24 @@ export const motionSource = {
   async open(view) {
     await allowed();
     const seen = [];
-    let times = [];
-    let rows = [];
+    const times = [];
+    const rows = [];
     const shown = recordedMotion(seen, null);
+    let isRecording = false;
+    let count = 0;
     let tell = () => {};
     const hear = (event) => {
       const row = rowOf(event);
       if (row === null) return;
       tell();
-      times.push(event.timeStamp);
-      rows.push(row);
+      if (isRecording) {
+        times.push(event.timeStamp);
+        rows.push(row);
+      }
       seen.push(row);
       if (seen.length > SHOWN_ROWS) seen.shift();
-      if (rows.length % 4) return;
+      count += 1;
+      if (count % 4) return;
       for (const canvas of view.querySelectorAll("canvas")) canvas.redraw();
     };
     addEventListener("devicemotion", hear);
@@ -40,10 +45,7 @@ export const motionSource = {
     }
     view.replaceChildren(traces(shown, "as the sensors feel it"));
     return {
-      start: () => {
-        times = [];
-        rows = [];
-      },
+      start: () => (isRecording = true),
       finish: async () => {
         const steady = onGrid(times, rows);
         const blob = new Blob([JSON.stringify(steady.rows)], { type: "application/json" });

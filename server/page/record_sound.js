@@ -7,6 +7,8 @@ import { toWav } from "./wav.js";
 // What speech and sound encoders read; a sixth of what the microphone gives.
 const RATE_HZ = 16000;
 const SHOWN_SECONDS = 3;
+// What the audio thread sends is 128 samples each; more than is shown at any rate.
+const KEPT_PIECES = 2000;
 // Calls clean the sound for the ear of another person; a model should hear what there was.
 const MICROPHONE = {
   audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
@@ -19,6 +21,7 @@ export const soundSource = {
   async open(view) {
     const microphone = await stream(MICROPHONE);
     const context = new AudioContext();
+    await context.resume();
     await context.audioWorklet.addModule("/page/pcm_tap.js");
     const tap = new AudioWorkletNode(context, "pcm-tap", { numberOfOutputs: 0 });
     context.createMediaStreamSource(microphone).connect(tap);
@@ -28,9 +31,12 @@ export const soundSource = {
       drawWave(latest(heard, context.sampleRate), isRecording ? 1 : 0, ...surface);
     });
     view.replaceChildren(canvas);
+    let count = 0;
     tap.port.onmessage = ({ data }) => {
       heard.push(data);
-      if (heard.length % 8 === 0) canvas.redraw();
+      if (!isRecording && heard.length > KEPT_PIECES) heard.shift();
+      count += 1;
+      if (count % 8 === 0) canvas.redraw();
     };
     return {
       start: () => {

@@ -26,13 +26,10 @@ export async function record(source) {
   const opening = open(source, tell);
   try {
     const session = await Promise.race([opening, isCancelled]);
-    if (!session) {
-      await isCancelled;
-      return null;
-    }
+    if (!session) return await isCancelled;
     go.disabled = false;
     go.focus();
-    return await Promise.race([run(source, session, go, tell), isCancelled]);
+    return await run(source, session, { go, tell, isCancelled });
   } finally {
     // A permission that is given after the dialog was closed must not leave the camera on.
     opening.then((session) => session?.close());
@@ -53,20 +50,17 @@ async function open(source, tell) {
   }
 }
 
-async function run(source, session, go, tell) {
-  await pressed(go);
+async function run(source, session, { go, tell, isCancelled }) {
+  if ((await Promise.race([pressed(go), isCancelled])) === null) return null;
   if (!source.mostSeconds) return session.finish();
   await session.start();
   go.textContent = "Stop";
   const start = performance.now();
   const show = () => tell(`${((performance.now() - start) / 1000).toFixed(1)} s`);
   const clock = setInterval(show, 100);
-  try {
-    await Promise.race([pressed(go), pause(source.mostSeconds * 1000)]);
-  } finally {
-    clearInterval(clock);
-  }
-  return session.finish();
+  const end = await Promise.race([pressed(go), pause(source.mostSeconds * 1000), isCancelled]);
+  clearInterval(clock);
+  return end === null ? null : session.finish();
 }
 
 const pressed = (button) => new Promise((resolve) => (button.onclick = resolve));

@@ -2,6 +2,9 @@
 import { drawing, themeColour } from "./canvas.js";
 import { element, icon } from "./element.js";
 
+// Sounds fill the height, but the hiss of a silent room does not.
+const QUIET = 0.05;
+
 /** Its preview; `tell` gets its length in words. */
 export function showSound(medium, tell) {
   medium.wave ??= decode(medium.blob);
@@ -22,7 +25,7 @@ export function drawWave(samples, played, context, width, height) {
   const count = Math.floor(width / pitch);
   const share = samples.length / count;
   const colour = themeColour("audio");
-  const loudest = samples.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-4);
+  const loudest = samples.reduce((most, value) => Math.max(most, Math.abs(value)), QUIET);
   context.fillStyle = colour;
   for (let bar = 0; bar < count; bar += 1) {
     let most = 0;

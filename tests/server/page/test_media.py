@@ -113,10 +113,20 @@ def test_camera_and_microphone(here: Any) -> None:
 
 
 def test_cancelled_recording_leaves_nothing(here: Any) -> None:
-    here.menu("audio", "Record with the microphone")
+    for press in ("Record", None):  # cancelled while it runs, then before it begins
+        here.menu("audio", "Record with the microphone")
+        here.page.locator("#recorder-go:enabled").wait_for()
+        if press:
+            here.page.click("#recorder-go")
+            recorded_for_a_while(here)
+        assert here.page.locator("#recorder-words").inner_text() != ""
+        here.page.keyboard.press("Escape")
+        here.page.locator("#recorder").wait_for(state="hidden")
+    here.menu("image", "Take a photo")
     here.page.locator("#recorder-go:enabled").wait_for()
-    here.page.keyboard.press("Escape")
-    here.page.locator("#recorder").wait_for(state="hidden")
+    here.page.wait_for_timeout(250)  # no clock of the last recording goes on ticking
+    assert here.page.locator("#recorder-words").inner_text() == ""
+    here.page.get_by_role("button", name="Cancel").click()
     assert here.page.locator("#tray li").count() == 0
 
 
@@ -163,6 +173,7 @@ def test_a_file_without_a_clock_needs_a_rate(here: Any, tmp_path: Path) -> None:
     here.page.keyboard.press("Enter")
     assert here.asked == []
     assert here.page.evaluate("document.activeElement.type") == "number"
+    assert "no times" in here.page.evaluate("document.activeElement.validationMessage")
     card.get_by_label("Samples per second").fill("32")
     card.get_by_label("Rotation in").select_option("deg/s")
     here.ask("What is it?")
