@@ -37,7 +37,10 @@ def load_backend(
     """
     engines = engines or SharedEngines()
     assembled = load_to_answer(
-        settings.bundle, precision=settings.precision, device=settings.device
+        settings.bundle,
+        precision=settings.precision,
+        merge_lora=settings.merge_lora,
+        device=settings.device,
     )
     start = partial(
         build_engine,

@@ -27,7 +27,11 @@ def serve(
     ] = None,
     device: Annotated[str | None, typer.Option(help="Torch device: cpu or cuda.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of the language model: nf4, int8, bf16 or fp32.")
+        str | None,
+        typer.Option(help="Of the language model: nf4, int8, bf16, fp32 or int8-dynamic (CPU)."),
+    ] = None,
+    merge_lora: Annotated[
+        bool | None, typer.Option(help="Add LoRA to the weights it was trained beside.")
     ] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="Web origin whose pages may call; repeatable.")
@@ -58,6 +62,7 @@ def serve(
         "keys_file": keys_file,
         "device": device,
         "precision": precision,
+        "merge_lora": merge_lora,
         "cors_origins": cors_origin or None,
         "allow_media_hosts": allow_media_host or None,
         "checks": check or None,

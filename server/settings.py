@@ -30,7 +30,11 @@ class Settings(BaseSettings):
     bundle: str = Field("tiny", description="bundle folder, or tiny for the built-in model")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     precision: str | None = Field(
-        None, description="precision of the language model; None takes the bundle's"
+        None,
+        description="nf4, int8, bf16, fp32 or int8-dynamic; None: fp32 on a CPU, else the bundle's",
+    )
+    merge_lora: bool | None = Field(
+        None, description="add LoRA to the weights; None: where that does not round them again"
     )
 
     bundles_dir: str | None = Field(
