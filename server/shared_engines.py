@@ -74,8 +74,9 @@ def _facts(assembled: Assembled) -> list[Any]:
     """What an engine depends on besides weights."""
     model, processor = assembled.model, assembled.processor
     llm = model.llm
+    config = {name: v for name, v in llm.model.config.to_dict().items() if name != "_name_or_path"}
     return [
-        llm.model.config.to_dict(),
+        config,  # but for where it was loaded from
         llm.precision,
         tokenizer_digest(llm.tokenizer),
         sorted(model.stop_ids),
