@@ -10,7 +10,7 @@ from torch import Tensor
 
 from anymal.causal_lm import LLM
 from anymal.engine.prompt import Prompt, TokenSegment
-from anymal.engine.request import Request
+from anymal.engine.request import Request, Work
 from anymal.errors import EngineError
 
 
@@ -50,6 +50,14 @@ def embed_request(llm: LLM, request: Request) -> Tensor:
         for segment in segments
     ]
     return torch.cat(rows)
+
+
+def embed_work(llm: LLM, work: Work) -> Tensor:
+    """The positions of one stretch as the model reads them, `[stop - start, D_llm]`."""
+    request, first = work.request, work.start - work.request.prompt_length
+    if first >= 0:  # words of the answer: the prompt need not be put together again
+        return embed_ids(llm, tuple(request.ids[first : work.stop - request.prompt_length]))
+    return embed_request(llm, request)[work.start : work.stop]
 
 
 def embed_ids(llm: LLM, ids: tuple[int, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from anymal.engine.draw import draw_all
 from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Vocabulary
 from anymal.engine.request import Work
-from anymal.engine.rows import check_prompt, embed_request
+from anymal.engine.rows import check_prompt, embed_work
 
 _SEQUENCES = 32
 
@@ -60,7 +60,7 @@ class UnpackedRunner:
         if request.scratch is None:
             request.scratch = llm.new_cache()
         try:
-            rows = embed_request(llm, request)[None, work.start : work.stop]
+            rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
             hidden = llm.decode(rows, mask=None, positions=places, cache=request.scratch)
             if not work.is_complete:

@@ -22,6 +22,7 @@ def words(*ids: int) -> Prompt:
     return Prompt(segments=(TokenSegment(ids=ids),))
 
 
+GEMMA: dict[str, Any] = {"head_dim": 8, "sliding_window": 64, "attn_implementation": "eager"}
 PROMPTS = [words(*range(2, 2 + length)) for length in (1, 5, 18, 40)]
 
 
@@ -53,8 +54,8 @@ def test_other_architectures_answer_as_transformers_does(
 @pytest.mark.parametrize(
     ("kind", "changes", "reason"),
     [
-        ("gemma2", {"head_dim": 8, "sliding_window": 64}, "softcap"),
-        ("bloom", {"n_head": 4, "n_layer": 1}, "cannot be told positions"),
+        ("gemma2", GEMMA, "softcap"),
+        ("bloom", {"attn_implementation": "eager"}, "cannot be told positions"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}},
@@ -75,7 +76,7 @@ def test_model_that_packing_would_get_wrong_is_refused(
 def test_refused_model_is_served_unpacked_and_the_log_says_so(
     bench: Any, ids_of: IdsOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = bench("gemma2", head_dim=8, sliding_window=64)
+    own = bench("gemma2", **GEMMA)
     own.llm.tokenizer.decode = lambda ids, **_: "".join(f"{id_} " for id_ in ids)
     model: Any = SimpleNamespace(llm=own.llm, stop_ids=[], device=torch.device("cpu"))
     with caplog.at_level(logging.WARNING):
@@ -205,7 +206,8 @@ def test_unmerged_adapters_and_quantised_weights_answer_as_transformers_does(
     own = bench_of(llm)
     plain = own.runner().root
     for parameter in llm.lora_parameters().values():
-        torch.nn.init.normal_(parameter, std=0.3)
+        torch.nn.init.normal_(parameter, std=0.1)
+    llm.model.generation_config.eos_token_id = None
     llm.use_lora(True)
     runner = own.runner()
     assert runner.root != plain, "adapters change what keys and values are"
