@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from server.record import CURRENT_REQUEST
 
-# These tell of every request, some with its address.
-_TALKATIVE = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "uvicorn.access")
+# Others are heard from warnings on: some tell of every request, with its address.
+_OURS = ("aligners", "anymal", "encoders", "server")
 
 
 def configure_logging(
@@ -29,9 +29,9 @@ def configure_logging(
     handler = logging.StreamHandler()
     kind = JsonFormatter if format == "json" else TextFormatter
     handler.setFormatter(kind(with_error_text=with_error_text))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 class JsonFormatter(logging.Formatter):
