@@ -81,12 +81,12 @@ def guard_for(checks: Checks, conversation: Conversation, prompt: Prompt) -> Gua
     if not (checks.has_sentence_checks or checks.has_exchange_checks):
         return _pass
     growing: dict[int, _Answer] = {}
+    judge = _Judge(checks=checks, conversation=conversation, prompt=prompt)
 
     async def guard(piece: Piece) -> list[Piece]:
         answer = growing.setdefault(piece.index, _Answer())
         return await anyio.to_thread.run_sync(judge.next_pieces, answer, piece)
 
-    judge = _Judge(checks=checks, conversation=conversation, prompt=prompt)
     return guard
 
 

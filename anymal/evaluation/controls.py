@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
 from anymal.modality import MODALITIES, read_medium
 from anymal.processor import Processor
-from anymal.protocol import MediaPart, TextPart, read_conversation
+from anymal.protocol import MediaPart, PromptEmbedsPart, TextPart, read_conversation
 from encoders.signals import Signal
 
 Part = Mapping[str, Any]
@@ -127,8 +128,12 @@ def choose_donors(
     return donors
 
 
-def _decode(part: MediaPart, processor: Processor, base_dir: Path | None) -> Signal:
+def _decode(
+    part: MediaPart | PromptEmbedsPart, processor: Processor, base_dir: Path | None
+) -> Signal:
     """A part's signal, as the model's encoder is given it."""
+    if isinstance(part, PromptEmbedsPart):
+        raise DataError("prompt_embeds have no neutral medium; evaluate with the medium itself")
     row = next(row for row in MODALITIES.values() if part.type in row.part_types)
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
     preprocessor = processor.modalities[row.name].preprocessor
