@@ -54,7 +54,8 @@ class LLM(nn.Module):
     @property
     def context(self) -> int | None:
         """Most positions that the model was made for; None where it states no end."""
-        return getattr(self.model.config, "max_position_embeddings", None) or None
+        length = getattr(self.model.config, "max_position_embeddings", None)
+        return int(length) if length else None
 
     @property
     def takes_positions(self) -> bool:

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from anymal.engine.blocks import BLOCK_SIZE, PADDING_BLOCK
 from anymal.engine.key_values import KeyValues
@@ -61,7 +62,7 @@ def attend(
     """The attention function, as transformers calls it."""
     attention: Attention | None = getattr(_active, "attention", None)
     if attention is None:
-        out: Tensor = AttentionInterface()["sdpa"](
+        out: Tensor = ALL_ATTENTION_FUNCTIONS["sdpa"](
             module, query, key, value, attention_mask, scaling=scaling, **others
         )[0]
     else:
@@ -75,7 +76,7 @@ def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
     """The mask for `attend`: a step has its own."""
     if getattr(_active, "attention", None) is not None:
         return None
-    mask: Tensor | None = AttentionMaskInterface()["sdpa"](*args, **kwargs)
+    mask: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS["sdpa"](*args, **kwargs)
     return mask
 
 
@@ -85,8 +86,8 @@ def install(configs: Sequence[Any]) -> None:
     Args:
         configs: The configurations that the model's layers look at.
     """
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, _mask)
+    ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _mask)
     for config in configs:
         config._attn_implementation = NAME
 

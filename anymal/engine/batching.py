@@ -149,7 +149,7 @@ class BatchingEngine:
 
     def _num_waiting(self) -> int:
         """Requests that wait and were not given up; the lock is held."""
-        waiting = [*self._arrivals, *list(self._scheduler.waiting)]
+        waiting: list[Request | _Arrival] = [*self._arrivals, *list(self._scheduler.waiting)]
         return sum(not each.ticket.is_cancelled for each in waiting)
 
     # --- the thread -----------------------------------------------------------------------------
@@ -271,7 +271,8 @@ class BatchingEngine:
         """Fail all requests, and forget all blocks."""
         with self._changed:
             arrivals, self._arrivals = self._arrivals, deque()
-        requests = [*self._scheduler.running, *self._scheduler.waiting, *arrivals]
+        scheduler = self._scheduler
+        requests: list[Request | _Arrival] = [*scheduler.running, *scheduler.waiting, *arrivals]
         self._scheduler = Scheduler(Blocks(self._runner.num_blocks), self._budget)
         for request in requests:
             if not request.ticket.is_cancelled:

@@ -79,7 +79,7 @@ def self_test(llm: LLM, cache: KeyValues) -> None:
         Unpackable: They differ.
     """
     rows = _rows(llm, sum(_SEQUENCES))[0]
-    first, second = rows.split(_SEQUENCES)
+    first, second = torch.split(rows, list(_SEQUENCES))
     blocks = ([2, 1], [3])
     half, last = BLOCK_SIZE // 2 + 1, _SEQUENCES[0] - 1
     steps = [  # of both sequences, as [start, stop)
@@ -112,7 +112,9 @@ def self_test(llm: LLM, cache: KeyValues) -> None:
                     positions=torch.cat(places)[None],
                     cache=None,
                 )[0]
-            for out, part in zip(outs, hidden.split([len(part) for part in parts]), strict=True):
+            for out, part in zip(
+                outs, torch.split(hidden, [len(part) for part in parts]), strict=True
+            ):
                 out.append(part)
         for out, own in zip(outs, (first, second), strict=True):
             alone = llm.decode(
