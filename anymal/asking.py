@@ -11,8 +11,12 @@ from typing import Any, Protocol, Self, TypedDict, Unpack, cast
 from anymal.attachments import Media, attach
 from anymal.conversation import Message, read_conversation, validated
 from anymal.engine.events import TokenCounts
+from anymal.engine.events import TokenLogprob as Drawn
 from anymal.errors import AnymalError
-from anymal.protocol import FinishReason, TokenLogprob, Usage
+from anymal.protocol import FinishReason, TokenLogprob, TopLogprob, Usage
+
+# JSON has no infinity; what OpenAI tells of tokens that cannot be.
+_LEAST = -9999.0
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -207,6 +211,19 @@ def usage_of(counts: TokenCounts) -> Usage:
             "cached_tokens": counts.cached,
             **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
         },
+    )
+
+
+def as_logprob(drawn: Drawn) -> TokenLogprob:
+    """How likely a token was, in the protocol's words."""
+    return TokenLogprob(
+        token=drawn.token,
+        bytes=list(drawn.bytes_),
+        logprob=max(drawn.logprob, _LEAST),
+        top_logprobs=[
+            TopLogprob(token=token, bytes=list(bytes_), logprob=max(logprob, _LEAST))
+            for token, bytes_, logprob in drawn.top
+        ],
     )
 
 

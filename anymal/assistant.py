@@ -15,6 +15,7 @@ from anymal.asking import (
     AnswerOptions,
     AnswerStream,
     AskOptions,
+    as_logprob,
     as_messages,
     split,
     usage_of,
@@ -24,11 +25,12 @@ from anymal.attachments import Media
 from anymal.conversation import Conversation, Message
 from anymal.engine.base import Engine
 from anymal.engine.build import build_engine
-from anymal.engine.events import Finished, TextDelta
+from anymal.engine.events import Failed, Finished, TextDelta
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.processor import Processor, Sample
+from anymal.protocol import TokenLogprob
 from anymal.serving_precision import load_to_answer
 from anymal.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 
@@ -201,9 +203,12 @@ class Assistant:
         conversation = Conversation(messages=messages)
         sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True)
         prompt = self.soft_tokens.prompt(sample)
-        pieces = []
+        pieces: list[str] = []
+        drawn: list[TokenLogprob] = []
         with closing(self.engine.submit(prompt, sampling)) as events:
             for event in events:
+                if not isinstance(event, Failed):
+                    drawn += map(as_logprob, event.logprobs)
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
                     yield event.text
@@ -213,6 +218,7 @@ class Assistant:
                         finish_reason=event.reason,
                         usage=usage_of(event.counts),
                         model=self.name,
+                        logprobs=None if sampling.logprobs is None else tuple(drawn),
                     )
 
 

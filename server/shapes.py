@@ -6,13 +6,10 @@ Does not write responses; `completions` and `sse` do.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from anymal.asking import usage_of
+from anymal.asking import as_logprob, usage_of
 from anymal.engine.events import TokenCounts
 from anymal.engine.events import TokenLogprob as Drawn
-from anymal.protocol import ChoiceLogprobs, TokenLogprob, TopLogprob, Usage
-
-# JSON has no infinity; what OpenAI tells of tokens that cannot be.
-_LEAST = -9999.0
+from anymal.protocol import ChoiceLogprobs, Usage
 
 
 def logprobs_of(drawn: Sequence[Drawn]) -> ChoiceLogprobs:
@@ -24,20 +21,7 @@ def logprobs_of(drawn: Sequence[Drawn]) -> ChoiceLogprobs:
     Returns:
         The same as a choice carries it.
     """
-    return ChoiceLogprobs(
-        content=[
-            TokenLogprob(
-                token=each.token,
-                bytes=list(each.bytes_),
-                logprob=max(each.logprob, _LEAST),
-                top_logprobs=[
-                    TopLogprob(token=token, bytes=list(bytes_), logprob=max(logprob, _LEAST))
-                    for token, bytes_, logprob in each.top
-                ],
-            )
-            for each in drawn
-        ]
-    )
+    return ChoiceLogprobs(content=[as_logprob(each) for each in drawn])
 
 
 def usage_of_all(counts: Mapping[int, TokenCounts]) -> Usage:
