@@ -108,7 +108,7 @@ def test_camera_and_microphone(here: Any) -> None:
     assert signals["image"].pixels.std() > 1
     assert len(signals["video"].frames) > 1
     assert signals["audio"].rate_hz == 16_000
-    assert 0.5 < signals["audio"].duration_s < 5
+    assert signals["audio"].duration_s > 0.5
     assert np.abs(signals["audio"].samples).max() > 0.05  # the fake microphone beeps
 
 
@@ -153,7 +153,7 @@ def test_motion_sensors(here: Any) -> None:
     motion = here.signals()["imu"]
     wanted = [1, 2, 9.8, np.pi / 2, np.pi, 0]
     np.testing.assert_allclose(motion.samples, np.tile(wanted, (len(motion.samples), 1)), rtol=1e-3)
-    assert 20 < motion.rate_hz < 55
+    assert 1 <= motion.rate_hz < 55
 
 
 def test_a_device_without_sensors_says_so(here: Any) -> None:
