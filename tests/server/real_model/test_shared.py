@@ -1,6 +1,6 @@
 """Soft tokens that come back, and bundles that share a language model."""
 
-import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from anymal.bundle import load_bundle, save_bundle
 from anymal.client import Client
+from anymal.embeds import pack
 from server.access import calling
 from server.app import create_app
 from server.backend import load_backend
@@ -57,8 +59,6 @@ def test_soft_tokens_sent_back_get_the_answer_of_their_medium(
 
 
 def test_wrong_width_is_refused(served: Backend, make_bridge: Callable[..., Any]) -> None:
-    from anymal.embeds import pack
-
     app = create_app(Settings(), served)
     app.dependency_overrides[calling] = lambda: Caller(name="lab", may_send_embeds=True)
     embeds = {"type": "prompt_embeds", "prompt_embeds": {"data": pack(torch.zeros(2, 15))}}
@@ -81,11 +81,7 @@ def sibling(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stranger(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another language model, different in one number far behind its embeddings."""
-    from safetensors.torch import load_file, save_file
-
     folder = tmp_path_factory.mktemp("parts") / "stranger"
-    import shutil
-
     shutil.copytree(bundle, folder)
     weights = load_file(folder / "llm" / "model.safetensors")
     weights["model.norm.weight"][3] += 0.5
@@ -94,7 +90,11 @@ def stranger(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bundles_share_an_engine_where_the_language_model_is_the_same(
-    bundle: Path, sibling: Path, stranger: Path, files: dict[str, Path]
+    bundle: Path,
+    sibling: Path,
+    stranger: Path,
+    files: dict[str, Path],
+    make_bridge: Callable[..., Any],
 ) -> None:
     engines = SharedEngines()
     first, second, third = (
@@ -104,23 +104,16 @@ def test_bundles_share_an_engine_where_the_language_model_is_the_same(
     assert first.engine is second.engine
     assert third.engine is not first.engine
     first.close()
-    assert dataclasses.asdict(second.engine.stats())["running"] == 0
+    assert second.engine.stats().running == 0
     alone = load_backend(Settings(bundle=str(sibling)))
+    with Client(base_url="http://unused") as client:
+        message = client.message(QUESTION, image=files["image"]).model_dump(mode="json")
+    body = {"messages": [message], "max_tokens": 8}
     said = []
     for backend in (second, alone):
-        app = create_app(Settings(), backend)
-        with Client(base_url="http://unused") as client:
-            (medium, _) = client.message(QUESTION, image=files["image"]).model_dump(mode="json")[
-                "content"
-            ]
-        import asyncio
-
-        async def ask(app: Any = app, medium: Any = medium) -> Any:
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://anymal") as http:
-                return (await http.post(CHAT, json=asked(medium))).json()["choices"]
-
-        said.append(asyncio.run(ask()))
+        transport = make_bridge(create_app(Settings(), backend))
+        with httpx.Client(transport=transport, base_url="http://anymal") as http:
+            said.append(http.post(CHAT, json=body).json()["choices"])
     assert said[0] == said[1]
     for backend in (second, third, alone):
         backend.close()
