@@ -1,0 +1,143 @@
+"""Engines side by side on one shape: eight clients arrive one after the other, each asks once.
+
+Contenders take turns in rounds, with new prompts in every round; a matrix product that never
+changes runs before each turn, and shows where the machine was busy with something else. Does not go
+through HTTP: `serve_service` does.
+
+    .venv/bin/python -m benchmarks.serve_side_by_side --rounds 5 --out runs/side-by-side.json
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from anymal.merge_lora import merge
+from benchmarks.serve_contenders import Answers, Way, by_batches, by_engine, by_generate
+from benchmarks.serve_figures import figures
+from benchmarks.serve_load import as_table, medians
+from benchmarks.serve_shape import as_llm, questions, twin, wide_llama
+
+NUM_CLIENTS = 8
+STAGGER_S = 0.05
+_UNSTEADY = 1.25  # times the fastest probe of all
+ENGINE, INT8, GENERATE, BATCHES = "engine", "engine int8-dynamic", "generate", "static batches"
+
+
+def side_by_side(
+    *, rounds: int, tick: Callable[[str], object] = lambda name: None
+) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        rounds: Turns of each contender, after one that warms up.
+        tick: Called after each turn.
+
+    Returns:
+        Figures by contender, and what the rounds show together under `summary`.
+    """
+    model = wide_llama()
+    found: dict[str, list[dict[str, Any]]] = {}
+    answers: dict[str, list[Answers]] = {}
+    with ExitStack() as stack:
+        ways = _ways(model, stack)
+        for number in range(rounds + 1):
+            asked = questions(model, NUM_CLIENTS, seed=number)
+            names = list(ways)
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                probe = probe_ms()
+                answered = ways[name](asked, STAGGER_S)
+                tick(name)
+                if number == 0:  # warms up
+                    continue
+                row = figures([exchange for exchange, _ in answered])
+                found.setdefault(name, []).append({**row, "probe_ms": probe})
+                answers.setdefault(name, []).append(answered)
+    contenders = {name: {"median": medians(found[name]), "rounds": found[name]} for name in ways}
+    return {"contenders": contenders, "summary": summary(found, answers)}
+
+
+def _ways(model: Any, stack: ExitStack) -> dict[str, Way]:
+    """The contenders, all on the same weights; int8-dynamic rounds its own."""
+    engine, running = by_engine(as_llm(twin(model)))
+    stack.callback(running.close)
+    rounded, running_too = by_engine(merge(as_llm(twin(model)), precision="int8-dynamic"))
+    stack.callback(running_too.close)
+    return {
+        ENGINE: engine,
+        GENERATE: by_generate(model),
+        BATCHES: by_batches(model),
+        INT8: rounded,
+    }
+
+
+def summary(
+    found: dict[str, list[dict[str, Any]]], answers: dict[str, list[Answers]]
+) -> dict[str, Any]:
+    """Ratios of the rounds' medians, and whether the same was said."""
+    median = {name: medians(rows) for name, rows in found.items()}
+    tokens = {name: row["output_tokens_per_s"] for name, row in median.items()}
+    itl = median[ENGINE]["itl_ms"]
+    said, expected = (
+        [ids for answered in answers[name] for _, ids in answered] for name in (ENGINE, GENERATE)
+    )
+    probes = [row["probe_ms"] for rows in found.values() for row in rows]
+    return {
+        "same_precision": {
+            "throughput_vs_generate": round(tokens[ENGINE] / tokens[GENERATE], 2),
+            "throughput_vs_static_batches": round(tokens[ENGINE] / tokens[BATCHES], 2),
+            "ttft_p50_vs_generate": round(
+                median[ENGINE]["ttft_ms"]["p50"] / median[GENERATE]["ttft_ms"]["p50"], 3
+            ),
+        },
+        "int8_dynamic": {"throughput_vs_generate": round(tokens[INT8] / tokens[GENERATE], 2)},
+        "itl_p99_over_p50": round(itl["p99"] / itl["p50"], 2),
+        "same_answers": f"{sum(a == b for a, b in zip(said, expected, strict=True))} "
+        f"of {len(expected)}",
+        "unsteady_turns": f"{sum(p > _UNSTEADY * min(probes) for p in probes)} of {len(probes)}",
+    }
+
+
+def probe_ms() -> float:
+    """Milliseconds of the product of two 1024 x 1024 matrices, the best of three."""
+    left = right = torch.ones(1024, 1024)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return round(1000 * min(times), 2)
+
+
+def num_turns(rounds: int) -> int:
+    """How often `tick` will be called."""
+    return 4 * (rounds + 1)
+
+
+def main() -> None:
+    """Measure, show the table, and write the figures."""
+    parser = argparse.ArgumentParser(description="Compare engines on one shape.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("engines side by side", total=num_turns(options.rounds))
+        results = side_by_side(rounds=options.rounds, tick=lambda name: progress.advance(bar))
+    console = Console()
+    console.print(as_table(results["contenders"]))
+    console.print_json(data=results["summary"])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
