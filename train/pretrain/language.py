@@ -8,8 +8,8 @@ later, with descriptions where media will be.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,19 +26,23 @@ from anymal.chat import build_template
 from anymal.processor import IGNORED, Processor, Sample
 from train.pretrain.attention_start import start_attention
 from train.pretrain.drills import draw_drill, drill_words
-from train.pretrain.world import draw_passage, to_conversation
+from train.pretrain.world import (
+    Passage,
+    draw_digits,
+    draw_pair,
+    draw_passage,
+    to_conversation,
+)
 
 _VOCABULARY = 1024
 _MAX_TOKENS = 1024
-_BATCH_SIZE = 32
+_BATCH_TOKENS = 4096
 _MATRIX_LR = 0.02
 _LR = 7e-4
-_WARMUP_STEPS = 100
+_WARMUP_STEPS = 50
 # The learning rate stays up until this share of the steps, then falls in a straight line.
 _PLATEAU = 0.5
-# Drills come first, and make room for the world until half of the steps are done.
-_DRILLS = (0.6, 0.1)
-_SHORT = 0.4  # share of the questions that ask for the answer alone
+_HELD_OUT = 1500
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
@@ -46,7 +50,6 @@ _NOISE = 0.05
 # Words of one class, such as the colours, start apart. In a table that is also the output head,
 # small vectors are first drawn together by class, and take thousands of steps to part again.
 _WORD_STD = 0.15
-_HELD_OUT = 1500
 
 # Llama-2-chat's own template, in Jinja, for whoever loads the tokeniser without us.
 _CHAT_TEMPLATE = (
@@ -62,7 +65,7 @@ _CHAT_TEMPLATE = (
 
 def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 4200,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 3500,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
     measure_every: Annotated[int, typer.Option(help="steps between two measurements")] = 600,
 ) -> None:
@@ -103,7 +106,7 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
     texts = (
         "\n".join(f"[INST] {message['content']} [/INST]" for message in conversation["messages"])
         for conversation in (
-            to_conversation(draw_passage(rng), rng, short=_SHORT) for _ in range(5_000)
+            to_conversation(draw_passage(rng), rng, short=0.4) for _ in range(5_000)
         )
     )
     tokenizer.train_from_iterator(texts, trainer)
@@ -139,33 +142,69 @@ def _design(tokenizer: Any) -> LlamaConfig:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """A part of the curriculum.
+
+    Attributes:
+        end: Share of the steps at which it ends.
+        draw: Draws a passage.
+        short: Share of the questions that ask for the answer alone.
+        drills: Share of drills among the conversations.
+    """
+
+    end: float
+    draw: Callable[[np.random.Generator], Passage]
+    short: float
+    drills: float
+
+
+# From narrow to wide. Whether two words are the same is learned within two hundred steps where
+# most answers hang on it, and not within thousands where few do.
+_CURRICULUM = (
+    _Stage(end=0.07, draw=draw_digits, short=1.0, drills=0.0),
+    _Stage(end=0.35, draw=draw_pair, short=0.9, drills=0.1),
+    _Stage(end=1.0, draw=draw_passage, short=0.4, drills=0.1),
+)
+
+
 class _Lessons:
-    """Batches of conversations: drills and passages of the world."""
+    """Batches of conversations, as the curriculum has them."""
 
     def __init__(self, processor: Processor, rng: np.random.Generator) -> None:
         self._processor = processor
         self._words = drill_words(list(processor.tokenizer.get_vocab()))
         self._rng = rng
+        self._stage = _CURRICULUM[0]
         self._batches: list[list[Sample]] = []
 
     def batch(self, progress: float) -> list[Sample]:
         """The next batch, when this share of the steps is done."""
-        if not self._batches:
-            first, last = _DRILLS
-            drills = first + (last - first) * min(1.0, 2 * progress)
-            # Long and short apart, so that little of a batch is padding.
-            drawn = sorted(
-                (self._draw(drills) for _ in range(16 * _BATCH_SIZE)), key=lambda s: len(s.ids)
-            )
-            order = self._rng.permutation(16)
-            self._batches = [drawn[i * _BATCH_SIZE : (i + 1) * _BATCH_SIZE] for i in order]
+        stage = next(stage for stage in _CURRICULUM if progress < stage.end)
+        if stage is not self._stage or not self._batches:
+            self._stage = stage
+            drawn = sorted((self._draw() for _ in range(512)), key=lambda s: len(s.ids))
+            batches = list(_by_length(drawn))
+            self._batches = [batches[i] for i in self._rng.permutation(len(batches))]
         return self._batches.pop()
 
-    def _draw(self, drills: float) -> Sample:
+    def _draw(self) -> Sample:
         rng = self._rng
-        if rng.random() < drills:
+        if rng.random() < self._stage.drills:
             return self._processor(draw_drill(self._words, rng))
-        return self._processor(to_conversation(draw_passage(rng), rng, short=_SHORT))
+        passage = self._stage.draw(rng)
+        return self._processor(to_conversation(passage, rng, short=self._stage.short))
+
+
+def _by_length(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Cut samples, shortest first, into batches of about as many tokens, padding included."""
+    batch: list[Sample] = []
+    for sample in samples:
+        if batch and (len(batch) + 1) * len(sample.ids) > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(sample)
+    yield batch
 
 
 def _pad(rows: list[Tensor], value: int) -> Tensor:

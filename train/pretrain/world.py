@@ -38,6 +38,16 @@ class Passage:
     questions: tuple[Question, ...]
 
 
+def draw_digits(rng: np.random.Generator) -> Passage:
+    """A hand sign and a spoken digit, with one question: the simplest thing to compare."""
+    return _one_question(draw_sign_and_speech_pair(rng), rng)
+
+
+def draw_pair(rng: np.random.Generator) -> Passage:
+    """Two media, with one question about both or either."""
+    return _one_question(_any_pair(rng), rng)
+
+
 def draw_passage(rng: np.random.Generator) -> Passage:
     """One medium, or two, with a few questions or many.
 
@@ -45,15 +55,15 @@ def draw_passage(rng: np.random.Generator) -> Passage:
     a comparison alone, which is the hardest to learn and holds a single yes or no.
     """
     kind = rng.random()
+    if kind < 0.35:
+        return draw_pair(rng)
     if kind < 0.45:
-        topic = _TOPICS[int(rng.choice(len(_TOPICS), p=_SHARES))]
-        facts = topic.draw(rng)
-        questions = tuple(topic.ask(facts, rng) for _ in range(int(rng.integers(1, 10))))
-        return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
-    draw = _PAIRS[int(rng.choice(len(_PAIRS), p=_PAIR_SHARES))]
-    pair = draw(rng)
-    questions = (pair.ask(rng),) if kind < 0.85 else _questions_about(pair, rng)
-    return Passage(media=pair.media, questions=questions)
+        pair = _any_pair(rng)
+        return Passage(media=pair.media, questions=_questions_about(pair, rng))
+    topic = _TOPICS[int(rng.choice(len(_TOPICS), p=_SHARES))]
+    facts = topic.draw(rng)
+    questions = tuple(topic.ask(facts, rng) for _ in range(int(rng.integers(1, 10))))
+    return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
 
 
 _TOPICS = PLAYGROUND + RECORDED
@@ -61,6 +71,19 @@ _TOPICS = PLAYGROUND + RECORDED
 _SHARES = (0.3, 0.18, 0.12, 0.07, 0.06, 0.06, 0.06, 0.06, 0.09)
 _PAIRS = (draw_comparison, draw_sign_and_speech_pair, draw_either)
 _PAIR_SHARES = (0.45, 0.4, 0.15)
+
+
+def _any_pair(rng: np.random.Generator) -> Pair:
+    draw = _PAIRS[int(rng.choice(len(_PAIRS), p=_PAIR_SHARES))]
+    return draw(rng)
+
+
+def _one_question(pair: Pair, rng: np.random.Generator) -> Passage:
+    """Often the comparison; else one of the things that it compares."""
+    if rng.random() < 0.6:
+        return Passage(media=pair.media, questions=(pair.ask(rng),))
+    medium = pair.media[int(rng.integers(2))]
+    return Passage(media=pair.media, questions=(medium.topic.ask(medium.facts, rng),))
 
 
 def _questions_about(pair: Pair, rng: np.random.Generator) -> tuple[Question, ...]:
