@@ -4,8 +4,8 @@ Does not convert anything, and is for answering alone: evaluation and training k
 that a bundle was trained at.
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
-function, several times faster than nf4, which dequantises at every call; int8-dynamic is faster
-still for wide models, and rounds (docs/serving.md has figures). Elsewhere: as trained, because
+function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast
+again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as trained, because
 memory decides there. LoRA is merged wherever the weights are not rounded again by that.
 """
 
