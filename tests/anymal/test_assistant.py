@@ -64,6 +64,16 @@ def test_answer(assistant: Assistant) -> None:
     }
 
 
+def test_probabilities_are_told_if_asked_for(assistant: Assistant) -> None:
+    answer = assistant.ask("Hello?", logprobs=1)
+    told = answer.logprobs or ()
+    assert len(told) == answer.usage.completion_tokens
+    # The model begins with a space, which the answer leaves out.
+    assert "".join(each.token for each in told).startswith(" Hello?")
+    assert {each.logprob for each in told} == {-1.0}
+    assert assistant.ask("Hello?").logprobs is None
+
+
 def test_stream_joins_to_the_answer(assistant: Assistant) -> None:
     stream = assistant.ask("Gr\xfc\xdfe?", stream=True)
     assert "".join(stream) == stream.answer.text == "Gr\xfc\xdfe?"
