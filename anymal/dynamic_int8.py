@@ -8,10 +8,10 @@ One scale per row, not per tensor as in torch.ao's dynamic linear: a token's res
 on which others share its batch. The sums are of integers, so that it does not, to the last bit.
 
 NOTE: the kernel is FBGEMM's with packed weights, for 8 rows up to 4 times as fast as
-`torch._int_mm` (benchmarks/serving_precision.py). It takes one fixed scale for its whole input; rows divided by
-their own largest value before and multiplied by it after make that a scale per row. It packs a
-tensor of a quantised dtype, which PyTorch means to remove (pytorch issue 184982); where that or
-the kernel is gone, `check_dynamic_int8` says so before anything is quantised.
+`torch._int_mm` (benchmarks/serving_precision.py). It takes one fixed scale for its whole input;
+rows divided by their own largest value before and multiplied by it after make that a scale per
+row. It packs a tensor of a quantised dtype, which PyTorch means to remove (pytorch issue 184982);
+where that or the kernel is gone, `check_dynamic_int8` says so before anything is quantised.
 """
 
 import warnings
@@ -51,6 +51,8 @@ class DynamicInt8Linear(nn.Module):
         weight: `[N, K]` float, quantised here.
         bias: `[N]`, kept in float32, or None.
     """
+
+    bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()

@@ -85,11 +85,11 @@ def _merged(layer: Any) -> nn.Module:
     weight: Tensor = dequantised(base)
     if _has_lora(layer):
         weight = weight.float() + layer.get_delta_weight(ADAPTER)
-    plain = base  # an embedding, say
+    plain: nn.Module = base  # an embedding, say
     if isinstance(base, (nn.Linear, Conv1D)):
         weight = weight.T.contiguous() if isinstance(base, Conv1D) else weight
         plain = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        plain.bias = base.bias
+        plain.register_parameter("bias", base.bias)
     # A new parameter: the old one may also be another layer's, such as a tied output head's.
     plain.weight = nn.Parameter(weight, requires_grad=False)
     return plain

@@ -5,8 +5,9 @@ that a bundle was trained at.
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
 function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast
-again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as trained, because
-memory decides there. LoRA is merged wherever the weights are not rounded again by that.
+again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as
+trained, because memory decides there. LoRA is merged wherever the weights are not rounded again by
+that.
 """
 
 import logging

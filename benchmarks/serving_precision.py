@@ -42,7 +42,7 @@ BATCHES = (1, 8)
 HELD = ("nf4", "fp32", "bf16", "int8-dynamic")
 PROMPT = 64
 # The 88M-parameter Llama that the project's other figures are about.
-WIDE = {
+WIDE: dict[str, Any] = {
     "hidden_size": 768,
     "intermediate_size": 2048,
     "num_hidden_layers": 12,
@@ -205,7 +205,7 @@ def answers(num_questions: int) -> Iterator[dict[str, Any]]:
         for record in source(split="heldout", size=each, seed=11)
     ]
     prompts = [{**record, "messages": record["messages"][:-1]} for record in records]
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "nf4, LoRA unmerged": {"precision": "nf4"},
         "fp32, LoRA merged into dequantised nf4": {"precision": "fp32", "merge_lora": True},
         "bf16, LoRA merged into dequantised nf4": {"precision": "bf16", "merge_lora": True},
