@@ -65,8 +65,8 @@ def side_by_side(
 
 
 def _ways(model: Any, stack: ExitStack) -> dict[str, Way]:
-    """The contenders, all on the same weights; int8-dynamic rounds its own."""
-    engine, running = by_engine(as_llm(twin(model)))
+    """The contenders, all on the same weights, as the service holds them; int8 rounds its own."""
+    engine, running = by_engine(merge(as_llm(twin(model)), precision="fp32"))
     stack.callback(running.close)
     rounded, running_too = by_engine(merge(as_llm(twin(model)), precision="int8-dynamic"))
     stack.callback(running_too.close)
