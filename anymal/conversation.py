@@ -61,7 +61,8 @@ def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     """What a schema allows, or null."""
     if {"type": "null"} in schema.get("anyOf", ()):
         return schema
-    about = {key: schema[key] for key in ("description", "title", "default") if key in schema}
+    names = ("description", "title", "default")
+    about: JsonSchemaValue = {name: schema[name] for name in names if name in schema}
     value = {key: item for key, item in schema.items() if key not in about}
     return {"anyOf": [value, {"type": "null"}], **about}
 
