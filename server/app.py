@@ -164,6 +164,11 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
 
 
 async def _tell(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        # Starlette names the methods of the first route of a path only.
+        path = getattr(request.scope.get("route"), "path", None)
+        if methods := request.app.openapi()["paths"].get(path):
+            error.headers = {"Allow": ", ".join(sorted(methods)).upper()}
     return response_for(error)
 
 

@@ -202,3 +202,10 @@ def test_unknown_path_has_the_shape_of_an_error(http: httpx.Client) -> None:
 def test_openapi_describes_the_request(http: httpx.Client) -> None:
     schemas = http.get("/openapi.json").json()["components"]["schemas"]
     assert {"ChatCompletionRequest", "ImuPart", "ErrorBody"} <= schemas.keys()
+
+
+def test_wrong_method_is_told_all_that_are_right(make_http: Callable[..., httpx.Client]) -> None:
+    with make_http(admin_key="sesame") as http:
+        response = http.put("/admin/bundles", headers={"authorization": "Bearer sesame"})
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
