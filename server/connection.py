@@ -29,6 +29,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client came: its first request's head is due."""
         super().connection_made(transport)
+        _send_at_once(transport)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
@@ -80,6 +81,17 @@ class Connection(H11Protocol):
     def _abort(self) -> None:
         # Closing would wait for the client to take what is unsent.
         self.transport.abort()
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Let no piece of a stream wait until the client has acknowledged the one before.
+
+    asyncio does so only for sockets that were made with TCP as their explicit protocol, and
+    `socket.create_server` makes others; each answer would lose some 40 ms.
+    """
+    line = transport.get_extra_info("socket")
+    if line is not None:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Alarm:

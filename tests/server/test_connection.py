@@ -190,6 +190,21 @@ async def test_lost_connection_leaves_no_timers(connection: Connection, loop: Lo
     assert [timer for timer in loop.timers if not timer.is_cancelled] == []
 
 
+async def test_pieces_of_a_stream_are_sent_at_once(line: Line, loop: Loop) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        line.get_extra_info = lambda name, default=None: (  # type: ignore[method-assign]
+            accepted if name == "socket" else default
+        )
+        config = uvicorn.Config(answer, ws="none", log_config=None)
+        made = Connection(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        made.connection_made(line)
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_dead_lines_are_noticed_by_accepted_sockets() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         notice_dead_lines(listener, seconds=30)
