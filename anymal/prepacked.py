@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 # Numbers in the smallest weight that gains; of smaller ones the call itself costs more.
-_SMALLEST = 2**19
+_SMALLEST = 2**17
 
 
 def prepack(model: nn.Module) -> None:
@@ -22,7 +22,7 @@ def prepack(model: nn.Module) -> None:
     Args:
         model: Changed in place. A weight that several layers share, such as a tied head's, stays.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return
     owners: dict[int, int] = {}
     for module in model.modules():

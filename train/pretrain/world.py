@@ -17,7 +17,7 @@ from anymal.playground.pairs import (
     draw_sign_and_speech_pair,
 )
 from anymal.playground.question import Question
-from anymal.playground.topics import PLAYGROUND, RECORDED
+from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic
 
 # What the recipes of the built-in model write before each medium.
 PREFIXES = {"image": "Image:", "video": "Video:", "audio": "Sound:", "imu": "Motion:"}
@@ -48,6 +48,16 @@ def draw_pair(rng: np.random.Generator) -> Passage:
     return _one_question(_any_pair(rng), rng)
 
 
+def draw_scene(rng: np.random.Generator) -> Passage:
+    """A scene with one question; at times two media, lest comparing be forgotten."""
+    return draw_pair(rng) if rng.random() < 0.3 else _one_medium(SCENE, rng)
+
+
+def draw_any(rng: np.random.Generator) -> Passage:
+    """Any medium with one question; at times two media."""
+    return draw_pair(rng) if rng.random() < 0.3 else _one_medium(_any_topic(rng), rng)
+
+
 def draw_passage(rng: np.random.Generator) -> Passage:
     """One medium, or two, with a few questions or many.
 
@@ -60,10 +70,7 @@ def draw_passage(rng: np.random.Generator) -> Passage:
     if kind < 0.45:
         pair = _any_pair(rng)
         return Passage(media=pair.media, questions=_questions_about(pair, rng))
-    topic = _TOPICS[int(rng.choice(len(_TOPICS), p=_SHARES))]
-    facts = topic.draw(rng)
-    questions = tuple(topic.ask(facts, rng) for _ in range(int(rng.integers(1, 10))))
-    return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
+    return _one_medium(_any_topic(rng), rng, num_questions=int(rng.integers(1, 10)))
 
 
 _TOPICS = PLAYGROUND + RECORDED
@@ -71,6 +78,16 @@ _TOPICS = PLAYGROUND + RECORDED
 _SHARES = (0.3, 0.18, 0.12, 0.07, 0.06, 0.06, 0.06, 0.06, 0.09)
 _PAIRS = (draw_comparison, draw_sign_and_speech_pair, draw_either)
 _PAIR_SHARES = (0.45, 0.4, 0.15)
+
+
+def _any_topic(rng: np.random.Generator) -> Topic:
+    return _TOPICS[int(rng.choice(len(_TOPICS), p=_SHARES))]
+
+
+def _one_medium(topic: Topic, rng: np.random.Generator, *, num_questions: int = 1) -> Passage:
+    facts = topic.draw(rng)
+    questions = tuple(topic.ask(facts, rng) for _ in range(num_questions))
+    return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
 
 
 def _any_pair(rng: np.random.Generator) -> Pair:

@@ -17,7 +17,7 @@ from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 
 Soft = Callable[..., EmbeddingSegment]
-LONGEST = 24
+LONGEST = 40
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def run_schedule(
 ) -> list[_Course]:
     """One random course of arrivals and cancellations; returns who was answered."""
     courses: dict[_Course, Ticket] = {}
-    for _ in range(source.randrange(2, 6)):
-        course = _Course(source.randrange(len(prompts)), source.choice([1, 3, 9, LONGEST]))
+    for _ in range(source.randrange(3, 7)):
+        course = _Course(source.randrange(len(prompts)), source.choice([1, 9, LONGEST, LONGEST]))
         sampling = Sampling(max_tokens=course.limit)
         courses[course] = engine.start(prompts[course.number], sampling, course.hear)
         if source.random() < 0.3:
@@ -88,10 +88,10 @@ def test_200_random_schedules(
     totals = {"preemptions": 0, "prefix_tokens_hit": 0}
     for number_of_engine in range(20):
         # Room for the longest request and hardly more lets requests take each other's blocks.
-        runner = llama.runner(cache_bytes=source.choice([9, 9, 12, 200]) * llama.block_bytes)
+        runner = llama.runner(cache_bytes=source.choice([10, 10, 12, 200]) * llama.block_bytes)
         engine = llama.engine(
             runner,
-            max_running=source.choice([1, 2, 8]),
+            max_running=source.choice([1, 8, 8]),
             step_tokens=source.choice([5, 20, 64, 512]),
             beside_decode=source.choice([3, 16, 64]),
         )
@@ -102,4 +102,5 @@ def test_200_random_schedules(
             totals[name] += getattr(engine.stats(), name)
         engine.close()
         assert engine._scheduler.is_idle, number_of_engine
-    assert min(totals.values()) > 20, totals
+    assert totals["preemptions"] > 20
+    assert totals["prefix_tokens_hit"] > 2000

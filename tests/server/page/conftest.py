@@ -25,7 +25,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="the Playwright cli
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Far more than it takes; a machine that is busy elsewhere must not fail a test.
-WITHIN_MS = 120_000
+WITHIN_MS = 60_000
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -18,7 +18,9 @@ def test_keyboard_alone(here: Any, files: dict[str, Path]) -> None:
     page.keyboard.press("Tab")  # from the question to the first menu
     assert page.evaluate("document.activeElement.title") == "Image"
     page.keyboard.press("Enter")
+    page.locator("#tools [data-kind=image][open]").wait_for()
     page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Choose a file"
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(files["image"])

@@ -14,9 +14,16 @@ from PIL import Image
 
 from anymal.assistant import Assistant
 from anymal.client import Client
+from anymal.protocol import Usage
 
 KINDS = ("image", "video", "audio", "imu")
 QUESTION = "What is it?"
+
+
+def counts(usage: Usage) -> Usage:
+    """Without what earlier questions had left in a cache."""
+    details = usage.prompt_tokens_details | {"cached_tokens": 0}
+    return usage.model_copy(update={"prompt_tokens_details": details})
 
 
 def rate_of(kind: str) -> dict[str, Any]:
@@ -46,7 +53,8 @@ def test_all_at_once_and_in_memory(assistant: Assistant, files: dict[str, Path])
         QUESTION, image=files["image"], audio=files["audio"], imu=files["imu"],
         imu_rate_hz=50, max_tokens=8,
     )  # fmt: skip
-    assert in_memory == from_files
+    assert in_memory.text == from_files.text
+    assert counts(in_memory.usage) == counts(from_files.usage)
     assert in_memory.usage.prompt_tokens_details["imu_tokens"] == 32
 
 
@@ -71,7 +79,7 @@ def test_service_answers_as_the_assistant(
     body = service(content).json()
     expected = assistant.ask(QUESTION, max_tokens=8, **media)
     assert body["choices"][0]["message"]["content"] == expected.text
-    assert body["usage"] == expected.usage.model_dump()
+    assert counts(Usage.model_validate(body["usage"])) == counts(expected.usage)
     assert body["model"] == "tiny-random"
 
 
