@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -55,6 +56,20 @@ class Strict(BaseModel):
         if isinstance(value, Mapping):
             return {key: item for key, item in value.items() if item is not None}
         return value
+
+
+def _whole_characters(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"holds half of a character at {error.start} (a surrogate alone); send whole ones"
+        ) from None
+    return text
+
+
+Words = Annotated[str, AfterValidator(_whole_characters)]
+"""Text of whole characters: JSON can spell halves, which no tokeniser reads."""
 
 
 def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
@@ -122,7 +137,7 @@ class TextPart(Strict):
     """Words."""
 
     type: Literal["text"] = "text"
-    text: str
+    text: Words
 
 
 class ImagePart(Strict):
@@ -187,7 +202,7 @@ def _content_tag(value: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
     Discriminator(_content_tag),
 ]
 

@@ -180,6 +180,8 @@ def body_for(error: Exception) -> ErrorBody:
     elif code is None:
         code = _snake_case(type(error).__name__)
     note_error(code or "error")
+    # A caller's own words may stand in it, and hold what cannot be sent: halves of characters.
+    message = message.encode(errors="backslashreplace").decode()
     return ErrorBody(error=ErrorDetail(message=message, type=rule.type, param=param, code=code))
 
 
