@@ -24,7 +24,7 @@ class Budget:
 
     max_running: int = 32
     step_tokens: int = 512
-    beside_decode: int = 32
+    beside_decode: int = 48
 
 
 class Scheduler:
