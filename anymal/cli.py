@@ -163,7 +163,8 @@ def _asker(bundle: str, url: str | None) -> Iterator["Asker"]:
     _quieten()
     from anymal.assistant import load
 
-    yield load(bundle)
+    with load(bundle) as assistant:
+        yield assistant
 
 
 def _quieten() -> None:

@@ -30,6 +30,13 @@ class FakeAssistant:
         self.heard: list[list[Message]] = []
         self.options: list[Any] = []
         self.refusal: str | None = None
+        self.is_closed = False
+
+    def __enter__(self) -> "FakeAssistant":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.is_closed = True
 
     def message(self, question: str, **media: Any) -> Message:
         attach(inline=False, **media)
@@ -73,6 +80,7 @@ def plain(text: str) -> str:
 def test_ask_prints_the_answer(run: Any, assistant: FakeAssistant) -> None:
     done = run("ask", "What is it?")
     assert (done.exit_code, done.stdout) == (0, "It is 1.\n")
+    assert assistant.is_closed
 
 
 def test_ask_json(run: Any, assistant: FakeAssistant) -> None:
