@@ -15,7 +15,7 @@ from anymal.conversation import Conversation
 from anymal.engine.base import Engine
 from anymal.engine.prompt import Prompt
 from anymal.engine.stats import EngineStats
-from server.errors import ModelNotFound, NotReady
+from server.errors import BundleConflict, ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
     from anymal.processor import Sample
@@ -125,11 +125,16 @@ class Models:
         Raises:
             NotReady: If there is none at all.
             ModelNotFound: If there is none of that name.
+            BundleConflict: If it is the last one.
         """
         with self._lock:
-            self._leave(self._find(name))
+            model = self._find(name)
+            if len(self._served) == 1:
+                raise BundleConflict(
+                    f"{name} is all that is served; add another with POST /admin/bundles first"
+                )
+            self._leave(model)
             del self._served[name]
-            self.why_none = "every model was removed; POST /admin/bundles adds one"
         logger.info("%s is not served any more", name)
 
     def stats(self) -> EngineStats | None:

@@ -38,7 +38,10 @@ async def add_bundle(body: BundleRequest, bundles: TheBundles) -> BundleCard:
     return await bundles.add(body.folder, body.name)
 
 
-@router.delete("/{name}", status_code=204, responses=ERRORS)
+@router.delete("/{name}", status_code=204, responses={**ERRORS, 409: {"model": ErrorBody}})
 async def remove_bundle(name: Annotated[str, Path()], bundles: TheBundles) -> None:
-    """Serve a bundle no longer; what it answers just now it answers to the end."""
+    """Serve a bundle no longer; what it answers just now it answers to the end.
+
+    The last one stays: a service without a model is closed, not emptied.
+    """
     bundles.remove(name)

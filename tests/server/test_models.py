@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server.errors import ModelNotFound, NotReady
+from server.errors import BundleConflict, ModelNotFound, NotReady
 from server.models import Backend, Models
 
 MakeNamed = Callable[[str], Backend]
@@ -66,11 +66,21 @@ def test_a_removed_model_ends_its_answers_and_is_closed_then(
 ) -> None:
     closable = Closable(make_named("a"))
     models.put(closable.backend)
-    with models.lease():
+    kept = make_named("b")
+    models.put(kept)
+    with models.lease("a"):
         models.remove("a")
-        assert models.backends == []
+        assert models.backends == [kept]
         assert not closable.is_closed.is_set()
     assert closable.is_closed.wait(20)
+
+
+def test_the_last_model_stays(models: Models, make_named: MakeNamed) -> None:
+    models.put(make_named("a"))
+    with pytest.raises(BundleConflict, match="a is all that is served"):
+        models.remove("a")
+    with models.lease() as backend:
+        assert backend.name == "a"
 
 
 def test_closing_closes_all_once_whatever_they_answer(make_named: MakeNamed) -> None:

@@ -161,9 +161,6 @@ def test_a_removed_bundle_is_closed_and_the_next_is_the_default(
     assert admin.delete(f"{ADMIN}/anymal-fake").status_code == 204
     assert admin.post(CHAT, json=ask()).json()["model"] == "walks"
     assert admin.delete(f"{ADMIN}/anymal-fake").status_code == 404
-    assert admin.delete(f"{ADMIN}/walks").status_code == 204
-    response = admin.get("/readyz")
-    assert response.status_code == 503
-    assert "every model was removed" in response.json()["error"]["message"]
-    admin.post(ADMIN, json={"folder": "walks"})
+    last = admin.delete(f"{ADMIN}/walks")
+    assert (last.status_code, last.json()["error"]["code"]) == (409, "bundle_conflict")
     assert admin.get("/readyz").json() == {"status": "ready", "model": "walks"}
