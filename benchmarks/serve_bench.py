@@ -26,6 +26,7 @@ from benchmarks.serve_load import as_table
 from benchmarks.serve_service import whole_service
 from benchmarks.serve_shape import save_wide_bundle
 from benchmarks.serve_side_by_side import num_turns, side_by_side
+from benchmarks.serve_text import text_over_http
 
 
 def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
     """
     began = time.perf_counter()
     with Progress(console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as made:
-        bar = progress.add_task("HTTP alone", total=num_turns(rounds) + 3)
+        bar = progress.add_task("HTTP alone", total=num_turns(rounds) + 4)
         http = http_cost(rounds=3, folder=folder)
         progress.update(bar, advance=1, description="engines side by side")
         engines = side_by_side(rounds=rounds, tick=lambda name: progress.advance(bar))
@@ -48,6 +49,8 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
         bundle = save_wide_bundle(Path(made))
         progress.update(bar, advance=1, description="the whole service")
         service = whole_service(bundle=bundle, rounds=3, folder=folder)
+        progress.update(bar, advance=1, description="text, beside transformers serve")
+        text = text_over_http(llm=Path(made) / "llm", bundle=bundle, rounds=2, folder=folder)
         progress.advance(bar)
     return {
         "machine": {
@@ -61,6 +64,7 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began, 1),
         "engines": engines,
         "service": service,
+        "text": text,
         "http": http,
     }
 
@@ -84,12 +88,14 @@ def show(results: dict[str, Any]) -> None:
     contenders = dict(results["engines"]["contenders"])
     for found in contenders.values():
         found["median"].pop("probe_ms")  # the machine's, not the contender's
-    contenders["over HTTP, with encoder"] = results["service"]["clients"]
-    console.print(as_table(contenders))
+    console.print(as_table(contenders, title="engines, in one process"))
+    services = {"pictures over HTTP": results["service"]["clients"]}
+    services |= results["text"]["contenders"]
+    console.print(as_table(services, title="services"))
     table = Table(title="what they come to")
     table.add_column("")
     table.add_column("", justify="right")
-    for part in ("engines", "service", "http"):
+    for part in ("engines", "service", "text", "http"):
         for name, value in results[part]["summary"].items():
             rows = value.items() if isinstance(value, dict) else [("", value)]
             for own, number in rows:

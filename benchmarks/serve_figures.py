@@ -91,5 +91,5 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     """Median, 99th percentile and largest of some values; None of no values."""
     if not values:
         return {"p50": None, "p99": None, "max": None}
-    p50, p99 = np.percentile(values, (50, 99))
+    p50, p99 = (float(found) for found in np.percentile(values, (50, 99)))
     return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(max(values), 3)}

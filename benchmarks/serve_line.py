@@ -159,7 +159,10 @@ def _read(arrivals: list[tuple[float, bytes]], status: int) -> _Answer:
             choices = chunk.get("choices") or [{}]
             if choices[0].get("delta", {}).get("content"):
                 answer.pieces.append(moment)
-            answer.num_tokens = (chunk.get("usage") or {}).get("completion_tokens", 0)
+            if choices[0].get("finish_reason"):  # some services write no [DONE]
+                answer.error = None
+            usage = chunk.get("usage") or {}
+            answer.num_tokens = usage.get("completion_tokens", answer.num_tokens)
     return answer
 
 

@@ -168,9 +168,9 @@ def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def as_table(results: dict[str, Any]) -> Table:
+def as_table(results: dict[str, Any], title: str = "contenders") -> Table:
     """The medians side by side."""
-    table = Table(title="medians over rounds")
+    table = Table(title=f"{title}: medians over rounds")
     table.add_column("")
     for name in results:
         table.add_column(name, justify="right")

@@ -4,6 +4,7 @@ Does not measure the service; Linux only, where it reads `/proc`.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,15 @@ class Served:
     url: str
     process: "subprocess.Popen[bytes]"
 
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it run in the block and rest after it: some services spin while nobody asks."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
+
     def rss_bytes(self) -> int:
         """Memory that it holds."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
@@ -52,13 +62,18 @@ def anymal_serve(*flags: str) -> list[str]:
 
 @contextmanager
 def served(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    ready: str = "/readyz",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """Run a service on a free port of this machine until the block ends.
 
     Args:
         command: Takes `--port`.
         log: Where its output goes.
+        ready: Path that answers 200 once the service is ready.
         environment: Beside this process's own.
 
     Yields:
@@ -79,9 +94,10 @@ def served(
         )
     try:
         service = Served(url=f"http://127.0.0.1:{port}", process=process)
-        _wait_until_ready(service, log)
+        _wait_until_ready(service, log, ready)
         yield service
     finally:
+        process.send_signal(signal.SIGCONT)  # where it rests
         process.terminate()
         try:
             process.wait(END_WITHIN_S)
@@ -91,11 +107,11 @@ def served(
             raise
 
 
-def _wait_until_ready(service: Served, log: Path) -> None:
+def _wait_until_ready(service: Served, log: Path, path: str) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while service.process.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx.get(f"{service.url}/readyz", timeout=5).status_code == httpx.codes.OK:
+            if httpx.get(f"{service.url}{path}", timeout=5).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass  # not listening yet
