@@ -12,9 +12,9 @@ import pytest
 
 from server.app import create_app
 from server.settings import Settings
+from tests.server.faults import hostile
 
 pytestmark = pytest.mark.faults
-hostile: Any = pytest.importorskip("tests.server.faults.hostile")
 MOST_MIB = 300  # of memory beside what was held before, at any moment
 
 IMAGES: dict[str, tuple[Callable[[], bytes], int]] = {
