@@ -49,7 +49,7 @@ def side_by_side(
     with ExitStack() as stack:
         ways = _ways(model, stack)
         for number in range(rounds + 1):
-            asked = questions(model, NUM_CLIENTS, seed=number)
+            asked = questions(model, NUM_CLIENTS if number else 2, seed=number)
             names = list(ways)
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 probe = probe_ms()

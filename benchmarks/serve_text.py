@@ -63,6 +63,7 @@ def text_over_http(*, llm: Path, bundle: Path, rounds: int, folder: Path) -> dic
         for number in range(rounds + 1):
             for name, service in services.items():
                 asked = _asked(None if name == OURS else str(llm), seed=number)
+                asked = asked if number else asked[:2]
                 with service.awake():
                     run = closed_loop(
                         service.url, asked, concurrency=NUM_CLIENTS, stagger_s=STAGGER_S
