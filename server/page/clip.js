@@ -18,7 +18,7 @@ export function showClip(medium, tell) {
       });
       const play = element("button", { type: "button", className: "play" }, icon("play"));
       play.setAttribute("aria-label", `Play ${medium.name}`);
-      play.addEventListener("click", () => playIn(shown, medium));
+      play.addEventListener("click", () => playWithin(shown, medium));
       shown.replaceChildren(play, strip);
     },
     (error) => shown.replaceChildren(error.message),
@@ -26,7 +26,7 @@ export function showClip(medium, tell) {
   return shown;
 }
 
-function playIn(shown, medium) {
+function playWithin(shown, medium) {
   const video = element("video", { src: medium.url, controls: true, muted: true });
   video.playsInline = true;
   video.setAttribute("aria-label", medium.name);
