@@ -31,8 +31,10 @@ def whole(status: int, body: bytes) -> list[bytes]:
 async def asked(*answers: Sequence[bytes], pause_s: float = 0.0) -> list[Exchange]:
     """What one connection makes of some answers, one after the other."""
     left = list(answers)
+    tasks: list[asyncio.Task[None] | None] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
         while left:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
@@ -50,6 +52,7 @@ async def asked(*answers: Sequence[bytes], pause_s: float = 0.0) -> list[Exchang
         line = Line(f"http://127.0.0.1:{port}")
         exchanges = [await line.ask(b"{}") for _ in answers]
         await line.close()
+        await asyncio.gather(*(task for task in tasks if task is not None))
     return exchanges
 
 

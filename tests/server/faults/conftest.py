@@ -137,7 +137,7 @@ def hang_up(line: socket.socket) -> None:
     line.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Callable[..., AbstractContextManager[Live]]:
     """Runs an app on a port, and looks it over at the end of the block."""
     return running
@@ -154,15 +154,10 @@ def raw_request() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def _loaded() -> Iterator[Backend]:
+def tiny() -> Iterator[Backend]:
+    """The built-in model, which outlives the services around it."""
     from server.backend import load_backend
 
     backend = load_backend(Settings(max_requests=64))
-    yield backend
+    yield dataclasses.replace(backend, close=lambda: None)
     backend.close()
-
-
-@pytest.fixture
-def tiny(_loaded: Backend) -> Backend:
-    """The built-in model, which outlives the services around it."""
-    return dataclasses.replace(_loaded, close=lambda: None)

@@ -142,11 +142,11 @@ def lying_zip() -> bytes:
 
 
 def long_parquet() -> bytes:
-    """Fifty million rows that take no room."""
+    """Ten million rows that take no room."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows = pa.array(np.zeros(5_000_000, np.int8))
+    rows = pa.array(np.zeros(1_000_000, np.int8))
     table = pa.table(dict.fromkeys(("ax", "ay", "az"), rows))
     file = io.BytesIO()
     with parquet.ParquetWriter(file, table.schema) as writer:

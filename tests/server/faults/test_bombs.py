@@ -43,10 +43,16 @@ RECORDINGS: dict[str, tuple[Callable[[], bytes], int]] = {
 }
 
 
-@pytest.fixture
-def live(tiny: Any, run: Any) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def _service(tiny: Any, run: Any) -> Iterator[Any]:
     with run(create_app(Settings(), tiny)) as found:
         yield found
+
+
+@pytest.fixture
+def live(_service: Any) -> Iterator[Any]:
+    yield _service
+    _service.look_over()
 
 
 def data_url(data: bytes) -> str:
