@@ -34,11 +34,15 @@ class Host:
     def __init__(self, answers: dict[str, bytes]) -> None:
         self.answers = answers
         self.heads: list[str] = []
-        self.is_endless = False
+        self.is_endless = self.is_silent = False
         self.port = 0
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.append(task)
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, EOFError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.heads.append(head)
             writer.write(self.answers[head.split()[1]])
@@ -47,7 +51,8 @@ class Host:
                 writer.write(b"x" * 100)
                 await writer.drain()
                 await asyncio.sleep(0)
-        writer.close()
+            if self.is_silent:
+                await asyncio.Event().wait()
 
 
 @contextlib.asynccontextmanager
@@ -59,6 +64,9 @@ async def hosted(
     host.port = server.sockets[0].getsockname()[1]
     async with server:
         yield host
+    for task in host.tasks:
+        task.cancel()
+    await asyncio.gather(*host.tasks, return_exceptions=True)
 
 
 def media(host: Host, **more: object) -> RemoteMedia:
@@ -249,18 +257,9 @@ async def test_all_media_of_a_conversation_share_the_bytes() -> None:
 
 async def test_answer_that_does_not_come_is_given_up() -> None:
     async with hosted({"/a.png": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"}) as host:
-        silent = asyncio.Event()
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await silent.wait()
-            writer.close()
-
-        server = await asyncio.start_server(handle, LOOPBACK, 0)
-        host.port = server.sockets[0].getsockname()[1]
-        async with server:
-            with pytest.raises(MediaNotFound, match=r"within 0\.1 s"):
-                await media(host, seconds=0.1).inline(asking(url(host)))
-            silent.set()
+        host.is_silent = True
+        with pytest.raises(MediaNotFound, match=r"within 0\.1 s"):
+            await media(host, seconds=0.1).inline(asking(url(host)))
 
 
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
