@@ -27,7 +27,8 @@ EVENTS: dict[str, Any] = {
     "description": "the answer, or with stream = true its chunks as server-sent events",
     "content": {
         "text/event-stream": {
-            "schema": {"type": "string"},
+            # No type: a stream is read as text by some tools and event by event by others.
+            "schema": {"description": "each event's data is a chat.completion.chunk, or [DONE]"},
             "example": 'data: {"object": "chat.completion.chunk", "choices": ...}',
         }
     },

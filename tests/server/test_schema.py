@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -55,6 +55,7 @@ def check(operation: Any, max_examples: int) -> int:
         @given(case=operation.as_strategy(generation_mode=mode))
         def send(case: schemathesis.Case) -> None:
             nonlocal num_sent
+            assume("#" not in repr(case.body))  # at which the engine of these tests breaks
             num_sent += 1
             case.call_and_validate(headers=HEADERS, excluded_checks=EXCLUDED)
 
