@@ -3,7 +3,6 @@
 Does not measure the model (`anymal eval` does); it fails only where an answer is missing.
 """
 
-import base64
 import json
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from anymal.client import Client
 from anymal.modality import MODALITIES
+from anymal.playground.manifest import write_medium
 from anymal.playground.sources import LazyRecords, clips, mixed, motions, scenes, sounds
 
 FOLDER = Path("runs/demo")
@@ -29,7 +29,6 @@ SEED = 2001
 READY_WITHIN_S = 120.0
 ANSWER_WITHIN_S = 60.0
 ANYMAL = Path(sys.executable).with_name("anymal")
-SUFFIXES = {"image/png": "png", "video/mp4": "mp4", "audio/wav": "wav", "text/csv": "csv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +94,6 @@ def exhibit_of(records: LazyRecords) -> Exhibit:
 def modality_of(part_type: str) -> str:
     """The modality that a kind of message part carries."""
     return next(name for name, row in MODALITIES.items() if part_type in row.part_types)
-
-
-def write_medium(medium: Mapping[str, Any], stem: Path) -> Path:
-    """Write what a part carries as base64 to a file that any player opens."""
-    if "url" in medium:
-        header, _, data = medium["url"].partition(",")
-        suffix = SUFFIXES[header.removeprefix("data:").partition(";")[0]]
-    else:
-        data, suffix = medium["data"], medium["format"]
-    path = stem.with_suffix(f".{suffix}")
-    path.write_bytes(base64.b64decode(data))
-    return path
 
 
 @contextmanager

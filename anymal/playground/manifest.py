@@ -5,7 +5,7 @@ The manifest has the shape that training and evaluation read; paths in it are re
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,28 @@ def _part_with_file(part: dict[str, Any], stem: str, folder: Path) -> dict[str, 
     if part["type"] == "text":
         return part
     medium = part[part["type"]]
-    encoded, extension = _bytes_of(medium)
-    file = folder / f"{stem.replace(' ', '_')}.{extension}"
-    file.write_bytes(base64.b64decode(encoded))
+    file = write_medium(medium, folder / stem.replace(" ", "_"))
     if part["type"] == "input_audio":
         return {"type": "audio_url", "audio_url": {"url": file.name}}
     kept = {key: value for key, value in medium.items() if key not in ("data", "url")}
     return {"type": part["type"], part["type"]: {"url": file.name} | kept}
 
 
-def _bytes_of(medium: dict[str, Any]) -> Sequence[str]:
-    """The base64 of a medium and the extension of its file."""
+def write_medium(medium: Mapping[str, Any], stem: Path) -> Path:
+    """Write what a message part carries inline to a file.
+
+    Args:
+        medium: The part's own fields: `data` with `format`, or `url` with a data URL.
+        stem: The file without its extension, which says what it is.
+
+    Returns:
+        The file.
+    """
     if "data" in medium:
-        return medium["data"], medium["format"]
-    head, _, encoded = medium["url"].partition(",")
-    return encoded, head.partition(";")[0].partition("/")[2]
+        encoded, extension = medium["data"], medium["format"]
+    else:
+        head, _, encoded = medium["url"].partition(",")
+        extension = head.partition(";")[0].partition("/")[2]
+    file = stem.with_name(f"{stem.name}.{extension}")
+    file.write_bytes(base64.b64decode(encoded))
+    return file
