@@ -44,9 +44,9 @@ TRAINING = """## How it was trained
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
 order are in `train/recipes/tiny/README.md`; seeds are fixed.
 
-The language model in the bundle was made while these commands were being settled: its first pass
-began with smaller word vectors and more noise on them, and was then disturbed and continued for
-1300 steps before the pass on look-ups. The commands have not been run again from the start.
+The language model in the bundle had earlier lessons than those commands now give, in a first pass
+that was disturbed and continued for 1300 steps, and a second on looking up one thing among several.
+The commands as they are now have not been run to their end.
 
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
 of sounds; rotation, crop and light of photos; rotation, gain and noise of the motion sensor.

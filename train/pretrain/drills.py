@@ -1,8 +1,7 @@
 """Drills: lists of random words to repeat, to look things up in and to search.
 
 Finding a word again, and what stands beside it, is most of what answering about a description
-takes. Words drawn at random leave nothing to guess by, so that a small model learns it within
-hundreds of steps; the world alone, where a colour is one of six, takes it thousands.
+takes. Words drawn at random leave nothing to guess by, where a colour of the world is one of six.
 """
 
 from collections.abc import Sequence

@@ -116,7 +116,7 @@ def shorten(question: Question, rng: np.random.Generator) -> Question:
     """The same question with the wish for its answer alone, where that is less than the sentence.
 
     A value asked for by itself must be known where the answer begins, and only what is known there
-    can decide between yes and no: without such answers comparisons are not learned at all.
+    can decide between yes and no.
     """
     if not question.choices:
         return question
