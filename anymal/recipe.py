@@ -158,8 +158,12 @@ class StageRecipe(_Section):
     data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
     heldout: list[DataRecipe] | None = Field(None, description="records for the held-out loss")
     steps: Positive = Field(description="optimiser steps")
-    batch_size: Positive = Field(description="samples per micro-batch")
-    accumulate: Positive = Field(1, description="micro-batches per optimiser step")
+    batch_size: Positive = Field(description="samples per batch")
+    accumulate: Positive = Field(1, description="batches per optimiser step")
+    micro_batch: Positive | Literal["auto"] | None = Field(
+        None, description="most samples in one pass; auto takes what fits, null the whole batch"
+    )
+    packing: bool = Field(False, description="samples one after the other in rows, not padded")
     lr: float = Field(gt=0, description="peak learning rate of the aligners")
     lora_lr: float | None = Field(None, gt=0, description="peak rate of LoRA; null takes lr")
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field("adamw", description="optimiser")
@@ -188,6 +192,8 @@ class Recipe(_Section):
     run_dir: str = Field(description="folder of the run, relative to the working directory")
     seed: int = Field(0, ge=0, description="of initial weights and of the order of records")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+    memory: str | None = Field(None, description="what may be used, as 80GiB; null asks the device")
+    features: str | None = Field(None, description="folder that `anymal data encode` wrote")
     model: ModelRecipe = Field(description="what the model is made of")
     stages: list[StageRecipe] = Field(min_length=1, description="in order")
 
