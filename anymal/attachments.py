@@ -29,6 +29,10 @@ from anymal.conversation import (
 )
 from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 
+_MOST_OF_16_BITS = 2**16 - 1
+# A file states its rate: whole samples a second in a WAV, 32-bit microseconds a frame in an AVI.
+_LOWEST_HZ = {"audio": 1.0, "video": 0.001}
+_TOO_FAST_HZ = 1_000_000
 _FILES = "a path, bytes, an open binary file, a data URL"
 
 
@@ -188,11 +192,23 @@ def _pil_file(image: Any) -> bytes:
 
     if image.mode == "F":
         raise MediaUnsupported("image", "floating-point pixels", "8 or 16 bits per channel")
-    writable = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
+    if image.mode == "I":
+        image = _with_16_bits(image)
+    writable = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
     buffer = io.BytesIO()
     turned = ImageOps.exif_transpose(image if writable else image.convert("RGB"))
     turned.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _with_16_bits(image: Any) -> Any:
+    """Pixels of 32 bits as 16, which PNG can take."""
+    lowest, highest = image.getextrema()
+    if lowest < 0 or highest > _MOST_OF_16_BITS:
+        raise MediaUnsupported(
+            "image", f"pixels from {lowest} to {highest}", f"pixels from 0 to {_MOST_OF_16_BITS}"
+        )
+    return image.convert("I;16")
 
 
 def _film_file(value: Any, rate_hz: float | None) -> bytes | None:
@@ -228,6 +244,8 @@ def _rate(kind: str, rate_hz: float | None) -> float:
         raise MediaUnsupported(
             kind, "an array without a rate", f"{kind}_rate_hz beside it, or (array, rate_hz)"
         )
-    if not 0 < rate_hz < 1e6:
-        raise MediaUnsupported(kind, f"a rate of {rate_hz} Hz", "above 0, below 1,000,000")
-    return rate_hz
+    rate, lowest = float(rate_hz), _LOWEST_HZ.get(kind, 0.0)
+    if not (0 < rate < _TOO_FAST_HZ and lowest <= rate):
+        accepted = f"{f'at least {lowest}' if lowest else 'above 0'}, below {_TOO_FAST_HZ:,}"
+        raise MediaUnsupported(kind, f"a rate of {rate_hz} Hz", accepted)
+    return rate

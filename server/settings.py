@@ -67,9 +67,7 @@ class Settings(BaseSettings):
 
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
-    max_requests: int = Field(
-        16, ge=1, description="most requests in the house at once, the answered one included"
-    )
+    max_requests: int = Field(16, ge=1, description="most requests in the house at once")
     max_connections: int = Field(4096, ge=1, description="most connections at once")
     default_tokens: int = Field(256, ge=1, description="tokens of an answer that sets no limit")
     max_tokens: int = Field(2048, ge=1, description="largest token limit a request may set")

@@ -129,8 +129,9 @@ def test_pil_image_stands_upright_and_keeps_its_depth() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 2)).save(buffer, "PNG", exif=exif)
     assert Image.open(io.BytesIO(sent(image=Image.open(buffer)))).size == (2, 4)
-    deep = Image.fromarray(np.array([[0, 40_000]], np.uint16))
-    assert np.asarray(Image.open(io.BytesIO(sent(image=deep)))).tolist() == [[0, 40_000]]
+    for dtype in (np.uint16, np.int32):
+        deep = Image.fromarray(np.array([[0, 40_000]], dtype))
+        assert np.asarray(Image.open(io.BytesIO(sent(image=deep)))).tolist() == [[0, 40_000]]
 
 
 @pytest.mark.parametrize("kind", ["image", "video", "audio", "imu"])
@@ -221,6 +222,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ({"audio": (np.zeros((1, 2, 3)), 8000)}, "[1, 2, 3]"),
         ({"imu": np.array(["a"])}, "<U1"),
         ({"imu": {"ax": [1]}}, "a DataFrame"),
+        ({"video": (np.zeros((2, 2, 2, 3), np.uint8), 0.0001)}, "at least 0.001"),
+        ({"audio": (np.zeros(9, np.float32), 0.4)}, "at least 1.0"),
+        ({"image": Image.fromarray(np.full((2, 2), 70_000, np.int32))}, "from 70000 to 70000"),
         ({"image": io.StringIO("x")}, 'mode "rb"'),
     ],
 )
