@@ -217,7 +217,9 @@ class Recipe(_Section):
         return self
 
 
-def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path | str, overrides: Sequence[str] = (), *, keep_unset: bool = False
+) -> Recipe:
     """Read a recipe file.
 
     Args:
@@ -226,6 +228,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
             and other `ANYMAL_*` variables are replaced.
         overrides: `a.b=c`, later ones win; the value is YAML. A list is entered by index or by
             the `name` of an item: `stages.align.steps=10`.
+        keep_unset: Leave a variable that is not set as it is written, for whoever opens no file
+            of the recipe's.
 
     Returns:
         The checked recipe, its paths absolute.
@@ -233,7 +237,8 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: The file or an override is wrong; the message names the key.
     """
-    return parse_section(Recipe, read_recipe_file(Path(path), overrides), where=str(path))
+    values = read_recipe_file(Path(path), overrides, keep_unset=keep_unset)
+    return parse_section(Recipe, values, where=str(path))
 
 
 def parse_section(section: type[Section], value: object, *, where: str) -> Section:

@@ -22,12 +22,15 @@ _CHECKPOINT_KEYS = ("path", "start_from")
 _FILE_KEYS = ("manifest",)
 
 
-def read_recipe_file(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def read_recipe_file(
+    path: Path, overrides: Sequence[str], *, keep_unset: bool = False
+) -> dict[str, Any]:
     """Read a recipe without checking its keys.
 
     Args:
         path: The YAML file.
         overrides: `a.b=c`, applied in order.
+        keep_unset: Leave a variable that is not set as it is written.
 
     Returns:
         The values, variables replaced and paths made absolute.
@@ -45,7 +48,8 @@ def read_recipe_file(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         raise RecipeError(f"{path} holds a {type(values).__name__}; a recipe is a mapping of keys")
     for override in overrides:
         _apply(values, override)
-    resolved: dict[str, Any] = _resolve(values, path.resolve().parent, key="")
+    replaced = _replace_variables(values, keep_unset=keep_unset)
+    resolved: dict[str, Any] = _resolve(replaced, path.resolve().parent, key="")
     return resolved
 
 
@@ -114,7 +118,7 @@ def _index(items: list[Any], key: str, override: str) -> int:
 
 
 def _resolve(value: Any, base_dir: Path, *, key: str) -> Any:
-    """Replace variables in every text, and make paths absolute."""
+    """Make paths absolute."""
     if isinstance(value, dict):
         # What a data source calls `path` is its own affair.
         return {k: _resolve(v, base_dir, key=key if key == "args" else k) for k, v in value.items()}
@@ -122,19 +126,31 @@ def _resolve(value: Any, base_dir: Path, *, key: str) -> Any:
         return [_resolve(item, base_dir, key=key) for item in value]
     if not isinstance(value, str):
         return value
-    text = _VARIABLE.sub(_variable, value)
     if key in _CHECKPOINT_KEYS:
-        return resolve_checkpoint(text, base_dir)
+        return resolve_checkpoint(value, base_dir)
     if key in _FILE_KEYS:
-        return os.path.normpath(base_dir / Path(text).expanduser())
-    return os.path.abspath(text) if key == "run_dir" else text
+        return os.path.normpath(base_dir / Path(value).expanduser())
+    return os.path.abspath(value) if key == "run_dir" else value
 
 
-def _variable(match: re.Match[str]) -> str:
+def _replace_variables(value: Any, *, keep_unset: bool) -> Any:
+    """Replace variables in every text."""
+    if isinstance(value, dict):
+        return {k: _replace_variables(v, keep_unset=keep_unset) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_replace_variables(item, keep_unset=keep_unset) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _VARIABLE.sub(lambda match: _variable(match, keep_unset=keep_unset), value)
+
+
+def _variable(match: re.Match[str], *, keep_unset: bool) -> str:
     """The value of an environment variable of ours."""
     name = match.group(1)
     if not name.startswith("ANYMAL_"):
         raise RecipeError(f"${{{name}}} is not replaced; only variables named ANYMAL_* are")
     if name not in os.environ:
+        if keep_unset:
+            return match.group()
         raise RecipeError(f"the recipe uses ${{{name}}}, which is not set; export {name}=...")
     return os.environ[name]

@@ -153,3 +153,11 @@ def test_every_field_is_described() -> None:
 def test_a_resolved_recipe_reads_back_as_itself(path: Path) -> None:
     recipe = load_recipe(path, ["model.lora={}"])
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+def test_a_variable_that_is_not_set_can_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANYMAL_DATA")
+    with pytest.raises(RecipeError, match="ANYMAL_DATA"):
+        load_recipe(path)
+    kept = load_recipe(path, keep_unset=True)
+    assert kept.stages[0].data[1].args["root"] == "${ANYMAL_DATA}/x"
