@@ -16,11 +16,11 @@ from benchmarks.serve_line import Exchange
 from benchmarks.serve_load import closed_loop, medians
 from benchmarks.serve_mix import Asked
 from benchmarks.serve_process import served
+from benchmarks.serve_shape import NUM_CLIENTS
 from benchmarks.serve_stub import bare_ttft_ms
 
 NUM_LATENCY = 200
 NUM_THROUGHPUT = 1000
-NUM_CLIENTS = 8
 _MESSAGES = [{"role": "user", "content": "What colour is the round one on the left?"}]
 
 

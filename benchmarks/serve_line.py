@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from anymal.event_stream import EventDecoder
 
 PATH = "/v1/chat/completions"
 _LONGEST_LINE = 2**20
@@ -147,15 +148,28 @@ def _read(arrivals: list[tuple[float, bytes]], status: int) -> _Answer:
     data = b"".join(data for _, data in arrivals)
     if not data.startswith((b"data:", b"event:", b":")):
         return _read_whole(data, status, arrivals)
-    answer = _Answer(error="cut short")
-    for moment, event, text in _events(arrivals):
-        if text == "[DONE]":
+    try:
+        return _read_stream(arrivals)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ):  # no JSON, or JSON of another shape
+        return _Answer(error="unreadable")
+
+
+def _read_stream(arrivals: list[tuple[float, bytes]]) -> _Answer:
+    """Take a stream apart; an event came when its last byte did."""
+    answer, decoder = _Answer(error="cut short"), EventDecoder()
+    for moment, event in ((at, each) for at, data in arrivals for each in decoder.push(data)):
+        if event.data == "[DONE]":
             answer.error = None
-        elif event == "error":
-            answer.error = f"in stream: {_code(json.loads(text))}"
+        elif event.name == "error":
+            answer.error = f"in stream: {_code(json.loads(event.data))}"
             break
         else:
-            chunk = json.loads(text)
+            chunk = json.loads(event.data)
             choices = chunk.get("choices") or [{}]
             if choices[0].get("delta", {}).get("content"):
                 answer.pieces.append(moment)
@@ -175,20 +189,6 @@ def _read_whole(data: bytes, status: int, arrivals: list[tuple[float, bytes]]) -
         return _Answer(error=f"{status}: {_code(body)}")
     tokens = (body.get("usage") or {}).get("completion_tokens", 0)
     return _Answer(pieces=[arrivals[-1][0]], num_tokens=tokens)
-
-
-def _events(arrivals: list[tuple[float, bytes]]) -> Iterator[tuple[float, str, str]]:
-    """Moment, name and data of each event; an event came when its last byte did."""
-    left = b""
-    for moment, data in arrivals:
-        *whole, left = (left + data.replace(b"\r\n", b"\n")).split(b"\n\n")
-        for block in whole:
-            fields = dict(
-                line.split(b":", 1) for line in block.split(b"\n") if line and line[:1] != b":"
-            )
-            if b"data" in fields:
-                name = fields.get(b"event", b"").strip().decode()
-                yield moment, name, fields[b"data"].strip().decode()
 
 
 def _code(body: Any) -> str:

@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks.serve_figures import Objective, figures
 from benchmarks.serve_line import Exchange, Line
 from benchmarks.serve_mix import SHARES, Asked, read_shares, requests
+from benchmarks.turns import rotated
 
 Tick = Callable[[], object]
 
@@ -128,9 +129,7 @@ def compare(
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=options.rounds * len(urls) * len(asked))
         for number in range(options.rounds):
-            # Each begins a round in its turn, so that none is always the one after another.
-            names = list(urls)[number % len(urls) :] + list(urls)[: number % len(urls)]
-            for name in names:
+            for name in rotated(list(urls), number):
                 progress.update(bar, description=f"round {number + 1}, {name}")
                 run = _run(urls[name], asked, options, lambda: progress.advance(bar))
                 rounds[name].append(figures(asyncio.run(run), objective))

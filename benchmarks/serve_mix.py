@@ -13,7 +13,7 @@ from anymal.playground.sources import clips, motions, scenes, sounds
 
 KINDS = ("text", "image", "video", "audio", "imu")
 SHARES: Mapping[str, float] = {"text": 4, "image": 2, "video": 1, "audio": 1, "imu": 1}
-_WORDS = ("red", "round", "small", "left", "fast", "two", "still", "loud", "above", "later")
+WORDS = ("red", "round", "small", "left", "fast", "two", "still", "loud", "above", "later")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _messages(kind: str, number: int, seed: int) -> Sequence[dict[str, Any]]:
     """Questions of a kind, media among them."""
     if kind == "text":
         random_ = random.Random(f"{seed} text")
-        words = (" ".join(random_.choices(_WORDS, k=12)) for _ in range(number))
+        words = (" ".join(random_.choices(WORDS, k=12)) for _ in range(number))
         return [{"role": "user", "content": f"What is {each}?"} for each in words]
     source = {"image": scenes, "video": clips, "audio": sounds, "imu": motions}[kind]
     records = source(split="heldout", size=number, seed=seed)

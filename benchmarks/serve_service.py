@@ -21,10 +21,8 @@ from benchmarks.serve_line import Exchange, Line
 from benchmarks.serve_load import closed_loop, medians
 from benchmarks.serve_mix import Asked
 from benchmarks.serve_process import anymal_serve, served
-from benchmarks.serve_shape import NUM_NEW
+from benchmarks.serve_shape import NUM_CLIENTS, NUM_NEW, STAGGER_S
 
-NUM_CLIENTS = 8
-STAGGER_S = 0.05
 NUM_PAIRS = 2
 _FIRST = "What is in the picture, and where does it stand?"
 _SECOND = "Which colour is it?"

@@ -53,6 +53,8 @@ VIT = {
     "patch_size": 16,
 }
 NUM_SOFT, NUM_TEXT, NUM_NEW = 64, 64, 32
+NUM_CLIENTS = 8
+STAGGER_S = 0.05  # between the first requests of two clients
 
 
 class Numbers:

@@ -9,7 +9,6 @@ through HTTP: `serve_service` does.
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,11 +22,16 @@ from anymal.merge_lora import merge
 from benchmarks.serve_contenders import Answers, Way, by_batches, by_engine, by_generate
 from benchmarks.serve_figures import figures
 from benchmarks.serve_load import as_table, medians
-from benchmarks.serve_shape import as_llm, questions, twin, wide_llama
+from benchmarks.serve_shape import (
+    NUM_CLIENTS,
+    STAGGER_S,
+    as_llm,
+    questions,
+    twin,
+    wide_llama,
+)
+from benchmarks.turns import probe_ms, rotated, unsteady
 
-NUM_CLIENTS = 8
-STAGGER_S = 0.05
-_UNSTEADY = 1.25  # times the fastest probe of all
 ENGINE, INT8, GENERATE, BATCHES = "engine", "engine int8-dynamic", "generate", "static batches"
 
 
@@ -50,8 +54,7 @@ def side_by_side(
         ways = _ways(model, stack)
         for number in range(rounds + 1):
             asked = questions(model, NUM_CLIENTS if number else 2, seed=number)
-            names = list(ways)
-            for name in names[number % len(names) :] + names[: number % len(names)]:
+            for name in rotated(list(ways), number):
                 probe = probe_ms()
                 answered = ways[name](asked, STAGGER_S)
                 tick(name)
@@ -101,19 +104,8 @@ def summary(
         "itl_p99_over_p50": round(itl["p99"] / itl["p50"], 2),
         "same_answers": f"{sum(a == b for a, b in zip(said, expected, strict=True))} "
         f"of {len(expected)}",
-        "unsteady_turns": f"{sum(p > _UNSTEADY * min(probes) for p in probes)} of {len(probes)}",
+        "unsteady_turns": unsteady(probes),
     }
-
-
-def probe_ms() -> float:
-    """Milliseconds of the product of two 1024 x 1024 matrices, the best of three."""
-    left = right = torch.ones(1024, 1024)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        left @ right
-        times.append(time.perf_counter() - start)
-    return round(1000 * min(times), 2)
 
 
 def num_turns(rounds: int) -> int:

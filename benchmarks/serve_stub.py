@@ -1,14 +1,11 @@
 """The service around an engine that costs nothing: what is left is HTTP.
 
-    .venv/bin/python -m benchmarks.serve_stub --port 8000
-
-With `--bare`, no service: how long the engine itself takes to a first piece, in milliseconds.
+.venv/bin/python -m benchmarks.serve_stub --port 8000
 """
 
 import argparse
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -91,15 +88,10 @@ def serve(port: int) -> None:
 
 
 def main() -> None:
-    """Serve, or measure the engine alone."""
+    """Serve until a signal."""
     parser = argparse.ArgumentParser(description="Serve an engine that costs nothing.")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--bare", action="store_true", help="measure the engine without a service")
-    options = parser.parse_args()
-    if options.bare:
-        sys.stdout.write(f"{bare_ttft_ms():.4f}\n")
-    else:
-        serve(options.port)
+    serve(parser.parse_args().port)
 
 
 if __name__ == "__main__":

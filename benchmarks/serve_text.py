@@ -14,19 +14,17 @@ from typing import Any
 
 from benchmarks.serve_figures import figures
 from benchmarks.serve_load import closed_loop, medians
-from benchmarks.serve_mix import Asked
+from benchmarks.serve_mix import WORDS, Asked
 from benchmarks.serve_process import Served, anymal_serve, served
-from benchmarks.serve_shape import NUM_NEW
+from benchmarks.serve_shape import NUM_CLIENTS, NUM_NEW, STAGGER_S
+from benchmarks.turns import rotated
 
-NUM_CLIENTS = 8
-STAGGER_S = 0.05
 NUM_WORDS = 100
 OURS, PLAIN, CONTINUOUS = (
     "text over HTTP",
     "transformers serve",
     "transformers serve --continuous-batching",
 )
-_WORDS = ("red", "round", "small", "left", "fast", "two", "still", "loud", "above", "later")
 
 
 def text_over_http(*, llm: Path, bundle: Path, rounds: int, folder: Path) -> dict[str, Any]:
@@ -61,7 +59,8 @@ def text_over_http(*, llm: Path, bundle: Path, rounds: int, folder: Path) -> dic
             CONTINUOUS: start(continuous, "transformers-cb.log", "/health"),
         }
         for number in range(rounds + 1):
-            for name, service in services.items():
+            for name in rotated(list(services), number):
+                service = services[name]
                 asked = _asked(None if name == OURS else str(llm), seed=number)
                 asked = asked if number else asked[:2]
                 with service.awake():
@@ -88,7 +87,7 @@ def _asked(model: str | None, *, seed: int) -> list[Asked]:
     bodies = (
         {
             "messages": [
-                {"role": "user", "content": " ".join(random_.choices(_WORDS, k=NUM_WORDS))}
+                {"role": "user", "content": " ".join(random_.choices(WORDS, k=NUM_WORDS))}
             ],
             "max_tokens": NUM_NEW,
             "stream": True,

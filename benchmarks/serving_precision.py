@@ -35,22 +35,13 @@ from anymal.llm import LoraOptions, load_llm, without_progress
 from anymal.merge_lora import merge
 from anymal.playground.sources import clips, motions, scenes, sounds
 from anymal.recipe_file import TINY
+from benchmarks.serve_shape import wide_llama
 
 SHAPES = ((192, 192), (768, 768), (2048, 768), (2048, 2048))  # N, K
 ROWS = (1, 8, 32, 256)
 BATCHES = (1, 8)
 HELD = ("nf4", "fp32", "bf16", "int8-dynamic")
 PROMPT = 64
-# The 88M-parameter Llama that the project's other figures are about.
-WIDE: dict[str, Any] = {
-    "hidden_size": 768,
-    "intermediate_size": 2048,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 4,
-    "vocab_size": 8192,
-    "tie_word_embeddings": False,
-}
 
 
 # --- taking turns -------------------------------------------------------------------------------
@@ -137,11 +128,8 @@ def layers(rounds: int) -> Iterator[dict[str, Any]]:
 
 def wide_model(folder: Path) -> Path:
     """A random model of the wide shape, with the built-in model's tokeniser."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
     shutil.copytree(TINY / "llm", folder, ignore=shutil.ignore_patterns("*.safetensors", "config*"))
-    LlamaForCausalLM(LlamaConfig(**WIDE)).save_pretrained(folder)
+    wide_llama().save_pretrained(folder)
     return folder
 
 

@@ -74,6 +74,10 @@ async def test_pieces_are_timed_as_they_come() -> None:
         (chunked(ROLE, WORD, END), None),  # some services write no [DONE]
         (chunked(ROLE, WORD), "cut short"),
         (chunked(ROLE, WORD, ERROR), "in stream: internal_error"),
+        (chunked(ROLE, b"data: {half\n\n"), "unreadable"),
+        (chunked(ROLE, b"data: 5\n\n"), "unreadable"),
+        (chunked(ROLE, b'data: {"choices": {"a": 1}}\n\n'), "unreadable"),
+        (chunked(ROLE, b"data: \xff\n\n"), "unreadable"),
         (whole(429, b'{"error": {"code": "queue_full"}}'), "429: queue_full"),
         (whole(502, b"<html>"), "502: no JSON"),
         ([CHUNKED, b"5\r\nda"], "IncompleteReadError"),
