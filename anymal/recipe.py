@@ -18,6 +18,7 @@ from pydantic import (
 
 from anymal.errors import RecipeError
 from anymal.modality import MODALITIES
+from anymal.prompts import PROMPTS
 from anymal.recipe_file import read_recipe_file
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
@@ -135,6 +136,7 @@ class DataRecipe(_Section):
     """One source of records: exactly one of `manifest` and `source`."""
 
     manifest: str | None = Field(None, description="JSONL file, relative to the recipe")
+    prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
     source: str | None = Field(None, description="module:function that returns records")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
     weight: float = Field(1.0, gt=0, description="share of the mixture, relative to the others")
@@ -146,6 +148,10 @@ class DataRecipe(_Section):
             raise ValueError("give exactly one of manifest and source")
         if self.manifest is not None and self.args:
             raise ValueError("args belong to a source; a manifest takes none")
+        if self.manifest is None and self.prompt is not None:
+            raise ValueError("prompt belongs to a manifest; a source makes whole conversations")
+        if self.prompt is not None and self.prompt not in PROMPTS:
+            raise ValueError(f"unknown prompt {self.prompt!r}; known: {', '.join(PROMPTS)}")
         return self
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from anymal.errors import ConversationError, DataError
+from anymal.prompts import PROMPTS, Prompt
 from anymal.protocol import Conversation, read_conversation
 from anymal.recipe import DataRecipe, Recipe
 
@@ -67,10 +68,15 @@ class Manifest(Sequence[Record]):
     """The rows of a JSONL file: all checked when opened, each read again when asked for.
 
     Only byte offsets stay in memory, so a manifest may be larger than it.
+
+    Args:
+        path: The file.
+        prompt: Makes conversations of its rows; None expects conversations.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, prompt: Prompt | None = None) -> None:
         self.path = path
+        self.prompt = prompt
         self.base_dir = path.parent
         self._offsets = array("Q")
         self._rows = array("Q")
@@ -80,7 +86,7 @@ class Manifest(Sequence[Record]):
                 "relative to the recipe"
             )
         for row, offset, line in _lines(path):
-            record = _parse(line, where=f"{path}:{row}")
+            record = self._read(line, where=f"{path}:{row}")
             check_record(record, where=f"{path}:{row}", base_dir=self.base_dir)
             self._offsets.append(offset)
             self._rows.append(row)
@@ -99,11 +105,21 @@ class Manifest(Sequence[Record]):
             return [self[i] for i in range(*index.indices(len(self)))]
         with self.path.open("rb") as file:
             file.seek(self._offsets[index])
-            return _parse(file.readline(), where=self.where(index))
+            return self._read(file.readline(), where=self.where(index))
 
     def where(self, index: int) -> str:
         """Return `file:row` of a record."""
         return f"{self.path}:{self._rows[index]}"
+
+    def _read(self, line: bytes, *, where: str) -> Record:
+        """One line as a record."""
+        row = _parse(line, where=where)
+        if self.prompt is None or not isinstance(row, Mapping):
+            return row
+        try:
+            return self.prompt.conversation(row)
+        except ConversationError as error:
+            raise DataError(f"{where}: {error}") from error
 
 
 def open_data(recipe: Recipe) -> list[StageData]:
@@ -162,11 +178,7 @@ def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
     """Open one entry as a manifest or as a Python source."""
     key = entry.model_dump_json(exclude={"weight", "name"})
     if key not in opened:
-        opened[key] = (
-            Manifest(Path(entry.manifest))
-            if entry.manifest is not None
-            else _call_source(str(entry.source), entry.args)
-        )
+        opened[key] = _records(entry)
     records = opened[key]
     base_dir = getattr(records, "base_dir", None)
     origin = entry.source or Path(str(entry.manifest)).name
@@ -178,6 +190,14 @@ def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
         weight=entry.weight,
         base_dir=None if base_dir is None else Path(base_dir),
     )
+
+
+def _records(entry: DataRecipe) -> Sequence[Record]:
+    """What one entry names."""
+    if entry.manifest is None:
+        return _call_source(str(entry.source), entry.args)
+    prompt = None if entry.prompt is None else PROMPTS[entry.prompt]
+    return Manifest(Path(entry.manifest), prompt=prompt)
 
 
 def _call_source(reference: str, arguments: Mapping[str, Any]) -> Sequence[Record]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from anymal.errors import DataError
+from anymal.prompts import PROMPTS, Prompt
 from anymal.recipe import Recipe
 from train.data import Manifest, Source, open_data
 
@@ -154,9 +155,9 @@ def test_what_two_stages_name_is_opened_once(
     opened = []
     real = Manifest.__init__
 
-    def count(self: Manifest, given: Path) -> None:
+    def count(self: Manifest, given: Path, **arguments: Prompt | None) -> None:
         opened.append(given)
-        real(self, given)
+        real(self, given, **arguments)
 
     monkeypatch.setattr(Manifest, "__init__", count)
     entry = {"manifest": str(path)}
@@ -181,3 +182,23 @@ def test_what_two_stages_name_is_opened_once(
     data = open_data(recipe)
     assert [source.weight for source in data[1].training] == [1.0, 3.0]
     assert opened == [path]
+
+
+def test_a_prompt_makes_conversations_of_plain_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    row = {"image": "a.png", "text": "A dog."}
+    manifest = Manifest(write(tmp_path / "a.jsonl", [row]), prompt=PROMPTS["describe_image"])
+    assert manifest[0] == PROMPTS["describe_image"].conversation(row)
+    rows = [row, {"image": "a.png", "caption": "A dog."}]
+    with pytest.raises(DataError, match=r"b\.jsonl:2: .*missing: text; unknown: caption"):
+        Manifest(write(tmp_path / "b.jsonl", rows), prompt=PROMPTS["describe_image"])
+    gone = write(tmp_path / "c.jsonl", [row | {"image": "b.png"}])
+    with pytest.raises(DataError, match=r"'b\.png' does not exist"):
+        Manifest(gone, prompt=PROMPTS["describe_image"])
+
+
+def test_the_prompt_of_a_recipe_reaches_its_manifest(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    path = write(tmp_path / "a.jsonl", [{"image": "a.png", "text": "A dog."}])
+    [_, user, answer] = open_one(manifest=str(path), prompt="describe_image").read(0).messages
+    assert (user.content, answer.content) == ("Describe the image.", "A dog.")

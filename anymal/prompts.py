@@ -1,0 +1,167 @@
+"""Named prompts: from a plain row, such as a picture and its caption, to a conversation.
+
+They follow AnyMAL (arXiv 2309.16058), appendix B.1: the system message ends with the medium, the
+user's message asks. Where only the purpose of a prompt is quoted below, the wording is ours. Does
+not read files and does not know chat templates.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from anymal.errors import ConversationError
+from anymal.modality import MODALITIES
+
+_KEPT = ("id", "meta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """Words around one medium; `{name}` in them is filled from the row.
+
+    Attributes:
+        modality: Of the medium, and the row's key for it.
+        system: Stands before the medium.
+        user: The request.
+        source: Where the wording comes from.
+        answer_key: Key of the JSON object that the answer is written as; None writes it plainly.
+    """
+
+    modality: str
+    system: str
+    user: str
+    source: str
+    answer_key: str | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Keys that a row needs besides the medium and `text`, the answer."""
+        parsed = Formatter().parse(self.system + self.user)
+        return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name))
+
+    def conversation(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a row as a record of a manifest.
+
+        Args:
+            row: The medium under the name of its modality, as a path, a data URL or an object
+                with `url`; the answer under `text`; `fields`; perhaps `id` and `meta`.
+
+        Returns:
+            The record, with `messages`.
+
+        Raises:
+            ConversationError: A key is missing or unknown.
+        """
+        needed = (self.modality, "text", *self.fields)
+        missing = [key for key in needed if key not in row]
+        unknown = sorted(set(row) - {*needed, *_KEPT})
+        if missing or unknown:
+            raise ConversationError(
+                f"a row for this prompt has the keys {', '.join(needed)}, and perhaps "
+                f"{' and '.join(_KEPT)}; missing: {', '.join(missing) or 'none'}; "
+                f"unknown: {', '.join(unknown) or 'none'}"
+            )
+        filled = {key: _as_text(row[key]) for key in self.fields}
+        system = {"type": "text", "text": self.system.format_map(filled)}
+        answer = _as_text(row["text"])
+        messages = [
+            {"role": "system", "content": [system, self._medium(row[self.modality])]},
+            {"role": "user", "content": self.user.format_map(filled)},
+            {
+                "role": "assistant",
+                "content": json.dumps({self.answer_key: answer}) if self.answer_key else answer,
+            },
+        ]
+        return {"messages": messages} | {key: row[key] for key in _KEPT if key in row}
+
+    def _medium(self, value: Any) -> dict[str, Any]:
+        """The medium as a part; of the part types of a modality, the last takes a URL."""
+        part_type = MODALITIES[self.modality].part_types[-1]
+        return {"type": part_type, part_type: {"url": value} if isinstance(value, str) else value}
+
+
+def _as_text(value: Any) -> str:
+    """A field as it stands in a prompt: a list is written with commas."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+_ASSISTANT = "You are a multimodal assistant, designed to provide helpful answers to users' "
+_ONE_PHRASE = "Reply directly with only one phrase. Do not start your answer with 'Sure ...'."
+_IMAGE = f"{_ASSISTANT}image-related questions. \n\n Here is the image: "
+_IMAGE_ONE_PHRASE = f"{_ASSISTANT}image-related questions. {_ONE_PHRASE} \n\n Here is the image: "
+_VIDEO = f"{_ASSISTANT}video-related questions. \n\n Here is the video: "
+_AUDIO = f"{_ASSISTANT}audio-related questions. \n\n Here is the audio: "
+_IMU = (
+    f"{_ASSISTANT}questions about motion sensor signals reading from a head-mounted IMU device. "
+    "Always answer under 30 words. \n\n Here are the user's predicted motions: "
+)
+
+PROMPTS: dict[str, Prompt] = {
+    "image": Prompt(
+        modality="image", system=_IMAGE, user="{question}", source="B.1, MM-IT; as quoted"
+    ),
+    "describe_image": Prompt(
+        modality="image", system=_IMAGE, user="Describe the image.", source="ours, for captions"
+    ),
+    "vqa": Prompt(
+        modality="image",
+        system=_IMAGE_ONE_PHRASE,
+        user="In the image, {question} Reply in one word.",
+        source="B.1, VQAv2 and its like; as quoted",
+    ),
+    "vqa_unanswerable": Prompt(
+        modality="image",
+        system=_IMAGE_ONE_PHRASE,
+        user="In the image, {question} Reply in one word, or with 'unanswerable'.",
+        source="B.1, VizWiz, which allows 'unanswerable'; our wording",
+    ),
+    "meme": Prompt(
+        modality="image",
+        system=_IMAGE_ONE_PHRASE,
+        user="The image carries the text: {ocr} Is this hateful? Reply yes or no.",
+        source="B.1, Hateful Memes, which passes the text on the image; our wording",
+    ),
+    "caption": Prompt(
+        modality="image",
+        system=_IMAGE,
+        user=(
+            "Say in one generic sentence what the image shows. Reply in JSON, like "
+            '{{"caption": "A man rides a bicycle down a street."}} or '
+            '{{"caption": "Two plates of food on a table."}}'
+        ),
+        source="B.1, COCO, one generic sentence as JSON with two examples; our wording",
+        answer_key="caption",
+    ),
+    "science": Prompt(
+        modality="image",
+        system=_IMAGE_ONE_PHRASE,
+        user="{question} Options: {options}. Reply with a single letter.",
+        source="B.1, ScienceQA, answered by one letter; our wording",
+    ),
+    "video": Prompt(
+        modality="video", system=_VIDEO, user="{question}", source="ours, after that of images"
+    ),
+    "describe_video": Prompt(
+        modality="video", system=_VIDEO, user="Describe the video.", source="ours, for captions"
+    ),
+    "video_choice": Prompt(
+        modality="video",
+        system=_VIDEO,
+        user="{question} Select exactly one option from the following: {options}.",
+        source="B.1, video questions; the request as quoted",
+    ),
+    "audio": Prompt(
+        modality="audio",
+        system=_AUDIO,
+        user="Describe the sound.",
+        source="B.1, AudioCaps; the request as quoted",
+    ),
+    "imu": Prompt(
+        modality="imu",
+        system=_IMU,
+        user="Describe this motion.",
+        source="B.1, Ego4D motion; as quoted, its gaps in our words",
+    ),
+}
