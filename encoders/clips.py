@@ -131,7 +131,7 @@ def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
         kind="videomae",
         model=checkpoint.model,
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
-        read=ReadTubelets(layer=layer, argument="pixel_values", tubelet_size=config.tubelet_size),
+        read=read_videomae(config, layer=layer),
         width=config.hidden_size,
     )
 
@@ -154,6 +154,41 @@ def build_vjepa2(
     """
     checkpoint = load_checkpoint(VJEPA2Model, path, unused=("predictor",))
     model: Any = checkpoint.model
+    num_frames = prepare_vjepa2(model, num_frames)
+    return FrozenEncoder(
+        kind="vjepa2",
+        model=model,
+        preprocessor=ClipPreprocessor(processor=load_vjepa2_processor(path), num_frames=num_frames),
+        read=read_vjepa2(model.config, layer=layer),
+        width=model.config.hidden_size,
+    )
+
+
+def read_videomae(config: Any, *, layer: int | None) -> ReadTubelets:
+    """How features are read off a `VideoMAEModel` of this configuration."""
+    return ReadTubelets(layer=layer, argument="pixel_values", tubelet_size=config.tubelet_size)
+
+
+def read_vjepa2(config: Any, *, layer: int | None) -> ReadTubelets:
+    """How features are read off a `VJEPA2Model` of this configuration."""
+    return ReadTubelets(
+        layer=layer, argument="pixel_values_videos", tubelet_size=config.tubelet_size
+    )
+
+
+def prepare_vjepa2(model: Any, num_frames: int | None) -> int:
+    """Take the predictor off a `VJEPA2Model`, and say how many frames its clips have.
+
+    Args:
+        model: the model, changed in place.
+        num_frames: as asked for; None means as many as it was trained with.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        EncoderError: if it is not a multiple of the model's tubelets.
+    """
     model.predictor = None
     config = model.config
     num_frames = config.frames_per_clip if num_frames is None else num_frames
@@ -162,16 +197,12 @@ def build_vjepa2(
             f"num_frames={num_frames} must be a positive multiple of {config.tubelet_size}, "
             "the frames that one token covers"
         )
-    processor = load_frame_processor(path, defaults=_VJEPA2_DEFAULTS)
-    return FrozenEncoder(
-        kind="vjepa2",
-        model=model,
-        preprocessor=ClipPreprocessor(processor=processor, num_frames=num_frames),
-        read=ReadTubelets(
-            layer=layer, argument="pixel_values_videos", tubelet_size=config.tubelet_size
-        ),
-        width=config.hidden_size,
-    )
+    return num_frames
+
+
+def load_vjepa2_processor(path: str) -> Any:
+    """What a V-JEPA 2 checkpoint does to each frame."""
+    return load_frame_processor(path, defaults=_VJEPA2_DEFAULTS)
 
 
 def _by_frame(tokens: Tensor, num_times: int, frames_per_time: int) -> WindowStates:

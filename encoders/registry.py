@@ -4,7 +4,7 @@ Builds nothing itself; each kind's factory lives in that kind's file.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from encoders.ast import build_ast
@@ -46,6 +46,22 @@ def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
     Raises:
         EncoderError: if the kind or an option is unknown, or does not fit the checkpoint.
     """
+    return encoder_factory(kind, options)(str(path), **options)
+
+
+def encoder_factory(kind: str, options: Iterable[str]) -> Callable[..., Encoder]:
+    """The factory of a kind, after checking that it takes these options.
+
+    Args:
+        kind: a key of `ENCODERS`.
+        options: names of keyword arguments.
+
+    Returns:
+        The factory.
+
+    Raises:
+        EncoderError: if the kind or an option is unknown.
+    """
     if kind not in ENCODERS:
         raise EncoderError(f"unknown encoder '{kind}'; known: {', '.join(ENCODERS)}")
     factory = ENCODERS[kind]
@@ -56,4 +72,4 @@ def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
             f"unknown option {', '.join(map(repr, unknown))} of encoder '{kind}'; "
             f"known: {', '.join(known)}"
         )
-    return factory(str(path), **options)
+    return factory

@@ -23,7 +23,7 @@ from encoders.signals import Audio
 from encoders.windows import cut_windows, window_length
 
 # The encoder's second convolution halves the frames.
-_FRAMES_PER_POSITION = 2
+FRAMES_PER_POSITION = 2
 # A last window with less sound than this is left out.
 _SLACK_S = 0.1
 
@@ -56,7 +56,7 @@ class WhisperPreprocessor:
         )
         silence = self.chunk_samples - self.window_samples
         chunks = torch.nn.functional.pad(torch.from_numpy(windows.samples), (0, silence))
-        stride = self.mel.hop_length * _FRAMES_PER_POSITION
+        stride = self.mel.hop_length * FRAMES_PER_POSITION
         starts = torch.arange(0, self.chunk_samples, stride)
         return {
             "input_features": log_mel(chunks, self.mel),
@@ -115,10 +115,10 @@ def build_whisper(
     config = checkpoint.model.config
     chunk_samples = round(chunk_s * rate_hz)
     num_frames = chunk_samples // extractor.hop_length
-    if num_frames != config.max_source_positions * _FRAMES_PER_POSITION:
+    if num_frames != config.max_source_positions * FRAMES_PER_POSITION:
         raise EncoderError(
             f"'{path}': {chunk_s} s make {num_frames} mel frames, but the encoder takes "
-            f"{config.max_source_positions * _FRAMES_PER_POSITION}; correct chunk_length or "
+            f"{config.max_source_positions * FRAMES_PER_POSITION}; correct chunk_length or "
             "hop_length in preprocessor_config.json"
         )
     return FrozenEncoder(
