@@ -3,7 +3,7 @@
 Does not read recipe files or bundles; `anymal.recipe` and `anymal.bundle` do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +27,7 @@ from anymal.bundle_format import (
 from anymal.causal_lm import LLM
 from anymal.chat import build_template
 from anymal.errors import RecipeError
+from anymal.feature_store import open_features
 from anymal.llm import LoraOptions, load_llm, without_progress
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
@@ -41,7 +42,8 @@ class Assembled:
     """A model with what is needed to use it.
 
     Attributes:
-        model: Encoders, aligners and language model on one device, in eval mode.
+        model: Encoders, aligners and language model, in eval mode; all on one device but for
+            encoders whose features are cached, which stay on the CPU.
         processor: Makes its samples.
         model_recipe: What it was built from.
     """
@@ -51,18 +53,26 @@ class Assembled:
     model_recipe: ModelRecipe
 
 
-def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> Assembled:
+def build(
+    model_recipe: ModelRecipe,
+    *,
+    device: torch.device | str = "cpu",
+    features: Path | str | None = None,
+) -> Assembled:
     """Build a model; fresh weights come from the global random state.
 
     Args:
         model_recipe: What it is made of, its paths absolute.
         device: Where it goes.
+        features: Folder that `anymal data encode` wrote; the processor reads features from there
+            instead of decoding media.
 
     Returns:
         The model and its processor.
 
     Raises:
         RecipeError: A part cannot be built; the message names its key.
+        DataError: The features are damaged, or another encoder's.
     """
     llm = load_llm(
         model_recipe.llm.path,
@@ -76,13 +86,17 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
     aligners: dict[str, nn.Module] = {}
     inputs: dict[str, ModalityInput] = {}
     for name, recipe in model_recipe.modalities.items():
-        encoders[name] = _build_encoder(name, recipe.encoder)
+        encoder = build_frozen(name, recipe.encoder)
+        encoders[name] = cast(nn.Module, encoder)
         aligners[name] = _build_aligner(name, recipe, encoders[name], llm)
         inputs[name] = ModalityInput(
-            preprocessor=cast(Encoder, encoders[name]).preprocessor,
+            preprocessor=encoder.preprocessor,
             num_tokens=recipe.aligner.num_tokens,
             prefix=recipe.prefix,
             suffix=recipe.suffix,
+            features=None
+            if features is None
+            else open_features(Path(features), modality=name, encoder=encoder),
         )
     end_of_turn = llm.tokenizer.convert_tokens_to_ids(template.end_of_turn)
     model = AnyMAL(
@@ -91,7 +105,7 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
         llm=llm,
         stop_ids={*llm.eos_ids, end_of_turn},
     )
-    model.encoders.to(device)
+    model.encoders.to(device if features is None else "cpu")
     model.aligners.to(device)
     model.set_trainable((), lora=False)
     processor = Processor(
@@ -105,6 +119,19 @@ def build(model_recipe: ModelRecipe, *, device: torch.device | str = "cpu") -> A
     if model_recipe.start_from is not None:
         _start_from(bundle_folder(model_recipe.start_from), assembled)
     return assembled
+
+
+def from_media(assembled: Assembled) -> Assembled:
+    """The same model, which sees media and not only what is cached; its encoders join it.
+
+    Args:
+        assembled: Perhaps built with `features`.
+
+    Returns:
+        The model, all of it on one device, and a processor that decodes.
+    """
+    assembled.model.encoders.to(assembled.model.device)
+    return replace(assembled, processor=assembled.processor.without_features())
 
 
 def llm_facts(assembled: Assembled) -> LlmFacts:
@@ -194,8 +221,19 @@ def lora_options(recipe: LoraRecipe | None) -> LoraOptions | None:
     return None if recipe is None else LoraOptions(**recipe.model_dump())
 
 
-def _build_encoder(name: str, recipe: EncoderRecipe) -> nn.Module:
-    """Build the encoder of a modality."""
+def build_frozen(name: str, recipe: EncoderRecipe) -> Encoder:
+    """Build the encoder of a modality.
+
+    Args:
+        name: Of the modality.
+        recipe: Its encoder.
+
+    Returns:
+        The encoder, an `nn.Module` on the CPU.
+
+    Raises:
+        RecipeError: It cannot be built.
+    """
     try:
         with without_progress():
             encoder = build_encoder(recipe.kind, recipe.path, **recipe.options)

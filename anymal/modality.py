@@ -35,6 +35,11 @@ class Medium:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """What errors call it."""
+        return "input_imu" if self.source is None else self.source.name
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the content; of the declared options too, where there are any."""
         content = json.dumps(self.samples).encode() if self.source is None else self.source.data
@@ -85,6 +90,26 @@ def read_medium(part: MediaPart, *, limits: Limits, base_dir: Path | None) -> Me
         source = read_base64(data, limits=limits, name=f"{part.type}.data")
         return Medium(source=source, options=options)
     return Medium(source=None, samples=body.samples, options=options)
+
+
+def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Signal:
+    """Decode a medium as an encoder wants it.
+
+    Args:
+        medium: From `read_medium`.
+        preprocessor: The encoder's; its attributes are the hints.
+        modality: Name of the row that decodes.
+        limits: How much the medium may hold.
+
+    Returns:
+        The signal.
+
+    Raises:
+        MediaError: It cannot be decoded.
+    """
+    row = MODALITIES[modality]
+    hints = {hint: getattr(preprocessor, hint) for hint in row.hints}
+    return row.decode(medium, limits, **hints)
 
 
 def _decode_image(medium: Medium, limits: Limits) -> Signal:

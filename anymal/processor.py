@@ -5,10 +5,11 @@ Does not know tensors on devices, encoders' weights or the language model's.
 Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -25,8 +26,9 @@ from anymal.conversation import (
 )
 from anymal.embeds import EMBEDS, embeds_digest, unpack
 from anymal.errors import ConversationError, TooLong
+from anymal.feature_store import FeatureStore
 from anymal.media.limits import Limits
-from anymal.modality import MODALITIES, read_medium
+from anymal.modality import MODALITIES, decode_medium, read_medium
 from anymal.runs import runs_of
 from anymal.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.tokens import TextEncoder
@@ -59,8 +61,9 @@ class Sample:
         ids: `[S]` int64; `SLOT_ID` in slots.
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
-        media: Preprocessed items by modality, each tensor `[W, ...]`; under `embeds`, soft tokens
-            that the conversation brought, `[Q, D_llm]`.
+        media: Preprocessed items by modality, each tensor `[W, ...]`, or cached features (see
+            `anymal.feature_store`); under `embeds`, soft tokens that the conversation brought,
+            `[Q, D_llm]`.
         media_hashes: SHA-256 of each item, by modality, as `media`.
         name: What errors and reports call it.
     """
@@ -82,12 +85,14 @@ class ModalityInput:
         num_tokens: Q.
         prefix: Text before each item.
         suffix: Text after each item.
+        features: Cache to take the encoder's features from; None decodes media.
     """
 
     preprocessor: Preprocessor
     num_tokens: int
     prefix: str = ""
     suffix: str = "\n"
+    features: FeatureStore | None = None
 
     def surround(self, slot: Segment) -> list[Segment]:
         """A slot with the text that belongs around it."""
@@ -141,6 +146,14 @@ class Processor:
         self._modality_of_part = {
             part_type: name for name in self.modalities for part_type in MODALITIES[name].part_types
         }
+
+    def without_features(self) -> Self:
+        """The same processor, which decodes media whether or not they are cached."""
+        other = copy.copy(self)
+        other.modalities = {
+            name: replace(own, features=None) for name, own in self.modalities.items()
+        }
+        return other
 
     @property
     def pad_id(self) -> int:
@@ -217,11 +230,15 @@ class Processor:
                 f"this model does not take {part.type}; it takes text"
                 f"{''.join(f', {known}' for known in self._modality_of_part)}"
             )
-        own, row = self.modalities[name], MODALITIES[name]
+        own = self.modalities[name]
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)
-        hints = {hint: getattr(own.preprocessor, hint) for hint in row.hints}
-        tensors = own.preprocessor(row.decode(medium, self.limits, **hints))
-        return own.surround(media.add(name, tensors, medium.digest))
+        digest = medium.digest
+        if own.features is None:
+            signal = decode_medium(medium, own.preprocessor, modality=name, limits=self.limits)
+            item = own.preprocessor(signal)
+        else:
+            item = own.features.item(digest, name=medium.name)
+        return own.surround(media.add(name, item, digest))
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""

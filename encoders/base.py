@@ -33,6 +33,12 @@ class Features:
     mask: Tensor
     steps: Tensor
 
+    def to(self, device: torch.device | str) -> "Features":
+        """The same features on another device."""
+        return Features(
+            values=self.values.to(device), mask=self.mask.to(device), steps=self.steps.to(device)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EncoderInputs:

@@ -5,7 +5,7 @@ Does not score or generate by itself.
 
 from collections.abc import Sequence
 
-from anymal.assemble import Assembled
+from anymal.assemble import Assembled, from_media
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
@@ -45,4 +45,5 @@ def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -
         Accuracies, with their intervals and the control.
     """
     assembled.model.eval()
-    return evaluate(assembled, tasks, controls=["blank"], bundle=name)
+    # Blank media are in no cache of features.
+    return evaluate(from_media(assembled), tasks, controls=["blank"], bundle=name)

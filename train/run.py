@@ -5,7 +5,6 @@ Does not know how a stage trains (see `train.stage`) or what is in a bundle (see
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from anymal.assemble import build
@@ -16,7 +15,7 @@ from anymal.recipe import Recipe
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data import open_data
-from train.errors import TrainingError
+from train.device import device_of
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
 from train.progress import RunProgress
@@ -50,7 +49,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     data = open_data(recipe)
     folder.write_recipe(recipe)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
-    assembled = build(recipe.model, device=_device(recipe))
+    assembled = build(recipe.model, device=device_of(recipe), features=recipe.features)
     if checkpoint is not None:
         assembled.model.load_trainable_state(checkpoint.weights)
     with (
@@ -71,15 +70,6 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
             _say_where(this, checkpoint)
         _train_stages(this, checkpoint)
     return _finish(this, console)
-
-
-def _device(recipe: Recipe) -> torch.device:
-    """Return the device of the recipe; auto takes a GPU where there is one."""
-    if recipe.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("device is cuda, but no GPU is found; set device=cpu or device=auto")
-    return torch.device(recipe.device)
 
 
 def _say_where(run: Run, checkpoint: Checkpoint | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
-from anymal.modality import MODALITIES, read_medium
+from anymal.modality import MODALITIES, decode_medium, read_medium
 from anymal.processor import Processor
 from anymal.protocol import MediaPart, PromptEmbedsPart, TextPart, read_conversation
 from encoders.signals import Signal
@@ -137,8 +137,7 @@ def _decode(
     row = next(row for row in MODALITIES.values() if part.type in row.part_types)
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
     preprocessor = processor.modalities[row.name].preprocessor
-    hints = {hint: getattr(preprocessor, hint) for hint in row.hints}
-    return row.decode(medium, processor.limits, **hints)
+    return decode_medium(medium, preprocessor, modality=row.name, limits=processor.limits)
 
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:
