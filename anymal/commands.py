@@ -41,16 +41,18 @@ _OWN = {
 # What the packages of this project bring; others are listed without a line of help.
 _HELP = {
     "train": "Train aligners (and LoRA) as a recipe says.",
+    "data encode": "Run a recipe's frozen encoders once and keep their features.",
     "serve": "Serve a bundle over HTTP, in the shape of OpenAI's chat API.",
     "keys": "Make and take back the keys of a service.",
 }
 
 
 def late_commands() -> dict[str, LateCommand]:
-    """All commands that are loaded late, by name."""
+    """All commands that are loaded late, by name; a dot in an entry point's name is a space."""
     joined = {
-        point.name: LateCommand(target=point.value, help=_HELP.get(point.name, ""))
+        name: LateCommand(target=point.value, help=_HELP.get(name, ""))
         for point in entry_points(group=_GROUP)
+        for name in [point.name.replace(".", " ")]
     }
     return _OWN | joined
 
@@ -99,7 +101,9 @@ class CommandGroup(TyperGroup):
         return TyperCommand(cmd_name, help=late.help)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """See click; here a late command is imported."""
-        if args and args[0] in late_commands():
-            return args[0], load_command(args[0]), args[1:]
+        """See click; here a late command is imported, one of two words before one of one."""
+        late = late_commands()
+        for count in (2, 1):
+            if (name := " ".join(args[:count])) in late:
+                return name, load_command(name), args[count:]
         return super().resolve_command(ctx, args)
