@@ -49,6 +49,8 @@ def start_at_rms(
         encoder_dim: D_enc.
         rms: Root mean square of the language model's embedding table.
     """
+    if scale.is_meta:  # only its sizes are wanted
+        return
     generator = torch.Generator().manual_seed(0)
     shape = (_PROBE_ITEMS, num_tokens, encoder_dim)
     probe = Features(

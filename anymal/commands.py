@@ -34,6 +34,10 @@ _OWN = {
         target="anymal.evaluation.cli:eval_command",
         help="Measure how often a bundle's answers are right.",
     ),
+    "plan": LateCommand(
+        target="anymal.plan.cli:plan",
+        help="Say whether a recipe's run fits into memory, before anything is loaded.",
+    ),
     "data": LateCommand(
         target="anymal.playground.cli:data", help="Generate recordings with questions and answers."
     ),

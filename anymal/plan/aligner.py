@@ -1,0 +1,75 @@
+"""How large an aligner is and what it keeps for each media item, seen on one without memory.
+
+Does not know what reads its soft tokens.
+
+Shapes: M media items, F features per item, Q soft tokens per item, D_enc encoder width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from aligners.base import AlignerError
+from aligners.registry import build_aligner
+from anymal.errors import RecipeError
+from anymal.plan.footprint import saved_bytes
+from anymal.recipe import AlignerRecipe
+from encoders.base import Features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aligner:
+    """Sizes of an aligner.
+
+    Attributes:
+        num_parameters: Held in float32.
+        num_tokens: Q.
+        kept: Bytes kept for the backward pass, of one media item; in float32.
+    """
+
+    num_parameters: int
+    num_tokens: int
+    kept: int
+
+
+def measure_aligner(
+    name: str, recipe: AlignerRecipe, *, encoder_dim: int, num_features: int, llm_dim: int
+) -> Aligner:
+    """Build an aligner without memory and run one media item through it.
+
+    Args:
+        name: Of the modality.
+        recipe: The aligner.
+        encoder_dim: D_enc.
+        num_features: F, of the longest media item.
+        llm_dim: Width of the language model's embeddings.
+
+    Returns:
+        Its sizes.
+
+    Raises:
+        RecipeError: An option does not fit; the message names the key.
+    """
+    try:
+        with torch.device("meta"):
+            aligner = build_aligner(
+                recipe.kind,
+                encoder_dim=encoder_dim,
+                llm_dim=llm_dim,
+                embedding_rms=1.0,
+                num_tokens=recipe.num_tokens,
+                **recipe.options,
+            )
+            features = Features(
+                values=torch.zeros(1, num_features, encoder_dim),
+                mask=torch.ones(1, num_features, dtype=torch.bool),
+                steps=torch.zeros(1, num_features, dtype=torch.int64),
+            )
+            kept = saved_bytes(lambda: aligner(features), parameters=aligner.parameters())
+    except AlignerError as error:
+        raise RecipeError(f"modalities.{name}.aligner: {error}") from error
+    return Aligner(
+        num_parameters=sum(parameter.numel() for parameter in aligner.parameters()),
+        num_tokens=recipe.num_tokens,
+        kept=kept,
+    )

@@ -1,0 +1,66 @@
+"""How large an encoder is and what it needs for each media item, before its weights are loaded.
+
+Does not build encoders (`encoders.outline` does, without memory).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anymal.errors import RecipeError
+from anymal.known_configs import config_of
+from anymal.plan.footprint import Peak
+from anymal.recipe import EncoderRecipe
+from encoders.base import EncoderError
+from encoders.outline import outline
+
+# Their configuration is this project's own, with defaults where there is no folder.
+_OWN_CONFIG = ("imagebind", "imu_transformer", "imu2clip")
+_FLOAT = 4  # encoders are held in float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """Sizes of an encoder.
+
+    Attributes:
+        bytes: Of its weights.
+        width: D_enc.
+        num_features: F, of the longest media item.
+        working: Bytes that it holds while it encodes one media item of the longest kind; an upper
+            bound, since all its hidden states are kept and attention may be taken apart.
+    """
+
+    bytes: int
+    width: int
+    num_features: int
+    working: int
+
+
+def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
+    """Work out an encoder's sizes from its configuration.
+
+    Args:
+        name: Of the modality.
+        recipe: The encoder.
+
+    Returns:
+        Its sizes.
+
+    Raises:
+        RecipeError: It cannot be told; the message names the key.
+    """
+    has_own = recipe.kind in _OWN_CONFIG or Path(recipe.path).is_dir()
+    config = None if has_own else config_of(recipe.path)
+    peak = Peak()
+    try:
+        with peak:
+            found = outline(recipe.kind, config, recipe.path, **recipe.options)
+    except (EncoderError, OSError) as error:
+        raise RecipeError(f"modalities.{name}.encoder: {error}") from error
+    weights = found.num_parameters * _FLOAT
+    return Encoder(
+        bytes=weights,
+        width=found.width,
+        num_features=found.num_features,
+        working=max(0, peak.bytes - weights) * found.num_windows,
+    )

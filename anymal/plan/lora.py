@@ -1,0 +1,53 @@
+"""How large LoRA is, and what of the activations is kept for its sake.
+
+Does not attach adapters (see `anymal.llm`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from anymal.plan.language_model import LanguageModel, Linear
+from anymal.recipe import LoraRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Sizes of the adapters.
+
+    Attributes:
+        num_parameters: Of all of them; held in float32.
+        inputs: Widths of what their gradients need, of one token, over all layers: inputs of
+            adapted linears that would not be kept otherwise, those of several linears once.
+        ranks: Ranks of all adapters added up.
+    """
+
+    num_parameters: int
+    inputs: int
+    ranks: int
+
+    @classmethod
+    def of(cls, recipe: LoraRecipe | None, llm: LanguageModel) -> Self:
+        """Work out the adapters of a recipe; without one, all sizes are 0."""
+        if recipe is None:
+            return cls(num_parameters=0, inputs=0, ranks=0)
+        adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
+        # What attention gives is kept for attention anyway, and goes into one linear.
+        shared = {(_parent(linear), linear.in_dim) for linear in adapted}
+        return cls(
+            num_parameters=recipe.r * sum(linear.in_dim + linear.out_dim for linear in adapted),
+            inputs=sum(width for _, width in shared),
+            ranks=recipe.r * len(adapted),
+        )
+
+
+def _is_target(linear: Linear, targets: str | Sequence[str]) -> bool:
+    """Whether peft would adapt it; a single string is a pattern."""
+    if isinstance(targets, str):
+        return targets == "all-linear" or re.fullmatch(targets, linear.name) is not None
+    return any(linear.name == name or linear.name.endswith(f".{name}") for name in targets)
+
+
+def _parent(linear: Linear) -> str:
+    return linear.name.rpartition(".")[0]

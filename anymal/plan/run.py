@@ -1,0 +1,164 @@
+"""The plan of a recipe: for each stage the largest pass that fits, and whether its own does.
+
+Does not load anything and does not show anything (see `anymal.plan.picture`).
+"""
+
+from dataclasses import dataclass
+
+from anymal.needs import TEXT_TOKENS
+from anymal.plan.aligner import measure_aligner
+from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
+from anymal.plan.encoder import measure_encoder
+from anymal.plan.language_model import read_language_model
+from anymal.plan.stage import Parts, Pass, StageMemory
+from anymal.recipe import ModelRecipe, Recipe, StageRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """What one stage takes.
+
+    Attributes:
+        name: Of the stage.
+        soft_tokens: Of a sample.
+        text_tokens: Of a sample, assumed.
+        sample_tokens: Positions of a sample.
+        most_samples: The largest pass that fits; 0 where not one sample does.
+        num_samples: Of the pass that the recipe asks for, or the largest that fits for `auto`;
+            at least 1.
+        parts: Bytes by name at the fullest moment of that pass.
+        fits: Whether it does.
+    """
+
+    name: str
+    soft_tokens: int
+    text_tokens: int
+    sample_tokens: int
+    most_samples: int
+    num_samples: int
+    parts: dict[str, int]
+    fits: bool
+
+    @property
+    def total(self) -> int:
+        """Bytes at the fullest moment."""
+        return sum(self.parts.values())
+
+    @property
+    def most_tokens(self) -> int:
+        """Positions of the largest pass that fits."""
+        return self.most_samples * self.sample_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run takes.
+
+    Attributes:
+        device: Where it is planned.
+        stages: In order.
+    """
+
+    device: Device
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether every stage does."""
+        return all(stage.fits for stage in self.stages)
+
+    @property
+    def tightest(self) -> StagePlan:
+        """The stage that leaves room for the fewest tokens."""
+        return min(self.stages, key=lambda stage: (stage.fits, stage.most_tokens))
+
+
+def device_for(recipe: Recipe, device: DeviceType, memory: str | None = None) -> Device:
+    """Find out how much memory there is.
+
+    Args:
+        recipe: Its `memory` counts where none is given.
+        device: What to plan for.
+        memory: Such as `80GiB`.
+
+    Returns:
+        The device, with all of its memory where nobody says how much may be used.
+
+    Raises:
+        RecipeError: The amount cannot be read, or there is no such device to ask.
+    """
+    stated = memory or recipe.memory
+    return Device(type=device, memory=parse_memory(stated) if stated else memory_of(device))
+
+
+def plan_recipe(
+    recipe: Recipe, parts: Parts, device: Device, *, text_tokens: int | None = None
+) -> Plan:
+    """Plan every stage of a recipe.
+
+    Args:
+        recipe: A checked recipe.
+        parts: Of its model, from `measure_parts`.
+        device: Where it would run.
+        text_tokens: Of a sample; None takes `TEXT_TOKENS` of the stage's kind.
+
+    Returns:
+        The plan, whether it fits or not.
+    """
+    stages = [_plan_stage(stage, recipe, parts, device, text_tokens) for stage in recipe.stages]
+    return Plan(device=device, stages=tuple(stages))
+
+
+def measure_parts(model: ModelRecipe) -> Parts:
+    """Work out the sizes of a model's parts from their configurations.
+
+    Args:
+        model: What the model is made of.
+
+    Returns:
+        The sizes, whatever the precision and LoRA of the recipe.
+
+    Raises:
+        RecipeError: The sizes of a part cannot be told; the message names its key.
+    """
+    llm = read_language_model(model.llm.path, model.llm.revision)
+    encoders = {
+        name: measure_encoder(name, modality.encoder) for name, modality in model.modalities.items()
+    }
+    aligners = {
+        name: measure_aligner(
+            name,
+            modality.aligner,
+            encoder_dim=encoders[name].width,
+            num_features=encoders[name].num_features,
+            llm_dim=llm.embedding_dim,
+        )
+        for name, modality in model.modalities.items()
+    }
+    return Parts(llm=llm, encoders=encoders, aligners=aligners)
+
+
+def _plan_stage(
+    stage: StageRecipe, recipe: Recipe, parts: Parts, device: Device, text_tokens: int | None
+) -> StagePlan:
+    """Plan one stage."""
+    text_tokens = TEXT_TOKENS[stage.kind] if text_tokens is None else text_tokens
+    max_tokens = recipe.model.llm.max_tokens
+    memory = StageMemory(stage, recipe, parts, device)
+    most = memory.most_samples(text_tokens=text_tokens, max_tokens=max_tokens)
+    wanted = stage.batch_size
+    if isinstance(stage.micro_batch, int):
+        wanted = min(wanted, stage.micro_batch)
+    elif stage.micro_batch == "auto":
+        wanted = max(1, min(wanted, most))
+    run = Pass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
+    return StagePlan(
+        name=stage.name,
+        soft_tokens=memory.soft_tokens,
+        text_tokens=text_tokens,
+        sample_tokens=memory.tokens(run),
+        most_samples=most,
+        num_samples=wanted,
+        parts=memory.held() | memory.passing(run),
+        fits=wanted <= most,
+    )

@@ -1,0 +1,191 @@
+"""One stage of training, added up: what it holds throughout, and what a pass over samples adds.
+
+Does not read recipes' files and does not show anything.
+
+A pass is planned at its three fullest moments: while media are encoded, where the loss is taken,
+and while the last decoder layer runs backward, with the activations of all others still kept.
+Samples are planned with one media item each, of the modality that takes most, and a given length
+of text, all of it labelled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from anymal.plan.activations import RANDOM_STATE, LayerBytes, layer_bytes, rotary_bytes
+from anymal.plan.aligner import Aligner
+from anymal.plan.device import Device
+from anymal.plan.encoder import Encoder
+from anymal.plan.language_model import LanguageModel
+from anymal.plan.logits import logits_bytes
+from anymal.plan.lora import Lora
+from anymal.plan.optimiser import gradient_bytes, optimiser_bytes
+from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
+from anymal.recipe import Precision, Recipe, StageRecipe
+
+_FLOAT, _HALF = 4, 2
+_MOST_SAMPLES = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a model is made of, however it is held.
+
+    Attributes:
+        llm: The language model.
+        encoders: By modality.
+        aligners: By modality.
+    """
+
+    llm: LanguageModel
+    encoders: Mapping[str, Encoder]
+    aligners: Mapping[str, Aligner]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """The samples of one forward and backward pass.
+
+    Attributes:
+        num_samples: Each with one media item.
+        text_tokens: Of each sample.
+        max_tokens: Most positions of a sample.
+    """
+
+    num_samples: int
+    text_tokens: int
+    max_tokens: int
+
+
+class StageMemory:
+    """The memory of one stage.
+
+    Args:
+        stage: Its recipe.
+        recipe: That of the run.
+        parts: Of the model.
+        device: Where it runs.
+    """
+
+    def __init__(self, stage: StageRecipe, recipe: Recipe, parts: Parts, device: Device) -> None:
+        self._stage, self._parts, self._device = stage, parts, device
+        self._precision: Precision = recipe.model.llm.precision
+        self._is_cached = recipe.features is not None
+        self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
+        self._number = compute_bytes(self._precision, device.type)
+        trains_lora = stage.kind == "instruct"
+        self._lora = Lora.of(recipe.model.lora, parts.llm)
+        self._trained_lora = self._lora if trains_lora else Lora.of(None, parts.llm)
+        self._layer = layer_bytes(
+            parts.llm,
+            self._trained_lora,
+            number=self._number,
+            is_checkpointed=stage.checkpointing,
+        )
+
+    @property
+    def soft_tokens(self) -> int:
+        """Soft tokens of a sample."""
+        return max(self._parts.aligners[name].num_tokens for name in self._names)
+
+    def tokens(self, run: Pass) -> int:
+        """Positions of one sample."""
+        return min(self.soft_tokens + run.text_tokens, run.max_tokens)
+
+    def held(self) -> dict[str, int]:
+        """Bytes that are held throughout, by name."""
+        parts, kind = self._parts, self._device.type
+        lora = self._lora.num_parameters
+        trainable = self._trained_lora.num_parameters + sum(
+            parts.aligners[name].num_parameters for name in self._names
+        )
+        is_away = self._is_cached and kind == "cuda"  # encoders stay in the machine's own memory
+        return {
+            "llm": llm_bytes(parts.llm, self._precision, kind),
+            "lora": _FLOAT * lora + self._lora_copies(),
+            "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
+            "encoders": 0 if is_away else sum(e.bytes for e in parts.encoders.values()),
+            "gradients": gradient_bytes(trainable),
+            "optimiser": optimiser_bytes(trainable, self._stage.optimizer),
+            "overhead": self._device.overhead,
+        }
+
+    def passing(self, run: Pass) -> dict[str, int]:
+        """Bytes that a pass adds at its fullest moment, by name."""
+        kept = self._kept(run)
+        decoding = max(
+            [{"logits": self._loss(run)}, {"layer": self._running(run)}],
+            key=lambda moment: sum(moment.values()),
+        )
+        encoding = self._encoding(run)
+        if encoding > kept + sum(decoding.values()):
+            return {"encoding": encoding}
+        return {"activations": kept} | decoding
+
+    def total(self, run: Pass) -> int:
+        """Bytes of the whole stage."""
+        return sum(self.held().values()) + sum(self.passing(run).values())
+
+    def most_samples(self, *, text_tokens: int, max_tokens: int) -> int:
+        """The largest pass that fits; 0 where not one sample does."""
+
+        def fits(num_samples: int) -> bool:
+            run = Pass(num_samples=num_samples, text_tokens=text_tokens, max_tokens=max_tokens)
+            return self.total(run) <= self._device.memory
+
+        low, high = 0, 1
+        while high <= _MOST_SAMPLES and fits(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
+
+    # --- moments of a pass ----------------------------------------------------------------------
+
+    def _encoding(self, run: Pass) -> int:
+        """While media are encoded, before anything else of the pass is there."""
+        if self._is_cached:
+            return 0
+        return run.num_samples * max(self._parts.encoders[name].working for name in self._names)
+
+    def _kept(self, run: Pass) -> int:
+        """From the forward to the backward pass."""
+        llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
+        layers = llm.num_layers * tokens * self._layer.kept
+        states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
+        copies = 0 if self._stage.checkpointing else self._weight_copies()
+        aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
+        rotary = tokens * rotary_bytes(llm, number=self._number)
+        return layers + states + copies + aligners + rotary
+
+    def _loss(self, run: Pass) -> int:
+        """Where the loss is taken: logits, and the last hidden states with their gradient."""
+        llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
+        logits = logits_bytes(
+            run.num_samples * min(run.text_tokens, self.tokens(run)),
+            vocab_size=llm.vocab_size,
+            number=self._number,
+        )
+        return logits + 2 * tokens * self._number * llm.hidden_dim
+
+    def _running(self, run: Pass) -> int:
+        """While one layer runs backward."""
+        parts, tokens = self._parts, run.num_samples * self.tokens(run)
+        layer: LayerBytes = self._layer
+        scratch = scratch_bytes(parts.llm, self._precision, self._device.type)
+        busy = tokens * layer.running
+        if scratch:
+            busy = max(busy, scratch + tokens * layer.unpacking)
+        if self._stage.checkpointing:
+            busy += self._weight_copies() // parts.llm.num_layers
+        return busy
+
+    def _weight_copies(self) -> int:
+        """Float32 weights in bfloat16, which autocast makes and the backward pass needs."""
+        if self._device.type == "cpu" or self._precision != "fp32":
+            return 0
+        return _HALF * self._parts.llm.num_linear_weights
+
+    def _lora_copies(self) -> int:
+        """LoRA in bfloat16, which autocast keeps while LoRA trains."""
+        return _HALF * self._trained_lora.num_parameters if self._device.type == "cuda" else 0

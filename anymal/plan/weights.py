@@ -1,0 +1,70 @@
+"""How many bytes frozen weights take at each precision.
+
+Knows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) and nothing of devices
+but the dtype they compute in; the policy is that of `anymal.llm`.
+"""
+
+from math import ceil
+
+from anymal.plan.device import DeviceType
+from anymal.plan.language_model import LanguageModel
+from anymal.recipe import Precision
+
+_BLOCK, _BLOCK_OF_BLOCKS = 64, 256
+# Of each matrix: the 16 and the 256 levels that codes stand for, and the mean of the scales.
+_NF4_TABLES = 4 * (16 + 256 + 1)
+
+
+def compute_bytes(precision: Precision, device: DeviceType) -> int:
+    """Bytes of one number of the hidden states; see `anymal.llm.compute_dtype`."""
+    if precision in ("fp32", "bf16"):
+        return 4 if precision == "fp32" else 2
+    return 2 if device == "cuda" else 4
+
+
+def matrix_bytes(rows: int, columns: int, precision: Precision) -> int:
+    """Bytes of one frozen matrix.
+
+    Args:
+        rows: Width of its output.
+        columns: Width of its input.
+        precision: How it is held.
+
+    Returns:
+        Bytes, scales included.
+    """
+    count = rows * columns
+    if precision == "nf4":
+        blocks = ceil(count / _BLOCK)
+        return ceil(count / 2) + blocks + 4 * ceil(blocks / _BLOCK_OF_BLOCKS) + _NF4_TABLES
+    if precision == "int8":
+        return count + 4 * rows
+    return count * (4 if precision == "fp32" else 2)
+
+
+def llm_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:
+    """Bytes of the whole language model; what is not quantised is held as it computes.
+
+    Args:
+        llm: Its sizes.
+        precision: How its matrices are held.
+        device: Where.
+
+    Returns:
+        Bytes.
+    """
+    matrices = sum(matrix_bytes(linear.out_dim, linear.in_dim, precision) for linear in llm.linears)
+    others = llm.num_parameters - llm.num_linear_weights
+    return matrices + others * compute_bytes(precision, device)
+
+
+def scratch_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:
+    """Bytes of the largest matrix as it is computed with; none where it is held that way.
+
+    NOTE: the scales are unpacked first, so they count as well.
+    """
+    if precision not in ("nf4", "int8"):
+        return 0
+    largest = max(linear.num_weights for linear in llm.linears)
+    scales = 4 * largest // _BLOCK if precision == "nf4" else 0
+    return largest * compute_bytes(precision, device) + scales
