@@ -81,7 +81,7 @@ def load_llm(
     dtype = compute_dtype(precision, device)
     arguments: dict[str, Any] = {"revision": revision, "dtype": dtype}
     if precision in ("nf4", "int8"):
-        _import_bitsandbytes()
+        import_bitsandbytes()
         arguments["quantization_config"] = _quantisation(precision, dtype)
     try:
         with without_progress():
@@ -96,7 +96,7 @@ def load_llm(
         ) from error
     _keep_packing(model)
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
-    tuner = None if lora is None else _attach(model, lora)
+    tuner = None if lora is None else attach_lora(model, lora)
     return LLM(model, tokenizer, precision=precision, tuner=tuner)
 
 
@@ -124,7 +124,7 @@ def dequantised(layer: nn.Module) -> Tensor:
     Returns:
         The weight in float, of the layer's shape.
     """
-    _import_bitsandbytes()  # as in _attach
+    import_bitsandbytes()  # as in attach_lora
     from peft.utils.integrations import dequantize_module_weight
 
     return dequantize_module_weight(layer).detach()
@@ -142,10 +142,56 @@ def paged_adamw_8bit(
     Returns:
         The optimiser.
     """
-    optimiser: torch.optim.Optimizer = _import_bitsandbytes().optim.PagedAdamW8bit(
+    optimiser: torch.optim.Optimizer = import_bitsandbytes().optim.PagedAdamW8bit(
         groups, betas=betas
     )
     return optimiser
+
+
+def import_bitsandbytes() -> Any:
+    """Import bitsandbytes without letting it look for kernels on the Hub; see NOTE (a) above.
+
+    Returns:
+        The module.
+    """
+    with _without_kernels():
+        import bitsandbytes
+
+    return bitsandbytes
+
+
+def attach_lora(model: Any, lora: LoraOptions) -> Any:
+    """Put adapters beside a model's linear layers, in place.
+
+    Args:
+        model: A transformers causal model, quantised or not.
+        lora: The adapters.
+
+    Returns:
+        peft's view of them, for `LLM`.
+
+    Raises:
+        RecipeError: They fit no layer.
+    """
+    import_bitsandbytes()  # peft imports it, and would do so without care
+    import peft
+
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+    )
+    try:
+        tuner = peft.LoraModel(model, config, ADAPTER)
+    except ValueError as error:
+        raise RecipeError(f"cannot attach LoRA to {targets!r}: {error}") from error
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            parameter.data = parameter.data.float()
+    return tuner
 
 
 def _keep_packing(model: nn.Module) -> None:
@@ -166,37 +212,6 @@ def _quantisation(precision: Precision, dtype: torch.dtype) -> BitsAndBytesConfi
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _import_bitsandbytes() -> Any:
-    """Import bitsandbytes without letting it look for kernels on the Hub; see NOTE (a) above."""
-    with _without_kernels():
-        import bitsandbytes
-
-    return bitsandbytes
-
-
-def _attach(model: Any, lora: LoraOptions) -> Any:
-    """Put adapters beside the model's linear layers, in place; returns peft's view of them."""
-    _import_bitsandbytes()  # peft imports it, and would do so without care
-    import peft
-
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-    )
-    try:
-        tuner = peft.LoraModel(model, config, ADAPTER)
-    except ValueError as error:
-        raise RecipeError(f"cannot attach LoRA to {targets!r}: {error}") from error
-    for name, parameter in model.named_parameters():
-        if ".lora_" in name:
-            parameter.data = parameter.data.float()
-    return tuner
 
 
 @contextmanager
