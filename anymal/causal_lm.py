@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from anymal.attention import NAME, same_attention_again
+
 ADAPTER = "default"
 _DIGEST_ROWS = 256
 
@@ -61,6 +63,16 @@ class LLM(nn.Module):
     def takes_positions(self) -> bool:
         """Whether each position can be told where it stands."""
         return "position_ids" in self._accepted
+
+    @property
+    def attends_our_way(self) -> bool:
+        """Whether its layers ask `anymal.attention`."""
+        return bool(self.model.base_model.config._attn_implementation == NAME)
+
+    @property
+    def trains(self) -> bool:
+        """Whether any of its weights, adapters included, train."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -167,13 +179,15 @@ class LLM(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: the frozen model has no dropout of its own.
 
-        Only what training needs takes part: LoRA's dropout, and the flag by which layers know that
-        they may drop their activations.
+        Only what training needs takes part: LoRA's dropout where LoRA trains, and the flag by which
+        layers know that they may drop their activations.
         """
         super().train(False)
-        self._trains = mode
+        self._is_training = mode
         for name, module in self.named_modules():
-            if getattr(module, "gradient_checkpointing", False) or ".lora_dropout." in name:
+            if getattr(module, "gradient_checkpointing", False) or (
+                ".lora_dropout." in name and self.trains
+            ):
                 module.training = mode
         return self
 
@@ -183,19 +197,27 @@ class LLM(nn.Module):
         is_renamed = hasattr(self.model, "activation_checkpointing_enable")
         name = "activation_checkpointing" if is_renamed else "gradient_checkpointing"
         if on:
-            getattr(self.model, f"{name}_enable")({"use_reentrant": False})
+            arguments = {"use_reentrant": False, "context_fn": same_attention_again}
+            getattr(self.model, f"{name}_enable")(arguments)
         else:
             getattr(self.model, f"{name}_disable")()
-        self.train(self._trains)
+        self.train(self._is_training)
 
     def use_lora(self, on: bool) -> None:
-        """Let the adapters take part, or leave them out of the computation."""
+        """Let the adapters take part, or leave them out of the computation and on the CPU.
+
+        Whether they train stays as it is.
+        """
         self._uses_lora = on
+        own = {p: p.requires_grad for p in self.lora_parameters().values()}
         for tuner in self._tuner:
             if on:
                 tuner.enable_adapter_layers()
             else:
                 tuner.disable_adapter_layers()
+        for parameter, trains in own.items():
+            parameter.requires_grad_(trains)  # peft lets them train as it enables them
+            parameter.data = parameter.data.to(self.device if on else "cpu")
 
     def weights_digest(self) -> str:
         """SHA-256 of what keys and values depend on: embeddings, precision, and LoRA in use."""

@@ -1,4 +1,4 @@
-"""Samples to a batch: padding, and every index that the GPU path needs, worked out on the CPU.
+"""Samples to a batch: its layout, and every index that the GPU path needs, worked out on the CPU.
 
 Does not decode, tokenise, or touch a device on its own.
 
@@ -6,74 +6,96 @@ Shapes: B samples, S fused length, M media items of one modality in the batch, Q
 item, T text tokens, N target tokens.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import accumulate
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from anymal.errors import DataError
+from anymal.feature_store import is_cached, stack_cached
 from anymal.processor import IGNORED, Sample
-from encoders.base import EncoderInputs, stack_inputs
+from encoders.base import EncoderInputs, Features, stack_inputs
+
+_SHORTEST_PREFIX = 8  # of fewer positions, joining them again costs what leaving them out saves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Samples side by side. Flat positions count through `[B, S]` row by row.
+    """Samples side by side, or one after the other. Flat positions count through `[B, S]`.
 
     Attributes:
+        prefix: Words that all samples begin with and that stand in no row; see
+            `anymal.constant_prefix`.
+        lengths: How many positions each sample has in the rows.
+        is_packed: Whether all samples stand in one row (B is 1).
         ids: `[B, S]` int64; padding and slots hold no word.
         labels: `[B, S]` int64; `IGNORED` where nothing is learnt.
         mask: `[B, S]` bool, True at real positions; from lengths, not from ids.
-        positions: `[B, S]` int64, counted from the first real position of each sample.
-        is_padded: Whether the mask is False anywhere.
+        positions: `[B, S]` int64, counted from the first real position of each sample, the prefix
+            included.
+        needs_mask: Whether padding stands before words, which would read it but for the mask.
         text_rows: `[T]` int64 flat positions of words.
         target_rows: `[N]` int64 flat positions whose next token is learnt.
         target_ids: `[N]` int64, that next token.
+        target_samples: `[N]` int64, the number of its sample.
         slots: By modality, `[M, Q]` int64 flat positions.
-        media: By modality, the preprocessed items in the order of the slots.
+        media: By modality, in the order of the slots, the preprocessed items, or their features
+            where they came from a cache.
         names: What to call each sample.
     """
 
+    prefix: tuple[int, ...]
+    lengths: tuple[int, ...]
+    is_packed: bool
     ids: Tensor
     labels: Tensor
     mask: Tensor
     positions: Tensor
-    is_padded: bool
+    needs_mask: bool
     text_rows: Tensor
     target_rows: Tensor
     target_ids: Tensor
+    target_samples: Tensor
     slots: dict[str, Tensor]
-    media: dict[str, EncoderInputs]
+    media: dict[str, EncoderInputs | Features]
     names: tuple[str, ...]
 
+    @property
+    def num_positions(self) -> int:
+        """Real positions of all samples, those of the prefix included."""
+        return sum(self.lengths) + len(self.lengths) * len(self.prefix)
+
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        return Batch(
-            ids=self.ids.to(device),
-            labels=self.labels.to(device),
-            mask=self.mask.to(device),
-            positions=self.positions.to(device),
-            is_padded=self.is_padded,
-            text_rows=self.text_rows.to(device),
-            target_rows=self.target_rows.to(device),
-            target_ids=self.target_ids.to(device),
-            slots={name: rows.to(device) for name, rows in self.slots.items()},
-            media={name: inputs.to(device) for name, inputs in self.media.items()},
-            names=self.names,
-        )
+        """The same batch on another device; from pinned memory the copy does not wait."""
+        moved: Batch = _each(self, lambda tensor: tensor.to(device, non_blocking=True))
+        return moved
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in memory that a GPU copies from while it computes."""
+        pinned: Batch = _each(self, Tensor.pin_memory)
+        return pinned
 
 
 def collate(
-    samples: Sequence[Sample], *, pad_id: int, side: Literal["left", "right"] = "right"
+    samples: Sequence[Sample],
+    *,
+    pad_id: int,
+    side: Literal["left", "right"] = "right",
+    is_packed: bool = False,
+    splits_prefix: bool = False,
 ) -> Batch:
-    """Pad samples to one length.
+    """Lay samples out side by side, or one after the other.
 
     Args:
         samples: At least one.
         pad_id: Stands where there is no word.
         side: Where padding goes: right to train, left to generate.
+        is_packed: Whether all samples go into one row, without padding.
+        splits_prefix: Whether the words that all samples begin with are taken out of the rows; for
+            language models that do not train.
 
     Returns:
         The batch, on the CPU.
@@ -81,38 +103,53 @@ def collate(
     Raises:
         DataError: A sample's slots and media items differ in number.
     """
-    lengths = [len(sample.ids) for sample in samples]
-    length = max(lengths)
-    starts = [length - own if side == "left" else 0 for own in lengths]
-    shape = (len(samples), length)
-    ids = torch.full(shape, pad_id, dtype=torch.int64)
-    labels = torch.full(shape, IGNORED, dtype=torch.int64)
-    mask = torch.zeros(shape, dtype=torch.bool)
-    is_text = torch.zeros(shape, dtype=torch.bool)
+    skipped = _constant_length(samples) if splits_prefix else 0
+    lengths = [len(sample.ids) - skipped for sample in samples]
+    longest = max(lengths)
+    shape = (1, sum(lengths)) if is_packed else (len(samples), longest)
+    ends = list(accumulate(lengths if is_packed else [longest] * len(samples)))
+    if is_packed or side == "left":
+        starts = [end - own for end, own in zip(ends, lengths, strict=True)]
+    else:
+        starts = [end - longest for end in ends]
+    ids = torch.full(shape, pad_id).flatten()
+    labels, next_ids = torch.full_like(ids, IGNORED), torch.full_like(ids, IGNORED)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    is_text = torch.zeros_like(mask)
+    owners = torch.zeros_like(ids)
+    # Counted on through padding: positions that begin again would look like another sample's.
+    positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
+    if side == "left":
+        positions.zero_()
     slots: dict[str, list[Tensor]] = {}
-    for row, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
+    for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
         check_counts(sample)
-        ids[row, start : start + own] = sample.ids
-        labels[row, start : start + own] = sample.labels
-        mask[row, start : start + own] = True
-        is_text[row, start : start + own] = True
+        rows = slice(start, start + own)
+        ids[rows] = sample.ids[skipped:]
+        labels[rows] = sample.labels[skipped:]
+        next_ids[start : start + own - 1] = sample.labels[skipped + 1 :]
+        mask[rows] = is_text[rows] = True
+        owners[rows] = number
+        positions[rows] = torch.arange(skipped, skipped + own)
         for slot in sample.slots:
-            first = start + slot.start
-            is_text[row, first : first + slot.length] = False
-            flat = torch.arange(slot.length) + (row * length + first)
+            first = start + slot.start - skipped
+            is_text[first : first + slot.length] = False
+            flat = torch.arange(first, first + slot.length)
             slots.setdefault(slot.modality, []).append(flat)
-    next_ids = torch.full_like(labels, IGNORED)
-    next_ids[:, :-1] = labels[:, 1:]
-    target_rows = (next_ids.flatten() != IGNORED).nonzero()[:, 0]
+    target_rows = (next_ids != IGNORED).nonzero()[:, 0]
     return Batch(
-        ids=ids,
-        labels=labels,
-        mask=mask,
-        positions=(mask.cumsum(dim=1) - 1).clamp(min=0),
-        is_padded=min(lengths) < length,
-        text_rows=is_text.flatten().nonzero()[:, 0],
+        prefix=tuple(samples[0].ids[:skipped].tolist()),
+        lengths=tuple(lengths),
+        is_packed=is_packed,
+        ids=ids.view(shape),
+        labels=labels.view(shape),
+        mask=mask.view(shape),
+        positions=positions.view(shape),
+        needs_mask=side == "left" and not bool(mask.all()),
+        text_rows=is_text.nonzero()[:, 0],
         target_rows=target_rows,
-        target_ids=next_ids.flatten()[target_rows],
+        target_ids=next_ids[target_rows],
+        target_samples=owners[target_rows],
         slots={name: torch.stack(rows) for name, rows in slots.items()},
         media={name: _stack(samples, name) for name in slots},
         names=tuple(sample.name for sample in samples),
@@ -136,6 +173,36 @@ def check_counts(sample: Sample) -> None:
             )
 
 
-def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs:
+def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs | Features:
     """All items of one modality, in order."""
-    return stack_inputs([item for sample in samples for item in sample.media.get(modality, [])])
+    items = [item for sample in samples for item in sample.media.get(modality, [])]
+    return stack_cached(items) if is_cached(items[0]) else stack_inputs(items)
+
+
+def _constant_length(samples: Sequence[Sample]) -> int:
+    """How many positions all samples begin with alike, before any slot and anything learnt."""
+    first = samples[0].ids
+    length = min(_num_fixed(sample) for sample in samples)
+    for other in samples[1:]:
+        same = first[:length] == other.ids[:length]
+        length = int(same.int().cumprod(0).sum())
+    return length if length >= _SHORTEST_PREFIX else 0
+
+
+def _num_fixed(sample: Sample) -> int:
+    """Positions before the first slot, none of which is asked for the next word."""
+    first_learnt = int((sample.labels != IGNORED).int().argmax())
+    first_slot = min((slot.start for slot in sample.slots), default=len(sample.ids))
+    return min(first_slot, max(0, first_learnt - 1))
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A batch with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: _each(own, change) for name, own in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {f.name: _each(getattr(value, f.name), change) for f in fields(value)}
+        return replace(value, **changes)
+    return value

@@ -39,7 +39,7 @@ def cross_entropy(hidden: Tensor, targets: Tensor, *, head: Head, rows: int) -> 
     """
     if len(hidden) <= rows:
         return _losses(hidden, targets, head)
-    chunks = zip(hidden.split(rows), targets.split(rows), strict=True)
+    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
     return torch.cat(
         [
             checkpoint(_losses, *chunk, head, use_reentrant=False, preserve_rng_state=False)

@@ -26,7 +26,7 @@ class DecodeState:
         cache: Keys and values of all positions so far.
         mask: `[B, S]` bool, True at real positions so far.
         positions: `[B, 1]` int64, position of the next token.
-        is_padded: Whether the mask is False anywhere.
+        is_padded: Whether the mask must be told: it is False somewhere.
     """
 
     logits: Tensor

@@ -13,14 +13,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from anymal.attention import Attention, attention_is
 from anymal.causal_lm import LLM
 from anymal.collate import Batch
+from anymal.constant_prefix import ConstantPrefixes
+from anymal.cross_entropy import chunk_rows, cross_entropy
 from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
 from anymal.generation import DecodeState, generate
+from anymal.packing import Packing, SampleAttention
 from encoders.base import EncoderInputs, Features
 
 
@@ -78,6 +81,7 @@ class AnyMAL(nn.Module):
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
+        self._prefixes = ConstantPrefixes(llm)
 
     @property
     def device(self) -> torch.device:
@@ -86,9 +90,12 @@ class AnyMAL(nn.Module):
 
     # --- four verbs -----------------------------------------------------------------------------
 
-    def encode(self, media: Mapping[str, EncoderInputs]) -> dict[str, Features]:
-        """Media to features `[M, F, D_enc]`, by modality, without gradient."""
-        return {name: self.encoders[name](inputs) for name, inputs in media.items()}
+    def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
+        """Media to features `[M, F, D_enc]`, by modality, without gradient; cached ones pass."""
+        return {
+            name: given if isinstance(given, Features) else self.encoders[name](given)
+            for name, given in media.items()
+        }
 
     def align(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
@@ -107,8 +114,21 @@ class AnyMAL(nn.Module):
 
     def decode(self, embeddings: Tensor, batch: Batch, cache: Any | None = None) -> Tensor:
         """What the language model makes of it: hidden states `[B, S, D]`."""
-        mask = batch.mask if batch.is_padded else None
-        return self.llm.decode(embeddings, mask=mask, positions=batch.positions, cache=cache)
+        mask = batch.mask if batch.needs_mask else None
+        with attention_is(self._attention(batch)):
+            return self.llm.decode(embeddings, mask=mask, positions=batch.positions, cache=cache)
+
+    def _attention(self, batch: Batch) -> Attention | None:
+        """How a batch is attended to; None is the language model's own way."""
+        if not batch.is_packed and not batch.prefix:
+            return None
+        assert self.llm.attends_our_way, "allow_packing comes first"
+        packing = Packing(batch.lengths, device=self.device) if batch.is_packed else None
+        prefix = None
+        if batch.prefix:
+            assert not self.llm.trains, "what changes with every step is no constant prefix"
+            prefix = self._prefixes.read(batch.prefix)
+        return SampleAttention(packing, prefix=prefix)
 
     # --- what they are for ----------------------------------------------------------------------
 
@@ -116,19 +136,22 @@ class AnyMAL(nn.Module):
         """Cross-entropy of the target tokens, summed; the head runs on their rows only.
 
         Args:
-            batch: On the model's device, with labels.
+            batch: On the model's device, with labels, padded on the right if at all. For one that
+                is packed or has a prefix, `anymal.packing.allow_packing` came first.
 
         Returns:
             The sum, and what it is a sum over.
         """
         soft_tokens = self.align(self.encode(batch.media))
         hidden = self.decode(self.fuse(batch, soft_tokens), batch)  # [B, S, D]
-        logits = self.llm.head(hidden.flatten(0, 1)[batch.target_rows])  # [N, V]
-        each = F.cross_entropy(logits.float(), batch.target_ids, reduction="none")  # [N]
-        num_samples, length = batch.ids.shape
-        per_sample = each.new_zeros(num_samples).index_add_(
-            0, batch.target_rows // length, each.detach()
-        )
+        each = cross_entropy(
+            hidden.flatten(0, 1).index_select(0, batch.target_rows),
+            batch.target_ids,
+            head=self.llm.head,
+            rows=chunk_rows(self.llm.vocab_size),
+        )  # [N]
+        per_sample = each.new_zeros(len(batch.names))
+        per_sample.index_add_(0, batch.target_samples, each.detach())
         return Loss(total=each.sum(), num_tokens=len(batch.target_ids), per_sample=per_sample)
 
     @torch.no_grad()
@@ -149,7 +172,7 @@ class AnyMAL(nn.Module):
             cache=cache,
             mask=batch.mask,
             positions=batch.positions[:, -1:] + 1,
-            is_padded=batch.is_padded,
+            is_padded=batch.needs_mask,
         )
 
     @torch.no_grad()
@@ -208,6 +231,7 @@ class AnyMAL(nn.Module):
             raise RecipeError("LoRA cannot train: the model has none; set model.lora")
         if lora:
             self.llm.use_lora(True)
+        self._prefixes.forget()
         self.requires_grad_(False)
         training = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         assert not training, f"still trains after freezing: {training}"
@@ -257,6 +281,7 @@ class AnyMAL(nn.Module):
                     f"{name} is {shapes[1] or 'absent'} in the saved state, "
                     f"{shapes[0] or 'absent'} in this model"
                 )
+        self._prefixes.forget()
         for name, tensor in own.items():
             tensor.copy_(state[name])
         if any(bool(tensor.any()) for name, tensor in own.items() if ".lora_B." in name):

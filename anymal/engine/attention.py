@@ -1,109 +1,23 @@
 """Attention over blocks: many sequences of different lengths in one row of positions.
 
-A language model of transformers calls `attend` as its attention function; nothing else of the
-model is ours. While a step is active on the thread, the step says where each position's key and
-value are written, and which blocks each sequence reads. On other threads, and between steps, the
-model is what it was.
+A step says where each position's key and value are written, and which blocks each sequence reads.
+How a language model of transformers comes to attend this way is `anymal.attention`'s affair.
 
 Shapes: T positions of a step, of which the first N are decoded (one for each of N sequences) and
 the others are chunks of prompts; L positions that a sequence reads; Hq heads that ask and H that
 answer, G = Hq / H; D width of a head.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from anymal.engine.blocks import BLOCK_SIZE, PADDING_BLOCK
 from anymal.engine.key_values import KeyValues
-
-NAME = "anymal_blocks"
-
-
-class Attention(Protocol):
-    """What `attend` calls on this thread."""
-
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        """From `[1, H, T, D]` to `[1, T, Hq, D]`."""
-        ...
-
-
-_active = threading.local()
-
-
-def attend(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    **others: Any,
-) -> tuple[Tensor, None]:
-    """The attention function, as transformers calls it."""
-    attention: Attention | None = getattr(_active, "attention", None)
-    if attention is None:
-        out: Tensor = ALL_ATTENTION_FUNCTIONS["sdpa"](
-            module, query, key, value, attention_mask, scaling=scaling, **others
-        )[0]
-    else:
-        out = attention(
-            module, query, key, value, scaling=scaling, window=sliding_window, others=others
-        )
-    return out, None
-
-
-def _mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """The mask for `attend`: a step has its own."""
-    if getattr(_active, "attention", None) is not None:
-        return None
-    mask: Tensor | None = ALL_MASK_ATTENTION_FUNCTIONS["sdpa"](*args, **kwargs)
-    return mask
-
-
-def install(configs: Sequence[Any]) -> None:
-    """Make `attend` the attention function of a model, for good.
-
-    Args:
-        configs: The configurations that the model's layers look at.
-    """
-    ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, _mask)
-    for config in configs:
-        config._attn_implementation = NAME
-
-
-@contextmanager
-def attention_is(attention: Attention) -> Iterator[None]:
-    """Let models attend our way on this thread.
-
-    Args:
-        attention: What `attend` calls.
-    """
-    _active.attention = attention
-    try:
-        yield
-    finally:
-        _active.attention = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +85,7 @@ class _Readers:
 
 
 class PackedAttention:
-    """The attention of one step; see `Attention`."""
+    """The attention of one step; see `anymal.attention.Attention`."""
 
     def __init__(
         self,

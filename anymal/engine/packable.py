@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from anymal.attention import attention_is, install
 from anymal.causal_lm import LLM
-from anymal.engine.attention import PackedAttention, Stretch, attention_is, install
+from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.blocks import BLOCK_SIZE
 from anymal.engine.key_values import KeyValues, LayerShape
 from anymal.errors import EngineError
@@ -120,11 +121,22 @@ def self_test(llm: LLM, cache: KeyValues) -> None:
             alone = llm.decode(
                 own[None], mask=None, positions=_positions(llm, len(own)), cache=None
             )[0]
-            _compare(torch.cat(out).double(), alone.double(), is_exact=llm.precision == "fp32")
+            check_same(torch.cat(out), alone, is_exact=llm.precision == "fp32")
     cache.scrub([1, 2, 3])
 
 
-def _compare(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
+def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
+    """Compare what a model made of one sequence.
+
+    Args:
+        packed: `[T, D]`, among others.
+        alone: `[T, D]`, by itself.
+        is_exact: Whether its weights are float32.
+
+    Raises:
+        Unpackable: They differ.
+    """
+    packed, alone = packed.double(), alone.double()
     error = float(((packed - alone).norm(dim=-1) / alone.norm(dim=-1)).max())
     allowed = 1e-3 if is_exact else 0.1
     if not error <= allowed:
@@ -145,7 +157,7 @@ def _positions(llm: LLM, number: int) -> Tensor:
 
 
 class _Seen:
-    """An attention that notes what it is called with; see `attention.Attention`."""
+    """An attention that notes what it is called with; see `anymal.attention.Attention`."""
 
     def __init__(self) -> None:
         self.shapes: dict[int, LayerShape] = {}

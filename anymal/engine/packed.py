@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from anymal.attention import attention_is
 from anymal.causal_lm import LLM
-from anymal.engine.attention import PackedAttention, Stretch, attention_is
+from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.blocks import BLOCK_SIZE, blocks_for
 from anymal.engine.draw import draw_all
 from anymal.engine.key_values import KeyValues, LayerShape

@@ -47,8 +47,8 @@ def test_padding_side(side: str, start: int) -> None:
     assert batch.ids[1, start : start + 5].tolist() == [6, SLOT_ID, SLOT_ID, SLOT_ID, 4]
     assert batch.mask[1].nonzero()[:, 0].tolist() == list(range(start, start + 5))
     assert batch.positions[1, start : start + 5].tolist() == [0, 1, 2, 3, 4]
-    assert batch.is_padded
-    assert not collate(MIXED[:1], pad_id=2).is_padded
+    assert batch.needs_mask == (side == "left")
+    assert not collate(MIXED[:1], pad_id=2, side="left").needs_mask
 
 
 def test_mask_comes_from_lengths_not_from_ids() -> None:

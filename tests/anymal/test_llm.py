@@ -168,6 +168,33 @@ def test_lora_takes_part_only_when_asked(checkpoints: SimpleNamespace, precision
     assert torch.equal(again, off)
 
 
+def test_lora_waits_on_the_cpu_until_it_takes_part(
+    checkpoints: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = load_llm(str(checkpoints.llm), precision="fp32", lora=LoraOptions(r=2))
+    asked: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(LLM, "device", "a GPU")
+        patched.setattr(Tensor, "to", lambda self, device: asked.append(device) or self)
+        for on in (True, False):
+            llm.use_lora(on)
+            assert not any(p.requires_grad for p in llm.lora_parameters().values())
+    number = len(llm.lora_parameters())
+    assert asked == ["a GPU"] * number + ["cpu"] * number
+
+
+@pytest.mark.parametrize("precision", ["nf4", "bf16"])
+def test_lora_leaves_embeddings_and_head_at_the_compute_dtype(
+    checkpoints: SimpleNamespace, precision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anymal.llm.compute_dtype", lambda precision, device: torch.bfloat16)
+    llm = load_llm(str(checkpoints.llm), precision=precision, lora=LoraOptions(r=2))
+    kept = [n for n, p in llm.named_parameters() if p.dtype == torch.float32]
+    assert kept == list(llm.lora_parameters())
+    assert llm.model.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert llm.model.get_output_embeddings().weight.dtype == torch.bfloat16
+
+
 def test_every_lora_weight_gets_a_gradient(checkpoints: SimpleNamespace) -> None:
     llm = load_llm(str(checkpoints.llm), precision="nf4", lora=LoraOptions(r=2))
     llm.use_lora(True)

@@ -167,6 +167,9 @@ def test_freezing_refuses_what_is_not_there(assembled: Assembled) -> None:
 
 def test_frozen_parts_stay_in_eval_mode(model_recipe: MakeRecipe) -> None:
     model = build(model_recipe(lora={"r": 2, "dropout": 0.5})).model.train()
+    assert not any(module.training for module in model.llm.modules())
+    model.set_trainable(["image"], lora=True)
+    model.train()
     training = {name for name, module in model.named_modules() if module.training}
     assert "aligners.image" in training
     assert any(".lora_dropout." in name for name in training)
