@@ -5,7 +5,7 @@ Does not know what a stage does; it reads the recipe, runs it and turns outcomes
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run_dir from its last checkpoint.")
     ] = False,
+    dry_run: Annotated[
+        Literal["tiny"] | None,
+        typer.Option(
+            "--dry-run",
+            metavar="tiny",
+            help="Try the recipe: two steps of every stage with tiny random stand-ins for its "
+            "models and data. Loads nothing, keeps nothing.",
+        ),
+    ] = None,
 ) -> None:
     """Train aligners (and LoRA) as a recipe says; ends with a bundle in run_dir/bundle."""
     # torch and transformers take seconds to import; `anymal --help` must not.
@@ -31,6 +40,15 @@ def train(
     from train.interrupt import Interrupted
     from train.run import run
 
+    if dry_run is not None:
+        if resume:
+            raise typer.BadParameter(
+                "there is nothing to resume with --dry-run", param_hint="--resume"
+            )
+        from train.dry_run import dry_run as try_out
+
+        try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=Console())
+        return
     command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
     try:
         run(load_recipe(recipe, overrides or []), resume=resume, console=Console())
