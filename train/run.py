@@ -18,6 +18,7 @@ from train.data import open_data
 from train.device import device_of
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
+from train.micro_batch import refuse_what_cannot_fit
 from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
@@ -37,10 +38,12 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         The folder of the final bundle.
 
     Raises:
+        RecipeError: It cannot fit into memory.
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     check_stage_names(recipe)
+    refuse_what_cannot_fit(recipe)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None

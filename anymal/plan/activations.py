@@ -10,8 +10,11 @@ All numbers are bytes of one token unless they say otherwise.
 
 from dataclasses import dataclass
 
+from anymal.plan.device import DeviceType
 from anymal.plan.language_model import LanguageModel
 from anymal.plan.lora import Lora
+from anymal.plan.weights import compute_bytes
+from anymal.recipe import Precision
 
 _FLOAT = 4
 # Of each layer and pass, not token: the state of the random generator, which a checkpoint keeps.
@@ -34,25 +37,30 @@ class LayerBytes:
 
 
 def layer_bytes(
-    llm: LanguageModel, lora: Lora, *, number: int, is_checkpointed: bool
+    llm: LanguageModel,
+    lora: Lora,
+    *,
+    precision: Precision,
+    device: DeviceType,
+    is_checkpointed: bool,
 ) -> LayerBytes:
     """Work out what a layer takes.
 
     Args:
         llm: Its sizes.
         lora: Adapters that train; empty ones where none do.
-        number: Bytes of one number of the hidden states.
+        precision: How the frozen weights are held.
+        device: Where they are.
         is_checkpointed: Whether only the input of a layer is kept, and the rest computed anew.
 
     Returns:
         Bytes of one token.
     """
+    number = compute_bytes(precision, device)
     hidden, ffn = number * llm.hidden_dim, number * llm.ffn_dim
     norm = _FLOAT * llm.hidden_dim + _FLOAT  # what it read in float32, and one scale
     inner = (3 if llm.is_gated else 1) * ffn  # gate, its activation, what it gates; or one input
     kept = 2 * norm + inner + _attention(llm, number=number)
-    if number != _FLOAT:
-        kept += hidden  # the float32 above is a copy
     kept += number * (lora.inputs + lora.ranks) // llm.num_layers
     # Where the gated product is taken apart; what LoRA kept of the product is gone by then.
     gated = (3 if llm.is_gated else 2) * ffn - (ffn if lora.num_parameters else 0) + hidden
@@ -60,11 +68,15 @@ def layer_bytes(
     # in models with narrow feed-forward layers only.
     turning = hidden + number * (6 * llm.query_dim + 4 * llm.key_dim) - norm - inner
     unpacking = 2 * hidden + ffn
+    # LLM.int8 keeps what it read where checkpoints do not see it.
+    hidden_from_checkpoints = number * llm.input_width // llm.num_layers
+    stays = hidden_from_checkpoints if precision == "int8" else 0
+    kept += stays
     if not is_checkpointed:
         return LayerBytes(kept=kept, running=max(gated, turning), unpacking=unpacking)
     again = kept - (norm if number == _FLOAT else 0)  # the input is there already
     return LayerBytes(
-        kept=hidden,
+        kept=hidden + stays,
         running=again + max(gated + hidden, turning),
         unpacking=again + unpacking + hidden,
     )

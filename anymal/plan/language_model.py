@@ -3,6 +3,7 @@
 Does not know how weights are held (see `anymal.plan.weights`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -68,6 +69,11 @@ class LanguageModel:
     vocab_size: int
 
     @property
+    def input_width(self) -> int:
+        """Widths of what the linear layers read, added up."""
+        return input_width(self.linears)
+
+    @property
     def num_linear_weights(self) -> int:
         """Entries of all matrices but the output head's."""
         return sum(linear.num_weights for linear in self.linears)
@@ -114,6 +120,19 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         is_gated=_is_gated(linears, ffn_dim, int(config.num_hidden_layers)),
         vocab_size=table.shape[0],
     )
+
+
+def input_width(linears: Iterable[Linear]) -> int:
+    """Widths of what linear layers read, added up; what several of a module read counts once.
+
+    Args:
+        linears: Of one model.
+
+    Returns:
+        Numbers of one token.
+    """
+    shared = {(linear.name.rpartition(".")[0], linear.in_dim) for linear in linears}
+    return sum(width for _, width in shared)
 
 
 def _linears(model: nn.Module) -> tuple[Linear, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from anymal.plan.language_model import LanguageModel, Linear
+from anymal.plan.language_model import LanguageModel, Linear, input_width
 from anymal.recipe import LoraRecipe
 
 
@@ -18,8 +18,7 @@ class Lora:
 
     Attributes:
         num_parameters: Of all of them; held in float32.
-        inputs: Widths of what their gradients need, of one token, over all layers: inputs of
-            adapted linears that would not be kept otherwise, those of several linears once.
+        inputs: Widths of what their gradients need, the inputs of adapted linears, over all layers.
         ranks: Ranks of all adapters added up.
     """
 
@@ -33,11 +32,9 @@ class Lora:
         if recipe is None:
             return cls(num_parameters=0, inputs=0, ranks=0)
         adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
-        # What attention gives is kept for attention anyway, and goes into one linear.
-        shared = {(_parent(linear), linear.in_dim) for linear in adapted}
         return cls(
             num_parameters=recipe.r * sum(linear.in_dim + linear.out_dim for linear in adapted),
-            inputs=sum(width for _, width in shared),
+            inputs=input_width(adapted),
             ranks=recipe.r * len(adapted),
         )
 
@@ -47,7 +44,3 @@ def _is_target(linear: Linear, targets: str | Sequence[str]) -> bool:
     if isinstance(targets, str):
         return targets == "all-linear" or re.fullmatch(targets, linear.name) is not None
     return any(linear.name == name or linear.name.endswith(f".{name}") for name in targets)
-
-
-def _parent(linear: Linear) -> str:
-    return linear.name.rpartition(".")[0]

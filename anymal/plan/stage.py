@@ -78,7 +78,8 @@ class StageMemory:
         self._layer = layer_bytes(
             parts.llm,
             self._trained_lora,
-            number=self._number,
+            precision=self._precision,
+            device=device.type,
             is_checkpointed=stage.checkpointing,
         )
 
