@@ -26,6 +26,8 @@ _SIZES: dict[str, int] = {
     "patch_embeds_hidden_size": _WIDTH // 4,
 }
 _LAYERS = ("num_hidden_layers", "n_layer", "encoder_layers")
+# Half of a model that is not used.
+_FEW_WORDS = {"vocab_size": 64, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
 _AT_MOST = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
 
 
@@ -60,8 +62,7 @@ def _size(key: str, value: Any, num_layers: int) -> Any:
     """One value."""
     if isinstance(value, dict) and key.endswith("_config"):
         small = _smaller(value, num_layers)
-        # Half of a whole model that is not used; its words may be few.
-        return small | {"vocab_size": _WIDTH} if key == "text_config" else small
+        return small | _FEW_WORDS if key == "text_config" else small
     if isinstance(value, list):
         return _sizes(key, value, num_layers)
     if value is None or isinstance(value, dict):

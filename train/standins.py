@@ -64,10 +64,13 @@ def write_llm(recipe: LlmRecipe, folder: Path) -> StandIn:
     tokenizer = AutoTokenizer.from_pretrained(TINY / "llm")
     if recipe.template == "chatml":
         tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
-    ids = {
-        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    words: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": None,  # its row of a random table would be zero
     }
-    small = shrunk(config, num_layers=_MIN_LAYERS) | ids | {"vocab_size": len(tokenizer)}
+    small = shrunk(config, num_layers=_MIN_LAYERS) | words
     auto: Any = AutoModelForCausalLM  # untyped
     model = auto.from_config(type(config).from_dict(small))
     tokenizer.save_pretrained(folder)
