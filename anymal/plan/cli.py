@@ -40,7 +40,7 @@ def plan(
     from anymal.plan.run import device_for, measure_parts, plan_recipe
     from anymal.recipe import load_recipe
 
-    read = load_recipe(recipe, overrides or [])
+    read = load_recipe(recipe, overrides or [], keep_unset=True)
     kind = device or ("cpu" if read.device == "cpu" else "cuda")
     there = device_for(read, kind, memory)
     with without_progress():
