@@ -16,16 +16,13 @@ from transformers import ASTFeatureExtractor, ASTModel
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
 from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
-from encoders.mel import MelOptions, mel_power
+from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
 from encoders.windows import cut_windows, window_length
 
 # A last window with less sound than this is left out.
 _SLACK_S = 0.1
-# Kaldi's filter bank, which the published checkpoints were trained with; no setting names these.
-_FRAME_LENGTH, _HOP_LENGTH, _N_FFT = 400, 160, 512
-_FLOOR = 1.192092955078125e-07
 _NUM_PREFIX_TOKENS = 2
 
 
@@ -55,13 +52,15 @@ class AstPreprocessor:
             resample_audio(signal, self.mel.rate_hz).samples,
             length=self.window_samples,
             # Frames overlap, so do windows: the frame after a window's last begins the next one.
-            hop=self.window_samples - _FRAME_LENGTH + _HOP_LENGTH,
+            hop=self.window_samples - self.mel.frame_length + self.mel.hop_length,
             max_windows=self.max_windows,
             slack=round(_SLACK_S * self.mel.rate_hz),
         )
         num_real = torch.from_numpy(windows.num_real)
-        num_frames = ((num_real - _FRAME_LENGTH) // _HOP_LENGTH + 1).clamp(min=1)
-        log_mel = mel_power(torch.from_numpy(windows.samples), self.mel).clamp(min=_FLOOR).log()
+        num_frames = whole_frames(num_real, self.mel)
+        log_mel = (
+            mel_power(torch.from_numpy(windows.samples), self.mel).clamp(min=KALDI_FLOOR).log()
+        )
         missing = self.max_frames - log_mel.shape[1]
         log_mel = torch.nn.functional.pad(log_mel, (0, 0, 0, missing))  # [W, T, K]
         is_padding = torch.arange(self.max_frames) >= num_frames[:, None]
@@ -119,30 +118,17 @@ def build_ast(
             f"{extractor.num_mel_bins} bands, but the model takes {wanted[0]} of {wanted[1]}; "
             "correct max_length or num_mel_bins"
         )
-    longest = (max_frames - 1) * _HOP_LENGTH + _FRAME_LENGTH
-    shortest_s = _FRAME_LENGTH / rate_hz
+    # The published checkpoints were trained with Kaldi's filter bank.
+    mel = kaldi_mel(rate_hz=rate_hz, num_mels=extractor.num_mel_bins)
+    longest = (max_frames - 1) * mel.hop_length + mel.frame_length
+    shortest_s = mel.frame_length / rate_hz
     if window_s is not None and window_s < shortest_s:
         raise EncoderError(f"window_s={window_s} must be at least one mel frame, {shortest_s} s")
     return FrozenEncoder(
         kind="ast",
         model=model,
         preprocessor=AstPreprocessor(
-            mel=MelOptions(
-                rate_hz=rate_hz,
-                num_mels=extractor.num_mel_bins,
-                n_fft=_N_FFT,
-                hop_length=_HOP_LENGTH,
-                frame_length=_FRAME_LENGTH,
-                min_hz=20,
-                max_hz=rate_hz // 2,
-                norm=None,
-                mel_scale="kaldi",
-                is_periodic=False,
-                is_centered=False,
-                preemphasis=0.97,
-                remove_offset=True,
-                triangularize_in_mel_space=True,
-            ),
+            mel=mel,
             max_frames=max_frames,
             window_samples=window_length(window_s, rate_hz=rate_hz, longest=longest),
             max_windows=max_windows,

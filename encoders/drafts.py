@@ -28,6 +28,17 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from encoders import ast, clap, clips, imu, spectrogram, vision, whisper
 from encoders.base import EncoderError
 from encoders.frozen import Read
+from encoders.imagebind import read_trunk
+from encoders.imagebind_checkpoint import read_shape
+from encoders.imagebind_trunk import (
+    IMAGE_SIZE,
+    IMU_CHANNELS,
+    IMU_SAMPLES,
+    NUM_MEL_FRAMES,
+    NUM_MELS,
+    ImageBindTrunk,
+    TrunkName,
+)
 from encoders.images import load_image_processor, process_pictures
 from encoders.imu2clip import Imu2ClipModel
 from encoders.imu_transformer import ImuTransformerModel
@@ -239,6 +250,35 @@ def _motion(config: Any) -> dict[str, Tensor]:
     }
 
 
+def _imagebind(name: TrunkName, options: Mapping[str, Any], window: Mapping[str, Tensor]) -> Draft:
+    """One trunk of ImageBind, of the sizes that its folder says or the published ones."""
+    return Draft(
+        model=ImageBindTrunk(name, read_shape(options["path"])),
+        read=read_trunk(
+            name, layer=options["layer"], drop_cls=options["drop_cls"], pooled=options["pooled"]
+        ),
+        tensors=window,
+        num_windows=options.get("num_clips", options.get("max_windows", 1)),
+    )
+
+
+def _imagebind_vision(_config: Any, options: Mapping[str, Any]) -> Draft:
+    """The vision trunk over one picture."""
+    return _imagebind(
+        "vision", options, {"pixel_values": torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)}
+    )
+
+
+def _imagebind_audio(_config: Any, options: Mapping[str, Any]) -> Draft:
+    """The audio trunk over one clip."""
+    return _imagebind("audio", options, {"values": torch.zeros(1, 1, NUM_MELS, NUM_MEL_FRAMES)})
+
+
+def _imagebind_imu(_config: Any, options: Mapping[str, Any]) -> Draft:
+    """The IMU trunk over one window of motion."""
+    return _imagebind("imu", options, {"values": torch.zeros(1, IMU_CHANNELS, IMU_SAMPLES)})
+
+
 DRAFTS: dict[str, Callable[[Any, Mapping[str, Any]], Draft]] = {
     "vision": _vision,
     "frames": _vision,
@@ -251,4 +291,7 @@ DRAFTS: dict[str, Callable[[Any, Mapping[str, Any]], Draft]] = {
     "spectrogram": _spectrogram,
     "imu_transformer": _imu_transformer,
     "imu2clip": _imu2clip,
+    "imagebind_vision": _imagebind_vision,
+    "imagebind_audio": _imagebind_audio,
+    "imagebind_imu": _imagebind_imu,
 }

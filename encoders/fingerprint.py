@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 
 # Settings that say where a checkpoint came from or how it is stored, not what it computes.
 _IGNORED_SETTINGS = frozenset(
@@ -47,7 +48,7 @@ def fingerprint(
 
     Args:
         kind: the encoder's name in the registry.
-        model: a transformers `PreTrainedModel`; its `config` and `state_dict` are hashed.
+        model: its `config` (of transformers, or a dataclass) and `state_dict` are hashed.
         preprocessor: a dataclass of preprocessing options.
         read: a dataclass of options that choose features.
         ignored_weights: names of weights that the features do not depend on.
@@ -57,7 +58,7 @@ def fingerprint(
     """
     settings = {
         "kind": kind,
-        "config": plain_settings(model.config.to_diff_dict()),
+        "config": plain_settings(_config_settings(model.config)),
         "preprocessor": plain_settings(preprocessor),
         "read": plain_settings(read),
     }
@@ -68,6 +69,11 @@ def fingerprint(
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _config_settings(config: Any) -> Any:
+    """What a configuration sets, without what its class has by default."""
+    return config.to_diff_dict() if isinstance(config, PretrainedConfig) else config
 
 
 def plain_settings(value: Any) -> Any:

@@ -53,7 +53,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
         kind: a key of `encoders.registry.ENCODERS`.
         config: the checkpoint's configuration; None reads it from the folder. Kinds that are
             defined here (`imu_transformer`, `imu2clip`) then take their default sizes where
-            there is no folder.
+            there is no folder; ImageBind's kinds need no configuration.
         path: a local folder or a Hub id.
         options: keyword arguments of the kind's factory.
 
@@ -66,7 +66,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
     """
     bound = inspect.signature(encoder_factory(kind, options)).bind(path, **options)
     bound.apply_defaults()
-    if config is None:
+    if config is None and not kind.startswith("imagebind_"):
         config = _config(kind, path)
     with torch.device("meta"), torch.no_grad():
         draft = DRAFTS[kind](config, bound.arguments)

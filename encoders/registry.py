@@ -11,6 +11,11 @@ from encoders.ast import build_ast
 from encoders.base import Encoder, EncoderError
 from encoders.clap import build_clap
 from encoders.clips import build_videomae, build_vjepa2, build_x_clip
+from encoders.imagebind import (
+    build_imagebind_audio,
+    build_imagebind_imu,
+    build_imagebind_vision,
+)
 from encoders.imu import build_imu2clip, build_imu_transformer
 from encoders.spectrogram import build_spectrogram
 from encoders.video import build_frames
@@ -29,6 +34,9 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "spectrogram": build_spectrogram,
     "imu_transformer": build_imu_transformer,
     "imu2clip": build_imu2clip,
+    "imagebind_vision": build_imagebind_vision,
+    "imagebind_audio": build_imagebind_audio,
+    "imagebind_imu": build_imagebind_imu,
 }
 
 

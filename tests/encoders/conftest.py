@@ -50,6 +50,8 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from encoders.imagebind_checkpoint import save_random
+from encoders.imagebind_trunk import ImageBindShape
 from encoders.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
@@ -220,6 +222,9 @@ VJEPA2_PICTURES = {
 
 def save_checkpoint(name: str, folder: Path) -> Path:
     torch.manual_seed(0)
+    if name == "imagebind":
+        save_random(folder, ImageBindShape.tiny())
+        return folder
     for part in CHECKPOINTS[name]():
         if isinstance(part, torch.nn.Module):
             # Biases, positions and missing-channel embeddings start at zero; give them a say.
@@ -233,7 +238,7 @@ def save_checkpoint(name: str, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """From a name in CHECKPOINTS to its folder, written once."""
+    """From a name in CHECKPOINTS, or imagebind, to its folder, written once."""
     folders: dict[str, Path] = {}
 
     def find(name: str) -> str:
@@ -276,11 +281,11 @@ def _signals() -> Callable[[str], list[Signal]]:
     """A short, a middling and a long signal for an encoder kind."""
 
     def make(kind: str) -> list[Signal]:
-        if kind == "vision":
+        if kind in ("vision", "imagebind_vision"):
             return [image(40, 50, 0), image(64, 30, 1), image(3, 3, 2)]
         if kind in ("frames", "x_clip", "videomae", "vjepa2"):
             return [video(1, 0), video(6, 1), video(3, 2)]
-        if kind in ("clap", "whisper", "ast", "spectrogram"):
+        if kind in ("clap", "whisper", "ast", "spectrogram", "imagebind_audio"):
             return [audio(0.3, 8000, 0), audio(2.5, 16000, 1), audio(1.3, 44100, 2)]
         return [motion(0.4, 50, 0), motion(6.0, 100, 1), motion(2.0, 50, 2, has_rotation=False)]
 

@@ -36,6 +36,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("imu_transformer", "imu_transformer", {}),
     ("imu_transformer", "imu_transformer", {"hop_s": 0.64, "max_windows": 3}),
     ("imu2clip", "imu2clip", {}),
+    ("imagebind_vision", "imagebind", {}),
+    ("imagebind_audio", "imagebind", {"layer": 1, "drop_cls": True}),
+    ("imagebind_imu", "imagebind", {"rate_hz": 400.0, "window_s": 5.0}),
+    ("imagebind_imu", "imagebind", {"rate_hz": 1000.0, "window_s": 2.0, "pooled": True}),
 ]
 IDS = [f"{kind}-{name}-{'-'.join(map(str, options.values()))}" for kind, name, options in CASES]
 Case = tuple[str, Encoder]

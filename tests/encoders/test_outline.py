@@ -19,16 +19,16 @@ LONGEST = {
     "frames": video(40),
     "clips": video(40),
     "audio": audio(30, 8000),
-    "imu": motion(60, 50),
+    "imu": motion(90, 50),
 }
 SIGNALS = {
     kind: LONGEST[name]
     for name, kinds in {
-        "vision": ["vision"],
+        "vision": ["vision", "imagebind_vision"],
         "frames": ["frames"],
         "clips": ["x_clip", "videomae", "vjepa2"],
-        "audio": ["clap", "whisper", "ast", "spectrogram"],
-        "imu": ["imu_transformer", "imu2clip"],
+        "audio": ["clap", "whisper", "ast", "spectrogram", "imagebind_audio"],
+        "imu": ["imu_transformer", "imu2clip", "imagebind_imu"],
     }.items()
     for kind in kinds
 }
