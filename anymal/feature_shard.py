@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from anymal.errors import DataError
@@ -86,11 +86,12 @@ def write_shard(
     }
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "fingerprint": fingerprint})
+        # Not save_file: it lets nobody but the owner read, and a cache is there to be shared.
+        temporary.write_bytes(save(tensors, {"format": FORMAT, "fingerprint": fingerprint}))
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DataError(
             f"cannot write {path} ({error}); files written before it are whole, and the same "

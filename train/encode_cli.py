@@ -66,6 +66,9 @@ def encode(
     except Interrupted as interrupted:
         typer.echo(f"{interrupted} The same command goes on from there.", err=True)
         raise typer.Exit(interrupted.exit_code) from None
+    except KeyboardInterrupt:  # before the first medium, or a second Ctrl-C
+        typer.echo("Stopped; files that were written are whole.", err=True)
+        raise typer.Exit(130) from None
     if not is_done:
         raise typer.Exit(1)
     if out is not None:

@@ -94,6 +94,12 @@ def test_values_lie_in_the_mapped_file(tmp_path: Path) -> None:
     assert any(int(begin, 16) <= address < int(end, 16) for begin, end in spans)
 
 
+def test_colleagues_may_read_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, {digest("a"): features(3)})
+    (plain := tmp_path / "plain").write_text("")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
 def test_padding_of_a_batch_is_outside_the_mask(tmp_path: Path) -> None:
     write(tmp_path, 0, {digest("a"): features(2, seed=1), digest("b"): features(5, seed=2)})
     store = open_store(tmp_path)
