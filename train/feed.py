@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anymal.collate import Batch, collate
 from anymal.errors import AnymalError, DataError
 from anymal.modality import MODALITIES
 from anymal.processor import Processor, Sample
 from anymal.protocol import Conversation
 from anymal.recipe import ModelRecipe, StageRecipe
 from train.data import Source
+from train.piece import Layout, Piece
 from train.sampler import BUCKET_BATCHES, Draw, Sampler
 
 CHARACTERS_PER_TOKEN = 4  # close enough to sort by
@@ -31,16 +31,18 @@ class _Row:
     where: str
 
 
-def training_batches(
+def training_pieces(
     stage: StageRecipe,
     sources: Sequence[Source],
     sampler: Sampler,
     processor: Processor,
     slot_lengths: Mapping[str, int],
+    layout: Layout,
     *,
+    size: int,
     start: int,
-) -> Iterator[Batch]:
-    """Yield micro-batches without end.
+) -> Iterator[Piece]:
+    """Yield pieces of batches without end.
 
     Args:
         stage: Gives `batch_size` and `bucket`.
@@ -48,10 +50,12 @@ def training_batches(
         sampler: Decides which record comes where.
         processor: Turns a conversation into a sample.
         slot_lengths: Soft tokens by part type, to estimate lengths.
-        start: Micro-batch to begin at; what comes then does not depend on where one began.
+        layout: How samples become a batch.
+        size: Most samples of one piece.
+        start: Batch to begin at; what comes then does not depend on where one began.
 
     Yields:
-        Batches of `batch_size` samples.
+        `pieces_per_batch` pieces for each batch of `batch_size` samples.
 
     Raises:
         DataError: A record cannot be used; the message names it.
@@ -67,17 +71,28 @@ def training_batches(
             lengths = [estimated_length(row.conversation, slot_lengths) for row in rows]
             order = sampler.bucket_order(window, lengths, stage.batch_size)
         for batch in order[skip:]:
-            yield _batch([rows[i] for i in batch], processor)
+            for cut in range(0, len(batch), size):
+                yield _piece([rows[i] for i in batch[cut : cut + size]], processor, layout)
         window, skip = window + 1, 0
 
 
-def heldout_batches(
-    stage: StageRecipe, sources: Sequence[Source], processor: Processor
-) -> Iterator[Batch]:
-    """Yield the held-out batches: `eval_samples` records, always the same ones."""
+def heldout_pieces(
+    stage: StageRecipe,
+    sources: Sequence[Source],
+    processor: Processor,
+    layout: Layout,
+    *,
+    size: int,
+) -> Iterator[Piece]:
+    """Yield the held-out records in pieces: `eval_samples` of them, always the same ones."""
     draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
-    while chosen := list(islice(draws, stage.batch_size)):
-        yield _batch([_read(draw, sources) for draw in chosen], processor)
+    while chosen := list(islice(draws, size)):
+        yield _piece([_read(draw, sources) for draw in chosen], processor, layout)
+
+
+def pieces_per_batch(stage: StageRecipe, size: int) -> int:
+    """Return how many pieces of at most `size` samples a batch has."""
+    return -(-stage.batch_size // size)
 
 
 def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
@@ -122,10 +137,9 @@ def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
     )
 
 
-def _batch(rows: Sequence[_Row], processor: Processor) -> Batch:
-    """Process and pad rows for training."""
-    samples = [_process(row, processor) for row in rows]
-    return collate(samples, pad_id=processor.pad_id, side="right")
+def _piece(rows: Sequence[_Row], processor: Processor, layout: Layout) -> Piece:
+    """Process rows and lay them out."""
+    return Piece.of([_process(row, processor) for row in rows], layout)
 
 
 def _process(row: _Row, processor: Processor) -> Sample:

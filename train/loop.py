@@ -6,9 +6,11 @@ Shapes: B samples per micro-batch, S fused length.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,28 @@ from torch import Tensor, nn
 from anymal.collate import Batch
 from anymal.model import AnyMAL, Loss
 from train.errors import TrainingError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pass:
+    """What one pass through the model saw.
+
+    Attributes:
+        total: Scalar, the loss summed over target tokens, without gradient.
+        targets: How many target tokens that were.
+        tokens: Positions read, padding not counted.
+        names: Of the samples.
+    """
+
+    total: Tensor
+    targets: int
+    tokens: int
+    names: tuple[str, ...]
+
+
+Apply = Callable[[Callable[[Batch], Pass], Iterable[Item]], Iterator[Pass]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +62,10 @@ class StepResult:
 def optimise(
     model: AnyMAL,
     optimiser: torch.optim.Optimizer,
-    batches: Iterable[Batch],
+    batches: Iterable[Item],
     *,
     clip_norm: float | None,
+    apply: Apply[Item] = map,  # type: ignore[assignment]  # map takes batches as they are
 ) -> StepResult:
     """Take one optimiser step over a window of micro-batches.
 
@@ -52,6 +77,8 @@ def optimise(
         optimiser: Over the parameters that train, its learning rate set.
         batches: The window, on any device.
         clip_norm: Largest norm of the gradient; None does not clip.
+        apply: Runs a function on batches; another one may take something else that batches are
+            made of, such as `train.halving.Halving.map`.
 
     Returns:
         What the step saw.
@@ -60,43 +87,63 @@ def optimise(
         TrainingError: A loss or the gradient is not finite; nothing was updated.
     """
     optimiser.zero_grad(set_to_none=True)
-    device = model.device
-    total = torch.zeros((), device=device)
-    targets = tokens = 0
-    names: list[str] = []
-    for batch in batches:
-        names.extend(batch.names)
-        loss = _loss(model, batch, device)
-        if loss.total.requires_grad:  # not so where no trained aligner has media in the batch
-            loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
-        total += loss.total.detach()
-        targets += loss.num_tokens
-        tokens += int(batch.mask.sum())
-    grad_norm = _scale_and_clip(optimiser, targets, clip_norm)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    passes = list(apply(partial(_learn, model, parameters), batches))
+    targets = sum(each.targets for each in passes)
+    grad_norm = _scale_and_clip(parameters, targets, clip_norm)
     if not math.isfinite(grad_norm):
+        names = [name for each in passes for name in each.names]
         raise TrainingError(
             f"the gradient is not finite (norm {grad_norm}) over the samples {', '.join(names)}; "
             "lower lr, or set clip_norm"
         )
     optimiser.step()
     return StepResult(
-        loss=total.item() / targets, targets=targets, tokens=tokens, grad_norm=grad_norm
+        loss=_mean(passes),
+        targets=targets,
+        tokens=sum(each.tokens for each in passes),
+        grad_norm=grad_norm,
     )
 
 
 @torch.no_grad()
-def heldout_loss(model: AnyMAL, batches: Iterable[Batch]) -> float:
+def heldout_loss(
+    model: AnyMAL,
+    batches: Iterable[Item],
+    *,
+    apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
+) -> float:
     """Return the mean loss over the target tokens of all batches; leaves the mode as it was."""
-    device = model.device
     was_training = model.training
     model.eval()
-    total, targets = 0.0, 0
-    for batch in batches:
-        loss = _loss(model, batch, device)
-        total += loss.total.item()
-        targets += loss.num_tokens
+    loss = _mean(list(apply(partial(_learn, model, ()), batches)))
     model.train(was_training)
-    return total / targets
+    return loss
+
+
+def _learn(model: AnyMAL, parameters: Sequence[nn.Parameter], batch: Batch) -> Pass:
+    """Add the gradients of one micro-batch to those of the parameters, all of them or none."""
+    loss = _loss(model, batch, model.device)
+    if parameters and loss.total.requires_grad:  # not so without media of a trained aligner
+        # Not backward(): if it ran out of memory half way, some gradients would be added twice.
+        gradients = torch.autograd.grad(loss.total, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if parameter.grad is None:
+                parameter.grad = gradient
+            elif gradient is not None:
+                parameter.grad += gradient
+    return Pass(
+        total=loss.total.detach(),
+        targets=loss.num_tokens,
+        tokens=batch.num_positions,
+        names=batch.names,
+    )
+
+
+def _mean(passes: Sequence[Pass]) -> float:
+    """Return the loss per target token."""
+    total = sum(each.total.item() for each in passes)
+    return total / sum(each.targets for each in passes)
 
 
 def _loss(model: AnyMAL, batch: Batch, device: torch.device) -> Loss:
@@ -121,12 +168,9 @@ def _precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 def _scale_and_clip(
-    optimiser: torch.optim.Optimizer, targets: int, clip_norm: float | None
+    parameters: Sequence[nn.Parameter], targets: int, clip_norm: float | None
 ) -> float:
     """Turn gradients of the sum into gradients of the mean, clip them, return their norm."""
-    parameters: list[nn.Parameter] = [
-        p for group in optimiser.param_groups for p in group["params"] if p.grad is not None
-    ]
     gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return 0.0

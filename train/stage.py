@@ -10,14 +10,18 @@ from itertools import islice
 import torch
 
 from anymal.assemble import Assembled
-from anymal.collate import Batch
+from anymal.engine.packable import Unpackable
+from anymal.errors import RecipeError
+from anymal.packing import allow_packing
 from anymal.recipe import Recipe, StageRecipe
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.data import Source, StageData
-from train.feed import heldout_batches, slot_lengths, training_batches
+from train.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
+from train.halving import Halving
 from train.interrupt import Interrupted, StopSignals
 from train.loop import heldout_loss, optimise
 from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
+from train.micro_batch import resolve
 from train.optimiser import (
     build_optimiser,
     load_optimiser_state,
@@ -25,6 +29,7 @@ from train.optimiser import (
     rate_factor,
     set_rate,
 )
+from train.piece import Layout, Piece
 from train.plot import plot_losses
 from train.prefetch import Prefetch
 from train.progress import RunProgress
@@ -32,7 +37,7 @@ from train.random_state import random_state, set_random_state
 from train.run_folder import RunFolder
 from train.sampler import Sampler
 
-BATCHES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
+PIECES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,21 @@ class Run:
         return sum(earlier.steps for earlier in self.recipe.stages[:stage])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passes:
+    """How the samples of a stage go through the model.
+
+    Attributes:
+        layout: How some of them become a batch.
+        size: Most that are laid out together.
+        halving: Passes them on, fewer at a time where memory runs out.
+    """
+
+    layout: Layout
+    size: int
+    halving: Halving
+
+
 def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
     """Run one stage to its end.
 
@@ -61,12 +81,14 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
         checkpoint: Where this stage was left, or None to begin it.
 
     Raises:
+        RecipeError: The language model cannot run as the stage asks.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
         TrainingError: A loss or gradient is not finite.
         DataError: A source or record cannot be used.
     """
     stage, data, model = run.recipe.stages[number], run.data[number], run.assembled.model
     _set_trainable(run, stage)
+    passes = _passes(run, stage)
     optimiser = build_optimiser(model, stage)
     start = 0
     if checkpoint is not None:
@@ -74,11 +96,11 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
         load_optimiser_state(optimiser, model, checkpoint.optimiser)
         set_random_state(checkpoint.random)
     model.train()
-    with _feed(run, number, start) as feed:
+    with _feed(run, number, passes, start) as feed:
         for step in range(start, stage.steps):
-            metrics = _step(run, stage, optimiser, feed, step)
+            metrics = _step(run, stage, optimiser, passes, feed, step)
             if data.heldout and _is_due(metrics.step, stage.eval_every, stage.steps):
-                metrics = replace(metrics, heldout_loss=_measure(run, stage, data.heldout))
+                metrics = replace(metrics, heldout_loss=_measure(run, stage, passes, data.heldout))
             run.log.write(metrics)
             run.progress.step(metrics)
             if metrics.heldout_loss is not None:
@@ -106,8 +128,35 @@ def _set_trainable(run: Run, stage: StageRecipe) -> None:
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
 
 
-def _feed(run: Run, number: int, start: int) -> Prefetch[Batch]:
-    """Start producing the batches from one optimiser step on."""
+def _passes(run: Run, stage: StageRecipe) -> _Passes:
+    """Decide how samples go through the model."""
+    llm, device = run.assembled.model.llm, run.assembled.model.device
+    is_packable = stage.packing or stage.kind == "align"
+    if is_packable:
+        try:
+            allow_packing(llm)
+        except Unpackable as error:
+            if stage.packing:
+                raise RecipeError(
+                    f"stages.{stage.name}.packing: the language model cannot "
+                    f"run packed: {error}; set packing: false"
+                ) from error
+            is_packable = False
+    layout = Layout(
+        pad_id=run.assembled.processor.pad_id,
+        is_packed=stage.packing,
+        splits_prefix=is_packable and stage.kind == "align",
+        pins_memory=device.type == "cuda",
+    )
+    size = resolve(run.recipe, stage)
+    key = f"stages.{stage.name}.micro_batch"
+    if stage.micro_batch == "auto":
+        run.progress.say(f"{key}: {size} of {stage.batch_size} samples in one pass")
+    return _Passes(layout=layout, size=size, halving=Halving(size, key=key, say=run.progress.say))
+
+
+def _feed(run: Run, number: int, passes: _Passes, start: int) -> Prefetch[Piece]:
+    """Start producing the pieces from one optimiser step on."""
     stage, sources = run.recipe.stages[number], run.data[number].training
     sampler = Sampler(
         seed=run.recipe.seed,
@@ -115,22 +164,25 @@ def _feed(run: Run, number: int, start: int) -> Prefetch[Batch]:
         sizes=[len(source.records) for source in sources],
         weights=[source.weight for source in sources],
     )
-    batches = training_batches(
+    pieces = training_pieces(
         stage,
         sources,
         sampler,
         run.assembled.processor,
         slot_lengths(run.assembled.model_recipe),
+        passes.layout,
+        size=passes.size,
         start=start * stage.accumulate,
     )
-    return Prefetch(batches, ahead=BATCHES_AHEAD)
+    return Prefetch(pieces, ahead=PIECES_AHEAD)
 
 
 def _step(
     run: Run,
     stage: StageRecipe,
     optimiser: torch.optim.Optimizer,
-    feed: Prefetch[Batch],
+    passes: _Passes,
+    feed: Prefetch[Piece],
     step: int,
 ) -> StepMetrics:
     """Take one optimiser step and measure it."""
@@ -142,9 +194,9 @@ def _step(
         min_ratio=stage.min_lr_ratio,
     )
     rate = set_rate(optimiser, factor)
-    window = islice(feed, stage.accumulate)
-    model = run.assembled.model
-    result = optimise(model, optimiser, window, clip_norm=stage.clip_norm)
+    window = islice(feed, stage.accumulate * pieces_per_batch(stage, passes.size))
+    model, apply = run.assembled.model, passes.halving.map
+    result = optimise(model, optimiser, window, clip_norm=stage.clip_norm, apply=apply)
     return StepMetrics(
         stage=stage.name,
         step=step + 1,
@@ -158,11 +210,12 @@ def _step(
     )
 
 
-def _measure(run: Run, stage: StageRecipe, heldout: list[Source]) -> float:
+def _measure(run: Run, stage: StageRecipe, passes: _Passes, heldout: list[Source]) -> float:
     """Measure the held-out loss."""
-    batches = heldout_batches(stage, heldout, run.assembled.processor)
-    with Prefetch(batches, ahead=BATCHES_AHEAD) as feed:
-        return heldout_loss(run.assembled.model, feed)
+    processor = run.assembled.processor
+    pieces = heldout_pieces(stage, heldout, processor, passes.layout, size=passes.size)
+    with Prefetch(pieces, ahead=PIECES_AHEAD) as feed:
+        return heldout_loss(run.assembled.model, feed, apply=passes.halving.map)
 
 
 def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:

@@ -13,10 +13,12 @@ from anymal.recipe import StageRecipe
 from train.data import Source
 from train.feed import (
     estimated_length,
-    heldout_batches,
     heldout_draws,
-    training_batches,
+    heldout_pieces,
+    pieces_per_batch,
+    training_pieces,
 )
+from train.piece import Layout
 from train.sampler import BUCKET_BATCHES, Sampler
 
 
@@ -65,18 +67,23 @@ def stage(**changes: object) -> StageRecipe:
     return StageRecipe.model_validate({**fields, **changes})
 
 
-def batches(*, bucket: bool, start: int = 0) -> Iterator[list[str]]:
+LAYOUT = Layout(pad_id=0)
+
+
+def batches(*, bucket: bool, start: int = 0, size: int = 2) -> Iterator[list[str]]:
     sources = [source(*range(100, 180, 4)), source(*range(102, 180, 4))]
     sampler = Sampler(seed=1, stage=0, sizes=[len(s.records) for s in sources], weights=[1.0, 2.0])
-    feed = training_batches(
+    feed = training_pieces(
         stage(bucket=bucket),
         sources,
         sampler,
         FakeProcessor(),  # type: ignore[arg-type]
         {},
+        LAYOUT,
+        size=size,
         start=start,
     )
-    for batch in feed:
+    for batch in (piece.batch for piece in feed):
         yield [
             f"{name}:{int(mask.sum())}" for name, mask in zip(batch.names, batch.mask, strict=True)
         ]
@@ -87,6 +94,16 @@ def batches(*, bucket: bool, start: int = 0) -> Iterator[list[str]]:
 def test_a_later_start_gives_what_would_have_come(bucket: bool, start: int) -> None:
     straight = list(islice(batches(bucket=bucket), start + 9))
     assert list(islice(batches(bucket=bucket, start=start), 9)) == straight[start:]
+
+
+@pytest.mark.parametrize("bucket", [True, False])
+def test_pieces_are_batches_in_parts(bucket: bool) -> None:
+    number = pieces_per_batch(stage(), 1)
+    assert number == 2
+    whole = list(islice(batches(bucket=bucket, start=5), 3))
+    parts = list(islice(batches(bucket=bucket, start=5, size=1), 3 * number))
+    assert [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)] == whole
+    assert pieces_per_batch(stage(batch_size=7), 3) == 3
 
 
 def test_buckets_move_samples_only_within_their_window() -> None:
@@ -116,7 +133,8 @@ def test_buckets_pad_less() -> None:
 
 
 def test_a_record_that_cannot_be_processed_is_named() -> None:
-    feed = heldout_batches(stage(), [source(5, 13)], FakeProcessor())  # type: ignore[arg-type]
+    processor: Any = FakeProcessor()
+    feed = heldout_pieces(stage(), [source(5, 13)], processor, LAYOUT, size=2)
     with pytest.raises(DataError, match=r"^made:up\[1\]: a\.wav: found no samples"):
         list(feed)
 

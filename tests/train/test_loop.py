@@ -17,8 +17,8 @@ class FakeBatch:
     names: tuple[str, ...]
 
     @property
-    def mask(self) -> Tensor:
-        return torch.ones_like(self.values, dtype=torch.bool)
+    def num_positions(self) -> int:
+        return self.values.numel()
 
     def to(self, device: torch.device) -> "FakeBatch":
         return self
