@@ -82,8 +82,8 @@ def test_what_cannot_be_told_is_an_error(kind: str, config: Any, message: str) -
 
 
 def test_options_are_checked_as_the_encoder_checks_them() -> None:
-    with pytest.raises(EncoderError, match="unknown option 'leyer' of encoder 'vision'"):
-        outline("vision", CLIPVisionConfig(), "some/clip", leyer=1)
+    with pytest.raises(EncoderError, match="unknown option 'depth' of encoder 'vision'"):
+        outline("vision", CLIPVisionConfig(), "some/clip", depth=1)
     with pytest.raises(EncoderError, match="layer 9 does not exist"):
         outline("whisper", WhisperConfig(encoder_layers=2), "some/whisper", layer=9)
 
