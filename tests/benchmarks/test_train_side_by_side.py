@@ -1,0 +1,82 @@
+"""Training steps side by side: all do the same work, at a small shape; ratios by hand."""
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from benchmarks import train_ours, train_peers, train_shape, train_side_by_side
+from benchmarks.train_peers import Work
+from benchmarks.train_side_by_side import LAYOUTS, contenders, last_line, side_by_side, summary
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (train_ours.WIDE, {"hidden_size": 96, "intermediate_size": 128, "num_hidden_layers": 2}),
+        (train_shape.VIT, {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 3}),
+        (train_peers._RESAMPLER, {"resampler_head_dim": 8}),
+        (train_peers._QFORMER, {"hidden_size": 48, "num_hidden_layers": 2}),
+        (train_ours.ALIGNERS["perceiver"], {"head_dim": 8, "hidden_dim": 96}),
+    ]
+    for own, smaller in sizes:
+        for name, value in smaller.items():
+            monkeypatch.setitem(own, name, value)
+    monkeypatch.setattr(train_peers, "_OPT_FFN", 160)
+
+
+def test_all_do_the_same_work_and_ours_is_llava_where_its_connector_is(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_side_by_side, "_SAME_PARAMETERS", 0.05)  # positions of a small OPT
+    ticks = count()
+    (found,) = side_by_side(contenders(), rounds=1, seconds=0, clock=lambda: float(next(ticks)))
+    for layout in LAYOUTS:
+        done = {name: work[layout] for name, work in found["work"].items()}
+        assert {work["positions"] for work in done.values()} == {512}
+        assert len({work["learnt"] for work in done.values()}) == 1
+        # After two steps each; had any step differed, so would the next loss.
+        assert done["ours, mlp"]["loss"] == pytest.approx(done["LLaVA"]["loss"], rel=1e-4)
+        assert done["ours, mlp, cached"]["loss"] == pytest.approx(done["LLaVA"]["loss"], rel=1e-3)
+    assert len(found["rows"]) == 2 * 7
+    assert all(row["seconds"] == 1 for row in found["rows"])
+
+
+def test_different_work_is_refused() -> None:
+    made = {
+        name: train_peers.Contender(prepare=str, step=str, language=8, trained=1)
+        for name in ("LLaVA", "ours, mlp")
+    }  # type: ignore[arg-type]
+    same = Work(loss=1.0, positions=512, learnt=64)
+    for other in (
+        Work(loss=1.0, positions=511, learnt=64),
+        Work(loss=1.0, positions=512, learnt=63),
+        Work(loss=1.01, positions=512, learnt=64),
+    ):
+        with pytest.raises(AssertionError, match="differ"):
+            train_side_by_side._check_same(made, {"LLaVA": same, "ours, mlp": other})
+
+
+def test_ratios_are_of_medians_beside_the_best_peer() -> None:
+    seconds = {
+        "LLaVA": (4.0, 3.0, 9.0),
+        "Idefics2": (3.0, 3.0, 3.0),
+        "BLIP-2": (5.0, 5.0, 5.0),
+        "ours, mlp": (1.0, 1.0, 1.0),
+        "ours, mlp, cached": (1.0, 1.0, 1.0),
+        "ours, perceiver": (2.0, 2.5, 9.0),
+        "ours, perceiver, cached": (2.0, 1.0, 2.0),
+    }
+    rows = [
+        {"layout": "prompted", "contender": name, "seconds": value, "probe_ms": 1.0}
+        for name, values in seconds.items()
+        for value in values
+    ]
+    found = summary(rows)
+    assert found["prompted"]["best_peer"] == "Idefics2"
+    assert found["prompted"]["ours_like_it"] == "ours, perceiver"  # not the cheaper connector
+    assert found["prompted"]["seconds"]["LLaVA"] == {"best": 3.0, "median": 4.0}
+    assert last_line({"summary": found}) == {
+        "on_the_fly_vs_best_peer": 1.2,
+        "cached_vs_best_peer": 1.5,
+    }
