@@ -51,10 +51,11 @@ def _advice(recipe: Recipe, parts: Parts, plan: Plan) -> str:
     for key, value in changes.items():
         if fits(_changed(recipe, {key: value})):
             return f"set {key}={value}"
-    for count in range(2, len(changes) + 1):
-        together = dict(list(changes.items())[:count])
-        if fits(_changed(recipe, together)):
-            return "set " + " ".join(f"{key}={value}" for key, value in together.items())
+    if fits(_changed(recipe, changes)):
+        for key in reversed(changes):
+            fewer = {other: value for other, value in changes.items() if other != key}
+            changes = fewer if fits(_changed(recipe, fewer)) else changes
+        return "set " + " ".join(f"{key}={value}" for key, value in changes.items())
     return "no setting is enough: take a smaller model.llm.path or a device with more memory"
 
 

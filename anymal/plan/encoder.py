@@ -13,8 +13,8 @@ from anymal.recipe import EncoderRecipe
 from encoders.base import EncoderError
 from encoders.outline import outline
 
-# Their configuration is this project's own, with defaults where there is no folder.
-_OWN_CONFIG = ("imagebind", "imu_transformer", "imu2clip")
+# Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
+_OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
 _FLOAT = 4  # encoders are held in float32
 
 
@@ -49,7 +49,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
     Raises:
         RecipeError: It cannot be told; the message names the key.
     """
-    has_own = recipe.kind in _OWN_CONFIG or Path(recipe.path).is_dir()
+    has_own = recipe.kind.startswith(_OWN_SIZES) or Path(recipe.path).is_dir()
     config = None if has_own else config_of(recipe.path)
     peak = Peak()
     try:
