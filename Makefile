@@ -10,7 +10,7 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format serve bench-serve lock clean
+.PHONY: help demo test test-all check format serve bench-serve bench-train lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ serve: .venv/ready  ## Serve the built-in model on http://127.0.0.1:8000
 
 bench-serve: .venv/ready  ## Measure the service beside transformers, and what HTTP costs (4 minutes)
 	@$(BIN)/python -m benchmarks.serve_bench
+
+bench-train: .venv/ready  ## Measure one training step beside LLaVA, Idefics2 and BLIP-2 (3 minutes)
+	@$(BIN)/python -m benchmarks.train_side_by_side
 
 lock: .venv/ready  ## Renew requirements.lock from pyproject.toml (torch is pinned above, CUDA comes with it)
 	$(PIP) pip-tools

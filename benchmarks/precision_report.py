@@ -7,6 +7,7 @@ Does not train or serve; `precision` does, and writes what is read here.
 
 import argparse
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,8 +164,10 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("docs/images/precision.png"))
     options = parser.parse_args()
     pairs = read_pairs(json.loads(options.study.read_text())["pairs"])
-    options.docs.write_text(in_docs(options.docs.read_text(), as_table(pairs)))
     draw(pairs, options.picture)
+    where = os.path.relpath(options.picture, options.docs.parent)
+    section = f"{as_table(pairs)}\n\n![The same as a picture]({where})"
+    options.docs.write_text(in_docs(options.docs.read_text(), section))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class Layout:
 
 
 LAYOUTS = {
-    # The recipes' prompt for captions (AnyMAL, appendix B.1) and a caption of 16 tokens.
+    # As the recipes put it (AnyMAL, appendix B.1): about 125 characters of system prompt and the
+    # template's marks, taken as 32 words; the image; a request; a caption of 16 words.
     "prompted": Layout(before=32, after=32, learnt=16),
     # LLaVA's first stage: the image and its caption, nothing else.
     "plain": Layout(before=0, after=NUM_TEXT, learnt=NUM_TEXT),

@@ -35,7 +35,8 @@ from benchmarks.turns import probe_ms, rotated, unsteady
 PEERS = ("LLaVA", "Idefics2", "BLIP-2")
 # Which of ours has the connector of which peer.
 LIKE = {"LLaVA": "mlp", "Idefics2": "perceiver", "BLIP-2": "perceiver"}
-HEADLINE = "prompted"
+# The keys of the last line end so for each layout; the recipes' own comes without an ending.
+ENDINGS = {"prompted": "", "plain": "_without_prompt"}
 _SAME_PARAMETERS, _SAME_LOSS = 0.01, 1e-3
 
 
@@ -164,9 +165,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def last_line(results: dict[str, Any]) -> dict[str, float]:
-    """The two figures that are promised."""
-    headline = results["summary"][HEADLINE]
-    return {name: headline[name] for name in ("on_the_fly_vs_best_peer", "cached_vs_best_peer")}
+    """The two figures that are promised, and the same without a prompt that can be left out."""
+    return {
+        f"{name}{ENDINGS[layout]}": figures[name]
+        for layout, figures in results["summary"].items()
+        for name in ("on_the_fly_vs_best_peer", "cached_vs_best_peer")
+    }
 
 
 def show(results: dict[str, Any], console: Console) -> None:
@@ -175,7 +179,7 @@ def show(results: dict[str, Any], console: Console) -> None:
     for column in ("", "LLM parameters", "trained"):
         table.add_column(column, justify="right" if column else "left")
     for layout in LAYOUTS:
-        table.add_column(f"{layout}: positions, learnt, loss", justify="right")
+        table.add_column(f"{layout}:\npositions, learnt, loss", justify="right")
         table.add_column("best, median s", justify="right")
     for name, work in results["work"].items():
         cells = [name, f"{work['language_model_parameters']:,}", f"{work['trained_parameters']:,}"]
@@ -221,7 +225,10 @@ def main() -> None:
     ):
         results = {"machine": {**machine, "load": os.getloadavg()[0]}, **found}
         options.out.write_text(json.dumps(results, indent=2) + "\n")
-    show(results, Console())
+    console = Console()
+    if not console.is_terminal:
+        console.width = 130  # a pipe has no width; the default of 80 would break columns
+    show(results, console)
     sys.stdout.write(json.dumps(last_line(results)) + "\n")
 
 

@@ -76,7 +76,10 @@ def test_ratios_are_of_medians_beside_the_best_peer() -> None:
     assert found["prompted"]["best_peer"] == "Idefics2"
     assert found["prompted"]["ours_like_it"] == "ours, perceiver"  # not the cheaper connector
     assert found["prompted"]["seconds"]["LLaVA"] == {"best": 3.0, "median": 4.0}
+    found["plain"] = {"on_the_fly_vs_best_peer": 1.0, "cached_vs_best_peer": 1.1}
     assert last_line({"summary": found}) == {
         "on_the_fly_vs_best_peer": 1.2,
         "cached_vs_best_peer": 1.5,
+        "on_the_fly_vs_best_peer_without_prompt": 1.0,
+        "cached_vs_best_peer_without_prompt": 1.1,
     }
