@@ -1,16 +1,18 @@
 """Train the built-in language model from nothing on the world in words.
 
-    python -m train.pretrain.language --out runs/tiny/llm
+    python -m train.pretrain.language --out runs/tiny/llm-first
+    python -m train.pretrain.language --start runs/tiny/llm-first --out runs/tiny/llm
 
 A byte-level BPE is learned first, then a small Llama: on drills, which teach it to look things up,
-and on the world. Conversations are written by the same chat template and processor that write them
+and on the world, from narrow lessons to wide ones. A second pass goes over the wide ones again
+with small steps. Conversations are written by the same chat template and processor that write them
 later, with descriptions where media will be.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,33 +23,22 @@ from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from anymal.chat import build_template
 from anymal.processor import IGNORED, Processor, Sample
 from train.pretrain.attention_start import start_attention
-from train.pretrain.drills import draw_drill, drill_words
-from train.pretrain.world import (
-    Passage,
-    draw_any,
-    draw_digits,
-    draw_pair,
-    draw_passage,
-    draw_scene,
-    to_conversation,
-)
+from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
+from train.pretrain.world import draw_passage, to_conversation
 
 _VOCABULARY = 1024
 _MAX_TOKENS = 1024
-_BATCH_TOKENS = 4096
-_MATRIX_LR = 0.02
-_LR = 7e-4
 _WARMUP_STEPS = 50
-# The learning rate stays up until this share of the steps, then falls in a straight line.
-_PLATEAU = 0.3
 _HELD_OUT = 1500
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
+# Yes or no comes first, and is one token of many.
+_BEGINNING_WEIGHT = 4.0
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
 _NOISE = 0.05
 # Words of one class, such as the colours, start apart. In a table that is also the output head,
@@ -68,17 +59,18 @@ _CHAT_TEMPLATE = (
 
 def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 4500,
+    start: Annotated[
+        Path | None, typer.Option(help="folder of the first pass, to give it the second")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 2250,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
     measure_every: Annotated[int, typer.Option(help="steps between two measurements")] = 600,
 ) -> None:
     """Train the language model and save it in half precision with its tokeniser."""
     torch.manual_seed(seed)
-    tokenizer: Any = train_tokenizer(np.random.default_rng([seed, 0]))
-    model: Any = LlamaForCausalLM(_design(tokenizer))
+    lessons = FIRST_PASS if start is None else SECOND_PASS
+    tokenizer, model = _begin(seed) if start is None else _go_on(start)
     model.set_attn_implementation("eager")  # faster than SDPA's backward for short rows on a CPU
-    torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
-    start_attention(model)
     processor = Processor(
         tokenizer=tokenizer,
         template=build_template("llama2", tokenizer),
@@ -86,11 +78,26 @@ def main(
         max_tokens=_MAX_TOKENS,
     )
     report: dict[str, float] = {}
-    for step in _fit(model, processor, steps, np.random.default_rng([seed, 1])):
+    for step in _fit(model, processor, lessons, steps, np.random.default_rng([seed, 1])):
         if step % measure_every == 0 or step == steps:
             report = _measure(model, processor, np.random.default_rng([seed, 2]))
             typer.echo(f"step {step}: {json.dumps(report)}")
             _save(model, tokenizer, out, report)
+
+
+def _begin(seed: int) -> tuple[Any, Any]:
+    """A tokeniser, and a model that has learnt nothing."""
+    tokenizer = train_tokenizer(np.random.default_rng([seed, 0]))
+    model: Any = LlamaForCausalLM(_design(tokenizer))
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
+    start_attention(model)
+    return tokenizer, model
+
+
+def _go_on(start: Path) -> tuple[Any, Any]:
+    """What a pass has left."""
+    model: Any = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
+    return AutoTokenizer.from_pretrained(start), model.train()
 
 
 def _save(model: Any, tokenizer: Any, out: Path, report: dict[str, float]) -> None:
@@ -150,73 +157,6 @@ def _design(tokenizer: Any) -> LlamaConfig:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """A part of the curriculum.
-
-    Attributes:
-        end: Share of the steps at which it ends.
-        draw: Draws a passage.
-        short: Share of the questions that ask for the answer alone.
-        drills: Share of drills among the conversations.
-    """
-
-    end: float
-    draw: Callable[[np.random.Generator], Passage]
-    short: float
-    drills: float
-
-
-# From narrow to wide. Whether sign and speech are the same was told right in 98% after 200 steps
-# in which every question was about such a pair, and by chance after 1200 steps of all at once.
-_CURRICULUM = (
-    _Stage(end=0.05, draw=draw_digits, short=1.0, drills=0.0),
-    _Stage(end=0.19, draw=draw_pair, short=0.9, drills=0.1),
-    _Stage(end=0.32, draw=draw_scene, short=0.8, drills=0.1),
-    _Stage(end=0.45, draw=draw_any, short=0.6, drills=0.1),
-    _Stage(end=1.0, draw=draw_passage, short=0.3, drills=0.1),
-)
-
-
-class _Lessons:
-    """Batches of conversations, as the curriculum has them."""
-
-    def __init__(self, processor: Processor, rng: np.random.Generator) -> None:
-        self._processor = processor
-        self._words = drill_words(list(processor.tokenizer.get_vocab()))
-        self._rng = rng
-        self._stage = _CURRICULUM[0]
-        self._batches: list[list[Sample]] = []
-
-    def batch(self, progress: float) -> list[Sample]:
-        """The next batch, when this share of the steps is done."""
-        stage = next(stage for stage in _CURRICULUM if progress < stage.end)
-        if stage is not self._stage or not self._batches:
-            self._stage = stage
-            drawn = sorted((self._draw() for _ in range(512)), key=lambda s: len(s.ids))
-            batches = list(_by_length(drawn))
-            self._batches = [batches[i] for i in self._rng.permutation(len(batches))]
-        return self._batches.pop()
-
-    def _draw(self) -> Sample:
-        rng = self._rng
-        if rng.random() < self._stage.drills:
-            return self._processor(draw_drill(self._words, rng))
-        passage = self._stage.draw(rng)
-        return self._processor(to_conversation(passage, rng, short=self._stage.short))
-
-
-def _by_length(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Cut samples, shortest first, into batches of about as many tokens, padding included."""
-    batch: list[Sample] = []
-    for sample in samples:
-        if batch and (len(batch) + 1) * len(sample.ids) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(sample)
-    yield batch
-
-
 def _pad(rows: list[Tensor], value: int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
@@ -231,6 +171,8 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(inputs_embeds=table + noise).logits
     weight = torch.where(labels != IGNORED, 1.0, _CONTEXT_WEIGHT) * is_text
+    begins = (labels[:, 1:] != IGNORED) & (labels[:, :-1] == IGNORED)
+    weight[:, 1:][begins] = _BEGINNING_WEIGHT
     each = F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
     )
@@ -238,24 +180,26 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     return (each * weight).sum() / weight.sum()
 
 
-def _fit(model: Any, processor: Processor, steps: int, rng: np.random.Generator) -> Iterator[int]:
+def _fit(
+    model: Any, processor: Processor, lessons: Pass, steps: int, rng: np.random.Generator
+) -> Iterator[int]:
     """Muon on the layers' matrices, AdamW on the rest; yields the number of steps done."""
     layers = {id(p) for p in model.model.layers.parameters() if p.ndim == 2}
     matrices = [p for p in model.parameters() if id(p) in layers]
     others = [p for p in model.parameters() if id(p) not in layers]
     optimisers = (
-        torch.optim.Muon(matrices, lr=_MATRIX_LR, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=_LR, weight_decay=0.01, betas=(0.9, 0.98), fused=True),
+        torch.optim.Muon(matrices, lr=lessons.matrix_lr, weight_decay=0.01),
+        torch.optim.AdamW(others, lr=lessons.lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True),
     )
 
     def factor(step: int) -> float:
-        falling = (steps - step) / max(1, round(steps * (1 - _PLATEAU)))
+        falling = (steps - step) / max(1, round(steps * (1 - lessons.plateau)))
         return min(1.0, (step + 1) / _WARMUP_STEPS, falling)
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(one, factor) for one in optimisers]
-    lessons = _Lessons(processor, rng)
+    drawn = Lessons(lessons.stages, processor, rng)
     for step in track(range(steps), description="language model"):
-        loss = _loss(model, lessons.batch(step / steps), processor.pad_id)
+        loss = _loss(model, drawn.batch(step / steps), processor.pad_id)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
