@@ -142,8 +142,8 @@ def describe_needs(recipe: Recipe) -> list[str]:
         )
     assumed = " and ".join(f"{rate:,.0f} ({name})" for name, rate in rates.items())
     lines.append(
-        f"Assumed: {assumed} tokens a second, the rate that fsdp_qlora published for "
-        f"{PUBLISHED_WEIGHTS / 1e9:.1f} G weights, for {num_weights / 1e9:.1f} G."
+        f"Assumed: {assumed} tokens a second through {num_weights / 1e9:.1f} G weights, scaled "
+        f"from what fsdp_qlora published for {PUBLISHED_WEIGHTS / 1e9:.1f} G."
     )
     return lines
 

@@ -1,17 +1,48 @@
-"""Every shipped recipe can be read, names the command that runs it, and finds its sources."""
+"""Every shipped recipe reads, names its command, plans, says what it takes and finds its start.
 
+That each also runs is held by `tests/train/test_dry_run.py`.
+"""
+
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from anymal.recipe import load_recipe
+from anymal.needs import describe_needs
+from anymal.plan.advice import check_fits
+from anymal.plan.run import device_for, measure_parts, plan_recipe
+from anymal.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "train" / "recipes").rglob("*.yaml"))
+LARGE = [path for path in RECIPES if path.parent.name.startswith("llama2-")]
+# These start from what other commands make; planned with the built-in model's parts in their place.
+BUILT_IN = {
+    "model.llm.path": "tiny:llm",
+    "model.modalities.image.encoder.path": "tiny:encoders/image",
+    "model.modalities.video.encoder.path": "tiny:encoders/image",
+    "model.modalities.audio.encoder.path": "tiny:encoders/audio",
+    "model.modalities.imu.encoder.path": "tiny:encoders/imu",
+}
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT)))
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def read(path: Path) -> Recipe:
+    overrides = [f"{key}={value}" for key, value in BUILT_IN.items()]
+    return load_recipe(path, overrides if path.parent.name == "tiny" else [], keep_unset=True)
+
+
+def header(path: Path) -> str:
+    """The comment that opens a recipe, as one line."""
+    lines = path.read_text().partition("\nrun_dir:")[0].splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in lines)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_recipe(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANYMAL_DATA", str(tmp_path))
     recipe = load_recipe(path, [])
@@ -26,3 +57,75 @@ def test_recipe(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_recipes_ship() -> None:
     assert ROOT / "train" / "recipes" / "quick.yaml" in RECIPES
+    assert {path.parent.name for path in LARGE} == {"llama2-70b", "llama2-70b-paper", "llama2-7b"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_it_fits_the_memory_it_names(path: Path) -> None:
+    recipe = read(path)
+    device = device_for(recipe, "cpu" if recipe.device == "cpu" else "cuda", recipe.memory)
+    parts = measure_parts(recipe.model)
+    plan = plan_recipe(recipe, parts, device, text_tokens=None)
+    check_fits(recipe, parts, plan)
+    assert [stage.name for stage in plan.stages] == [stage.name for stage in recipe.stages]
+    assert all(stage.fits for stage in plan.stages)
+
+
+@pytest.mark.parametrize("path", LARGE, ids=name_of)
+def test_the_header_says_what_it_takes(path: Path) -> None:
+    recipe, said = read(path), header(path)
+    for sentence in describe_needs(recipe):
+        assert sentence in said
+    days = re.findall(r"([\d,]+) days on one H100", said)
+    assert ("OUT OF REACH" in said) == bool(days)
+
+
+@pytest.mark.parametrize("path", LARGE, ids=name_of)
+def test_it_starts_from_a_bundle_that_another_makes(path: Path) -> None:
+    recipe = read(path)
+    if recipe.model.start_from is None:
+        assert path.stem.startswith("align")
+        return
+    run_dir = Path(recipe.model.start_from).parent.relative_to(ROOT)
+    makers = [read(other) for other in LARGE if f"run_dir: {run_dir}\n" in other.read_text()]
+    assert makers
+    for maker in makers:
+        assert maker.model.llm.path == recipe.model.llm.path
+        for name, modality in maker.model.modalities.items():
+            assert recipe.model.modalities[name] == modality
+
+
+def test_the_paper_s_table() -> None:
+    """AnyMAL, table 12 and appendix B.3: samples a step, rate, steps, aligner, tokens."""
+    folder = ROOT / "train" / "recipes" / "llama2-70b-paper"
+    rows = {}
+    for name in ("image", "video", "audio", "imu"):
+        recipe = read(folder / f"align-{name}.yaml")
+        [stage], aligner = recipe.stages, recipe.model.modalities[name].aligner
+        batch = stage.batch_size * stage.accumulate
+        depth = aligner.options.get("depth", 1)
+        rows[name] = (batch, stage.lr, stage.steps, aligner.kind, depth, aligner.num_tokens)
+    assert rows == {
+        "image": (2048, 2e-4, 100_000, "perceiver", 6, 64),
+        "video": (1024, 1e-4, 20_000, "perceiver", 4, 32),
+        "audio": (128, 1e-4, 1_000, "linear", 1, 32),
+        "imu": (256, 1e-4, 2_000, "linear", 1, 32),
+    }
+    recipe = read(folder / "instruct.yaml")
+    [stage], lora = recipe.stages, recipe.model.lora
+    assert (stage.batch_size * stage.accumulate, stage.lr, stage.lora_lr) == (128, 1e-5, None)
+    assert stage.steps == 3_000
+    assert lora is not None
+    assert (lora.r, lora.alpha, lora.targets) == (64, 16, "all-linear")
+
+
+@pytest.mark.parametrize("path", LARGE, ids=name_of)
+def test_the_readme_says_the_same(path: Path) -> None:
+    lines = (path.parent / "README.md").read_text().splitlines()
+    [row] = [line for line in lines if line.startswith(f"| [`{path.name}`]")]
+    said = header(path)
+    for card in ("H100", "A100"):
+        times = re.findall(rf"([\d,.]+ (?:h|days)) on one {card}", said)
+        assert f"| {', '.join(times)} |" in row
+    [disk] = re.findall(r"Disk: (\d+ GB)", said)
+    assert row.endswith(f"| {disk} |")
