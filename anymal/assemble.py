@@ -105,7 +105,8 @@ def build(
         llm=llm,
         stop_ids={*llm.eos_ids, end_of_turn},
     )
-    model.encoders.to(device if features is None else "cpu")
+    if features is None:  # no gradient passes an encoder: on CUDA it computes as the LLM does
+        model.encoders.to(device, llm.dtype if torch.device(device).type == "cuda" else None)
     model.aligners.to(device)
     model.set_trainable((), lora=False)
     processor = Processor(

@@ -123,7 +123,7 @@ def heldout_loss(
 
 def _learn(model: AnyMAL, parameters: Sequence[nn.Parameter], batch: Batch) -> Pass:
     """Add the gradients of one micro-batch to those of the parameters, all of them or none."""
-    loss = _loss(model, batch, model.device)
+    loss = _loss(model, batch)
     if parameters and loss.total.requires_grad:  # not so without media of a trained aligner
         # Not backward(): if it ran out of memory half way, some gradients would be added twice.
         gradients = torch.autograd.grad(loss.total, parameters, allow_unused=True)
@@ -146,10 +146,10 @@ def _mean(passes: Sequence[Pass]) -> float:
     return total / sum(each.targets for each in passes)
 
 
-def _loss(model: AnyMAL, batch: Batch, device: torch.device) -> Loss:
+def _loss(model: AnyMAL, batch: Batch) -> Loss:
     """Compute the summed loss of one micro-batch, and refuse one that is not finite."""
-    with _precision(device):
-        loss = model.loss(batch.to(device))
+    with _precision(model):
+        loss = model.loss(batch.to(model.device))
     if not bool(torch.isfinite(loss.total)):
         finite = torch.isfinite(loss.per_sample).tolist()  # [B]
         names = [name for name, is_finite in zip(batch.names, finite, strict=True) if not is_finite]
@@ -160,9 +160,9 @@ def _loss(model: AnyMAL, batch: Batch, device: torch.device) -> Loss:
     return loss
 
 
-def _precision(device: torch.device) -> AbstractContextManager[object]:
-    """Return bf16 autocast on CUDA; a CPU computes in the precision of the weights."""
-    if device.type == "cuda":
+def _precision(model: AnyMAL) -> AbstractContextManager[object]:
+    """Return bf16 autocast on CUDA, unless all is float32; a CPU computes as its weights are."""
+    if model.device.type == "cuda" and model.llm.dtype != torch.float32:
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
 
