@@ -1,11 +1,16 @@
 """Tiny random checkpoints, a manifest of coloured squares and a recipe that joins them."""
 
+import io
 import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 
@@ -184,3 +189,91 @@ def write_recipe(workshop: Path) -> Callable[[Path], Path]:
 def make_llm() -> Callable[..., Path]:
     """Saves another language model: `make_llm(folder, width=..., extra_words=...)`."""
     return save_llm
+
+
+@pytest.fixture(scope="session")
+def mixed(workshop: Path) -> list[str]:
+    """Overrides that train on four records of a picture and a motion each, three of both distinct.
+
+    Motions are of 40, 64 and 200 rows, and an encoder's window is of 64.
+    """
+    import torch
+
+    from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+
+    torch.manual_seed(0)
+    config = ImuTransformerConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        stem_layers=1,
+        window_samples=64,
+    )
+    ImuTransformerModel(config).save_pretrained(workshop / "imu")
+    rows = []
+    for number, length in enumerate((40, 64, 200, 200)):
+        samples = [[0.1 * min(number, 2), 0.0, 9.8, 0.0, 0.01 * i, 0.0] for i in range(length)]
+        content = [
+            {"type": "image_url", "image_url": {"url": f"{number}.png"}},
+            {"type": "input_imu", "input_imu": {"samples": samples, "rate_hz": 50}},
+            {"type": "text", "text": "What is it?"},
+        ]
+        messages = [
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": f"It is {number}."},
+        ]
+        rows.append(json.dumps({"messages": messages}))
+    path = workshop / "squares" / "mixed.jsonl"
+    path.write_text("\n".join(rows) + "\n")
+    data = f"[{{manifest: {path}}}]"
+    imu = "{encoder: {kind: imu_transformer, path: imu}, aligner: {kind: linear, num_tokens: 32}}"
+    return [
+        f"model.modalities.imu={imu}",
+        f"stages.align.data={data}",
+        f"stages.align.heldout={data}",
+        f"stages.instruct.data={data}",
+        "stages.instruct.heldout=null",
+        "stages.instruct.steps=2",
+    ]
+
+
+@pytest.fixture(scope="session")
+def run_encode() -> Callable[..., str]:
+    """Encodes a recipe's media: `run_encode(recipe, folder, limit=...)`; returns what was shown."""
+    from rich.console import Console
+
+    from train.encode import EncodeOptions, encode
+
+    def run(recipe: Any, root: Path, **options: Any) -> str:
+        shown = io.StringIO()
+        console = Console(file=shown, width=300)
+
+        def confirm(text: str) -> bool:
+            console.print(text)
+            return True
+
+        encode(recipe, EncodeOptions(root=root, confirm=confirm, **options), console=console)
+        return shown.getvalue()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stored() -> "Callable[[Path], dict[str, torch.Tensor]]":
+    """Reads all features of a cache by folder and hash, whatever the files."""
+    from safetensors.torch import load_file
+
+    def read(root: Path) -> "dict[str, torch.Tensor]":
+        found = {}
+        for path in sorted(root.rglob("*.safetensors")):
+            tensors = load_file(path)
+            begin = 0
+            for key, end in zip(tensors["keys"], tensors["ends"].tolist(), strict=True):
+                name = f"{path.parent.name}/{bytes(key.tolist()).hex()}"
+                assert name not in found, "stored twice"
+                found[name] = tensors["values"][begin:end].clone()
+                begin = end
+        return found
+
+    return read

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 import train.encode
+from anymal.cli import app as anymal_app
 from anymal.commands import late_commands
 from anymal.errors import RecipeError
 from train.encode_cli import encode as command
@@ -35,6 +37,13 @@ def test_it_is_a_command_of_anymal() -> None:
     late = late_commands()
     assert late["data encode"].target == "train.encode_cli:encode"
     assert late["data encode"].help
+
+
+@pytest.mark.parametrize(("word", "option"), [("encode", "--batch-size"), ("scenes", "--seed")])
+def test_it_stands_beside_the_topics_of_anymal_data(word: str, option: str) -> None:
+    result = CliRunner().invoke(anymal_app, ["data", word, "--help"], color=False)
+    assert result.exit_code == 0
+    assert option in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
 
 
 def test_options_reach_the_function(
