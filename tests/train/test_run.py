@@ -16,6 +16,8 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
+from anymal.engine.packable import Unpackable
+from anymal.errors import RecipeError
 from anymal.recipe import load_recipe
 from train import stage
 from train.errors import TrainingError
@@ -217,3 +219,34 @@ def test_results_hold_the_blank_control(straight: tuple[Path, str]) -> None:
     (task,) = results["tasks"]
     assert task["score"]["n"] == 6
     assert "blank" in task["controls"]
+
+
+def test_pieces_and_packing_change_no_step(
+    straight: tuple[Path, str], write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    cut = ["stages.align.micro_batch=1", "stages.align.packing=true"]
+    train(write_recipe(tmp_path / "cut"), *cut, "stages.instruct.steps=2")
+    losses = [
+        [
+            number
+            for step in read_metrics(run_dir / "metrics.jsonl")
+            if step.stage == "align"
+            for number in (step.loss, step.grad_norm, step.tokens, step.heldout_loss or 0.0)
+        ]
+        for run_dir in (tmp_path / "cut", straight[0])
+    ]
+    assert len(losses[0]) == 6 * 4
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_packing_is_refused_for_a_model_that_would_compute_something_else(
+    write_recipe: WriteRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(llm: object) -> None:
+        raise Unpackable("it attends in chunks")
+
+    monkeypatch.setattr(stage, "allow_packing", refuse)
+    with pytest.raises(
+        RecipeError, match=r"stages\.align\.packing: .*it attends in chunks; set packing: false"
+    ):
+        train(write_recipe(tmp_path / "run"), "stages.align.packing=true")
