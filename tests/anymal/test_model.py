@@ -250,3 +250,19 @@ def _extend(sample: Any, ids: list[int]) -> Any:
         ids=torch.cat([sample.ids, more]),
         labels=torch.cat([sample.labels, torch.full_like(more, -100)]),
     )
+
+
+def test_encoders_may_compute_in_bfloat16(
+    model_recipe: MakeRecipe, records: list[dict[str, Any]]
+) -> None:
+    torch.manual_seed(0)
+    own = build(model_recipe())
+    batch = collate([own.processor(record) for record in records], pad_id=own.processor.pad_id)
+    with torch.no_grad():
+        exact = own.model.loss(batch).per_sample
+        own.model.encoders.to(torch.bfloat16)  # as on CUDA
+        soft_tokens = own.model.align(own.model.encode(batch.media))
+        rounded = own.model.loss(batch).per_sample
+    assert {tokens.dtype for tokens in soft_tokens.values()} == {torch.float32}
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=2e-2, atol=0)
