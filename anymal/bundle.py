@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from huggingface_hub import snapshot_download
 from pydantic import BaseModel
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from anymal.assemble import (
     Assembled,
@@ -85,10 +85,9 @@ def save_bundle(
         results=_plain(results),
     )
     weights = assembled.model.aligners.state_dict()
-    save_file(
-        {name: tensor.detach().cpu().clone() for name, tensor in weights.items()},
-        draft / ALIGNERS,
-    )
+    # Not save_file, whose files only their owner may read: bundles are shared.
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    (draft / ALIGNERS).write_bytes(save(plain))
     if recipe.lora is not None:
         assembled.model.llm.save_lora(draft / LORA)
     (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

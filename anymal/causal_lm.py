@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import DynamicCache
 
@@ -253,7 +253,9 @@ class LLM(nn.Module):
             name: own[own_name].detach().cpu().contiguous()
             for name, own_name in self.lora_names().items()
         }
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        # Not save_file, whose files only their owner may read: bundles are shared.
+        data = save(tensors, metadata={"format": "pt"})
+        (folder / "adapter_model.safetensors").write_bytes(data)
         tuner.peft_config[ADAPTER].save_pretrained(str(folder))
 
 

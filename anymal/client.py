@@ -161,7 +161,7 @@ class Client:
 
 
 class AsyncClient:
-    """Like `Client`, for async code; what it sends is read on a thread, but `message` reads at once."""
+    """Like `Client`, for async code; files are read on a thread, but by `message` at once."""
 
     def __init__(
         self,

@@ -78,6 +78,13 @@ def test_loads_to_the_same_logits_wherever_it_lies(bundle: Bundle, copy: Path, t
     assert loaded.processor.pad_id == bundle.assembled.processor.pad_id
 
 
+def test_whoever_may_read_the_manifest_may_read_the_weights(bundle: Bundle) -> None:
+    modes = {path.name: path.stat().st_mode for path in bundle.folder.rglob("*.safetensors")}
+    assert "adapter_model.safetensors" in modes
+    written = {modes["aligners.safetensors"], modes["adapter_model.safetensors"]}
+    assert written == {(bundle.folder / "bundle.json").stat().st_mode}
+
+
 def test_a_loaded_bundle_saves_to_itself(bundle: Bundle, copy: Path, talk: Talk) -> None:
     record = talk("What?", motions=1)
     save_bundle(load_bundle(copy), copy)
