@@ -6,7 +6,7 @@ Shapes: M media items, W windows of all items, P features per window, F features
 D_enc encoder width.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 from encoders.base import EncoderError, EncoderInputs, Features, Preprocessor
 from encoders.fingerprint import fingerprint
+
+# A model gives all its hidden states, one of which is kept. Hundreds of windows, such as the frames
+# of a batch of films, would take more memory so than the language model's own step.
+WINDOWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +78,7 @@ class FrozenEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, inputs: EncoderInputs) -> Features:
-        """Encode a batch of media.
+        """Encode a batch of media, at most `WINDOWS_AT_ONCE` windows at a time.
 
         Args:
             inputs: preprocessed windows on the model's device.
@@ -87,7 +91,10 @@ class FrozenEncoder(nn.Module):
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in inputs.tensors.items()
         }
-        return join_windows(self.read(self.model, tensors), inputs.counts)
+        names = list(tensors)
+        pieces = zip(*(tensors[name].split(WINDOWS_AT_ONCE) for name in names), strict=True)
+        states = [self.read(self.model, dict(zip(names, piece, strict=True))) for piece in pieces]
+        return join_windows(_joined(states), inputs.counts)
 
 
 def hidden_layer(output: Any, layer: int | None) -> Tensor:
@@ -113,6 +120,16 @@ def hidden_layer(output: Any, layer: int | None) -> Tensor:
             f"{-len(states)} to {len(states) - 1}"
         )
     return cast(Tensor, states[layer])
+
+
+def _joined(states: Sequence[WindowStates]) -> WindowStates:
+    """What was seen in several stretches of windows, as one."""
+
+    def rows(name: str) -> Any:
+        found = [getattr(one, name) for one in states]
+        return None if found[0] is None else torch.cat(found)
+
+    return WindowStates(values=rows("values"), mask=rows("mask"), steps=rows("steps"))
 
 
 def join_windows(states: WindowStates, counts: Tensor) -> Features:

@@ -11,6 +11,7 @@ from anymal.known_configs import config_of
 from anymal.plan.footprint import Peak
 from anymal.recipe import EncoderRecipe
 from encoders.base import EncoderError
+from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline
 
 # Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
@@ -26,14 +27,21 @@ class Encoder:
         bytes: Of its weights.
         width: D_enc.
         num_features: F, of the longest media item.
-        working: Bytes that it holds while it encodes one media item of the longest kind; an upper
-            bound, since all its hidden states are kept and attention may be taken apart.
+        num_windows: W, of the longest media item.
+        working: Bytes that it holds while it encodes one window; an upper bound, since all its
+            hidden states are kept and attention may be taken apart.
     """
 
     bytes: int
     width: int
     num_features: int
+    num_windows: int
     working: int
+
+    def encoding(self, num_items: int) -> int:
+        """Bytes while it encodes so many media items: some windows at work, all features kept."""
+        at_once = min(num_items * self.num_windows, WINDOWS_AT_ONCE)
+        return at_once * self.working + num_items * self.num_features * self.width * _FLOAT
 
 
 def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
@@ -62,5 +70,6 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
         bytes=weights,
         width=found.width,
         num_features=found.num_features,
-        working=max(0, peak.bytes - weights) * found.num_windows,
+        num_windows=found.num_windows,
+        working=max(0, peak.bytes - weights),
     )

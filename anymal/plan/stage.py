@@ -147,7 +147,7 @@ class StageMemory:
         """While media are encoded, before anything else of the pass is there."""
         if self._is_cached:
             return 0
-        return run.num_samples * max(self._parts.encoders[name].working for name in self._names)
+        return max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
 
     def _kept(self, run: Pass) -> int:
         """From the forward to the backward pass."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from encoders import frozen
 from encoders.base import Encoder, EncoderError, Features, stack_inputs
 from encoders.registry import ENCODERS, build_encoder
 from encoders.signals import Signal
@@ -89,6 +90,18 @@ def test_batch_equals_single(case: Case, signals: Callable[[str], list[Signal]])
         torch.testing.assert_close(
             batch.values[index, :num_own], single.values[0], atol=1e-5, rtol=1e-4
         )
+
+
+def test_few_windows_at_a_time_equal_all_at_once(
+    case: Case, signals: Callable[[str], list[Signal]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, encoder = case
+    whole = encode(encoder, signals(kind))
+    monkeypatch.setattr(frozen, "WINDOWS_AT_ONCE", 2)
+    pieces = encode(encoder, signals(kind))
+    assert torch.equal(whole.mask, pieces.mask)
+    assert torch.equal(whole.steps, pieces.steps)
+    torch.testing.assert_close(whole.values, pieces.values, atol=1e-5, rtol=1e-4)
 
 
 def test_different_signals_give_different_features(
