@@ -17,6 +17,17 @@ from train.dry_run import dry_run
 
 RECIPES_DIR = Path(__file__).parents[2] / "train" / "recipes"
 RECIPES = sorted(str(path.relative_to(RECIPES_DIR)) for path in RECIPES_DIR.rglob("*.yaml"))
+# Between them these have every class, aligner, prompt and kind of stage; the others repeat theirs.
+EVERY_TIME = {
+    "quick.yaml",
+    "tiny/instruct.yaml",
+    "llama2-70b/align-imu.yaml",
+    "llama2-70b/align-video-xclip.yaml",
+    "llama2-70b/instruct.yaml",
+    "llama2-70b-paper/align-audio.yaml",
+    "llama2-70b-paper/instruct.yaml",
+    "llama2-7b/align.yaml",
+}
 
 app = typer.Typer()
 app.command()(command)
@@ -38,7 +49,11 @@ def try_out(name: str, *overrides: str) -> str:
     return shown.getvalue()
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in EVERY_TIME else pytest.mark.slow) for name in RECIPES],
+)
 def test_a_shipped_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train.stage, "plot_losses", lambda *_: None)  # half of the seconds
     shown = try_out(name)
@@ -51,6 +66,10 @@ def test_a_shipped_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert f"{2 * len(recipe.stages)} steps" in shown.splitlines()[-1]
     assert ("a bundle of these stand-ins" in shown) == (recipe.model.start_from is not None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_recipes_tried_every_time_are_shipped() -> None:
+    assert set(RECIPES) > EVERY_TIME
 
 
 def test_the_command_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
