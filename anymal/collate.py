@@ -19,7 +19,7 @@ from anymal.feature_store import is_cached, stack_cached
 from anymal.processor import IGNORED, Sample
 from encoders.base import EncoderInputs, Features, stack_inputs
 
-_SHORTEST_PREFIX = 8  # of fewer positions, joining them again costs what leaving them out saves
+_SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from encoders.outline import outline
 
 # Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
 _OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
-_FLOAT = 4  # encoders are held in float32
+_FLOAT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,24 +24,24 @@ class Encoder:
     """Sizes of an encoder.
 
     Attributes:
-        bytes: Of its weights.
+        num_parameters: How many weights it has.
         width: D_enc.
         num_features: F, of the longest media item.
         num_windows: W, of the longest media item.
-        working: Bytes that it holds while it encodes one window; an upper bound, since all its
+        working: Numbers that it holds while it encodes one window; an upper bound, since all its
             hidden states are kept and attention may be taken apart.
     """
 
-    bytes: int
+    num_parameters: int
     width: int
     num_features: int
     num_windows: int
     working: int
 
     def encoding(self, num_items: int) -> int:
-        """Bytes while it encodes so many media items: some windows at work, all features kept."""
+        """Numbers held while it encodes media items: of some windows at work, and all features."""
         at_once = min(num_items * self.num_windows, WINDOWS_AT_ONCE)
-        return at_once * self.working + num_items * self.num_features * self.width * _FLOAT
+        return at_once * self.working + num_items * self.num_features * self.width
 
 
 def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
@@ -65,11 +65,11 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
             found = outline(recipe.kind, config, recipe.path, **recipe.options)
     except (EncoderError, OSError) as error:
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
-    weights = found.num_parameters * _FLOAT
+    # The outline is drawn in float32.
     return Encoder(
-        bytes=weights,
+        num_parameters=found.num_parameters,
         width=found.width,
         num_features=found.num_features,
         num_windows=found.num_windows,
-        working=max(0, peak.bytes - weights),
+        working=max(0, peak.bytes // _FLOAT - found.num_parameters),
     )

@@ -72,7 +72,12 @@ class StageMemory:
         self._is_cached = recipe.features is not None
         self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
         self._number = compute_bytes(self._precision, device.type)
+        self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         trains_lora = stage.kind == "instruct"
+        # Adapters come to the device when they train or were loaded, and stay.
+        so_far = recipe.stages[: recipe.stages.index(stage) + 1]
+        is_loaded = recipe.model.start_from is not None
+        self._uses_lora = is_loaded or any(one.kind == "instruct" for one in so_far)
         self._lora = Lora.of(recipe.model.lora, parts.llm)
         self._trained_lora = self._lora if trains_lora else Lora.of(None, parts.llm)
         self._layer = layer_bytes(
@@ -95,16 +100,14 @@ class StageMemory:
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
         parts, kind = self._parts, self._device.type
-        lora = self._lora.num_parameters
         trainable = self._trained_lora.num_parameters + sum(
             parts.aligners[name].num_parameters for name in self._names
         )
-        is_away = self._is_cached and kind == "cuda"  # encoders stay in the machine's own memory
         return {
             "llm": llm_bytes(parts.llm, self._precision, kind),
-            "lora": _FLOAT * lora + self._lora_copies(),
+            "lora": self._lora_bytes(),
             "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
-            "encoders": 0 if is_away else sum(e.bytes for e in parts.encoders.values()),
+            "encoders": self._encoder_bytes(),
             "gradients": gradient_bytes(trainable),
             "optimiser": optimiser_bytes(trainable, self._stage.optimizer),
             "overhead": self._device.overhead,
@@ -147,7 +150,8 @@ class StageMemory:
         """While media are encoded, before anything else of the pass is there."""
         if self._is_cached:
             return 0
-        return max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
+        most = max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
+        return self._encoder_number * most
 
     def _kept(self, run: Pass) -> int:
         """From the forward to the backward pass."""
@@ -187,6 +191,18 @@ class StageMemory:
             return 0
         return _HALF * self._parts.llm.num_linear_weights
 
-    def _lora_copies(self) -> int:
-        """LoRA in bfloat16, which autocast keeps while LoRA trains."""
-        return _HALF * self._trained_lora.num_parameters if self._device.type == "cuda" else 0
+    # --- what is held ---------------------------------------------------------------------------
+
+    def _encoder_bytes(self) -> int:
+        """Of the encoders; with cached features they stay in the machine's own memory."""
+        if self._is_cached and self._device.type == "cuda":
+            return 0
+        encoders = self._parts.encoders.values()
+        return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
+
+    def _lora_bytes(self) -> int:
+        """Of LoRA, and of the bfloat16 copies that autocast keeps while it trains."""
+        if self._device.type == "cpu":
+            return _FLOAT * self._lora.num_parameters
+        copies = _HALF * self._trained_lora.num_parameters
+        return _FLOAT * self._lora.num_parameters + copies if self._uses_lora else 0
