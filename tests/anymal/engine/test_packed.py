@@ -10,7 +10,7 @@ import torch
 
 from anymal.engine.build import build_engine
 from anymal.engine.events import Event, Finished, TextDelta
-from anymal.engine.packable import Unpackable
+from anymal.engine.packable import Unpackable, check_same
 from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.errors import EngineError
@@ -214,3 +214,11 @@ def test_unmerged_adapters_and_quantised_weights_answer_as_transformers_does(
     assert answers(own, ids_of, runner, ignore_eos=True) == [
         own.expected(prompt, 8) for prompt in PROMPTS
     ]
+
+
+def test_a_word_of_zeros_is_the_same_as_itself_and_as_nothing_else() -> None:
+    alone = torch.stack([torch.zeros(4), torch.ones(4)])
+    check_same(alone.clone(), alone, is_exact=True)
+    for wrong in (torch.ones(2, 4), alone * torch.nan):
+        with pytest.raises(Unpackable):
+            check_same(wrong, alone, is_exact=True)
