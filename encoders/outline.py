@@ -70,7 +70,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
         config = _config(kind, path)
     with torch.device("meta"), torch.no_grad():
         draft = DRAFTS[kind](config, bound.arguments)
-        states = draft.read(draft.model, draft.tensors).values
+        states = draft.read(draft.model.eval(), draft.tensors).values
     _, per_window, width = states.shape
     return Outline(
         num_parameters=sum(parameter.numel() for parameter in draft.model.parameters()),
