@@ -66,7 +66,12 @@ class Batch:
     @property
     def num_positions(self) -> int:
         """Real positions of all samples, those of the prefix included."""
-        return sum(self.lengths) + len(self.lengths) * len(self.prefix)
+        return self.num_run + len(self.lengths) * len(self.prefix)
+
+    @property
+    def num_run(self) -> int:
+        """Real positions that go through the layers; a prefix was read once, before."""
+        return sum(self.lengths)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device; from pinned memory the copy does not wait."""

@@ -29,7 +29,7 @@ class Pass:
     Attributes:
         total: Scalar, the loss summed over target tokens, without gradient.
         targets: How many target tokens that were.
-        tokens: Positions read, padding not counted.
+        tokens: Positions that ran, neither padding nor a constant prefix counted.
         names: Of the samples.
     """
 
@@ -49,7 +49,7 @@ class StepResult:
     Attributes:
         loss: Mean over the target tokens of all micro-batches, in nats.
         targets: How many target tokens that were.
-        tokens: Positions read, padding not counted.
+        tokens: Positions that ran, neither padding nor a constant prefix counted.
         grad_norm: Norm of the gradient of `loss`, before clipping.
     """
 
@@ -135,7 +135,7 @@ def _learn(model: AnyMAL, parameters: Sequence[nn.Parameter], batch: Batch) -> P
     return Pass(
         total=loss.total.detach(),
         targets=loss.num_tokens,
-        tokens=batch.num_positions,
+        tokens=batch.num_run,
         names=batch.names,
     )
 

@@ -24,7 +24,7 @@ class StepMetrics:
         step: Steps done in the stage, this one included.
         loss: Mean over the step's target tokens, in nats.
         lr: Learning rate of the aligners (of LoRA where only LoRA trains).
-        tokens: Positions read, soft tokens included, padding not.
+        tokens: Positions that ran: soft tokens included, padding and a constant prefix not.
         targets: Tokens that the loss is the mean of.
         tokens_per_s: `tokens` over the seconds of the step, waiting for data included.
         grad_norm: Norm of the gradient before clipping.

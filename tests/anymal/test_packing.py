@@ -157,6 +157,7 @@ def test_every_layout_gives_the_same_loss_and_gradients(
             batch = collate(samples(), pad_id=2, is_packed=is_packed, splits_prefix=splits_prefix)
             assert len(batch.prefix) == (PREFIX if splits_prefix else 0)
             assert batch.num_positions == sum(LENGTHS)
+            assert batch.num_run == int(batch.mask.sum())
             for _ in range(2):  # the prefix is read, then found
                 assert_equal(result(model, batch), wanted)
 

@@ -17,7 +17,7 @@ class FakeBatch:
     names: tuple[str, ...]
 
     @property
-    def num_positions(self) -> int:
+    def num_run(self) -> int:
         return self.values.numel()
 
     def to(self, device: torch.device) -> "FakeBatch":
