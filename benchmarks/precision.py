@@ -4,7 +4,7 @@ For every seed an aligner is trained four times, between the built-in encoder an
 language model held at one precision, and each of the four bundles is served at all four. Held-out
 questions about generated sounds tell loss and accuracy; answers are compared, word for word, with
 those of the pair that is fp32 throughout. Figures are written after every pair, and what was
-trained stays in the run folder, so that a study that was cut short goes on.
+trained stays in the run folder, so that a study that was cut short goes on after the last of them.
 
     .venv/bin/python -m benchmarks.precision --seeds 3 --out benchmarks/results/precision.json
     .venv/bin/python -m benchmarks.precision_report
@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,17 @@ PRECISIONS = ("fp32", "bf16", "int8", "nf4")
 REFERENCE = ("fp32", "fp32")
 _BATCH = 16
 
+Row = dict[str, Any]
+
 
 def pairs(
-    *, seeds: int, questions: int, overrides: Sequence[str], folder: Path
-) -> Iterator[dict[str, Any]]:
+    *,
+    seeds: int,
+    questions: int,
+    overrides: Sequence[str],
+    folder: Path,
+    done: Container[tuple[int, str, str]] = (),
+) -> Iterator[Row]:
     """Train and measure.
 
     Args:
@@ -52,6 +59,8 @@ def pairs(
         questions: Held-out ones, the same for every pair.
         overrides: `key=value` for the recipe.
         folder: Of the runs; a bundle that is there is not trained again.
+        done: Seed, trained and served of the pairs to leave out. The reference of a seed that lacks
+            any other pair is measured again, for its answers.
 
     Yields:
         A row for each pair of precisions, the reference first for every seed.
@@ -59,13 +68,15 @@ def pairs(
     records = list(sounds(split="heldout", size=questions, seed=1))
     for seed in range(seeds):
         reference: list[str] = []
-        for trained in PRECISIONS:
+        for trained, own in _missing(seed, done).items():
             bundle, train_s = _bundle(trained, seed, overrides, folder)
-            for served in PRECISIONS:
+            for served in own:
                 start = time.perf_counter()
                 model = load_bundle(bundle, precision=served)
                 found, texts = _measure(model, records)
                 reference = reference or texts
+                if (seed, trained, served) in done:
+                    continue
                 same = [one == other for one, other in zip(texts, reference, strict=True)]
                 yield {
                     "seed": seed,
@@ -76,6 +87,18 @@ def pairs(
                     "train_seconds": train_s,
                     "serve_seconds": round(time.perf_counter() - start, 1),
                 }
+
+
+def _missing(seed: int, done: Container[tuple[int, str, str]]) -> dict[str, list[str]]:
+    """By precision trained at, those to serve at; the reference first, empty where all is done."""
+    missing = {
+        trained: [served for served in PRECISIONS if (seed, trained, served) not in done]
+        for trained in PRECISIONS
+    }
+    if any(missing.values()) and (seed, *REFERENCE) in done:
+        trained, served = REFERENCE
+        missing[trained].insert(0, served)
+    return {trained: own for trained, own in missing.items() if own}
 
 
 def _bundle(
@@ -115,6 +138,38 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
     return found, texts
 
 
+def read_rows(path: Path, settings: dict[str, Any]) -> list[Row]:
+    """What a study that was cut short has measured.
+
+    Args:
+        path: Of its figures; need not exist.
+        settings: Of this study. Only the number of seeds may differ.
+
+    Returns:
+        Its pairs.
+
+    Raises:
+        ValueError: The figures are of another study.
+    """
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    if {**found["settings"], "seeds": settings["seeds"]} != settings:
+        raise ValueError(
+            f"{path} holds figures of other settings: {found['settings']}, not {settings}; "
+            "move it away, or name another file with --out"
+        )
+    rows: list[Row] = found["pairs"]
+    return rows
+
+
+def write_rows(path: Path, settings: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write the figures whole; a reader, or a run that is cut short, never sees a part of them."""
+    written = path.with_suffix(".part")
+    written.write_text(json.dumps({"settings": settings, "pairs": rows}, indent=2) + "\n")
+    written.replace(path)
+
+
 def main() -> None:
     """Run the study, and write the figures after every pair."""
     parser = argparse.ArgumentParser(description="Train and serve at four precisions.")
@@ -135,17 +190,20 @@ def main() -> None:
         **{name: version(name) for name in ("torch", "transformers", "bitsandbytes")},
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    try:
+        rows = read_rows(options.out, settings)
+    except ValueError as error:
+        parser.error(str(error))
     study = pairs(
         seeds=options.seeds,
         questions=options.questions,
         overrides=options.overrides,
         folder=options.folder,
+        done={(row["seed"], row["trained"], row["served"]) for row in rows},
     )
     for row in study:
         rows.append(row)
-        text = json.dumps({"settings": settings, "pairs": rows}, indent=2)
-        options.out.write_text(text + "\n")
+        write_rows(options.out, settings, rows)
         sys.stderr.write(json.dumps(row) + "\n")
 
 
