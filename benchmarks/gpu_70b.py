@@ -1,9 +1,8 @@
 """Training and answering at LLaMA-2-70B's shape on one card, beside transformers with peft.
 
 Random NF4 weights are made on the card; nothing is downloaded. Figures are written after every
-case, so that a run that is cut short still counts; lack of memory is a result. Takes under eight
-minutes on a card of 80 GB or more, and seconds with the tiny shape on a CPU, which shows that all
-of it runs and nothing else.
+case, so that a run that is cut short still counts; lack of memory is a result. Begins no case after
+eight minutes. With the tiny shape, seconds on a CPU show that all of it runs and nothing else.
 
     .venv/bin/python -m benchmarks.gpu_70b --out runs/gpu_70b.json
     .venv/bin/python -m benchmarks.gpu_70b --shape tiny --device cpu --out runs/gpu_tiny.json
@@ -25,7 +24,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from benchmarks.gpu_decode import Answer, by_engine, by_generate, decode_speed, prefill_speed
-from benchmarks.gpu_memory import CAP, attempt, largest, pass_of, plan_of, release
+from benchmarks.gpu_memory import CAP, attempt, largest, pass_of, plan_of, planned_bytes, release
 from benchmarks.gpu_shape import Shape, num_weights, random_nf4, shape_of
 from benchmarks.gpu_summary import summary
 from benchmarks.gpu_train import Step, ours, plain
@@ -86,20 +85,25 @@ def ceilings(shape: Shape, device: torch.device) -> Row:
 def training(bench: Bench) -> Iterator[Row]:
     """Steps with and without LoRA, of one trainer at a time, so that peaks are its own."""
     for lora in (True, False):
-        for who, make in _TRAINERS.items():
+        for who in _TRAINERS:
             kept: list[Step] = []
-
-            def begin(make: Any = make, lora: bool = lora, kept: list[Step] = kept) -> Row:
-                kept.append(make(bench.base, bench.shape, lora=lora))
-                return {"loss": kept[0](1).loss}  # warms up
-
             case = {"case": "train", "lora": lora, "who": who}
-            yield {**case, "tokens": bench.shape.sample, **attempt(begin, bench.device)}
+            yield {**case, "tokens": bench.shape.sample, **_begun(bench, who, kept, lora=lora)}
             for tokens in bench.shape.tokens if kept else ():
                 row = _trained(bench, kept[0], tokens, lora=lora, is_planned=who == "ours")
                 yield {**case, "tokens": tokens, **row}
             kept.clear()
             release(bench.device)
+
+
+def _begun(bench: Bench, who: str, kept: list[Step], *, lora: bool) -> Row:
+    """Make a trainer, put it into the list, and let it warm up."""
+
+    def work() -> Row:
+        kept.append(_TRAINERS[who](bench.base, bench.shape, lora=lora))
+        return {"loss": kept[0](1).loss}
+
+    return attempt(work, bench.device)
 
 
 def _trained(bench: Bench, step: Step, tokens: int, *, lora: bool, is_planned: bool) -> Row:
@@ -108,14 +112,15 @@ def _trained(bench: Bench, step: Step, tokens: int, *, lora: bool, is_planned: b
 
     def work() -> Row:
         done = step(num_samples)
-        return {"loss": round(done.loss, 4), "positions": done.positions}
+        return {"loss": round(done.loss, 4), "positions": done.positions, "run": done.run}
 
     row = attempt(work, bench.device)
-    if "positions" in row:
-        row["tokens_per_s"] = round(row["positions"] / row["seconds"], 2)
+    if "run" in row:
+        row["tokens_per_s"] = round(row["run"] / row["seconds"], 2)
+        row["samples_per_s"] = round(num_samples / row["seconds"], 4)
     if is_planned:
         plan = plan_of(bench.shape, bench.device, lora=lora)
-        row["planned_bytes"] = plan.total(pass_of(bench.shape, num_samples))
+        row["planned_bytes"] = planned_bytes(plan, pass_of(bench.shape, num_samples))
     return row
 
 
@@ -156,21 +161,30 @@ def micro_batches(bench: Bench) -> Iterator[Row]:
         planned = plan_of(bench.shape, bench.device, lora=False).most_samples(
             text_tokens=bench.shape.before + bench.shape.after, max_tokens=bench.shape.sample
         )
-        for who, make in _TRAINERS.items():
+        for who in _TRAINERS:
+            kept: list[Step] = []
+            case = {"case": "largest micro-batch", "who": who, "cap_bytes": CAP}
+            case |= {"planned_samples": planned} if who == "ours" else {}
+            row = _begun(bench, who, kept, lora=False)
+            if "loss" in row:
+                row = _most(bench, kept[0], guess=planned)
+            yield {**case, "sample": bench.shape.sample, **row}
+            kept.clear()
+            release(bench.device)
 
-            def search(make: Any = make, who: str = who) -> Row:
-                step = make(bench.base, bench.shape, lora=False)
 
-                def runs(number: int) -> bool:
-                    return "loss" in attempt(lambda: {"loss": step(number).loss}, bench.device)
+def _most(bench: Bench, step: Step, *, guess: int) -> Row:
+    """Search for the largest micro-batch; seconds and peak are those of its step."""
+    tried: dict[int, Row] = {}
 
-                guess = planned if who == "ours" else planned // 2
-                most = bench.shape.most_samples
-                return {"samples": largest(runs, guess=guess, most=most)}
+    def fits(number: int) -> bool:
+        tried[number] = attempt(lambda: {"loss": step(number).loss}, bench.device)
+        return "loss" in tried[number]
 
-            row = {"case": "largest micro-batch", "who": who, "cap_bytes": CAP}
-            row |= {"planned_samples": planned} if who == "ours" else {}
-            yield {**row, "sample": bench.shape.sample, **attempt(search, bench.device)}
+    found = largest(fits, guess=guess, most=bench.shape.most_samples)
+    # A failure of another kind says nothing about memory, and spoils the search.
+    errors = [{"error": row["error"]} for row in tried.values() if "error" in row]
+    return found | tried.get(found["samples"], {}) | (errors[0] if errors else {})
 
 
 def _capped(device: torch.device) -> ExitStack:
@@ -195,6 +209,11 @@ def _best(work: Callable[[], object], device: torch.device) -> float:
     return min(times)
 
 
+def device_of(kind: str) -> torch.device:
+    """The device, with its number: a limit of memory needs one."""
+    return torch.device(kind, torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
+
+
 def main() -> None:
     """Measure, and write the figures after every case."""
     parser = argparse.ArgumentParser(description="Measure LLaMA-2-70B's shape on one card.")
@@ -205,7 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no GPU is found; try --shape tiny --device cpu")
-    device = torch.device(options.device)
+    device = device_of(options.device)
     machine = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "python": platform.python_version(),

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from anymal.errors import AnymalError
 from anymal.plan.aligner import measure_aligner
 from anymal.plan.device import Device
 from anymal.plan.language_model import read_language_model
@@ -22,8 +23,8 @@ from benchmarks.gpu_shape import Shape
 from benchmarks.gpu_train import stage_of
 
 CAP = 80 * 10**9
-_TRIES = 3  # each is a step of a whole card
-_STRIDE = 1 / 16  # of the largest micro-batch; how exactly it is found
+_TRIES = 10  # each is a step of a whole card
+_SHARE = 16  # the largest micro-batch is found to one part in so many
 
 
 def plan_of(shape: Shape, device: torch.device, *, lora: bool) -> StageMemory:
@@ -78,15 +79,24 @@ def pass_of(shape: Shape, num_samples: int) -> Pass:
     )
 
 
+def planned_bytes(plan: StageMemory, run: Pass) -> int:
+    """What is planned of that which torch allocates.
+
+    What the device takes for itself is in the plan and in no figure of torch.
+    """
+    return plan.total(run) - plan.held()["overhead"]
+
+
 def attempt(work: Callable[[], dict[str, Any]], device: torch.device) -> dict[str, Any]:
-    """Do some work; lack of memory is a result.
+    """Do some work; lack of memory is a result, and another failure does not end the run.
 
     Args:
         work: Returns figures.
         device: Where.
 
     Returns:
-        The figures with seconds and, on a GPU, the peak; or `out_of_memory`.
+        The figures, `out_of_memory`, or the first line of the `error`; with seconds and, on a GPU,
+        the peak.
     """
     release(device)
     if device.type == "cuda":
@@ -94,13 +104,22 @@ def attempt(work: Callable[[], dict[str, Any]], device: torch.device) -> dict[st
     start = time.perf_counter()
     try:
         found = work()
-    except torch.OutOfMemoryError:
-        found = {"out_of_memory": True}
+    except (RuntimeError, AnymalError) as error:
+        found = _failure(error)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         found["peak_bytes"] = torch.cuda.max_memory_allocated(device)
         found["reserved_bytes"] = torch.cuda.max_memory_reserved(device)
     return {**found, "seconds": round(time.perf_counter() - start, 4)}
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """What a case came to that did not end."""
+    text = str(error) or type(error).__name__
+    # cuBLAS says in its own way that it finds no memory for its workspace.
+    if isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in text:
+        return {"out_of_memory": True}
+    return {"error": text.splitlines()[0]}
 
 
 def release(device: torch.device) -> None:
@@ -110,27 +129,39 @@ def release(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def largest(runs: Callable[[int], bool], *, guess: int, most: int) -> int:
-    """Find the largest number of samples that fits, from a guess, to a sixteenth.
+def largest(fits: Callable[[int], bool], *, guess: int, most: int) -> dict[str, Any]:
+    """Find the largest number of samples that fits, to a sixteenth; the guess saves tries only.
+
+    Doubles or halves until one number fits and another does not, then tries the middle.
 
     Args:
-        runs: Whether so many fit; asked at most `_TRIES` times.
+        fits: Whether so many fit; asked at most `_TRIES` times.
         guess: Where to begin, such as what was planned.
         most: Where to end.
 
     Returns:
-        The largest number that ran; 0 where none of those tried did.
+        `samples`, the largest number that fitted (0 where none of those tried did), and `tries`.
+        Where tries ran out first, also `limited_by_tries`, with `too_many`: the smallest number
+        that did not fit, None where all did.
     """
-    number, best = max(1, min(guess, most)), 0
-    for _ in range(_TRIES):
-        stride = max(1, int(number * _STRIDE))
-        if runs(number):
-            best = number
-            if number == most:
-                break
-            number = min(most, number + stride)
+    low, high, tries = 0, most + 1, 0  # low fits, high does not
+    number = max(1, min(guess, most))
+    while tries < _TRIES and not _is_close(low, high):
+        tries += 1
+        if fits(number):
+            low = number
         else:
-            if best or number == 1:
-                break
-            number -= stride
-    return best
+            high = number
+        if low and high <= most:
+            number = (low + high) // 2
+        else:
+            number = min(2 * low, most) if low else high // 2
+    found: dict[str, Any] = {"samples": low, "tries": tries}
+    if not _is_close(low, high):
+        found |= {"limited_by_tries": True, "too_many": high if high <= most else None}
+    return found
+
+
+def _is_close(low: int, high: int) -> bool:
+    """Whether nothing between the two is worth a try."""
+    return high - low <= max(1, low // _SHARE)

@@ -17,7 +17,8 @@ def summary(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         rows: Those measured so far.
 
     Returns:
-        By case and size; figures that those rows do not tell yet are left out.
+        By case and size; figures that those rows do not tell yet are left out. Tokens are those
+        that ran. Steps are compared by the samples a second, some of whose positions need not run.
     """
     common: Row = {}
     for row in rows:
@@ -35,7 +36,8 @@ def _figures(row: Row, peer: Row | None, common: Row) -> dict[str, float]:
     """What one row says."""
     figures = {"tokens_per_s": row["tokens_per_s"]}
     if peer is not None:
-        figures["times_the_plain_way"] = round(row["tokens_per_s"] / peer["tokens_per_s"], 3)
+        by = "samples_per_s" if "samples_per_s" in row else "tokens_per_s"
+        figures["times_the_plain_way"] = round(row[by] / peer[by], 3)
     if "product_flops" in common and "weights" in common:
         figures["share_of_ceiling"] = round(row["tokens_per_s"] / _ceiling(row, common), 3)
     if "peak_bytes" in row and "planned_bytes" in row:

@@ -34,10 +34,17 @@ LR, CLIP_NORM = 1e-4, 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What a step did: its loss in nats, and the positions that the language model read."""
+    """What a step did.
+
+    Attributes:
+        loss: In nats.
+        positions: Of all samples.
+        run: Those that the language model read; not a prefix whose keys and values were kept.
+    """
 
     loss: float
     positions: int
+    run: int
 
 
 Step = Callable[[int], Done]
@@ -76,7 +83,7 @@ def ours(base: LlamaForCausalLM, shape: Shape, *, lora: bool) -> Step:
         samples = [_sample(shape, seed) for seed in range(num_samples)]
         batch = collate(samples, pad_id=0, splits_prefix=not lora)
         seen = optimise(model, optimiser, [batch], clip_norm=CLIP_NORM)
-        return Done(loss=seen.loss, positions=batch.num_positions)
+        return Done(loss=seen.loss, positions=batch.num_positions, run=batch.num_run)
 
     return step
 
@@ -115,14 +122,14 @@ def plain(base: LlamaForCausalLM, shape: Shape, *, lora: bool) -> Step:
         ids = torch.stack([sample.ids for sample in samples]).to(device)  # [B, S]
         labels = torch.stack([sample.labels for sample in samples]).to(device)
         features = collate(samples, pad_id=0).to(device).media["image"]
+        optimiser.zero_grad()  # also what a step that ran out of memory left
         with _precision(device):
             rows = _rows(model, aligner, ids, features, shape)
             loss = model(inputs_embeds=rows, labels=labels).loss
         loss.backward()
         nn.utils.clip_grad_norm_(trained, CLIP_NORM)
         optimiser.step()
-        optimiser.zero_grad()
-        return Done(loss=loss.item(), positions=ids.numel())
+        return Done(loss=loss.item(), positions=ids.numel(), run=ids.numel())
 
     return step
 

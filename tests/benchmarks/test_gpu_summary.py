@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from benchmarks.gpu_memory import largest
 from benchmarks.gpu_summary import summary
 
@@ -42,11 +44,39 @@ def test_a_peer_without_memory_is_left_out() -> None:
     }
 
 
-def test_the_largest_micro_batch_is_found_from_above_and_from_below() -> None:
-    def fits(limit: int) -> Any:
-        return lambda number: number <= limit
+def test_steps_are_compared_by_samples_and_with_the_ceiling_by_what_ran() -> None:
+    """Positions that need not run count for the comparison, and not as work of the card."""
+    rows = [
+        train("ours", 60.0, samples_per_s=3.0),
+        train("plain", 50.0, samples_per_s=2.0),
+    ]
+    found = summary([CEILINGS, BUILD, *rows])["train lora=True tokens=8"]
+    assert (found["times_the_plain_way"], found["share_of_ceiling"]) == (1.5, 0.6)
 
-    assert largest(fits(62), guess=64, most=128) == 60  # 64 does not, 60 does, 63 does not
-    assert largest(fits(70), guess=64, most=128) == 68  # 64 does, 68 does, 72 does not
-    assert largest(fits(10), guess=64, most=4) == 4
-    assert largest(fits(0), guess=1, most=4) == 0
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 17, 40, 45, 64, 100, 127, 128])
+@pytest.mark.parametrize("guess", [8, 25, 50, 64, 128])
+def test_the_largest_micro_batch_is_found_whatever_the_guess(limit: int, guess: int) -> None:
+    asked: list[int] = []
+
+    def fits(number: int) -> bool:
+        asked.append(number)
+        return number <= limit
+
+    found = largest(fits, guess=guess, most=128)
+    assert found == {"samples": max(n for n in asked if n <= limit), "tries": len(asked)}
+    assert len(set(asked)) == len(asked)
+    assert set(asked) <= set(range(1, 129))
+    assert limit - limit // 16 <= found["samples"] <= limit
+
+
+def test_none_fits_or_all_do() -> None:
+    assert largest(lambda number: False, guess=2, most=4) == {"samples": 0, "tries": 2}
+    assert largest(lambda number: True, guess=64, most=4) == {"samples": 4, "tries": 1}
+
+
+def test_a_search_that_was_cut_short_says_so() -> None:
+    found = largest(lambda number: number <= 999, guess=1, most=2000)
+    assert found == {"samples": 512, "tries": 10, "limited_by_tries": True, "too_many": None}
+    found = largest(lambda number: number <= 5, guess=1000, most=2000)
+    assert found == {"samples": 5, "tries": 10, "limited_by_tries": True, "too_many": 7}
