@@ -3,30 +3,42 @@
 Does not cut batches (see `train.feed`) and does not plan (see `anymal.plan`).
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from anymal.errors import RecipeError
 from anymal.plan.advice import check_fits
-from anymal.plan.device import DeviceType
-from anymal.plan.run import device_for, measure_parts, plan_recipe
+from anymal.plan.device import Device, DeviceType, memory_of
+from anymal.plan.run import Plan, device_for, measure_parts, plan_recipe
+from anymal.plan.stage import Parts
 from anymal.recipe import Recipe, StageRecipe
 from train.device import device_of
 
 
-def refuse_what_cannot_fit(recipe: Recipe) -> None:
+def refuse_what_cannot_fit(recipe: Recipe, *, say: Callable[[str], None]) -> None:
     """Plan a run before anything of it is loaded, on a GPU or where `memory` says what there is.
 
-    A CPU without `memory` is let be: the system may still make room.
+    A CPU without `memory` is let be: the system may still make room. So is a model whose sizes
+    cannot be told, unless `memory` or a `micro_batch` of `auto` asks for a plan.
 
     Args:
         recipe: The resolved recipe.
+        say: Tells the user that there is no plan.
 
     Raises:
-        RecipeError: It cannot fit; the message names the key to change.
+        RecipeError: It cannot fit; the message names the key to change. Or it cannot be planned.
         TrainingError: The recipe asks for a GPU and there is none.
     """
-    kind = _kind(recipe)
-    if kind == "cpu" and recipe.memory is None:
+    if _kind(recipe) == "cpu" and recipe.memory is None:
         return
-    parts = measure_parts(recipe.model)
-    check_fits(recipe, parts, plan_recipe(recipe, parts, device_for(recipe, kind)))
+    try:
+        parts, plan = _plan(recipe)
+    except RecipeError as error:
+        if recipe.memory is not None or any(s.micro_batch == "auto" for s in recipe.stages):
+            raise
+        say(f"memory is not planned: {error}")
+        return
+    check_fits(recipe, parts, plan)
 
 
 def resolve(recipe: Recipe, stage: StageRecipe) -> int:
@@ -48,11 +60,25 @@ def resolve(recipe: Recipe, stage: StageRecipe) -> int:
         return stage.batch_size
     if stage.micro_batch != "auto":
         return min(stage.micro_batch, stage.batch_size)
-    alone = recipe.model_copy(update={"stages": [stage]})
+    parts, plan = _plan(recipe)
+    own = next(one for one in plan.stages if one.name == stage.name)
+    check_fits(recipe, parts, Plan(device=plan.device, stages=(own,)))
+    return own.num_samples
+
+
+def _plan(recipe: Recipe) -> tuple[Parts, Plan]:
+    """Every stage, since a later one holds what an earlier one brought to the device."""
     parts = measure_parts(recipe.model)
-    plan = plan_recipe(alone, parts, device_for(recipe, _kind(recipe)))
-    check_fits(alone, parts, plan)
-    return plan.stages[0].num_samples
+    return parts, plan_recipe(recipe, parts, _device(recipe))
+
+
+def _device(recipe: Recipe) -> Device:
+    """The device that the run will have: `memory` may leave some of a GPU unused, not add to it."""
+    kind = _kind(recipe)
+    stated = device_for(recipe, kind)
+    if kind == "cpu":  # where the system may still make room
+        return stated
+    return replace(stated, memory=min(stated.memory, memory_of(kind)))
 
 
 def _kind(recipe: Recipe) -> DeviceType:

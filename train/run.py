@@ -3,6 +3,7 @@
 Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
 """
 
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -43,7 +44,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     check_stage_names(recipe)
-    refuse_what_cannot_fit(recipe)
+    refuse_what_cannot_fit(recipe, say=partial(console.print, markup=False, soft_wrap=True))
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None

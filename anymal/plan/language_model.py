@@ -91,7 +91,8 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         Its sizes.
 
     Raises:
-        RecipeError: There is no such configuration, or it is not of a causal language model.
+        RecipeError: There is no such configuration, it is not of a causal language model, or it
+            does not say how its layers are built.
     """
     config = config_of(path, revision)
     build: Any = AutoModelForCausalLM  # untyped
@@ -101,6 +102,12 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
     except ValueError as error:
         raise RecipeError(f"{path!r} is no causal language model: {error}") from error
     config = config.get_text_config()
+    needed = ("num_attention_heads", "num_hidden_layers", "hidden_size")
+    if missing := [name for name in needed if not hasattr(config, name)]:
+        raise RecipeError(
+            f"the sizes of {path!r} cannot be told: its configuration ({config.model_type}) has "
+            f"no {', '.join(missing)}; only transformers with attention are planned"
+        )
     heads = int(config.num_attention_heads)
     head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     ffn_dim = int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from transformers import MambaConfig
 
 from anymal.errors import RecipeError
 from anymal.recipe import Recipe, load_recipe
@@ -50,4 +51,67 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(read: Callable[..., R
 
 
 def test_a_cpu_of_unstated_memory_is_let_be(read: Callable[..., Recipe]) -> None:
-    refuse_what_cannot_fit(read("model.llm.path=no/such-model"))
+    refuse_what_cannot_fit(read("model.llm.path=no/such-model"), say=unexpected)
+
+
+def unexpected(text: str) -> None:
+    raise AssertionError(text)
+
+
+GIB = 2**30
+LLAMA = "model.llm.path=meta-llama/Llama-2-70b-hf"
+
+
+@pytest.fixture(name="card")
+def _card(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes this a machine with a GPU of so many GiB."""
+
+    def has(size: int) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        monkeypatch.setattr("anymal.plan.run.memory_of", lambda kind: size * GIB)
+        monkeypatch.setattr("train.micro_batch.memory_of", lambda kind: size * GIB)
+
+    return has
+
+
+def test_memory_does_not_make_a_card_larger(
+    read: Callable[..., Recipe], card: Callable[[int], None]
+) -> None:
+    def most(memory: str) -> int:
+        auto = ("stages.align.micro_batch=auto", "stages.align.batch_size=100000")
+        checkpointing = ("stages.align.checkpointing=true", "model.llm.precision=nf4")
+        recipe = read(LLAMA, "device=cuda", f"memory={memory}", *auto, *checkpointing)
+        return resolve(recipe, recipe.stages[0])
+
+    card(60)
+    assert most("50GiB") < most("60GiB") == most("80GiB")
+    card(24)
+    with pytest.raises(RecipeError, match=r"does not fit.*of 25\.8 GB"):
+        refuse_what_cannot_fit(read(LLAMA, "device=cuda", "memory=80GiB"), say=unexpected)
+
+
+def test_a_stage_is_planned_with_what_those_before_it_left(
+    read: Callable[..., Recipe], card: Callable[[int], None]
+) -> None:
+    card(60)
+    llm = (LLAMA, "device=cuda", "model.llm.precision=nf4", "model.lora.r=64")
+    recipe = read(*llm, "stages.align.micro_batch=auto", "stages.align.batch_size=100000")
+    align, instruct = recipe.stages
+    after = recipe.model_copy(update={"stages": [instruct, align]})
+    assert resolve(after, align) < resolve(recipe, align)
+
+
+def test_what_cannot_be_planned_is_said_and_goes_on_unless_a_plan_is_asked_for(
+    read: Callable[..., Recipe], card: Callable[[int], None], tmp_path: Path
+) -> None:
+    card(60)
+    MambaConfig(hidden_size=16, num_hidden_layers=2, vocab_size=50).save_pretrained(tmp_path)
+    mamba = (f"model.llm.path={tmp_path}", "device=cuda")
+    said: list[str] = []
+    refuse_what_cannot_fit(read(*mamba), say=said.append)
+    [line] = said
+    assert line.startswith("memory is not planned: the sizes of ")
+    assert "(mamba) has no num_attention_heads" in line
+    for asks in ("memory=80GiB", "stages.align.micro_batch=auto"):
+        with pytest.raises(RecipeError, match="cannot be told"):
+            refuse_what_cannot_fit(read(*mamba, asks), say=unexpected)
