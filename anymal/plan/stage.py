@@ -158,10 +158,9 @@ class StageMemory:
         llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
         layers = llm.num_layers * tokens * self._layer.kept
         states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
-        copies = 0 if self._stage.checkpointing else self._weight_copies()
         aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
         rotary = tokens * rotary_bytes(llm, number=self._number)
-        return layers + states + copies + aligners + rotary
+        return layers + states + aligners + rotary
 
     def _loss(self, run: Pass) -> int:
         """Where the loss is taken: logits, and the last hidden states with their gradient."""
@@ -181,15 +180,7 @@ class StageMemory:
         busy = tokens * layer.running
         if scratch:
             busy = max(busy, scratch + tokens * layer.unpacking)
-        if self._stage.checkpointing:
-            busy += self._weight_copies() // parts.llm.num_layers
         return busy
-
-    def _weight_copies(self) -> int:
-        """Float32 weights in bfloat16, which autocast makes and the backward pass needs."""
-        if self._device.type == "cpu" or self._precision != "fp32":
-            return 0
-        return _HALF * self._parts.llm.num_linear_weights
 
     # --- what is held ---------------------------------------------------------------------------
 
@@ -201,8 +192,8 @@ class StageMemory:
         return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
 
     def _lora_bytes(self) -> int:
-        """Of LoRA, and of the bfloat16 copies that autocast keeps while it trains."""
+        """Of LoRA, and of the bfloat16 copies that autocast, which float32 goes without, keeps."""
         if self._device.type == "cpu":
             return _FLOAT * self._lora.num_parameters
-        copies = _HALF * self._trained_lora.num_parameters
+        copies = 0 if self._precision == "fp32" else _HALF * self._trained_lora.num_parameters
         return _FLOAT * self._lora.num_parameters + copies if self._uses_lora else 0
