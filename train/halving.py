@@ -51,7 +51,9 @@ class Halving:
                     continue
                 try:
                     result = run(own.batch)
-                except torch.OutOfMemoryError as error:
+                except RuntimeError as error:
+                    if not _is_out_of_memory(error):
+                        raise
                     self._check(own, error)
                 else:
                     yield result
@@ -60,7 +62,7 @@ class Halving:
                 self._halve(own)
                 waiting.append(own)
 
-    def _check(self, piece: Piece, error: torch.OutOfMemoryError) -> None:
+    def _check(self, piece: Piece, error: RuntimeError) -> None:
         """Refuse to halve one sample."""
         if len(piece.samples) == 1:
             name, positions = piece.batch.names[0], piece.batch.num_positions
@@ -78,3 +80,8 @@ class Halving:
             f"memory ran out on {number} samples; {self._key} is {self.size} for the rest of the "
             "stage (the steps stay the same)"
         )
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory ran out; cuBLAS asks for its own beside torch's, and says so in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)

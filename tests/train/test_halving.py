@@ -34,11 +34,14 @@ class Loss:
 class Hungry(nn.Module):
     """Two weights that fit ids; its memory holds so many samples, forward or half way back."""
 
-    def __init__(self, *, holds: int, fails_in: str = "forward") -> None:
+    def __init__(
+        self, *, holds: int, fails_in: str = "forward", error: RuntimeError | None = None
+    ) -> None:
         super().__init__()
         self.first = nn.Parameter(torch.tensor(0.3))
         self.second = nn.Parameter(torch.tensor(-0.2))
         self.holds, self.fails_in = holds, fails_in
+        self.error = error or torch.OutOfMemoryError("CUDA out of memory")
         self.seen: list[int] = []
 
     @property
@@ -49,7 +52,7 @@ class Hungry(nn.Module):
         self.seen.append(len(batch.names))
         is_too_much = len(batch.names) > self.holds
         if is_too_much and self.fails_in == "forward":
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         early = self.first * 1.0
         if is_too_much:
             early.register_hook(self._run_out)  # by then the second weight has its gradient
@@ -94,6 +97,15 @@ def test_running_out_of_memory_changes_no_gradient(
 
 def vars_of(result: object) -> list[float]:
     return [getattr(result, name) for name in ("loss", "targets", "tokens", "grad_norm")]
+
+
+def test_memory_of_cublas_counts_and_other_errors_do_not() -> None:
+    wanted = step(Hungry(holds=9), [4], halving(4))[1]
+    error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+    assert step(Hungry(holds=2, error=error), [4], halving(4))[1] == pytest.approx(wanted)
+    error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        step(Hungry(holds=2, error=error), [4], halving(4))
 
 
 def test_the_smaller_size_is_kept_and_said_once() -> None:
