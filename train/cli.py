@@ -47,7 +47,11 @@ def train(
             )
         from train.dry_run import dry_run as try_out
 
-        try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=Console())
+        try:
+            try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=Console())
+        except Interrupted as interrupted:
+            typer.echo("Stopped; nothing was kept.", err=True)
+            raise typer.Exit(interrupted.exit_code) from None
         return
     command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
     try:

@@ -14,6 +14,7 @@ from anymal.errors import RecipeError
 from anymal.recipe import load_recipe
 from train.cli import train as command
 from train.dry_run import dry_run
+from train.interrupt import Interrupted
 
 RECIPES_DIR = Path(__file__).parents[2] / "train" / "recipes"
 RECIPES = sorted(str(path.relative_to(RECIPES_DIR)) for path in RECIPES_DIR.rglob("*.yaml"))
@@ -77,6 +78,16 @@ def test_the_command_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1].startswith("dry run passed: 2 stage(s), 4 steps")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_that_is_stopped_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise Interrupted("a checkpoint is in a folder that is gone", exit_code=130)
+
+    monkeypatch.setattr("train.dry_run.run", stopped)
+    result = CliRunner().invoke(app, [str(RECIPES_DIR / "quick.yaml"), "--dry-run", "tiny"])
+    assert result.exit_code == 130
+    assert result.output.splitlines()[-1] == "Stopped; nothing was kept."
 
 
 def test_there_is_nothing_to_resume() -> None:
