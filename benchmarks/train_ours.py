@@ -16,7 +16,7 @@ from anymal.model import AnyMAL
 from anymal.packing import allow_packing
 from anymal.recipe import DataRecipe, StageRecipe
 from benchmarks.serve_shape import NUM_SOFT, WIDE, as_llm
-from benchmarks.train_peers import CLIP_NORM, LR, Contender, Peer, Work
+from benchmarks.train_peers import CLIP_NORM, LR, Contender, Peer, Work, counted
 from benchmarks.train_shape import BATCH, LAYER, VIT, Lesson
 from encoders.frozen import FrozenEncoder
 from encoders.images import ImagePreprocessor
@@ -52,14 +52,17 @@ def ours(llava: Peer, kind: str, *, is_cached: bool) -> Contender:
     parts = model.set_trainable(["image"], lora=False)
     optimiser = build_optimiser(model, _stage())
     model.train()
+    run = counted(model.llm.model.base_model)
 
     def prepare(lesson: Lesson) -> Batch:
         batch = collate(lesson.samples, pad_id=0, splits_prefix=True)
         return _with_features(model, batch) if is_cached else batch
 
     def step(batch: Batch) -> Work:
+        run.clear()
         seen = optimise(model, optimiser, [batch], clip_norm=CLIP_NORM)
-        return Work(loss=seen.loss, positions=batch.num_positions, learnt=seen.targets)
+        positions = batch.num_positions
+        return Work(loss=seen.loss, positions=positions, run=sum(run), learnt=seen.targets)
 
     return Contender(
         prepare=prepare,

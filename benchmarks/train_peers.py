@@ -49,12 +49,14 @@ class Work:
 
     Attributes:
         loss: Mean over the learnt words, in nats.
-        positions: That the language model read.
+        positions: Of all samples.
+        run: Rows that the language model was given, as its module saw them.
         learnt: Words that were learnt.
     """
 
     loss: float
     positions: int
+    run: int
     learnt: int
 
 
@@ -99,12 +101,7 @@ class Peer:
             part.requires_grad_(True)
             trained += [part] if isinstance(part, nn.Parameter) else list(part.parameters())
         optimiser = torch.optim.AdamW(trained, lr=LR, weight_decay=0.0, fused=True)
-        read: list[int] = []
-
-        def notice(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            read.append(kwargs["inputs_embeds"].shape[:2].numel())
-
-        self.language.register_forward_pre_hook(notice, with_kwargs=True)
+        run = counted(self.language)
 
         def prepare(lesson: Lesson) -> dict[str, Tensor]:
             return {
@@ -115,14 +112,15 @@ class Peer:
             }
 
         def step(inputs: dict[str, Tensor]) -> Work:
-            read.clear()
+            run.clear()
             loss = self.model(**inputs).loss
             loss.backward()
             nn.utils.clip_grad_norm_(trained, CLIP_NORM)
             optimiser.step()
             optimiser.zero_grad()
             learnt = int((inputs["labels"][:, 1:] != IGNORED).sum())
-            return Work(loss=loss.item(), positions=sum(read), learnt=learnt)
+            positions = inputs["input_ids"].numel()
+            return Work(loss=loss.item(), positions=positions, run=sum(run), learnt=learnt)
 
         parameters = {*self.language.parameters(), *self.model.get_output_embeddings().parameters()}
         return Contender(
@@ -131,6 +129,17 @@ class Peer:
             language=sum(parameter.numel() for parameter in parameters),
             trained=sum(parameter.numel() for parameter in trained),
         )
+
+
+def counted(language: nn.Module) -> list[int]:
+    """Count the rows of each call of a language model, in a list that whoever reads it clears."""
+    run: list[int] = []
+
+    def notice(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        run.append(kwargs["inputs_embeds"].shape[:2].numel())
+
+    language.register_forward_pre_hook(notice, with_kwargs=True)
+    return run
 
 
 def llava() -> Peer:

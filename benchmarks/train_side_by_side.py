@@ -2,8 +2,9 @@
 
 The aligner (their connector) trains between a frozen vision tower and a frozen language model:
 `train_shape` has the numbers. Peers take the usual step, with logits at every position. What all
-did is checked: parameters of the language model within 1%, positions, learnt words, and for the
-aligner that is LLaVA's own, the loss.
+did is checked: parameters of the language model within 1%, positions, learnt words, rows that the
+language model ran where no prompt can be left out, and for the aligner that is LLaVA's own, the
+loss.
 
 By default one thread, timed by the CPU seconds that it got: on a machine that is shared, waiting
 for a core does not count. With more threads, seconds on the wall.
@@ -77,7 +78,7 @@ def side_by_side(
                 work.setdefault(layout, {})[name] = turn.pop("work")
                 if number:
                     rows.append({"round": number, "layout": layout, "contender": name, **turn})
-            _check_same(made, work[layout])
+            _check_same(made, work[layout], runs_all=LAYOUTS[layout].before == 0)
         if number:
             yield {"work": _work(made, work), "summary": summary(rows), "rows": rows}
         now = time.perf_counter()
@@ -99,13 +100,13 @@ def _turn(contender: Contender, given: Any, clock: Callable[[], float]) -> dict[
     }
 
 
-def _check_same(made: dict[str, Contender], work: dict[str, Work]) -> None:
-    """Stop where contenders did different work."""
+def _check_same(made: dict[str, Contender], work: dict[str, Work], *, runs_all: bool) -> None:
+    """Stop where contenders did different work, or, where all must, did not run all rows."""
     reference = made["LLaVA"].language
     for name, contender in made.items():
         difference = abs(contender.language / reference - 1)
         assert difference < _SAME_PARAMETERS, f"{name} has {contender.language:,} parameters"
-    for measure in ("positions", "learnt"):
+    for measure in ("positions", "learnt", *(["run"] if runs_all else [])):
         counts = {name: getattr(each, measure) for name, each in work.items()}
         assert len(set(counts.values())) == 1, f"{measure} differ: {counts}"
     losses = [work[name].loss for name in ("LLaVA", "ours, mlp")]
@@ -121,6 +122,7 @@ def _work(made: dict[str, Contender], work: dict[str, dict[str, Work]]) -> dict[
             **{
                 layout: {
                     "positions": found[name].positions,
+                    "run": found[name].run,
                     "learnt": found[name].learnt,
                     "loss": round(found[name].loss, 4),
                 }
@@ -179,13 +181,13 @@ def show(results: dict[str, Any], console: Console) -> None:
     for column in ("", "LLM parameters", "trained"):
         table.add_column(column, justify="right" if column else "left")
     for layout in LAYOUTS:
-        table.add_column(f"{layout}:\npositions, learnt, loss", justify="right")
+        table.add_column(f"{layout}: positions,\nrun, learnt, loss", justify="right")
         table.add_column("best, median s", justify="right")
     for name, work in results["work"].items():
         cells = [name, f"{work['language_model_parameters']:,}", f"{work['trained_parameters']:,}"]
         for layout in LAYOUTS:
             seconds = results["summary"][layout]["seconds"][name]
-            cells.append("{positions}, {learnt}, {loss:.3f}".format(**work[layout]))
+            cells.append("{positions}, {run}, {learnt}, {loss:.3f}".format(**work[layout]))
             cells.append("{best:.2f}, {median:.2f}".format(**seconds))
         table.add_row(*cells)
     console.print(table)

@@ -1,5 +1,6 @@
 """Training steps side by side: all do the same work, at a small shape; ratios by hand."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -35,6 +36,10 @@ def test_all_do_the_same_work_and_ours_is_llava_where_its_connector_is(
         done = {name: work[layout] for name, work in found["work"].items()}
         assert {work["positions"] for work in done.values()} == {512}
         assert len({work["learnt"] for work in done.values()}) == 1
+        # Of the 4 x 128, 4 x 32 are a prompt whose keys and values ours keeps.
+        rows = 384 if layout == "prompted" else 512
+        assert {work["run"] for name, work in done.items() if "ours" in name} == {rows}
+        assert {work["run"] for name, work in done.items() if "ours" not in name} == {512}
         # After two steps each; had any step differed, so would the next loss.
         assert done["ours, mlp"]["loss"] == pytest.approx(done["LLaVA"]["loss"], rel=1e-4)
         assert done["ours, mlp, cached"]["loss"] == pytest.approx(done["LLaVA"]["loss"], rel=1e-3)
@@ -47,14 +52,19 @@ def test_different_work_is_refused() -> None:
         name: train_peers.Contender(prepare=str, step=str, language=8, trained=1)
         for name in ("LLaVA", "ours, mlp")
     }  # type: ignore[arg-type]
-    same = Work(loss=1.0, positions=512, learnt=64)
-    for other in (
-        Work(loss=1.0, positions=511, learnt=64),
-        Work(loss=1.0, positions=512, learnt=63),
-        Work(loss=1.01, positions=512, learnt=64),
-    ):
+    same = Work(loss=1.0, positions=512, run=512, learnt=64)
+
+    def check(other: Work, *, runs_all: bool = False) -> None:
+        work = {"LLaVA": same, "ours, mlp": other}
+        train_side_by_side._check_same(made, work, runs_all=runs_all)
+
+    for difference in ({"positions": 511}, {"learnt": 63}, {"loss": 1.01}):
         with pytest.raises(AssertionError, match="differ"):
-            train_side_by_side._check_same(made, {"LLaVA": same, "ours, mlp": other})
+            check(replace(same, **difference))
+    left_out = replace(same, run=384)
+    check(left_out)
+    with pytest.raises(AssertionError, match="run differ"):
+        check(left_out, runs_all=True)
 
 
 def test_ratios_are_of_medians_beside_the_best_peer() -> None:
