@@ -181,7 +181,7 @@ def show(results: dict[str, Any], console: Console) -> None:
     for column in ("", "LLM parameters", "trained"):
         table.add_column(column, justify="right" if column else "left")
     for layout in LAYOUTS:
-        table.add_column(f"{layout}: positions,\nrun, learnt, loss", justify="right")
+        table.add_column(f"{layout}:\npositions, run, learnt, loss", justify="right")
         table.add_column("best, median s", justify="right")
     for name, work in results["work"].items():
         cells = [name, f"{work['language_model_parameters']:,}", f"{work['trained_parameters']:,}"]
@@ -229,7 +229,7 @@ def main() -> None:
         options.out.write_text(json.dumps(results, indent=2) + "\n")
     console = Console()
     if not console.is_terminal:
-        console.width = 130  # a pipe has no width; the default of 80 would break columns
+        console.width = 144  # a pipe has no width; the default of 80 would break columns
     show(results, console)
     sys.stdout.write(json.dumps(last_line(results)) + "\n")
 
