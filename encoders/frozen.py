@@ -92,7 +92,7 @@ class FrozenEncoder(nn.Module):
             for name, tensor in inputs.tensors.items()
         }
         names = list(tensors)
-        pieces = zip(*(tensors[name].split(WINDOWS_AT_ONCE) for name in names), strict=True)
+        pieces = zip(*(torch.split(tensors[name], WINDOWS_AT_ONCE) for name in names), strict=True)
         states = [self.read(self.model, dict(zip(names, piece, strict=True))) for piece in pieces]
         return join_windows(_joined(states), inputs.counts)
 
