@@ -105,8 +105,8 @@ def build(
         llm=llm,
         stop_ids={*llm.eos_ids, end_of_turn},
     )
-    if features is None:  # no gradient passes an encoder: on CUDA it computes as the LLM does
-        model.encoders.to(device, llm.dtype if torch.device(device).type == "cuda" else None)
+    if features is None:
+        place_encoder(model.encoders, torch.device(device), llm.dtype)
     model.aligners.to(device)
     model.set_trainable((), lora=False)
     processor = Processor(
@@ -131,7 +131,8 @@ def from_media(assembled: Assembled) -> Assembled:
     Returns:
         The model, all of it on one device, and a processor that decodes.
     """
-    assembled.model.encoders.to(assembled.model.device)
+    model = assembled.model
+    place_encoder(model.encoders, model.device, model.llm.dtype)
     return replace(assembled, processor=assembled.processor.without_features())
 
 
@@ -242,6 +243,17 @@ def build_frozen(name: str, recipe: EncoderRecipe) -> Encoder:
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
     assert isinstance(encoder, nn.Module), type(encoder)
     return encoder
+
+
+def place_encoder(encoder: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Move an encoder, or several, to where it computes.
+
+    Args:
+        encoder: No gradient passes it: on CUDA it computes as the language model does.
+        device: Where it goes.
+        dtype: Of the language model's hidden states.
+    """
+    encoder.to(device, dtype if device.type == "cuda" else None)
 
 
 def _build_aligner(name: str, recipe: ModalityRecipe, encoder: nn.Module, llm: LLM) -> nn.Module:

@@ -14,7 +14,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from anymal.assemble import build_frozen
+from anymal.assemble import build_frozen, place_encoder
+from anymal.llm import compute_dtype
 from anymal.media.limits import Limits
 from anymal.recipe import EncoderRecipe, Recipe
 from encoders.base import Encoder, Features, Preprocessor, stack_inputs
@@ -124,7 +125,8 @@ class Benches:
             return self._stack.enter_context(opened)
 
         bench = Bench(name, self._recipe.model.modalities[name].encoder, writer)
-        cast(nn.Module, bench.encoder).to(self._device)
+        dtype = compute_dtype(self._recipe.model.llm.precision, self._device)
+        place_encoder(cast(nn.Module, bench.encoder), self._device, dtype)
         return bench
 
 
