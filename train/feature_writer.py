@@ -23,7 +23,8 @@ SHARD_BYTES = 256 * 2**20  # at most this much work is lost to a kill
 class FeatureWriter:
     """Adds to the features of one modality and encoder; duplicates are the caller's to leave out.
 
-    Use it as a context manager: leaving writes what is held, also after an error.
+    Use it as a context manager: leaving writes what is held, also after an error, and removes the
+    folder where there is nothing in it.
 
     Args:
         root: Folder of the cache.
@@ -105,6 +106,8 @@ class FeatureWriter:
         try:
             self.flush()
         finally:
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()  # while it is locked: nobody else writes there
             os.close(self._lock)  # which also unlocks
 
 

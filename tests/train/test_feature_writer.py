@@ -39,6 +39,12 @@ def test_files_go_on_after_those_that_are_there(tmp_path: Path) -> None:
         assert opened.store.item(key, name="x")["features.values"][0, 0] == number
 
 
+def test_a_folder_that_nothing_was_written_to_does_not_stay(tmp_path: Path) -> None:
+    with writer(tmp_path) as opened:
+        assert opened.folder.is_dir()
+    assert not opened.folder.exists()
+
+
 def test_what_is_held_is_written_when_something_else_breaks(tmp_path: Path) -> None:
     def breaks() -> None:
         with writer(tmp_path) as opened:
