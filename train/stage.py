@@ -142,6 +142,10 @@ def _passes(run: Run, stage: StageRecipe) -> _Passes:
                     f"run packed: {error}; set packing: false"
                 ) from error
             is_packable = False
+            run.progress.say(
+                f"stage {stage.name}: what all samples begin with is read with each of them, not "
+                f"once: {error}"
+            )
     layout = Layout(
         pad_id=run.assembled.processor.pad_id,
         is_packed=stage.packing,
