@@ -44,9 +44,10 @@ TRAINING = """## How it was trained
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
 order are in `train/recipes/tiny/README.md`; seeds are fixed.
 
-The language model in the bundle had earlier lessons than those commands now give, in a first pass
-that was disturbed and continued for 1300 steps, and a second on looking up one thing among several.
-The commands as they are now have not been run to their end.
+The language model in the bundle had the lessons that those commands give, but in four sittings
+instead of two; `train/recipes/tiny/README.md` tells which. It answers 91% of 1500 held-out
+questions about descriptions in words with every token right, half of them in one word; what it
+does not tell there is mostly which of several shapes has a given colour or place.
 
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
 of sounds; rotation, crop and light of photos; rotation, gain and noise of the motion sensor.
@@ -115,9 +116,9 @@ LIMITS = """## What it cannot do
 - **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
-- **It does not compare.** Asked whether a hand sign and a spoken digit match it nearly always says
-  yes; relations of shapes and comparisons of two generated media are little better than guesses.
-  The order of several hand signs, and colours among several shapes, are often wrong.
+- **It loses its way among several things.** Which of several shapes has a colour or a place, and
+  how two of them stand to each other, is little better than a guess. The order of three hand signs
+  in a clip is mostly wrong. Whether a sign and a spoken digit match it tells nine times in ten.
 - **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
   up poorly, and cannot reason, count beyond nine, or calculate.
 - **Speech** means one English digit in a recording of about a second. Five speakers were heard in
