@@ -2,8 +2,9 @@
 
 Does not read recipes' files and does not show anything.
 
-A pass is planned at its three fullest moments: while media are encoded, where the loss is taken,
-and while the last decoder layer runs backward, with the activations of all others still kept.
+A pass is planned at its fullest moments: while media are encoded, where the loss is taken, while
+the last decoder layer runs backward, with the activations of all others still kept, and at its end,
+where its gradients are added to those of the passes before.
 Samples are planned with one media item each, of the modality that takes most, and a given length
 of text, all of it labelled.
 """
@@ -89,6 +90,12 @@ class StageMemory:
         )
 
     @property
+    def _num_trained(self) -> int:
+        """Parameters that train."""
+        aligners = sum(self._parts.aligners[name].num_parameters for name in self._names)
+        return self._trained_lora.num_parameters + aligners
+
+    @property
     def soft_tokens(self) -> int:
         """Soft tokens of a sample."""
         return max(self._parts.aligners[name].num_tokens for name in self._names)
@@ -100,30 +107,26 @@ class StageMemory:
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
         parts, kind = self._parts, self._device.type
-        trainable = self._trained_lora.num_parameters + sum(
-            parts.aligners[name].num_parameters for name in self._names
-        )
         return {
             "llm": llm_bytes(parts.llm, self._precision, kind),
             "lora": self._lora_bytes(),
             "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
             "encoders": self._encoder_bytes(),
-            "gradients": gradient_bytes(trainable),
-            "optimiser": optimiser_bytes(trainable, self._stage.optimizer),
+            "gradients": gradient_bytes(self._num_trained),
+            "optimiser": optimiser_bytes(self._num_trained, self._stage.optimizer),
             "overhead": self._device.overhead,
         }
 
     def passing(self, run: Pass) -> dict[str, int]:
         """Bytes that a pass adds at its fullest moment, by name."""
-        kept = self._kept(run)
-        decoding = max(
-            [{"logits": self._loss(run)}, {"layer": self._running(run)}],
-            key=lambda moment: sum(moment.values()),
-        )
-        encoding = self._encoding(run)
-        if encoding > kept + sum(decoding.values()):
-            return {"encoding": encoding}
-        return {"activations": kept} | decoding
+        kept = {"activations": self._kept(run)}
+        moments = [
+            {"encoding": self._encoding(run)},
+            kept | {"logits": self._loss(run)},
+            kept | {"layer": self._running(run)},
+            {"gradients again": self._gradients_again()},
+        ]
+        return max(moments, key=lambda moment: sum(moment.values()))
 
     def total(self, run: Pass) -> int:
         """Bytes of the whole stage."""
@@ -152,6 +155,11 @@ class StageMemory:
             return 0
         most = max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
         return self._encoder_number * most
+
+    def _gradients_again(self) -> int:
+        """At the end of a pass: its gradients, beside those of the passes before it in the step."""
+        has_more = self._stage.accumulate > 1 or self._stage.micro_batch is not None
+        return gradient_bytes(self._num_trained) if has_more else 0
 
     def _kept(self, run: Pass) -> int:
         """From the forward to the backward pass."""

@@ -84,11 +84,19 @@ def test_lora_and_its_states_leave_room_for_fewer(make_plan: MakePlan) -> None:
     assert lora.most_samples < eight_bit.most_samples < aligner_only.most_samples
 
 
+def test_small_passes_are_fullest_where_gradients_are_added(make_plan: MakePlan) -> None:
+    small: dict[str, Any] = {"kind": "instruct", "lora": {"r": 64}, "batch_size": 2}
+    parts = make_plan(text_tokens=1, micro_batch=1, **small)[1].tightest.parts
+    assert parts["gradients again"] == parts["gradients"] > 4 * 828e6
+    alone = make_plan(text_tokens=1, **small | {"batch_size": 1, "micro_batch": None})[1].tightest
+    assert "gradients again" not in alone.parts
+
+
 def test_float32_is_not_copied_to_bfloat16(make_plan: MakePlan) -> None:
     llm = {"path": "meta-llama/Llama-2-7b-hf", "precision": "fp32"}
-    lora = {"kind": "instruct", "lora": {"r": 8}, "micro_batch": 1}
-    stage = make_plan(text_tokens=1, llm=llm, **lora)[1].tightest
-    bfloat16 = make_plan(text_tokens=1, llm=llm | {"precision": "bf16"}, **lora)[1].tightest
+    one = {"kind": "instruct", "lora": {"r": 8}, "micro_batch": None, "batch_size": 1}
+    stage = make_plan(text_tokens=1, llm=llm, **one)[1].tightest
+    bfloat16 = make_plan(text_tokens=1, llm=llm | {"precision": "bf16"}, **one)[1].tightest
     assert stage.parts["lora"] / 4 == bfloat16.parts["lora"] / 6
     assert stage.parts["layer"] < 3 * bfloat16.parts["layer"]
 
