@@ -37,6 +37,11 @@ def config_of(path: str, revision: str | None = None) -> Any:
     if not Path(path).exists() and file.is_file():
         values = json.loads(file.read_text(encoding="utf-8"))
         return AutoConfig.for_model(**values)
+    if Path(path).is_absolute() and not Path(path).exists():
+        raise RecipeError(
+            f"there is no folder {path!r}; make it first (the README beside a recipe says how), or "
+            "give another"
+        )
     try:
         return AutoConfig.from_pretrained(path, revision=revision)
     except (OSError, ValueError) as error:

@@ -41,5 +41,7 @@ def test_an_unknown_checkpoint_is_refused_with_what_is_known(tmp_path, monkeypat
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no-such"}))
     with pytest.raises(RecipeError, match="Llama-2-70b-chat-hf"):
         config_of(str(tmp_path))
+    with pytest.raises(RecipeError, match=r"no folder '.*llm'; make it first"):
+        config_of(str(tmp_path / "llm"))
     with pytest.raises(RecipeError, match="nobody/nothing"):
         config_of("nobody/nothing")
