@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from anymal.durable import flush
 from anymal.errors import DataError
 from encoders.base import Features
 
@@ -88,9 +89,9 @@ def write_shard(
     try:
         # Not save_file: it lets nobody but the owner read, and a cache is there to be shared.
         temporary.write_bytes(save(tensors, {"format": FORMAT, "fingerprint": fingerprint}))
-        _flush(temporary)
+        flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DataError(
@@ -158,12 +159,3 @@ def _damaged(path: Path, reason: str) -> DataError:
         f"{path} is not a whole file of features ({reason}); "
         "delete it and run `anymal data encode` again"
     )
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from anymal.durable import flush
 from train.errors import TrainingError
 from train.optimiser import OptimiserState
 from train.random_state import RandomState
@@ -89,9 +90,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     }
     (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in [*temporary.iterdir(), temporary]:
-        _flush(path)
+        flush(path)
     os.replace(temporary, final)
-    _flush(folder)
+    flush(folder)
     for old in _finished(folder)[:-KEEP]:
         shutil.rmtree(old)
     return final
@@ -147,12 +148,3 @@ def _read(folder: Path) -> Checkpoint:
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write tensors by name; each is copied to the CPU and owns its memory."""
     save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, path)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
