@@ -4,7 +4,7 @@ Finding a word again, and what stands beside it, is most of what answering about
 takes. Words drawn at random leave nothing to guess by, where a colour of the world is one of six.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from train.pretrain.world import PREFIXES, SUFFIX
 
 _SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 _LENGTHS = (3, 16)
-_LINES = (4, 14)
+_EXERCISES = (3, 10)
 
 
 def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
@@ -27,34 +27,45 @@ def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
 
 
 def draw_drill(words: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
-    """One list and several lines about it, as a conversation of one turn."""
+    """One list and several exercises with it, as a conversation; all answers can be known."""
     length = int(rng.integers(*_LENGTHS))
     drawn = [words[i] for i in rng.choice(len(words), 2 * length, replace=False)]
     there, elsewhere = drawn[:length], drawn[length:]
     prefix = str(rng.choice(list(PREFIXES.values())))
-    lines = [_line(there, elsewhere, rng) for _ in range(int(rng.integers(*_LINES)))]
-    return {
-        "messages": [
-            {"role": "user", "content": f"{prefix} {' '.join(there)}{SUFFIX}"},
-            {"role": "assistant", "content": f"{'; '.join(lines)}."},
-        ]
-    }
+    asked = f"{prefix} {' '.join(there)}{SUFFIX}"
+    messages = []
+    for _ in range(int(rng.integers(*_EXERCISES))):
+        exercise = _KINDS[int(rng.integers(len(_KINDS)))]
+        order, solution = exercise(there, elsewhere, rng)
+        messages.append({"role": "user", "content": asked + order})
+        messages.append({"role": "assistant", "content": solution})
+        asked = ""
+    return {"messages": messages}
 
 
-def _line(there: list[str], elsewhere: list[str], rng: np.random.Generator) -> str:
-    """One exercise with its solution; the index is never that of the last word."""
+_Exercise = Callable[[list[str], list[str], np.random.Generator], tuple[str, str]]
+
+
+def _repeat(there: list[str], _elsewhere: list[str], _rng: np.random.Generator) -> tuple[str, str]:
+    return "repeat", " ".join(there)
+
+
+def _beside(there: list[str], _elsewhere: list[str], rng: np.random.Generator) -> tuple[str, str]:
+    """The word after another, or before it."""
     index = int(rng.integers(len(there) - 1))
-    kind = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
-    if kind == "repeat":
-        return f"repeat: {' '.join(there)}"
-    if kind == "after":
-        return f"after {there[index]}: {there[index + 1]}"
-    if kind == "has":
-        return f"has {there[index]}: yes" if rng.random() < 0.5 else f"has {elsewhere[index]}: no"
-    if kind == "same":
-        word, answer = (there[index], "yes") if rng.random() < 0.5 else (there[-1], "no")
-        return f"same {there[index]} {word}: {answer}"
-    return f"first: {there[0]}" if kind == "first" else f"last: {there[-1]}"
+    one, next_one = there[index], there[index + 1]
+    return (f"after {one}", next_one) if rng.random() < 0.5 else (f"before {next_one}", one)
 
 
-_SHARES = {"repeat": 0.2, "after": 0.25, "first": 0.05, "last": 0.05, "has": 0.25, "same": 0.2}
+def _has(there: list[str], elsewhere: list[str], rng: np.random.Generator) -> tuple[str, str]:
+    index = int(rng.integers(len(there)))
+    if rng.random() < 0.5:
+        return f"has {there[index]}", "yes"
+    return f"has {elsewhere[index]}", "no"
+
+
+def _end(there: list[str], _elsewhere: list[str], rng: np.random.Generator) -> tuple[str, str]:
+    return ("first", there[0]) if rng.random() < 0.5 else ("last", there[-1])
+
+
+_KINDS: tuple[_Exercise, ...] = (_repeat, _beside, _beside, _has, _end)

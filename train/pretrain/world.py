@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from anymal.playground.pairs import (
-    Medium,
-    Pair,
-    draw_comparison,
-    draw_either,
-    draw_sign_and_speech_pair,
-)
+from anymal.playground import pairs
+from anymal.playground.pairs import Medium, Pair
 from anymal.playground.question import Question
 from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic
+from anymal.playground.words import YES_NO
 
 # What the recipes of the built-in model write before each medium.
 PREFIXES = {"image": "Image:", "video": "Video:", "audio": "Sound:", "imu": "Motion:"}
@@ -38,26 +34,6 @@ class Passage:
     questions: tuple[Question, ...]
 
 
-def draw_digits(rng: np.random.Generator) -> Passage:
-    """A hand sign and a spoken digit, with one question: the simplest thing to compare."""
-    return _one_question(draw_sign_and_speech_pair(rng), rng)
-
-
-def draw_pair(rng: np.random.Generator) -> Passage:
-    """Two media, with one question about both or either."""
-    return _one_question(_any_pair(rng), rng)
-
-
-def draw_scene(rng: np.random.Generator) -> Passage:
-    """A scene with one question; at times two media, lest comparing be forgotten."""
-    return draw_pair(rng) if rng.random() < 0.3 else _one_medium(SCENE, rng)
-
-
-def draw_any(rng: np.random.Generator) -> Passage:
-    """Any medium with one question; at times two media."""
-    return draw_pair(rng) if rng.random() < 0.3 else _one_medium(_any_topic(rng), rng)
-
-
 def draw_passage(rng: np.random.Generator) -> Passage:
     """One medium, or two, with a few questions or many.
 
@@ -66,17 +42,26 @@ def draw_passage(rng: np.random.Generator) -> Passage:
     """
     kind = rng.random()
     if kind < 0.35:
-        return draw_pair(rng)
+        return _one_question(_any_pair(rng), rng)
     if kind < 0.45:
         pair = _any_pair(rng)
         return Passage(media=pair.media, questions=_questions_about(pair, rng))
     return _one_medium(_any_topic(rng), rng, num_questions=int(rng.integers(1, 10)))
 
 
+def draw_comparison(rng: np.random.Generator) -> Passage:
+    """One or two media and one question that is decided by holding one thing against another."""
+    while True:
+        passage = _one_question(_any_pair(rng), rng) if rng.random() < 0.5 else _scene(rng)
+        (question,) = passage.questions
+        if question.choices == YES_NO or question.task in ("mixed more", "sign and speech larger"):
+            return passage
+
+
 _TOPICS = PLAYGROUND + RECORDED
 # Scenes and clips hold most of what there is to understand.
 _SHARES = (0.3, 0.18, 0.12, 0.07, 0.06, 0.06, 0.06, 0.06, 0.09)
-_PAIRS = (draw_comparison, draw_sign_and_speech_pair, draw_either)
+_PAIRS = (pairs.draw_comparison, pairs.draw_sign_and_speech_pair, pairs.draw_either)
 _PAIR_SHARES = (0.45, 0.4, 0.15)
 
 
@@ -88,6 +73,10 @@ def _one_medium(topic: Topic, rng: np.random.Generator, *, num_questions: int = 
     facts = topic.draw(rng)
     questions = tuple(topic.ask(facts, rng) for _ in range(num_questions))
     return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
+
+
+def _scene(rng: np.random.Generator) -> Passage:
+    return _one_medium(SCENE, rng)
 
 
 def _any_pair(rng: np.random.Generator) -> Pair:

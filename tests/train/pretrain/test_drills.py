@@ -7,39 +7,40 @@ from train.pretrain.world import PREFIXES
 WORDS = tuple(f"word{number}" for number in range(60))
 
 
-def read(seed: int) -> tuple[list[str], list[str]]:
-    """The list and the lines of one drill."""
-    asked, answered = draw_drill(WORDS, np.random.default_rng(seed))["messages"]
-    prefix, _, listed = asked["content"].partition(" ")
+def read(seed: int) -> tuple[list[str], list[tuple[str, str]]]:
+    """The list of one drill, and its exercises with their solutions."""
+    messages = draw_drill(WORDS, np.random.default_rng(seed))["messages"]
+    shown, first = messages[0]["content"].split("\n")
+    prefix, _, listed = shown.partition(" ")
     assert prefix in PREFIXES.values()
-    return listed.split(), answered["content"].removesuffix(".").split("; ")
+    orders = [first, *(message["content"] for message in messages[2::2])]
+    solutions = [message["content"] for message in messages[1::2]]
+    return listed.split(), list(zip(orders, solutions, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_solutions_are_right(seed: int) -> None:
-    listed, lines = read(seed)
-    for line in lines:
-        question, solution = line.split(": ")
-        match question.split():
+    listed, exercises = read(seed)
+    for order, solution in exercises:
+        match order.split():
             case ["repeat"]:
                 assert solution.split() == listed
             case ["after", word]:
                 assert listed[listed.index(word) + 1] == solution
+            case ["before", word]:
+                assert listed[listed.index(word) - 1] == solution
             case ["first" | "last" as which]:
                 assert solution == listed[0 if which == "first" else -1]
             case ["has", word]:
                 assert solution == ("yes" if word in listed else "no")
-            case ["same", one, other]:
-                assert solution == ("yes" if one == other else "no")
             case _:
-                pytest.fail(line)
+                pytest.fail(order)
 
 
 def test_yes_and_no_are_about_equally_often_right() -> None:
-    lines = [line for seed in range(200) for line in read(seed)[1]]
-    for kind in ("has", "same"):
-        answers = [line.endswith("yes") for line in lines if line.startswith(kind)]
-        assert 0.42 < np.mean(answers) < 0.58, kind
+    exercises = [exercise for seed in range(200) for exercise in read(seed)[1]]
+    answers = [solution == "yes" for order, solution in exercises if order.startswith("has")]
+    assert 0.42 < np.mean(answers) < 0.58
 
 
 def test_words_are_those_spelt_in_one_token() -> None:

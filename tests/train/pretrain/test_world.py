@@ -7,9 +7,17 @@ import yaml
 
 from anymal.chat import build_template
 from anymal.modality import MODALITIES
+from anymal.playground.words import YES_NO
 from anymal.processor import IGNORED, Processor
 from train.pretrain.language import _loss, train_tokenizer
-from train.pretrain.world import PREFIXES, SUFFIX, draw_passage, shorten, to_conversation
+from train.pretrain.world import (
+    PREFIXES,
+    SUFFIX,
+    draw_comparison,
+    draw_passage,
+    shorten,
+    to_conversation,
+)
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
 
@@ -122,3 +130,13 @@ def test_short_answers_are_the_answers_alone() -> None:
                 assert short.text.startswith(question.text)
             else:
                 assert short == question
+
+
+def test_comparisons_weigh_two_things_against_each_other() -> None:
+    drawn = [draw_comparison(np.random.default_rng(seed)) for seed in range(300)]
+    tasks = {passage.questions[0].task for passage in drawn}
+    assert {"mixed more", "scene relation", "scene presence", "sign and speech match"} <= tasks
+    assert not tasks & {"scene caption", "scene colour", "clip direction", "digits"}
+    assert all(len(passage.questions) == 1 for passage in drawn)
+    answers = [p.questions[0].expected[0] for p in drawn if p.questions[0].choices == YES_NO]
+    assert 0.4 < np.mean([answer == "yes" for answer in answers]) < 0.6
