@@ -68,44 +68,52 @@ class LazyRecords(Sequence[Record]):
         return (self[index] for index in range(self.size))
 
 
-def to_record(parts: Sequence[Part], question: Question, name: str) -> Record:
-    """A conversation of one question about some media, and its answer."""
+def to_record(parts: Sequence[Part], question: Question, name: str, *more: Question) -> Record:
+    """A conversation about some media: one question with its answer, and perhaps more of them."""
     content = [*parts, {"type": "text", "text": question.text}]
-    return {
-        "id": name,
-        "messages": [
-            {"role": "user", "content": content},
-            {"role": "assistant", "content": question.answer},
-        ],
-        "meta": question.meta(),
-    }
+    messages: list[Record] = [
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": question.answer},
+    ]
+    for another in more:
+        messages.append({"role": "user", "content": another.text})
+        messages.append({"role": "assistant", "content": another.answer})
+    return {"id": name, "messages": messages, "meta": question.meta()}
 
 
-def scenes(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
+def scenes(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
     """Pictures of coloured shapes."""
-    return _of_topic(topics.SCENE, split, size, seed, style)
+    return _of_topic(topics.SCENE, split, size, seed, style, questions)
 
 
 def lone_shapes(
-    *, split: Split, size: int, seed: int = 0, style: Style = "question"
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
 ) -> LazyRecords:
     """Pictures of one coloured shape, the quickest to learn."""
-    return _of_topic(topics.LONE_SHAPE, split, size, seed, style)
+    return _of_topic(topics.LONE_SHAPE, split, size, seed, style, questions)
 
 
-def clips(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
+def clips(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
     """Films of moving, changing and appearing shapes."""
-    return _of_topic(topics.CLIP, split, size, seed, style)
+    return _of_topic(topics.CLIP, split, size, seed, style, questions)
 
 
-def sounds(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
+def sounds(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
     """Tones, beeps and noise."""
-    return _of_topic(topics.SOUND, split, size, seed, style)
+    return _of_topic(topics.SOUND, split, size, seed, style, questions)
 
 
-def motions(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
+def motions(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
     """Simulated phone motion."""
-    return _of_topic(topics.MOTION, split, size, seed, style)
+    return _of_topic(topics.MOTION, split, size, seed, style, questions)
 
 
 def mixed(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
@@ -118,16 +126,22 @@ def either(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
     return _of_pairs("either", lambda rng: draw_either(rng, topics.PLAYGROUND), split, size, seed)
 
 
-def _of_topic(topic: Topic, split: Split, size: int, seed: int, style: Style) -> LazyRecords:
-    """Records of one topic, one question each."""
-    questions = {"caption": topic.caption, "question": topic.ask}
-    if style not in questions:
-        raise DataError(f"unknown style '{style}'; known: {', '.join(questions)}")
-    ask = questions[style] or topic.ask
+def _of_topic(
+    topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int
+) -> LazyRecords:
+    """Records of one topic, each with so many questions about one medium."""
+    styles = {"caption": topic.caption, "question": topic.ask}
+    if style not in styles:
+        raise DataError(f"unknown style '{style}'; known: {', '.join(styles)}")
+    ask = styles[style] or topic.ask
+    if questions < 1:
+        raise DataError(f"questions={questions}, but a conversation has at least one")
 
     def make(rng: np.random.Generator, name: str) -> Record:
         facts = topic.draw(rng)
-        return to_record([render(topic, facts, rng)], ask(facts, rng), name)
+        part = render(topic, facts, rng)
+        first, *more = (ask(facts, rng) for _ in range(questions))
+        return to_record([part], first, name, *more)
 
     return LazyRecords(name=topic.name, split=split, seed=seed, size=size, make=make)
 

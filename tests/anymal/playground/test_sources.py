@@ -72,3 +72,16 @@ def test_unknown_split_is_refused_by_name() -> None:
 def test_index_past_the_end_is_an_index_error() -> None:
     with pytest.raises(IndexError):
         sources.scenes(split="train", size=3)[3]
+
+
+def test_a_conversation_asks_several_questions_about_one_medium() -> None:
+    one = sources.scenes(split="train", size=4)[3]["messages"]
+    several = sources.scenes(split="train", size=4, questions=3)[3]["messages"]
+    assert several[:2] == one
+    assert [message["role"] for message in several] == ["user", "assistant"] * 3
+    assert all(isinstance(message["content"], str) for message in several[1:])
+
+
+def test_a_conversation_without_questions_is_refused() -> None:
+    with pytest.raises(DataError, match="at least one"):
+        sources.scenes(split="train", size=1, questions=0)
