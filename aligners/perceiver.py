@@ -69,7 +69,8 @@ class Perceiver(nn.Module):
         nn.init.normal_(self.project_out.weight, std=dim**-0.5)
         nn.init.zeros_(self.project_out.bias)
         if self.time is not None:
-            nn.init.normal_(self.time.weight, std=0.1)
+            # As large as the features beside it, or else queries learn late to tell times apart.
+            nn.init.normal_(self.time.weight, std=0.5)
         self.register_buffer("scale", torch.ones(()))
         start_at_rms(
             self, self.scale, num_tokens=num_tokens, encoder_dim=encoder_dim, rms=embedding_rms
