@@ -44,10 +44,8 @@ TRAINING = """## How it was trained
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
 order are in `train/recipes/tiny/README.md`; seeds are fixed.
 
-The language model in the bundle had the lessons that those commands give, but in four sittings
-instead of two; `train/recipes/tiny/README.md` tells which. It answers 91% of 1500 held-out
-questions about descriptions in words with every token right, half of them in one word; what it
-does not tell there is mostly which of several shapes has a given colour or place.
+How many of its held-out questions about descriptions in words the language model answers with every
+token right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
 
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
 of sounds; rotation, crop and light of photos; rotation, gain and noise of the motion sensor.
