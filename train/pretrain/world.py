@@ -4,6 +4,7 @@ A language model that has read these knows what the descriptions mean, compares 
 questions about them, before any aligner exists. Renders no media and trains nothing.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,12 +51,26 @@ def draw_passage(rng: np.random.Generator) -> Passage:
 
 
 def draw_comparison(rng: np.random.Generator) -> Passage:
-    """One or two media and one question that is decided by holding one thing against another."""
-    while True:
-        passage = _one_question(_any_pair(rng), rng) if rng.random() < 0.5 else _scene(rng)
-        (question,) = passage.questions
-        if question.choices == YES_NO or question.task in ("mixed more", "sign and speech larger"):
-            return passage
+    """Questions that are decided by holding one thing against another.
+
+    One about two media, or up to four about a scene of several things.
+    """
+    if rng.random() < 0.5:
+        while True:
+            passage = _one_question(_any_pair(rng), rng)
+            if _compares(passage.questions[0]):
+                return passage
+    scene = SCENE.draw(rng)
+    while scene.is_crowd or len(scene.things) == 1:
+        scene = SCENE.draw(rng)
+    count = int(rng.integers(1, 5))
+    asked = (SCENE.ask(scene, rng) for _ in itertools.count())
+    questions = tuple(itertools.islice(filter(_compares, asked), count))
+    return Passage(media=(Medium(topic=SCENE, facts=scene),), questions=questions)
+
+
+def _compares(question: Question) -> bool:
+    return question.choices == YES_NO or question.task in ("mixed more", "sign and speech larger")
 
 
 _TOPICS = PLAYGROUND + RECORDED
@@ -73,10 +88,6 @@ def _one_medium(topic: Topic, rng: np.random.Generator, *, num_questions: int = 
     facts = topic.draw(rng)
     questions = tuple(topic.ask(facts, rng) for _ in range(num_questions))
     return Passage(media=(Medium(topic=topic, facts=facts),), questions=questions)
-
-
-def _scene(rng: np.random.Generator) -> Passage:
-    return _one_medium(SCENE, rng)
 
 
 def _any_pair(rng: np.random.Generator) -> Pair:
