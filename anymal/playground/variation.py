@@ -17,6 +17,10 @@ from anymal.playground.motions import rotation_matrix
 
 Samples = NDArray[np.float32]
 
+# People wear the phone at another side of the waist, or lie on another side, than those recorded.
+_OTHER_SIDE = 0.3
+_UPWARDS = np.array([1.0, 0.0, 0.0])  # the sensor's axis that points up while they stand
+
 
 def vary_photo(photo: Image.Image, rng: np.random.Generator | None) -> Image.Image:
     """A photo of a hand: turned, shifted, cropped, mirrored, lit otherwise."""
@@ -124,6 +128,8 @@ def vary_motion(stretch: Stretch, num_samples: int, rng: np.random.Generator | N
     window = np.stack([np.interp(moments, np.arange(len(read)), c) for c in read.T], axis=1)
     axis = rng.normal(size=3)
     turn = rotation_matrix(axis / np.linalg.norm(axis), float(rng.normal() * 0.15))
+    if rng.random() < _OTHER_SIDE:
+        turn = turn @ rotation_matrix(_UPWARDS, float(rng.uniform(-np.pi, np.pi)))
     window = np.hstack([window[:, :3] @ turn.T, window[:, 3:] @ turn.T]) * rng.uniform(0.93, 1.07)
     noise = rng.random() * np.array([0.02] * 3 + [0.03] * 3)
     return (window + rng.normal(size=window.shape) * noise).astype(np.float32)

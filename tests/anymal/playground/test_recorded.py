@@ -109,6 +109,22 @@ def test_variation_of_motion_turns_gravity_a_little_and_keeps_its_size() -> None
     assert np.std([mean[2] / size for mean, size in zip(means, sizes, strict=True)]) > 0.001
 
 
+def test_variation_of_motion_wears_the_phone_at_other_sides_but_upright() -> None:
+    def directions(still: list[float]) -> np.ndarray:
+        samples = np.tile(np.float32([*still, 0, 0, 0]), (1000, 1))
+        stretch = Stretch(samples=samples, start=0, end=1000)
+        means = [
+            variation.vary_motion(stretch, 128, np.random.default_rng(seed))[:, :3].mean(axis=0)
+            for seed in range(200)
+        ]
+        return np.array([mean / np.linalg.norm(mean) for mean in means])
+
+    standing, lying = directions([1, 0, 0]), directions([0, 0, 1])
+    assert (standing[:, 0] > 0.8).all()
+    assert 0.1 < (lying[:, 2] < 0.5).mean() < 0.35
+    assert (lying[:, 2] < -0.8).any()
+
+
 def test_missing_folder_says_how_to_name_it() -> None:
     with pytest.raises(DataError, match="set ANYMAL_DATA to the folder"):
         recorded.signs(data="no/such/folder", split="train")
