@@ -44,11 +44,11 @@ TRAINING = """## How it was trained
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
 order are in `train/recipes/tiny/README.md`; seeds are fixed.
 
-How many of its held-out questions about descriptions in words the language model answers with every
-token right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
+How many held-out questions about descriptions in words the language model answers with every token
+right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
 
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
-of sounds; rotation, crop and light of photos; rotation, gain and noise of the motion sensor.
+of sounds; rotation, crop and light of photos; rotation, side of the body, gain and noise of the motion sensor.
 """
 
 WORDS = """## What it can say
