@@ -48,7 +48,8 @@ How many held-out questions about descriptions in words the language model answe
 right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
 
 Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
-of sounds; rotation, crop and light of photos; rotation, side of the body, gain and noise of the motion sensor.
+of sounds; rotation, crop and light of photos; rotation, side of the body, gain and noise of the
+motion sensor.
 """
 
 WORDS = """## What it can say
