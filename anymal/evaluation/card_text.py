@@ -115,9 +115,10 @@ LIMITS = """## What it cannot do
 - **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
-- **It loses its way among several things.** Which of several shapes has a colour or a place, and
-  how two of them stand to each other, is little better than a guess. The order of three hand signs
-  in a clip is mostly wrong. Whether a sign and a spoken digit match it tells nine times in ten.
+- **It loses its way among many things.** Whole descriptions of several shapes are where it is most
+  often wrong about pictures, then places and how two shapes stand to each other; of three hand
+  signs in a clip, one is now and then taken for another. More than three shapes of different kinds,
+  or more than four signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
   up poorly, and cannot reason, count beyond nine, or calculate.
 - **Speech** means one English digit in a recording of about a second. Five speakers were heard in
