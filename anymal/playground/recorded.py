@@ -132,7 +132,7 @@ def sign_clips(
         film = _film(chosen, None if is_held_out else rng)
         ask = labels.ask_sign_order if is_held_out or style == "caption" else None
         question = (ask or labels.ask_about_sign_clip)(tuple(int(s) for s in shown), rng)
-        return to_record([topics.video_part(film)], question, name)
+        return to_record([topics.video_part(film)], [question], name)
 
     return LazyRecords(
         name="sign_clips", split=split, seed=seed, size=size, make=make, licence=_SIGNS_LICENCE
@@ -153,7 +153,7 @@ def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) 
             sign_part(photos.any_of(pair[0], rng), vary),
             speech_part(voices.any_of(pair[1], rng), vary),
         ]
-        return to_record(parts[:: 1 if rng.random() < 0.5 else -1], question, name)
+        return to_record(parts[:: 1 if rng.random() < 0.5 else -1], [question], name)
 
     return LazyRecords(
         name="sign_and_speech", split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
@@ -191,7 +191,7 @@ def _of_kind(
             item = recordings.any_of(label, rng)
             ask = kind.labels.ask_which if style == "caption" else kind.labels.ask
             question = ask(label, rng)
-        return to_record([kind.part(item, vary)], question, record_name)
+        return to_record([kind.part(item, vary)], [question], record_name)
 
     count = len(recordings.labels) if size is None else size
     return LazyRecords(

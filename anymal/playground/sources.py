@@ -68,17 +68,14 @@ class LazyRecords(Sequence[Record]):
         return (self[index] for index in range(self.size))
 
 
-def to_record(parts: Sequence[Part], question: Question, name: str, *more: Question) -> Record:
-    """A conversation about some media: one question with its answer, and perhaps more of them."""
-    content = [*parts, {"type": "text", "text": question.text}]
-    messages: list[Record] = [
-        {"role": "user", "content": content},
-        {"role": "assistant", "content": question.answer},
-    ]
-    for another in more:
-        messages.append({"role": "user", "content": another.text})
-        messages.append({"role": "assistant", "content": another.answer})
-    return {"id": name, "messages": messages, "meta": question.meta()}
+def to_record(parts: Sequence[Part], questions: Sequence[Question], name: str) -> Record:
+    """A conversation about some media, shown with the first question; scored by that one."""
+    messages: list[Record] = []
+    for question in questions:
+        messages.append({"role": "user", "content": question.text})
+        messages.append({"role": "assistant", "content": question.answer})
+    messages[0]["content"] = [*parts, {"type": "text", "text": questions[0].text}]
+    return {"id": name, "messages": messages, "meta": questions[0].meta()}
 
 
 def scenes(
@@ -89,10 +86,10 @@ def scenes(
 
 
 def lone_shapes(
-    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+    *, split: Split, size: int, seed: int = 0, style: Style = "question"
 ) -> LazyRecords:
     """Pictures of one coloured shape, the quickest to learn."""
-    return _of_topic(topics.LONE_SHAPE, split, size, seed, style, questions)
+    return _of_topic(topics.LONE_SHAPE, split, size, seed, style)
 
 
 def clips(
@@ -102,18 +99,14 @@ def clips(
     return _of_topic(topics.CLIP, split, size, seed, style, questions)
 
 
-def sounds(
-    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
-) -> LazyRecords:
+def sounds(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
     """Tones, beeps and noise."""
-    return _of_topic(topics.SOUND, split, size, seed, style, questions)
+    return _of_topic(topics.SOUND, split, size, seed, style)
 
 
-def motions(
-    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
-) -> LazyRecords:
+def motions(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
     """Simulated phone motion."""
-    return _of_topic(topics.MOTION, split, size, seed, style, questions)
+    return _of_topic(topics.MOTION, split, size, seed, style)
 
 
 def mixed(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
@@ -127,7 +120,7 @@ def either(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
 
 
 def _of_topic(
-    topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int
+    topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int = 1
 ) -> LazyRecords:
     """Records of one topic, each with so many questions about one medium."""
     styles = {"caption": topic.caption, "question": topic.ask}
@@ -140,8 +133,7 @@ def _of_topic(
     def make(rng: np.random.Generator, name: str) -> Record:
         facts = topic.draw(rng)
         part = render(topic, facts, rng)
-        first, *more = (ask(facts, rng) for _ in range(questions))
-        return to_record([part], first, name, *more)
+        return to_record([part], [ask(facts, rng) for _ in range(questions)], name)
 
     return LazyRecords(name=topic.name, split=split, seed=seed, size=size, make=make)
 
@@ -158,7 +150,7 @@ def _of_pairs(
     def make(rng: np.random.Generator, record_name: str) -> Record:
         pair = draw(rng)
         parts = [render(medium.topic, medium.facts, rng) for medium in pair.media]
-        return to_record(parts, pair.ask(rng), record_name)
+        return to_record(parts, [pair.ask(rng)], record_name)
 
     return LazyRecords(name=name, split=split, seed=seed, size=size, make=make)
 
