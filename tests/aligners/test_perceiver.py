@@ -75,6 +75,14 @@ def test_time_is_seen_only_with_time_embeddings(make_features: MakeFeatures) -> 
     assert not torch.allclose(seeing(features), seeing(backwards), atol=1e-5)
 
 
+def test_time_starts_about_as_large_as_features() -> None:
+    aligner = perceiver(num_steps=64, hidden_dim=16)
+    assert aligner.time is not None
+    seen = aligner.project_in(torch.randn(500, 12))
+    ratio = aligner.time.weight.square().mean().sqrt() / seen.square().mean().sqrt()
+    assert 0.5 < ratio < 2
+
+
 def test_late_steps_share_the_last_embedding(make_features: MakeFeatures) -> None:
     features = make_features(2, 4, 12)
     aligner = perceiver(num_steps=3)

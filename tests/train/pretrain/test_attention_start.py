@@ -57,10 +57,24 @@ def test_second_layer_finds_what_followed_a_word_or_the_word_itself(
     assert sum(hits) / len(hits) > 0.8
 
 
-def test_what_was_found_is_told_apart_from_the_word_itself(model: LlamaForCausalLM) -> None:
-    """The blocks that heads of the second layer write to are written to by nobody before."""
-    first, second = (layer.self_attn.o_proj.weight for layer in model.model.layers[:2])
-    for head in range(6):
-        written = second[:, head * 32 : (head + 1) * 32]
-        overlap = (first[:, :96].T @ written).norm() / (first[:, :96].norm() * written.norm())
-        assert overlap < 0.05
+def reads_and_writes(model: LlamaForCausalLM, layer: int, head: int) -> tuple[Tensor, Tensor]:
+    """The directions that a head reads and writes, unit vectors, `[32, 192]` each."""
+    attention, rows = model.model.layers[layer].self_attn, slice(head * 32, (head + 1) * 32)
+    written = attention.o_proj.weight[:, rows].T
+    return attention.v_proj.weight[rows], written / written.norm(dim=1, keepdim=True)
+
+
+def test_each_layer_reads_what_the_one_before_noted(model: LlamaForCausalLM) -> None:
+    word, _ = reads_and_writes(model, 0, 0)
+    (after, what_is_said), (before, _) = (reads_and_writes(model, 2, head) for head in range(2))
+    for head in range(3):
+        _, seen = reads_and_writes(model, 0, head)
+        pairs = [
+            (reads_and_writes(model, 1, head), (word, after)),
+            (reads_and_writes(model, 1, head + 3), (seen, before)),
+        ]
+        for found, wanted in pairs:
+            torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(what_is_said, word, atol=1e-4, rtol=0)
+    for one, other in [(word, after), (word, before), (after, before)]:
+        assert (one @ other.T).abs().max() < 1e-4
