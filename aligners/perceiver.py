@@ -69,7 +69,7 @@ class Perceiver(nn.Module):
         nn.init.normal_(self.project_out.weight, std=dim**-0.5)
         nn.init.zeros_(self.project_out.bias)
         if self.time is not None:
-            # About as large as the features beside it, or else queries learn late to tell times apart.
+            # About as large as the features, or else queries learn late to tell times apart.
             nn.init.normal_(self.time.weight, std=0.5)
         self.register_buffer("scale", torch.ones(()))
         start_at_rms(

@@ -115,8 +115,8 @@ LIMITS = """## What it cannot do
 - **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
-- **It loses its way among many things.** Whole descriptions of several shapes are where it is most
-  often wrong about pictures, then places and how two shapes stand to each other; of three hand
+- **It loses its way among many things.** Where a shape is, and whole descriptions of several, are
+  what it most often gets wrong about pictures, and the order of shapes about clips; of three hand
   signs in a clip, one is now and then taken for another. More than three shapes of different kinds,
   or more than four signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
