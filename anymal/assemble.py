@@ -118,7 +118,7 @@ def build(
     )
     assembled = Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
     if model_recipe.start_from is not None:
-        _start_from(bundle_folder(model_recipe.start_from), assembled)
+        take_over(bundle_folder(model_recipe.start_from), assembled, where="start_from")
     return assembled
 
 
@@ -185,28 +185,38 @@ def saved_state(folder: Path, manifest: Manifest, model: AnyMAL) -> dict[str, Te
     return state
 
 
-def _start_from(folder: Path, assembled: Assembled) -> None:
-    """Take over the aligners and LoRA of a bundle that this model shares with it."""
+def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
+    """Take over the aligners and LoRA of a bundle that this model shares with it.
+
+    Args:
+        folder: Of the bundle.
+        assembled: What takes them over.
+        where: Begins a message, such as the recipe's key.
+
+    Raises:
+        BundleError: A shared part differs, or a file is missing or damaged.
+        RecipeError: Nothing is shared.
+    """
     manifest, model = read_manifest(folder), assembled.model
     given, own = manifest.llm.model_dump(), llm_facts(assembled).model_dump()
     for where_it_lies in ("path", "revision"):
         del given[where_it_lies]
-    check_equal("start_from: llm", given, own)
+    check_equal(f"{where}: llm", given, own)
     shared = [name for name in manifest.modalities if name in model.aligners]
     for name in shared:
         facts = manifest.modalities[name].model_dump(exclude={"path"})
         check_equal(
-            f"start_from: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
+            f"{where}: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
         )
     if manifest.lora is not None:
         check_equal(
-            "start_from: model",
+            f"{where}: model",
             {"lora": manifest.lora},
             {"lora": assembled.model_recipe.lora},
         )
     elif not shared:
         raise RecipeError(
-            f"start_from {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
+            f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
             f"of which is in model.modalities ({', '.join(model.aligners)})"
         )
     prefixes = ("llm.", *(f"aligners.{name}." for name in shared))

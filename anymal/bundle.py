@@ -3,6 +3,7 @@
 Does not say what lies where (see `anymal.bundle_format`) and never uses pickle.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -179,35 +180,49 @@ def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
     """Copy the parts that should be inside; returns the recipe that points at the copies."""
     llm = recipe.llm
     if llm.embed:
-        _copy_checkpoint(llm.path, llm.revision, draft / "llm")
+        _copy(_checkpoint_files(llm.path, llm.revision), draft / "llm")
         llm = llm.model_copy(update={"path": f"{EMBEDDED}llm", "revision": None})
-    places: dict[str, str] = {}  # several modalities may read with one encoder
+    places: dict[str, str] = {}  # several modalities may read with one encoder, wherever it lies
     modalities = {}
     for name, modality in recipe.modalities.items():
         encoder = modality.encoder
         if encoder.embed:
-            if encoder.path not in places:
-                places[encoder.path] = f"encoders/{name}"
-                _copy_checkpoint(encoder.path, None, draft / places[encoder.path])
-            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[encoder.path]}"})
+            files = _checkpoint_files(encoder.path, None)
+            place = places.setdefault(_digest(files), f"encoders/{name}")
+            _copy(files, draft / place)
+            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{place}"})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
 
 
-def _copy_checkpoint(path: str, revision: str | None, target: Path) -> None:
-    """Copy a checkpoint's configuration and safetensors."""
+def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
+    """A checkpoint's configuration and safetensors."""
     source = Path(path)
     if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
         source = Path(snapshot_download(path, revision=revision, local_files_only=True))
-    target.mkdir(parents=True)
-    for file in sorted(source.iterdir()):
-        if file.is_file() and file.suffix in _COPIED:
-            shutil.copyfile(file, target / file.name)
-    if not any(target.glob("*.safetensors")):
+    files = [file for file in sorted(source.iterdir()) if file.suffix in _COPIED and file.is_file()]
+    if not any(file.suffix == ".safetensors" for file in files):
         raise BundleError(
             f"{path!r} cannot be embedded: it has no safetensors; convert it with "
             "save_pretrained, or set embed: false"
         )
+    return files
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """SHA-256 over names and contents."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _copy(files: Sequence[Path], target: Path) -> None:
+    """Copy files into a folder, which may hold them already."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copyfile(file, target / file.name)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Ask a language model about images, videos, sounds and motion recordings.",
 )
-bundle_app = typer.Typer(no_args_is_help=True, help="Look into bundles.")
+bundle_app = typer.Typer(no_args_is_help=True, help="Look into bundles, and join them.")
 app.add_typer(bundle_app, name="bundle")
 
 BundleOption = Annotated[str, typer.Option(help="Bundle folder, or tiny: the built-in model.")]
@@ -136,6 +137,17 @@ def show_bundle(
     from anymal.bundle import describe
 
     print_json(describe(bundle).model_dump_json())
+
+
+@bundle_app.command("join")
+def join(
+    bundles: Annotated[list[str], typer.Argument(help="Bundles of align stages, of one LLM.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")],
+) -> None:
+    """Put aligners that were trained apart into one bundle."""
+    from anymal.join_bundles import join_bundles
+
+    typer.echo(f"bundle: {join_bundles(bundles, out)}")
 
 
 def show(stream: "AnswerStream") -> str:
