@@ -17,14 +17,8 @@ from anymal.recipe import Recipe, load_recipe
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "train" / "recipes").rglob("*.yaml"))
 LARGE = [path for path in RECIPES if path.parent.name.startswith("llama2-")]
-# These start from what other commands make; planned with the built-in model's parts in their place.
-BUILT_IN = {
-    "model.llm.path": "tiny:llm",
-    "model.modalities.image.encoder.path": "tiny:encoders/image",
-    "model.modalities.video.encoder.path": "tiny:encoders/image",
-    "model.modalities.audio.encoder.path": "tiny:encoders/audio",
-    "model.modalities.imu.encoder.path": "tiny:encoders/imu",
-}
+# Recipes of `tiny` start from what other commands make; planned with the built-in model's parts.
+BUILT_IN = {"image": "image", "video": "image", "audio": "audio", "imu": "imu"}
 
 
 def name_of(path: Path) -> str:
@@ -32,8 +26,13 @@ def name_of(path: Path) -> str:
 
 
 def read(path: Path) -> Recipe:
-    overrides = [f"{key}={value}" for key, value in BUILT_IN.items()]
-    return load_recipe(path, overrides if path.parent.name == "tiny" else [], keep_unset=True)
+    overrides = []
+    if path.parent.name == "tiny":
+        has = load_recipe(path, [], keep_unset=True).model.modalities
+        overrides = ["model.llm.path=tiny:llm"] + [
+            f"model.modalities.{name}.encoder.path=tiny:encoders/{BUILT_IN[name]}" for name in has
+        ]
+    return load_recipe(path, overrides, keep_unset=True)
 
 
 def header(path: Path) -> str:
