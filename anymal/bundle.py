@@ -188,9 +188,11 @@ def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
         encoder = modality.encoder
         if encoder.embed:
             files = _checkpoint_files(encoder.path, None)
-            place = places.setdefault(_digest(files), f"encoders/{name}")
-            _copy(files, draft / place)
-            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{place}"})
+            content = _digest(files)
+            if content not in places:
+                places[content] = f"encoders/{name}"
+                _copy(files, draft / places[content])
+            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[content]}"})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
 
@@ -219,8 +221,8 @@ def _digest(files: Sequence[Path]) -> str:
 
 
 def _copy(files: Sequence[Path], target: Path) -> None:
-    """Copy files into a folder, which may hold them already."""
-    target.mkdir(parents=True, exist_ok=True)
+    """Copy files into a new folder."""
+    target.mkdir(parents=True)
     for file in files:
         shutil.copyfile(file, target / file.name)
 

@@ -27,6 +27,7 @@ def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
 
     Raises:
         BundleError: They cannot be joined, or one is missing or damaged.
+        RecipeError: A part cannot be built.
     """
     folders = [bundle_folder(bundle) for bundle in bundles]
     manifests = [read_manifest(folder) for folder in folders]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "train" / "recipes").rglob("*.yaml"))
 LARGE = [path for path in RECIPES if path.parent.name.startswith("llama2-")]
 # Recipes of `tiny` start from what other commands make; planned with the built-in model's parts.
-BUILT_IN = {"image": "image", "video": "image", "audio": "audio", "imu": "imu"}
+SHARED_ENCODERS = {"video": "image"}
 
 
 def name_of(path: Path) -> str:
@@ -30,7 +30,8 @@ def read(path: Path) -> Recipe:
     if path.parent.name == "tiny":
         has = load_recipe(path, [], keep_unset=True).model.modalities
         overrides = ["model.llm.path=tiny:llm"] + [
-            f"model.modalities.{name}.encoder.path=tiny:encoders/{BUILT_IN[name]}" for name in has
+            f"model.modalities.{name}.encoder.path=tiny:encoders/{SHARED_ENCODERS.get(name, name)}"
+            for name in has
         ]
     return load_recipe(path, overrides, keep_unset=True)
 

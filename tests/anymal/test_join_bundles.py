@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from anymal.assemble import build
 from anymal.bundle import describe, load_bundle, save_bundle
+from anymal.cli import app
 from anymal.errors import BundleError
 from anymal.join_bundles import join_bundles
 
@@ -56,6 +58,13 @@ def test_one_encoder_is_copied_once_wherever_it_lay(save: Save, tmp_path: Path) 
     assert [folder.name for folder in (joined / "encoders").iterdir()] == ["image"]
     recipe = describe(joined).recipe.modalities
     assert recipe["image"].encoder.path == recipe["video"].encoder.path
+
+
+def test_the_command_writes_what_the_function_does(save: Save, tmp_path: Path) -> None:
+    parts = [str(save("a", "image")), str(save("bc", "imu"))]
+    shown = CliRunner().invoke(app, ["bundle", "join", *parts, "--out", str(tmp_path / "joined")])
+    assert (shown.exit_code, shown.stdout) == (0, f"bundle: {tmp_path / 'joined'}\n")
+    assert set(describe(tmp_path / "joined").modalities) == {"image", "imu"}
 
 
 def test_one_bundle_is_not_joined(save: Save, tmp_path: Path) -> None:
