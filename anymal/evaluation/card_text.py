@@ -41,8 +41,9 @@ TRAINING = """## How it was trained
 4. `instruct`: the aligners together with LoRA on the language model, on questions of all
    modalities and mixed ones.
 
-Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands and their
-order are in `train/recipes/tiny/README.md`; seeds are fixed.
+Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). In
+`train/recipes/tiny/README.md` are the commands for these steps, what they make when run once, and
+how this model came about, which took more sittings than one.
 
 How many held-out questions about descriptions in words the language model answers with every token
 right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
