@@ -20,6 +20,7 @@ _JITTER = 0.1
 _LOST = 1.5
 _BRIDGED_STEPS = 4
 _RATE_TOLERANCE = 0.05
+_DECLARE = "declare rate_hz (on the command line: --imu-rate-hz)"
 
 
 class Steady(NamedTuple):
@@ -57,11 +58,11 @@ def steady(
         check_rate(name, declared_hz)
     if time_s is None or (len(values) == 1 and declared_hz is not None):
         if declared_hz is None:
-            raise MediaUnsupported(name, "no time column and no declared rate", "declare rate_hz")
+            raise MediaUnsupported(name, "no time column and no declared rate", _DECLARE)
         check_span(name, len(values) / declared_hz, limits)
         return Steady(values, float(declared_hz))
     if len(values) == 1:
-        raise MediaUnsupported(name, "one row, which tells no rate", "two rows, or declare rate_hz")
+        raise MediaUnsupported(name, "one row, which tells no rate", f"two rows, or {_DECLARE}")
     rate_hz = _rate(name, time_s, limits)
     check_rate(name, rate_hz)
     if declared_hz is not None and abs(declared_hz / rate_hz - 1) > _RATE_TOLERANCE:

@@ -177,7 +177,7 @@ def test_rates_that_cannot_be_are_refused() -> None:
     for rate_hz in (0, -50, float("nan"), float("inf"), 1e6):
         refused(MediaUnsupported, "1 to 10000 Hz", VALUES, rate_hz=rate_hz)
     refused(MediaUnsupported, "a number of Hz", VALUES, rate_hz="50")
-    refused(MediaUnsupported, "declare rate_hz", VALUES)
+    refused(MediaUnsupported, r"declare rate_hz \(on the command line: --imu-rate-hz\)", VALUES)
     refused(
         MediaUnsupported, "declared rate of 100 Hz and times that make 50 Hz", FRAME, rate_hz=100
     )
