@@ -28,7 +28,7 @@ def ask_about_scene(scene: Scene, rng: np.random.Generator) -> Question:
         return _ask_about_crowd(scene, rng)
     questions = [_ask_colour, _ask_shape, _ask_size, _ask_place, _ask_presence, _ask_count]
     if len(scene.things) > 1:
-        questions += [ask_relation, ask_relation]
+        questions += [_ask_relation, _ask_relation]
     return questions[int(rng.integers(len(questions)))](scene, rng)
 
 
@@ -45,25 +45,6 @@ def caption_scene(scene: Scene, rng: np.random.Generator) -> Question:
     return ask(
         rng, _DESCRIBE, f"There {verb} {words}.", task="scene caption", expected=words, choices=()
     )
-
-
-def ask_relation(scene: Scene, rng: np.random.Generator) -> Question:
-    """Where one of several things is, seen from another; yes and no are equally often right."""
-    one, other = (scene.things[i] for i in rng.choice(len(scene.things), 2, replace=False))
-    relations = []
-    for axis, (before, after) in ((1, ("left of", "right of")), (0, ("above", "below"))):
-        here, there = divmod(one.place, 3)[axis], divmod(other.place, 3)[axis]
-        if here != there:
-            relations.append((before, after) if here < there else (after, before))
-    right, wrong = relations[int(rng.integers(len(relations)))]
-    is_true = bool(rng.random() < 0.5)
-    asked = right if is_true else wrong
-    phrasings = (
-        f"Is the {one.shape} {asked} the {other.shape}?",
-        f"Is the {one.colour} {one.shape} {asked} the {other.colour} {other.shape}?",
-    )
-    statement = f"the {one.shape} is {right} the {other.shape}"
-    return ask_whether(rng, phrasings, is_true, statement, task="scene relation")
 
 
 def _ask_about_crowd(scene: Scene, rng: np.random.Generator) -> Question:
@@ -180,3 +161,21 @@ def _ask_presence(scene: Scene, rng: np.random.Generator) -> Question:
     )
     statement = f"there is {'a' if is_there else 'no'} {shape}"
     return ask_whether(rng, phrasings, is_there, statement, task="scene presence")
+
+
+def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question:
+    one, other = (scene.things[i] for i in rng.choice(len(scene.things), 2, replace=False))
+    relations = []
+    for axis, (before, after) in ((1, ("left of", "right of")), (0, ("above", "below"))):
+        here, there = divmod(one.place, 3)[axis], divmod(other.place, 3)[axis]
+        if here != there:
+            relations.append((before, after) if here < there else (after, before))
+    right, wrong = relations[int(rng.integers(len(relations)))]
+    is_true = bool(rng.random() < 0.5)
+    asked = right if is_true else wrong
+    phrasings = (
+        f"Is the {one.shape} {asked} the {other.shape}?",
+        f"Is the {one.colour} {one.shape} {asked} the {other.colour} {other.shape}?",
+    )
+    statement = f"the {one.shape} is {right} the {other.shape}"
+    return ask_whether(rng, phrasings, is_true, statement, task="scene relation")

@@ -4,6 +4,7 @@ A language model that has read these knows what the descriptions mean, compares 
 questions about them, before any aligner exists. Renders no media and trains nothing.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from anymal.playground import pairs
 from anymal.playground.pairs import Medium, Pair
 from anymal.playground.question import Question
-from anymal.playground.scene_questions import ask_relation
 from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic
 from anymal.playground.words import YES_NO
 
@@ -53,7 +53,7 @@ def draw_passage(rng: np.random.Generator) -> Passage:
 def draw_comparison(rng: np.random.Generator) -> Passage:
     """Questions that are decided by holding one thing against another.
 
-    One about two media, or up to four about where the things of a scene are.
+    One about two media, or up to four about a scene of several things.
     """
     if rng.random() < 0.5:
         while True:
@@ -63,7 +63,9 @@ def draw_comparison(rng: np.random.Generator) -> Passage:
     scene = SCENE.draw(rng)
     while scene.is_crowd or len(scene.things) == 1:
         scene = SCENE.draw(rng)
-    questions = tuple(ask_relation(scene, rng) for _ in range(int(rng.integers(1, 5))))
+    count = int(rng.integers(1, 5))
+    asked = (SCENE.ask(scene, rng) for _ in itertools.count())
+    questions = tuple(itertools.islice(filter(_compares, asked), count))
     return Passage(media=(Medium(topic=SCENE, facts=scene),), questions=questions)
 
 
