@@ -16,7 +16,6 @@ from anymal.playground.words import (
     PLACES,
     SHAPES,
     SIZES,
-    listed,
     plural,
 )
 
@@ -145,4 +144,4 @@ def describe_scene(scene: Scene) -> str:
         count = len(scene.things)
         look = f"{first.size} {first.colour} {plural(first.shape, count)}"
         return f"{DIGITS[count]} {look}"
-    return listed(tuple(f"a {t.look} at the {PLACES[t.place]}" for t in scene.things))
+    return ", ".join(f"a {t.look} at the {PLACES[t.place]}" for t in scene.things)
