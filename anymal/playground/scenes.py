@@ -16,6 +16,7 @@ from anymal.playground.words import (
     PLACES,
     SHAPES,
     SIZES,
+    listed,
     plural,
 )
 
@@ -144,4 +145,4 @@ def describe_scene(scene: Scene) -> str:
         count = len(scene.things)
         look = f"{first.size} {first.colour} {plural(first.shape, count)}"
         return f"{DIGITS[count]} {look}"
-    return ", ".join(f"a {t.look} at the {PLACES[t.place]}" for t in scene.things)
+    return listed(tuple(f"a {t.look} at the {PLACES[t.place]}" for t in scene.things))

@@ -77,6 +77,12 @@ def how_many(count: int, noun: str) -> str:
     return f"There {verb} {number} {plural(noun, count)}."
 
 
+def listed(words: tuple[str, ...]) -> str:
+    """A list as people say it: "this, that and another"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def in_order(words: tuple[str, ...]) -> str:
     """Joins things in time: ("a", "b", "c") becomes "first a, then b, then c"."""
     return "first " + ", then ".join(words)

@@ -1,10 +1,13 @@
-"""Drills: lists of random words to repeat, to look things up in and to search.
+"""Drills: random words to repeat, to look things up in and to search.
 
 Finding a word again, and what stands beside it, is most of what answering about a description
 takes. Words drawn at random leave nothing to guess by, where a colour of the world is one of six.
+Lists of different words teach to find; tables, whose rows share words as the parts of a description
+do ("a small red star at the left, a small blue square at the top"), teach to know the place again
+by several words before it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,9 @@ from train.pretrain.world import PREFIXES, SUFFIX
 _SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 _LENGTHS = (3, 16)
 _EXERCISES = (3, 10)
+_TABLES = 0.3  # share of the drills
+_ROWS = (2, 5)
+_COLUMNS = (4, 10)
 
 
 def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
@@ -27,20 +33,47 @@ def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
 
 
 def draw_drill(words: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
-    """One list and several exercises with it, as a conversation; all answers can be known."""
+    """One list and several exercises with it, or a table to repeat; all answers can be known."""
+    prefix = str(rng.choice(list(PREFIXES.values())))
+    if rng.random() < _TABLES:
+        table = " ".join(_draw_table(words, rng))
+        return _to_conversation(f"{prefix} {table}{SUFFIX}", [("repeat", table)])
     length = int(rng.integers(*_LENGTHS))
     drawn = [words[i] for i in rng.choice(len(words), 2 * length, replace=False)]
     there, elsewhere = drawn[:length], drawn[length:]
-    prefix = str(rng.choice(list(PREFIXES.values())))
-    asked = f"{prefix} {' '.join(there)}{SUFFIX}"
+    drawn_exercises = (
+        _KINDS[i](there, elsewhere, rng)
+        for i in rng.integers(len(_KINDS), size=int(rng.integers(*_EXERCISES)))
+    )
+    return _to_conversation(f"{prefix} {' '.join(there)}{SUFFIX}", drawn_exercises)
+
+
+def _to_conversation(shown: str, exercises: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What is shown, before the first order; then orders and solutions in turn."""
     messages = []
-    for _ in range(int(rng.integers(*_EXERCISES))):
-        exercise = _KINDS[int(rng.integers(len(_KINDS)))]
-        order, solution = exercise(there, elsewhere, rng)
-        messages.append({"role": "user", "content": asked + order})
+    for order, solution in exercises:
+        messages.append({"role": "user", "content": shown + order})
         messages.append({"role": "assistant", "content": solution})
-        asked = ""
+        shown = ""
     return {"messages": messages}
+
+
+def _draw_table(words: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Words of a few rows of equal length, row by row.
+
+    A column is one word all the way down, or one of two, or other words in each row; at least one
+    column is the latter.
+    """
+    rows, width = int(rng.integers(*_ROWS)), int(rng.integers(*_COLUMNS))
+    alphabets = rng.choice([1, 2, rows], size=width)  # how many words a column is drawn from
+    alphabets[rng.integers(width)] = rows
+    drawn = iter(rng.choice(len(words), int(alphabets.sum()), replace=False))
+    columns = []
+    for size in alphabets:
+        alphabet = [words[next(drawn)] for _ in range(size)]
+        picks = range(rows) if size == rows else rng.integers(size, size=rows)
+        columns.append([alphabet[i] for i in picks])
+    return [word for row in zip(*columns, strict=True) for word in row]
 
 
 _Exercise = Callable[[list[str], list[str], np.random.Generator], tuple[str, str]]

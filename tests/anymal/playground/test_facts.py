@@ -20,6 +20,28 @@ def test_scene_is_painted_where_its_facts_say() -> None:
     assert scenes.describe_scene(scene) == "a large red square at the top right"
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "a small red circle at the top"),
+        (2, "a small red circle at the top and a large blue star at the left"),
+        (
+            3,
+            "a small red circle at the top, a large blue star at the left"
+            " and a small green square at the right",
+        ),
+    ],
+)
+def test_things_are_listed_as_people_do(count: int, words: str) -> None:
+    things = (
+        scenes.Thing(shape="circle", colour="red", size="small", place=1),
+        scenes.Thing(shape="star", colour="blue", size="large", place=3),
+        scenes.Thing(shape="square", colour="green", size="small", place=5),
+    )
+    scene = scenes.Scene(things=things[:count], is_crowd=False)
+    assert scenes.describe_scene(scene) == words
+
+
 def test_crowd_is_described_by_its_number() -> None:
     things = tuple(
         scenes.Thing(shape="star", colour="blue", size="small", place=p) for p in (0, 4, 8)

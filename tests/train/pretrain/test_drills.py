@@ -37,6 +37,24 @@ def test_solutions_are_right(seed: int) -> None:
                 pytest.fail(order)
 
 
+def test_some_drills_are_tables_whose_rows_share_words() -> None:
+    shown = [read(seed)[0] for seed in range(200)]
+    tables = [words for words in shown if len(set(words)) < len(words)]
+    assert 0.2 < len(tables) / len(shown) < 0.4
+    for words in tables:
+        widths = [w for w in range(4, 10) if is_table(words, w)]
+        assert widths, words
+
+
+def is_table(words: list[str], width: int) -> bool:
+    """Whether rows of this width share a column's word, and differ in another column."""
+    if len(words) % width:
+        return False
+    sizes = [len(set(words[column::width])) for column in range(width)]
+    rows = len(words) // width
+    return rows > 1 and max(sizes) == rows and sum(sizes) == len(set(words))
+
+
 def test_yes_and_no_are_about_equally_often_right() -> None:
     exercises = [exercise for seed in range(200) for exercise in read(seed)[1]]
     answers = [solution == "yes" for order, solution in exercises if order.startswith("has")]
