@@ -252,9 +252,10 @@ def _stack(film: _Film, frames: list[VideoFrame]) -> NDArray[np.uint8]:
 
 def _rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     """A frame's pixels, transparency laid over white."""
+    # One thread: several wait for each other where all cores are busy, 5 ms for a small frame.
     if any(component.is_alpha for component in frame.format.components):
-        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba")))
-    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba", threads=1)))
+    return np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
 
 
 def _upright(frames: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
