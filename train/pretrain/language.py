@@ -29,6 +29,7 @@ from anymal.chat import build_template
 from anymal.processor import IGNORED, Processor, Sample
 from train.pretrain.attention_start import start_attention
 from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
+from train.pretrain.muon import Muon
 from train.pretrain.world import draw_passage, to_conversation
 
 _VOCABULARY = 1024
@@ -71,7 +72,6 @@ def main(
     torch.manual_seed(seed)
     given = FIRST_PASS if start is None else SECOND_PASS
     tokenizer, model = _begin(seed) if start is None else _go_on(start)
-    model.set_attn_implementation("eager")  # faster than SDPA's backward for short rows on a CPU
     processor = Processor(
         tokenizer=tokenizer,
         template=build_template("llama2", tokenizer),
@@ -169,13 +169,12 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     is_text = _pad([torch.ones_like(sample.ids) for sample in samples], 0)
     table = model.get_input_embeddings()(ids)
     noise = torch.randn_like(table) * _NOISE * table.detach().std()
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(inputs_embeds=table + noise).logits
+    logits = model(inputs_embeds=table + noise).logits
     weight = torch.where(labels != IGNORED, 1.0, _CONTEXT_WEIGHT) * is_text
     begins = (labels[:, 1:] != IGNORED) & (labels[:, :-1] == IGNORED)
     weight[:, 1:][begins] = _BEGINNING_WEIGHT
     each = F.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+        logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
     )
     weight = weight[:, 1:].flatten()
     return (each * weight).sum() / weight.sum()
@@ -189,7 +188,7 @@ def _fit(
     matrices = [p for p in model.parameters() if id(p) in layers]
     others = [p for p in model.parameters() if id(p) not in layers]
     optimisers = (
-        torch.optim.Muon(matrices, lr=_MATRIX_LR, weight_decay=0.01),
+        Muon(matrices, lr=_MATRIX_LR, weight_decay=0.01),
         torch.optim.AdamW(others, lr=_LR, weight_decay=0.01, betas=(0.9, 0.98), fused=True),
     )
 
