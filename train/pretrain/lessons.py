@@ -12,7 +12,7 @@ from anymal.processor import Processor, Sample
 from train.pretrain.drills import draw_drill, drill_words
 from train.pretrain.world import draw_comparison, draw_passage, to_conversation
 
-_BATCH_TOKENS = 2048
+_BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

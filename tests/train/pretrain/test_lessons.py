@@ -33,7 +33,7 @@ def test_a_batch_holds_about_as_many_tokens_as_another(processor: Processor) -> 
     for _ in range(12):
         lengths = [len(sample.ids) for sample in drawn.batch(0.5)]
         assert lengths == sorted(lengths)
-        assert len(lengths) * max(lengths) <= 2048
+        assert len(lengths) * max(lengths) <= 4096
 
 
 def test_the_first_pass_begins_with_drills_alone(processor: Processor) -> None:
