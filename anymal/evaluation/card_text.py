@@ -82,9 +82,11 @@ medium that it was really shown.
 
 COMPARED = """## Before and after `instruct`
 
-The same questions put to the aligners as they were after `align`, each trained on one modality
-alone. For questions about two media, that first column is zero-shot: no aligner had met another
-one. The gain is paired by question, with a bootstrap 95% interval.
+The same questions put to aligners as `align` leaves them, each trained on one modality alone beside
+this language model and these encoders. For questions about two media, that first column is
+zero-shot: no aligner had met another one. They were trained in a run of their own, with fewer steps
+for images than the recipe has; those that the model began with were not kept. The gain is paired by
+question, with a bootstrap 95% interval.
 """
 
 DETAILS = """## Where it is right and wrong
@@ -116,8 +118,8 @@ LIMITS = """## What it cannot do
 - **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
-- **It loses its way among many things.** Where a shape is, and whole descriptions of several, are
-  what it most often gets wrong about pictures, and the order of shapes about clips; of three hand
+- **It loses its way among many things.** Whole descriptions of several shapes are what it most
+  often gets wrong about pictures, and the order of shapes about clips; of three hand
   signs in a clip, one is now and then taken for another. More than three shapes of different kinds,
   or more than four signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
