@@ -95,7 +95,9 @@ def test_lora_can_be_merged_for_answering(bundle: Bundle, talk: Talk) -> None:
     record = talk("What?", images=[(255, 0, 0)], motions=1)
     expected = logits(bundle.assembled, record)
     aligners = bundle.assembled.model.aligners.state_dict()
-    for precision, largest in (("fp32", 1e-5), ("int8-dynamic", 0.05)):
+    # Without VNNI the kernel has 63 steps for an input instead of 127, by design.
+    int8_error = 0.05 if torch.cpu._is_vnni_supported() else 0.05 * 127 / 63
+    for precision, largest in (("fp32", 1e-5), ("int8-dynamic", int8_error)):
         loaded = load_bundle(bundle.folder, precision=precision, merge_lora=True)
         error = (logits(loaded, record) - expected).norm() / expected.norm()
         assert error < largest
