@@ -161,7 +161,7 @@ def _design(tokenizer: Any) -> LlamaConfig:
 
 
 def _has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16; where it does not, that is forty times as slow."""
+    """Whether the CPU multiplies bfloat16; where it does not, that is some thirty times as slow."""
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

@@ -43,12 +43,11 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.1,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        for parameter in self._parameters():
-            if parameter.ndim != 2:
-                raise ValueError(f"Muon is for matrices; got the shape {tuple(parameter.shape)}")
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.ndim != 2:
+                    shape = tuple(parameter.shape)
+                    raise ValueError(f"Muon is for matrices; got the shape {shape}")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # no loss to return
