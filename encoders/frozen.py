@@ -71,6 +71,9 @@ class FrozenEncoder(nn.Module):
         )
         self.read = read
         self.eval()
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):  # up to twice as fast so on a CPU
+                layer.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a frozen encoder has no training mode."""
