@@ -64,7 +64,7 @@ def main(
     start: Annotated[
         Path | None, typer.Option(help="folder of the first pass, to give it the second")
     ] = None,
-    steps: Annotated[int, typer.Option(help="optimiser steps")] = 1200,
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 1600,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
     measure_every: Annotated[int, typer.Option(help="steps between two measurements")] = 400,
 ) -> None:

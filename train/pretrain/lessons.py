@@ -32,8 +32,8 @@ class Pass:
 
 # Who can look things up learns the world in a fraction of the steps; what is left to learn then is
 # whether two things that were looked up are the same.
-FIRST_PASS = Pass(drills_alone=0.14, comparisons=0.0, plateau=0.6)
-SECOND_PASS = Pass(drills_alone=0.0, comparisons=0.45, plateau=0.4)
+FIRST_PASS = Pass(drills_alone=0.11, comparisons=0.0, plateau=0.3)
+SECOND_PASS = Pass(drills_alone=0.0, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
 _SHORT = 0.5  # share of the questions that ask for the answer alone
 
