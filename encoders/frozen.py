@@ -73,7 +73,7 @@ class FrozenEncoder(nn.Module):
         self.eval()
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):  # 1.2 to 1.7 times as fast on a CPU
-                layer.to(memory_format=torch.channels_last)
+                layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a frozen encoder has no training mode."""
