@@ -7,6 +7,7 @@ import yaml
 
 from anymal.chat import build_template
 from anymal.modality import MODALITIES
+from anymal.playground.topics import SCENE
 from anymal.playground.words import YES_NO
 from anymal.processor import IGNORED, Processor
 from train.pretrain.language import _loss, train_tokenizer
@@ -42,6 +43,18 @@ def test_passages_speak_of_every_modality_and_of_pairs() -> None:
     assert modalities == set(MODALITIES)
     pairs = sum(len(passage.media) == 2 for passage in passages)
     assert 0.3 < pairs / len(passages) < 0.5
+
+
+def test_most_scenes_hold_several_things_to_tell_apart() -> None:
+    media = [
+        passage.media[0]
+        for passage in (draw_passage(np.random.default_rng(seed)) for seed in range(1500))
+        if len(passage.media) == 1
+    ]
+    scenes = [medium.facts for medium in media if medium.topic is SCENE]
+    assert len(scenes) > 0.4 * len(media)
+    several = sum(not scene.is_crowd and len(scene.things) > 1 for scene in scenes)
+    assert 0.65 < several / len(scenes) < 0.9
 
 
 def test_conversation_holds_each_description_and_each_answer() -> None:
