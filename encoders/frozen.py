@@ -72,7 +72,7 @@ class FrozenEncoder(nn.Module):
         self.read = read
         self.eval()
         for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):  # 1.2 to 1.7 times as fast on a CPU
+            if isinstance(layer, nn.Conv2d):  # 1.2 to 1.8 times as fast on a CPU
                 layer.weight.data = layer.weight.data.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Self:
