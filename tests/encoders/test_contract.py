@@ -56,6 +56,13 @@ def encode(encoder: Encoder, signals: list[Signal]) -> Features:
     return encoder(stack_inputs([encoder.preprocessor(signal) for signal in signals]))
 
 
+def test_convolutions_are_laid_out_as_a_cpu_is_fast_with(case: Case) -> None:
+    _, encoder = case
+    assert isinstance(encoder, torch.nn.Module)
+    layers = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in layers)
+
+
 def test_every_kind_is_covered() -> None:
     assert {kind for kind, _, _ in CASES} == set(ENCODERS)
 
