@@ -115,6 +115,7 @@ def build(
         modalities=inputs,
         max_tokens=model_recipe.llm.max_tokens,
         embeds_dim=llm.hidden_size,
+        media_first=model_recipe.media_first,
     )
     assembled = Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
     if model_recipe.start_from is not None:

@@ -70,6 +70,11 @@ def _check_joins(
         first.recipe.llm.model_dump(exclude=where_it_lies),
         manifest.recipe.llm.model_dump(exclude=where_it_lies),
     )
+    check_equal(
+        f"{folder}: recipe",
+        {"media_first": first.recipe.media_first},
+        {"media_first": manifest.recipe.media_first},
+    )
 
 
 def _without_repeats(manifests: Sequence[Manifest]) -> list[Any]:

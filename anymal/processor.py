@@ -19,6 +19,7 @@ from anymal.conversation import (
     Conversation,
     MediaPart,
     Message,
+    Part,
     PromptEmbeds,
     PromptEmbedsPart,
     TextPart,
@@ -124,6 +125,7 @@ class Processor:
         max_tokens: Most positions of a sample.
         limits: How much media one file may hold.
         embeds_dim: D_llm, for conversations that bring soft tokens; None refuses those.
+        media_first: Write the media of a message before its text.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Processor:
         max_tokens: int,
         limits: Limits | None = None,
         embeds_dim: int | None = None,
+        media_first: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.template = template
@@ -142,6 +145,7 @@ class Processor:
         self.max_tokens = max_tokens
         self.limits = limits or Limits()
         self.embeds_dim = embeds_dim
+        self.media_first = media_first
         self._text = TextEncoder(tokenizer)
         self._modality_of_part = {
             part_type: name for name in self.modalities for part_type in MODALITIES[name].part_types
@@ -212,7 +216,7 @@ class Processor:
     def _turn(self, message: Message, media: _Media, base_dir: Path | None) -> Turn:
         """One message with its media preprocessed."""
         content: list[Segment] = []
-        for part in message.parts:
+        for part in _media_first(message.parts) if self.media_first else message.parts:
             if isinstance(part, TextPart):
                 content.append(TextSegment(text=part.text))
             elif isinstance(part, PromptEmbedsPart):
@@ -284,3 +288,14 @@ class Processor:
             media_hashes=media.hashes,
             name=name,
         )
+
+
+def _media_first(parts: Sequence[Part]) -> list[Part]:
+    """The media of a message in their order, then its text, one line for each piece of it.
+
+    A model that was only ever shown media first cannot answer when the question comes first, as
+    OpenAI's own examples have it. LLaVA-1.5 moves its image likewise (arXiv 2310.03744, the code).
+    """
+    media: list[Part] = [part for part in parts if not isinstance(part, TextPart)]
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    return [*media, TextPart(text="\n".join(texts))] if media and texts else list(parts)

@@ -119,6 +119,7 @@ class ModelRecipe(_Section):
     llm: LlmRecipe = Field(description="the frozen language model")
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
+    media_first: bool = Field(False, description="write the media of a message before its text")
     start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
 
     @model_validator(mode="after")

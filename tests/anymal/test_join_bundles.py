@@ -95,3 +95,12 @@ def test_another_language_model_is_refused(save: Save, tmp_path: Path) -> None:
     (second / "bundle.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"llm\.embeddings differs"):
         join_bundles([first, second], tmp_path / "joined")
+
+
+def test_another_order_of_media_and_text_is_refused(save: Save, tmp_path: Path) -> None:
+    first, second = save("a", "image"), save("bc", "imu")
+    manifest = json.loads((second / "bundle.json").read_text())
+    manifest["recipe"]["media_first"] = True
+    (second / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"recipe\.media_first differs"):
+        join_bundles([first, second], tmp_path / "joined")

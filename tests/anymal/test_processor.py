@@ -33,13 +33,16 @@ def _processor(checkpoints: SimpleNamespace) -> Processor:
     return make_processor(checkpoints)
 
 
-def make_processor(checkpoints: SimpleNamespace, *, template: str = "llama2") -> Processor:
+def make_processor(
+    checkpoints: SimpleNamespace, *, template: str = "llama2", media_first: bool = False
+) -> Processor:
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.llm)
     return Processor(
         tokenizer=tokenizer,
         template=build_template(template, tokenizer),
         modalities={"image": ModalityInput(preprocessor=first_pixel, num_tokens=3, prefix="<s>a")},
         max_tokens=300,
+        media_first=media_first,
     )
 
 
@@ -139,6 +142,35 @@ def test_several_media_keep_their_order(processor: Processor, talk: Talk) -> Non
     assert sample.slots[0].start + 3 < sample.slots[1].start
     pixels = [item["pixel"].flatten().tolist() for item in sample.media["image"]]
     assert pixels == [list(RED), list(BLUE)]
+
+
+@pytest.mark.parametrize("media_first", [False, True])
+def test_media_come_before_the_text_only_if_they_are_to(
+    checkpoints: SimpleNamespace, talk: Talk, media_first: bool
+) -> None:
+    processor = make_processor(checkpoints, media_first=media_first)
+    record = talk("Is it\nthe same?", images=[RED, BLUE])
+    red, blue, _ = record["messages"][0]["content"]
+    is_it, the_same = ({"type": "text", "text": text} for text in ("Is it", "the same?"))
+    mixed = {"messages": [{"role": "user", "content": [is_it, red, the_same, blue]}]}
+    asked = processor(mixed, generate=True)
+    wanted = processor(record, generate=True)
+    assert torch.equal(asked.ids, wanted.ids) == media_first
+    assert [item["pixel"].flatten().tolist() for item in asked.media["image"]] == [
+        list(RED),
+        list(BLUE),
+    ]
+
+
+def test_text_alone_stays_as_it_was_sent_where_media_come_first(
+    checkpoints: SimpleNamespace, processor: Processor
+) -> None:
+    parts = [{"type": "text", "text": text} for text in ("One. ", "Two.")]
+    only_text = {"messages": [{"role": "user", "content": parts}]}
+    other = make_processor(checkpoints, media_first=True)
+    assert torch.equal(
+        other(only_text, generate=True).ids, processor(only_text, generate=True).ids
+    )
 
 
 def test_media_hash_is_of_the_bytes(processor: Processor, tmp_path: Path, talk: Talk) -> None:

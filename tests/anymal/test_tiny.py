@@ -45,3 +45,13 @@ def test_built_in_model_answers_from_what_it_is_shown(tiny, topic: str) -> None:
     # Far below what the model card reports, far above what guessing reaches.
     assert figures.score.accuracy > 0.6
     assert figures.controls["blank"].accuracy < figures.score.accuracy - 0.2
+
+
+def test_built_in_model_takes_the_question_before_or_after_the_medium(tiny) -> None:
+    # It was never shown a question first: without `media_first` half of those answers are wrong.
+    for record in sources.mixed(split="heldout", size=4):
+        asked = record["messages"][:1]
+        medium, other, question = asked[0]["content"]
+        turned = [{"role": "user", "content": [question, medium, other]}]
+        ids = [tiny.processor({"messages": m}, generate=True).ids for m in (asked, turned)]
+        assert ids[0].tolist() == ids[1].tolist()

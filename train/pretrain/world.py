@@ -155,8 +155,7 @@ def to_conversation(
         question = shorten(whole, rng) if rng.random() < short else whole
         text = question.text
         if index == 0:
-            # Most people show first and ask then.
-            text = descriptions + text if rng.random() < 0.8 else f"{text}{descriptions}"
+            text = descriptions + text  # as `media_first` writes media
         messages.append({"role": "user", "content": text})
         messages.append({"role": "assistant", "content": question.answer})
     return {"messages": messages}

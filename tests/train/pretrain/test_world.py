@@ -68,6 +68,18 @@ def test_conversation_holds_each_description_and_each_answer() -> None:
         assert answers == [question.answer for question in passage.questions]
 
 
+def test_descriptions_come_before_the_question_as_media_do() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        passage = draw_passage(rng)
+        asked = next(
+            m["content"] for m in to_conversation(passage, rng)["messages"] if m["role"] == "user"
+        )
+        ends = [asked.index(m.topic.describe(m.facts)) for m in passage.media]
+        assert ends == sorted(ends)
+        assert asked.endswith(passage.questions[0].text)
+
+
 def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer) -> None:
     processor = Processor(
         tokenizer=tokenizer,
