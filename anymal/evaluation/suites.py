@@ -65,6 +65,7 @@ PLAYGROUND: Mapping[str, Entry] = {
     "sounds": _generated("sounds", "generated sounds", target=95),
     "motions": _generated("motions", "generated motion recordings", target=95),
     "mixed": _generated("mixed", "two generated media, compared"),
+    "later_turns": _generated("later_turns", "a second generated medium, in a later turn"),
 }
 
 RECORDED: Mapping[str, Entry] = {

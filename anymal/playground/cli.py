@@ -21,6 +21,7 @@ _TOPICS: dict[str, Callable[..., sources.LazyRecords]] = {
     "sounds": sources.sounds,
     "motions": sources.motions,
     "mixed": sources.mixed,
+    "later_turns": sources.later_turns,
 }
 
 

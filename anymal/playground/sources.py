@@ -119,6 +119,22 @@ def either(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
     return _of_pairs("either", lambda rng: draw_either(rng, topics.PLAYGROUND), split, size, seed)
 
 
+def later_turns(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
+    """A question about one generated medium, and in the next turn another medium, asked about.
+
+    Half of the time both are of one kind. Scored by the answer about the second.
+    """
+
+    def make(rng: np.random.Generator, name: str) -> Record:
+        first = topics.PLAYGROUND[int(rng.integers(len(topics.PLAYGROUND)))]
+        other = topics.PLAYGROUND[int(rng.integers(len(topics.PLAYGROUND)))]
+        second = first if rng.random() < 0.5 else other
+        earlier, later = (_about_one(topic, rng, topic.ask, name) for topic in (first, second))
+        return later | {"messages": earlier["messages"] + later["messages"]}
+
+    return LazyRecords(name="later turns", split=split, seed=seed, size=size, make=make)
+
+
 def _of_topic(
     topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int = 1
 ) -> LazyRecords:
@@ -131,11 +147,22 @@ def _of_topic(
         raise DataError(f"questions={questions}, but a conversation has at least one")
 
     def make(rng: np.random.Generator, name: str) -> Record:
-        facts = topic.draw(rng)
-        part = render(topic, facts, rng)
-        return to_record([part], [ask(facts, rng) for _ in range(questions)], name)
+        return _about_one(topic, rng, ask, name, questions)
 
     return LazyRecords(name=topic.name, split=split, seed=seed, size=size, make=make)
+
+
+def _about_one(
+    topic: Topic,
+    rng: np.random.Generator,
+    ask: Callable[[Any, np.random.Generator], Question],
+    name: str,
+    questions: int = 1,
+) -> Record:
+    """One medium and so many questions about it."""
+    facts = topic.draw(rng)
+    part = render(topic, facts, rng)
+    return to_record([part], [ask(facts, rng) for _ in range(questions)], name)
 
 
 def _of_pairs(

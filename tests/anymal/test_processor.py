@@ -168,9 +168,7 @@ def test_text_alone_stays_as_it_was_sent_where_media_come_first(
     parts = [{"type": "text", "text": text} for text in ("One. ", "Two.")]
     only_text = {"messages": [{"role": "user", "content": parts}]}
     other = make_processor(checkpoints, media_first=True)
-    assert torch.equal(
-        other(only_text, generate=True).ids, processor(only_text, generate=True).ids
-    )
+    assert torch.equal(other(only_text, generate=True).ids, processor(only_text, generate=True).ids)
 
 
 def test_media_hash_is_of_the_bytes(processor: Processor, tmp_path: Path, talk: Talk) -> None:

@@ -124,7 +124,7 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
     texts = (
         "\n".join(f"[INST] {message['content']} [/INST]" for message in conversation["messages"])
         for conversation in (
-            to_conversation(draw_passage(rng), rng, short=0.4) for _ in range(5_000)
+            to_conversation(draw_passage(rng), rng=rng, short=0.4) for _ in range(5_000)
         )
     )
     tokenizer.train_from_iterator(texts, trainer)
@@ -229,7 +229,7 @@ def _measure(model: Any, processor: Processor, rng: np.random.Generator) -> dict
     for _ in range(_HELD_OUT):
         passage = draw_passage(rng)
         asked = replace(passage, questions=passage.questions[:1])
-        sample = processor(to_conversation(asked, rng, short=0.5))
+        sample = processor(to_conversation(asked, rng=rng, short=0.5))
         guesses = model(input_ids=sample.ids[None]).logits[0, :-1].argmax(dim=-1)
         labels = sample.labels[1:]
         is_right = bool(((guesses == labels) | (labels == IGNORED)).all())

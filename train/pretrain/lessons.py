@@ -10,7 +10,13 @@ import numpy as np
 
 from anymal.processor import Processor, Sample
 from train.pretrain.drills import draw_drill, drill_words
-from train.pretrain.world import draw_comparison, draw_passage, to_conversation
+from train.pretrain.world import (
+    Passage,
+    draw_comparison,
+    draw_passage,
+    draw_talk,
+    to_conversation,
+)
 
 _BATCH_TOKENS = 4096
 
@@ -35,6 +41,7 @@ class Pass:
 FIRST_PASS = Pass(drills_alone=0.11, comparisons=0.0, plateau=0.3)
 SECOND_PASS = Pass(drills_alone=0.0, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
+_TALKS = 0.1  # share of the other conversations in which a second medium comes in a later turn
 _SHORT = 0.5  # share of the questions that ask for the answer alone
 
 
@@ -63,8 +70,13 @@ class Lessons:
         rng = self._rng
         if rng.random() < self._share:
             return self._processor(draw_drill(self._words, rng))
-        draw = draw_comparison if rng.random() < self._pass.comparisons else draw_passage
-        return self._processor(to_conversation(draw(rng), rng, short=_SHORT))
+        return self._processor(to_conversation(*self._passages(), rng=rng, short=_SHORT))
+
+    def _passages(self) -> tuple[Passage, ...]:
+        rng = self._rng
+        if rng.random() < self._pass.comparisons:
+            return (draw_comparison(rng),)
+        return draw_talk(rng) if rng.random() < _TALKS else (draw_passage(rng),)
 
 
 def _by_length(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

@@ -70,6 +70,17 @@ def draw_comparison(rng: np.random.Generator) -> Passage:
     return Passage(media=(Medium(topic=SCENE, facts=scene),), questions=questions)
 
 
+def draw_talk(rng: np.random.Generator) -> tuple[Passage, Passage]:
+    """A medium asked about, and in a later turn another; what is asked then is about that one.
+
+    Half of the time both are of one kind, so that only the place tells which is meant.
+    """
+    topic = _any_topic(rng)
+    other = topic if rng.random() < 0.5 else _any_topic(rng)
+    first = _one_medium(topic, rng, num_questions=int(rng.integers(1, 3)))
+    return first, _one_medium(other, rng, num_questions=int(rng.integers(1, 6)))
+
+
 def _compares(question: Question) -> bool:
     return question.choices == YES_NO or question.task in ("mixed more", "sign and speech larger")
 
@@ -138,26 +149,26 @@ _SHORT = (" Just the answer.", " Answer with the word alone.", " In a word.")
 
 
 def to_conversation(
-    passage: Passage, rng: np.random.Generator, *, short: float = 0.0
+    *passages: Passage, rng: np.random.Generator, short: float = 0.0
 ) -> dict[str, Any]:
-    """The passage as a conversation of words alone, in the shape of every other conversation.
+    """Passages as one conversation of words alone, in the shape of every other conversation.
 
     Args:
-        passage: What is shown and asked.
+        *passages: What is shown and asked, in turn.
         rng: Of the shape.
         short: Share of the questions that ask for short answers.
     """
-    descriptions = "".join(_in_words(medium) for medium in passage.media)
     messages: list[dict[str, Any]] = []
     if rng.random() < 0.04:
         messages.append({"role": "system", "content": str(rng.choice(_SYSTEM))})
-    for index, whole in enumerate(passage.questions):
-        question = shorten(whole, rng) if rng.random() < short else whole
-        text = question.text
-        if index == 0:
-            text = descriptions + text  # as `media_first` writes media
-        messages.append({"role": "user", "content": text})
-        messages.append({"role": "assistant", "content": question.answer})
+    for passage in passages:
+        # Before the question, as `media_first` writes media.
+        shown = "".join(_in_words(medium) for medium in passage.media)
+        for whole in passage.questions:
+            question = shorten(whole, rng) if rng.random() < short else whole
+            messages.append({"role": "user", "content": shown + question.text})
+            messages.append({"role": "assistant", "content": question.answer})
+            shown = ""
     return {"messages": messages}
 
 

@@ -20,6 +20,7 @@ def test_targets_are_those_that_were_asked_for() -> None:
         "sounds": 95,
         "motions": 95,
         "mixed": None,
+        "later_turns": None,
         "digits": 89,
         "activities": 88,
         "signs": 93,

@@ -18,6 +18,7 @@ SOURCES = {
     "motions": sources.motions,
     "mixed": sources.mixed,
     "either": sources.either,
+    "later_turns": sources.later_turns,
 }
 
 
@@ -80,6 +81,17 @@ def test_a_conversation_asks_several_questions_about_one_medium() -> None:
     assert several[:2] == one
     assert [message["role"] for message in several] == ["user", "assistant"] * 3
     assert all(isinstance(message["content"], str) for message in several[1:])
+
+
+def test_a_later_turn_shows_another_medium_and_is_the_one_that_is_scored() -> None:
+    kinds = []
+    for record in sources.later_turns(split="heldout", size=40):
+        first, answer, second, scored = record["messages"]
+        assert [m["role"] for m in (first, answer, second)] == ["user", "assistant", "user"]
+        assert first["content"][0] != second["content"][0]
+        assert is_right(scored["content"], read_expected(record))
+        kinds.append(first["content"][0]["type"] == second["content"][0]["type"])
+    assert 0.4 < sum(kinds) / len(kinds) < 0.9
 
 
 def test_a_conversation_without_questions_is_refused() -> None:

@@ -16,6 +16,7 @@ from train.pretrain.world import (
     SUFFIX,
     draw_comparison,
     draw_passage,
+    draw_talk,
     shorten,
     to_conversation,
 )
@@ -60,7 +61,7 @@ def test_most_scenes_hold_several_things_to_tell_apart() -> None:
 def test_conversation_holds_each_description_and_each_answer() -> None:
     for seed in range(50):
         passage = draw_passage(np.random.default_rng(seed))
-        conversation = to_conversation(passage, np.random.default_rng(seed))
+        conversation = to_conversation(passage, rng=np.random.default_rng(seed))
         text = " ".join(message["content"] for message in conversation["messages"])
         for medium in passage.media:
             assert medium.topic.describe(medium.facts) in text
@@ -72,12 +73,27 @@ def test_descriptions_come_before_the_question_as_media_do() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         passage = draw_passage(rng)
-        asked = next(
-            m["content"] for m in to_conversation(passage, rng)["messages"] if m["role"] == "user"
-        )
+        messages = to_conversation(passage, rng=rng)["messages"]
+        asked = next(m["content"] for m in messages if m["role"] == "user")
         ends = [asked.index(m.topic.describe(m.facts)) for m in passage.media]
         assert ends == sorted(ends)
         assert asked.endswith(passage.questions[0].text)
+
+
+def test_a_talk_shows_its_second_medium_with_the_first_question_about_it() -> None:
+    alike = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        first, later = draw_talk(rng)
+        alike += first.media[0].topic is later.media[0].topic
+        messages = to_conversation(first, later, rng=rng)["messages"]
+        asked = [m["content"] for m in messages if m["role"] == "user"]
+        assert len(asked) == len(first.questions) + len(later.questions)
+        (medium,) = later.media
+        shown = medium.topic.describe(medium.facts)
+        assert shown in asked[len(first.questions)]
+        assert asked[len(first.questions)].endswith(later.questions[0].text)
+    assert 25 < alike < 55  # half on purpose, and some by chance
 
 
 def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer) -> None:
@@ -89,7 +105,7 @@ def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer)
     )
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        conversation = to_conversation(draw_passage(rng), rng)
+        conversation = to_conversation(draw_passage(rng), rng=rng)
         trimmed = [
             message | {"content": message["content"].strip()}
             for message in conversation["messages"]
