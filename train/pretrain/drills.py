@@ -29,7 +29,8 @@ def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
         vocabulary: Tokens of a byte-level BPE, in which a space is written as U+0120.
     """
     spelt = (token[1:] for token in vocabulary if token.startswith(_SPACE))
-    return tuple(sorted(word for word in spelt if word.isalpha() and len(word) > 1))
+    single = (word for word in spelt if _SPACE not in word)
+    return tuple(sorted(word for word in single if word.isalpha() and len(word) > 1))
 
 
 def draw_drill(words: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:

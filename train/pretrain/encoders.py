@@ -26,7 +26,7 @@ from train.pretrain.examples import Example, Subject, subject
 from train.pretrain.slots import SlotHeads, slot_hits, slot_loss
 
 _LR = {"image": 2e-3, "audio": 2e-3, "imu": 1e-3}
-_STEPS = {"image": 1000, "audio": 1000, "imu": 2000}
+_STEPS = {"image": 1000, "audio": 850, "imu": 2000}
 _WARMUP_STEPS = 100
 _BATCH_SIZE = 64
 _HELD_OUT_EXAMPLES = 1024

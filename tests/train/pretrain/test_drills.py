@@ -64,4 +64,5 @@ def test_yes_and_no_are_about_equally_often_right() -> None:
 def test_words_are_those_spelt_in_one_token() -> None:
     space = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
     tokens = [f"{space}red", f"{space}blue", "red", f"{space}a", f"{space}x1", "</s>", space]
+    tokens.append(f"{space}top{space}left")
     assert drill_words(tokens) == ("blue", "red")

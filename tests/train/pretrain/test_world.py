@@ -8,7 +8,7 @@ import yaml
 from anymal.chat import build_template
 from anymal.modality import MODALITIES
 from anymal.playground.topics import SCENE
-from anymal.playground.words import YES_NO
+from anymal.playground.words import PLACES, YES_NO
 from anymal.processor import IGNORED, Processor
 from train.pretrain.language import _loss, train_tokenizer
 from train.pretrain.world import (
@@ -115,10 +115,10 @@ def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer)
 
 
 def test_vocabulary_spells_the_words_of_the_world_in_one_token(tokenizer) -> None:
-    for word in (" seven", " walking", " circle", " purple", " left"):
+    for word in (" seven", " walking", " circle", " purple", *(f" {place}" for place in PLACES)):
         assert len(tokenizer.encode(word, add_special_tokens=False)) == 1
-    text = "Gr\u00fc\u00dfe, \u4e16\u754c!"
-    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+    for text in ("Gr\u00fc\u00dfe, \u4e16\u754c!", "top left", "a  top leftover\n bottom right."):
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
 def test_padding_does_not_change_the_language_loss(tokenizer, monkeypatch) -> None:
