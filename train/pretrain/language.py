@@ -48,8 +48,8 @@ _NOISE = 0.05
 # small vectors are first drawn together by class, and take thousands of steps to part again.
 _WORD_STD = 0.15
 
-# What may become a token: GPT-2's words, and places of two words. Were "top left" two tokens, a thing
-# there and one "at the top right" would share one, and which is where would take long to learn.
+# What may become a token: GPT-2's words, and places of two words. Were "top left" two tokens, a
+# thing there would share one with another at the "top right", and who is where take long to learn.
 _PLACES = "|".join(place for place in PLACES if " " in place)
 _WORDS = (
     rf" ?(?:{_PLACES})(?!\p{{L}})|'s|'t|'re|'ve|'m|'ll|'d"
