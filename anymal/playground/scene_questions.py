@@ -165,11 +165,7 @@ def _ask_presence(scene: Scene, rng: np.random.Generator) -> Question:
 
 def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question:
     one, other = (scene.things[i] for i in rng.choice(len(scene.things), 2, replace=False))
-    relations = []
-    for axis, (before, after) in ((1, ("left of", "right of")), (0, ("above", "below"))):
-        here, there = divmod(one.place, 3)[axis], divmod(other.place, 3)[axis]
-        if here != there:
-            relations.append((before, after) if here < there else (after, before))
+    relations = relations_of(one.place, other.place)
     right, wrong = relations[int(rng.integers(len(relations)))]
     is_true = bool(rng.random() < 0.5)
     asked = right if is_true else wrong
@@ -179,3 +175,21 @@ def _ask_relation(scene: Scene, rng: np.random.Generator) -> Question:
     )
     statement = f"the {one.shape} is {right} the {other.shape}"
     return ask_whether(rng, phrasings, is_true, statement, task="scene relation")
+
+
+def relations_of(one: int, other: int) -> list[tuple[str, str]]:
+    """How one place lies to another: for each axis that tells them apart, what is so and what not.
+
+    Args:
+        one: Its number in `PLACES`, which go by rows of three.
+        other: Likewise.
+
+    Returns:
+        One pair of relations or two; none for equal places.
+    """
+    relations = []
+    for axis, (before, after) in ((1, ("left of", "right of")), (0, ("above", "below"))):
+        here, there = divmod(one, 3)[axis], divmod(other, 3)[axis]
+        if here != there:
+            relations.append((before, after) if here < there else (after, before))
+    return relations

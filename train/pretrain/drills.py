@@ -4,7 +4,8 @@ Finding a word again, and what stands beside it, is most of what answering about
 takes. Words drawn at random leave nothing to guess by, where a colour of the world is one of six.
 Lists of different words teach to find; tables, whose rows share words as the parts of a description
 do ("a small red star at the left, a small blue square at the top"), teach to know the place again
-by several words before it.
+by several words before it. Maps teach how places lie to each other, first as such and then of
+what is there: by itself, no passage about a scene takes these two steps apart.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from anymal.playground.scene_questions import relations_of
+from anymal.playground.words import PLACES
 from train.pretrain.world import PREFIXES, SUFFIX
 
 _SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 _LENGTHS = (3, 16)
 _EXERCISES = (3, 10)
-_TABLES = 0.3  # share of the drills
+_TABLES, _MAPS = 0.2, 0.4  # shares of the drills
+_THINGS = (2, 5)
 _ROWS = (2, 5)
 _COLUMNS = (4, 10)
 
@@ -34,11 +38,18 @@ def drill_words(vocabulary: Sequence[str]) -> tuple[str, ...]:
 
 
 def draw_drill(words: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
-    """One list and several exercises with it, or a table to repeat; all answers can be known."""
+    """A list or a map and several exercises with it, or a table to repeat.
+
+    All answers can be known.
+    """
     prefix = str(rng.choice(list(PREFIXES.values())))
-    if rng.random() < _TABLES:
+    kind = rng.random()
+    if kind < _TABLES:
         table = " ".join(_draw_table(words, rng))
         return _to_conversation(f"{prefix} {table}{SUFFIX}", [("repeat", table)])
+    if kind < _TABLES + _MAPS:
+        shown, exercises = _draw_map(words, rng)
+        return _to_conversation(f"{prefix} {shown}{SUFFIX}", exercises)
     length = int(rng.integers(*_LENGTHS))
     drawn = [words[i] for i in rng.choice(len(words), 2 * length, replace=False)]
     there, elsewhere = drawn[:length], drawn[length:]
@@ -75,6 +86,35 @@ def _draw_table(words: Sequence[str], rng: np.random.Generator) -> list[str]:
         picks = range(rows) if size == rows else rng.integers(size, size=rows)
         columns.append([alphabet[i] for i in picks])
     return [word for row in zip(*columns, strict=True) for word in row]
+
+
+def _draw_map(words: Sequence[str], rng: np.random.Generator) -> tuple[str, list[tuple[str, str]]]:
+    """A few words at places, and exercises with them."""
+    count = int(rng.integers(*_THINGS))
+    names = [words[i] for i in rng.choice(len(words), count, replace=False)]
+    places = [int(place) for place in rng.choice(len(PLACES), count, replace=False)]
+    shown = ", ".join(f"{name} at the {PLACES[p]}" for name, p in zip(names, places, strict=True))
+    num_exercises = int(rng.integers(*_EXERCISES))
+    return shown, [_place_exercise(names, places, rng) for _ in range(num_exercises)]
+
+
+def _place_exercise(
+    names: list[str], places: list[int], rng: np.random.Generator
+) -> tuple[str, str]:
+    """Where a word is; or how it lies to another, or whether so, or the same of their places."""
+    i, j = (int(k) for k in rng.choice(len(names), 2, replace=False))
+    kind = rng.random()
+    if kind < 0.2:
+        return f"where {names[i]}", PLACES[places[i]]
+    relations = relations_of(places[i], places[j])
+    right, wrong = relations[int(rng.integers(len(relations)))]
+    one, other = (
+        (names[i], names[j]) if rng.random() < 0.5 else (PLACES[places[i]], PLACES[places[j]])
+    )
+    if kind < 0.6:
+        return f"{' or '.join(sorted((right, wrong)))}: {one} to {other}", right
+    asked, solution = (right, "yes") if rng.random() < 0.5 else (wrong, "no")
+    return f"is {one} {asked} {other}", solution
 
 
 _Exercise = Callable[[list[str], list[str], np.random.Generator], tuple[str, str]]

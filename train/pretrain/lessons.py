@@ -38,7 +38,7 @@ class Pass:
 
 # Who can look things up learns the world in a fraction of the steps; what is left to learn then is
 # whether two things that were looked up are the same.
-FIRST_PASS = Pass(drills_alone=0.11, comparisons=0.0, plateau=0.3)
+FIRST_PASS = Pass(drills_alone=0.15, comparisons=0.15, plateau=0.3)
 SECOND_PASS = Pass(drills_alone=0.0, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
 _TALKS = 0.1  # share of the other conversations in which a second medium comes in a later turn
