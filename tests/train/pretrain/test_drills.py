@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -7,40 +9,70 @@ from train.pretrain.world import PREFIXES
 WORDS = tuple(f"word{number}" for number in range(60))
 
 
-def read(seed: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """The list of one drill, and its exercises with their solutions."""
+def draw(seed: int) -> tuple[str, list[tuple[str, str]]]:
+    """What one drill shows, and its exercises with their solutions."""
     messages = draw_drill(WORDS, np.random.default_rng(seed))["messages"]
     shown, first = messages[0]["content"].split("\n")
     prefix, _, listed = shown.partition(" ")
     assert prefix in PREFIXES.values()
     orders = [first, *(message["content"] for message in messages[2::2])]
     solutions = [message["content"] for message in messages[1::2]]
-    return listed.split(), list(zip(orders, solutions, strict=True))
+    return listed, list(zip(orders, solutions, strict=True))
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_solutions_are_right(seed: int) -> None:
-    listed, exercises = read(seed)
-    for order, solution in exercises:
-        match order.split():
-            case ["repeat"]:
-                assert solution.split() == listed
-            case ["after", word]:
-                assert listed[listed.index(word) + 1] == solution
-            case ["before", word]:
-                assert listed[listed.index(word) - 1] == solution
-            case ["first" | "last" as which]:
-                assert solution == listed[0 if which == "first" else -1]
-            case ["has", word]:
-                assert solution == ("yes" if word in listed else "no")
-            case _:
-                pytest.fail(order)
+DRILLS = [draw(seed) for seed in range(400)]
+MAPS = [(shown, exercises) for shown, exercises in DRILLS if " at the " in shown]
+LISTS = [(shown.split(), exercises) for shown, exercises in DRILLS if " at the " not in shown]
 
 
-def test_some_drills_are_tables_whose_rows_share_words() -> None:
-    shown = [read(seed)[0] for seed in range(200)]
-    tables = [words for words in shown if len(set(words)) < len(words)]
-    assert 0.2 < len(tables) / len(shown) < 0.4
+def test_solutions_about_lists_are_right() -> None:
+    for listed, exercises in LISTS:
+        for order, solution in exercises:
+            match order.split():
+                case ["repeat"]:
+                    assert solution.split() == listed
+                case ["after", word]:
+                    assert listed[listed.index(word) + 1] == solution
+                case ["before", word]:
+                    assert listed[listed.index(word) - 1] == solution
+                case ["first" | "last" as which]:
+                    assert solution == listed[0 if which == "first" else -1]
+                case ["has", word]:
+                    assert solution == ("yes" if word in listed else "no")
+                case _:
+                    pytest.fail(order)
+
+
+def test_solutions_about_maps_are_right() -> None:
+    for shown, exercises in MAPS:
+        places = dict(thing.split(" at the ") for thing in shown.split(", "))
+        assert len(set(places.values())) == len(places)
+        for order, solution in exercises:
+            if order.startswith("where "):
+                assert solution == places[order.removeprefix("where ")]
+            elif asked := re.fullmatch(r"is (.+?) (left of|right of|above|below) (.+)", order):
+                one, relation, other = asked.groups()
+                holds = lies(places.get(one, one), relation, places.get(other, other))
+                assert solution == ("yes" if holds else "no"), (shown, order)
+            else:
+                choice, _, both = order.partition(": ")
+                one, other = both.split(" to ")
+                assert solution in choice.split(" or ")
+                assert lies(places.get(one, one), solution, places.get(other, other))
+
+
+def lies(one: str, relation: str, other: str) -> bool:
+    """Whether one named place has the relation to another."""
+    horizontal = relation in ("left of", "right of")
+    low, high = ("left", "right") if horizontal else ("top", "bottom")
+    first, second = ((high in place.split()) - (low in place.split()) for place in (one, other))
+    return first < second if relation in ("left of", "above") else first > second
+
+
+def test_drills_are_lists_tables_and_maps() -> None:
+    assert 0.3 < len(MAPS) / len(DRILLS) < 0.5
+    tables = [words for words, _ in LISTS if len(set(words)) < len(words)]
+    assert 0.12 < len(tables) / len(DRILLS) < 0.3
     for words in tables:
         widths = [w for w in range(4, 10) if is_table(words, w)]
         assert widths, words
@@ -56,9 +88,10 @@ def is_table(words: list[str], width: int) -> bool:
 
 
 def test_yes_and_no_are_about_equally_often_right() -> None:
-    exercises = [exercise for seed in range(200) for exercise in read(seed)[1]]
-    answers = [solution == "yes" for order, solution in exercises if order.startswith("has")]
-    assert 0.42 < np.mean(answers) < 0.58
+    for drills, first in ((LISTS, "has "), (MAPS, "is ")):
+        asked = [exercise for _, exercises in drills for exercise in exercises]
+        answers = [solution == "yes" for order, solution in asked if order.startswith(first)]
+        assert 0.4 < np.mean(answers) < 0.6
 
 
 def test_words_are_those_spelt_in_one_token() -> None:
