@@ -291,10 +291,9 @@ class Processor:
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:
-    """The media of a message in their order, then its text, one line for each piece of it.
+    """The media of a message, then each piece of its text on a line, as LLaVA-1.5 has it.
 
-    A model that was only ever shown media first cannot answer when the question comes first, as
-    OpenAI's own examples have it. LLaVA-1.5 moves its image likewise (arXiv 2310.03744, the code).
+    Who was only shown media first cannot answer where the question is first, as OpenAI has it.
     """
     media: list[Part] = [part for part in parts if not isinstance(part, TextPart)]
     texts = [part.text for part in parts if isinstance(part, TextPart)]

@@ -24,7 +24,8 @@ def lessons(processor: Processor, given: Pass) -> Lessons:
 def are_drills(processor: Processor, samples: list[Sample]) -> list[bool]:
     texts = [processor.tokenizer.decode(sample.ids) for sample in samples]
     return [
-        re.search(r"\n(repeat|after|before|has|first|last|where|is|above|left)\b", text) is not None for text in texts
+        re.search(r"\n(repeat|after|before|has|first|last|where|is|above|left)\b", text) is not None
+        for text in texts
     ]
 
 
