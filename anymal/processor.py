@@ -291,9 +291,9 @@ class Processor:
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:
-    """The media of a message, then each piece of its text on a line, as LLaVA-1.5 has it.
+    """The media of a message, then each piece of its text on a line of its own.
 
-    Who was only shown media first cannot answer where the question is first, as OpenAI has it.
+    For models that only ever saw media first; OpenAI's examples have the question first.
     """
     media: list[Part] = [part for part in parts if not isinstance(part, TextPart)]
     texts = [part.text for part in parts if isinstance(part, TextPart)]
