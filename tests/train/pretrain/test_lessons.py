@@ -23,7 +23,8 @@ def lessons(processor: Processor, given: Pass) -> Lessons:
 
 LIST_ORDER = r"(?:repeat|after|before|has|first|last)\b"
 # Not "is the circle left of the square", which people write about a scene.
-MAP_ORDER = r"where (?!is)\w|(?:left of|above) or |is \w+(?: \w+)? (?:left of|right of|above|below) (?!the )"
+SIDES = "(?:left of|right of|above|below)"
+MAP_ORDER = rf"where (?!is)\w|{SIDES} or |is \w+(?: \w+)? {SIDES} (?!the )"
 
 
 def are_drills(processor: Processor, samples: list[Sample]) -> list[bool]:
