@@ -27,7 +27,7 @@ from anymal.playground.labels import Labels
 from anymal.playground.question import Question
 from anymal.playground.scenes import to_png
 from anymal.playground.sounds import to_wav
-from anymal.playground.sources import LazyRecords, Record, Split, Style, to_record
+from anymal.playground.sources import LazyRecords, Record, Split, Style, to_record, told_part
 from anymal.playground.topics import Part
 
 SPEECH_RATE_HZ = 8000
@@ -139,8 +139,15 @@ def sign_clips(
     )
 
 
-def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
-    """A hand sign and a spoken digit; held-out questions ask whether they match."""
+def sign_and_speech(
+    *, data: str, split: Split, size: int = 200, seed: int = 0, shown: str | None = None
+) -> LazyRecords:
+    """A hand sign and a spoken digit; held-out questions ask whether they match.
+
+    Where only the medium of modality `shown` is to be there, the other is told in words.
+    """
+    if shown not in (None, topics.SIGN.modality, topics.SPEECH.modality):
+        raise DataError(f"unknown shown={shown!r}; known: image, audio")
     photos, voices = (kind.load(_folder(data), split) for kind in (SIGNS, SPEECH))
 
     def make(rng: np.random.Generator, name: str) -> Record:
@@ -150,8 +157,12 @@ def sign_and_speech(*, data: str, split: Split, size: int = 200, seed: int = 0) 
         question = ask(pair, rng)
         vary = None if is_held_out else rng
         parts = [
-            sign_part(photos.any_of(pair[0], rng), vary),
-            speech_part(voices.any_of(pair[1], rng), vary),
+            sign_part(photos.any_of(pair[0], rng), vary)
+            if shown in (None, topics.SIGN.modality)
+            else told_part(topics.SIGN, pair[0]),
+            speech_part(voices.any_of(pair[1], rng), vary)
+            if shown in (None, topics.SPEECH.modality)
+            else told_part(topics.SPEECH, pair[1]),
         ]
         return to_record(parts[:: 1 if rng.random() < 0.5 else -1], [question], name)
 

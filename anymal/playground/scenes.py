@@ -52,7 +52,16 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     """Draws the facts of one scene."""
     if rng.random() < 0.35:
         return _draw_crowd(rng)
-    count = int(rng.choice([1, 2, 3], p=[0.25, 0.4, 0.35]))
+    return _draw_different(int(rng.choice([1, 2, 3], p=[0.25, 0.4, 0.35])), rng)
+
+
+def draw_several(rng: np.random.Generator) -> Scene:
+    """Draw a scene of two or three things, which have to be told apart."""
+    return _draw_different(int(rng.choice([2, 3], p=[0.35, 0.65])), rng)
+
+
+def _draw_different(count: int, rng: np.random.Generator) -> Scene:
+    """Things of different shapes, colours and places."""
     places = sorted(rng.choice(len(PLACES), count, replace=False))
     shapes = rng.choice(SHAPES, count, replace=False)
     colours = rng.choice(list(COLOURS), count, replace=False)

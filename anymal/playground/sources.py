@@ -92,6 +92,13 @@ def lone_shapes(
     return _of_topic(topics.LONE_SHAPE, split, size, seed, style)
 
 
+def several_shapes(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
+    """Pictures of two or three different shapes, which take longest to learn to tell apart."""
+    return _of_topic(topics.SEVERAL_SHAPES, split, size, seed, style, questions)
+
+
 def clips(
     *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
 ) -> LazyRecords:
@@ -109,9 +116,19 @@ def motions(*, split: Split, size: int, seed: int = 0, style: Style = "question"
     return _of_topic(topics.MOTION, split, size, seed, style)
 
 
-def mixed(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
-    """Two generated media and a question that needs both."""
-    return _of_pairs("mixed", draw_comparison, split, size, seed)
+def mixed(*, split: Split, size: int, seed: int = 0, shown: str | None = None) -> LazyRecords:
+    """Two generated media and a question that needs both.
+
+    Where only the medium of modality `shown` is to be there, the other is told in words.
+    """
+
+    def draw(rng: np.random.Generator) -> Pair:
+        while True:
+            pair = draw_comparison(rng)
+            if shown is None or any(medium.topic.modality == shown for medium in pair.media):
+                return pair
+
+    return _of_pairs("mixed", draw, split, size, seed, shown)
 
 
 def either(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
@@ -171,12 +188,20 @@ def _of_pairs(
     split: Split,
     size: int,
     seed: int,
+    shown: str | None = None,
 ) -> LazyRecords:
-    """Records of two media."""
+    """Records of two media, or of one and the other in words."""
+    if shown is not None and shown not in topics.PREFIXES:
+        raise DataError(f"unknown shown={shown!r}; known: {', '.join(topics.PREFIXES)}")
 
     def make(rng: np.random.Generator, record_name: str) -> Record:
         pair = draw(rng)
-        parts = [render(medium.topic, medium.facts, rng) for medium in pair.media]
+        parts = [
+            render(medium.topic, medium.facts, rng)
+            if shown in (None, medium.topic.modality)
+            else told_part(medium.topic, medium.facts)
+            for medium in pair.media
+        ]
         return to_record(parts, [pair.ask(rng)], record_name)
 
     return LazyRecords(name=name, split=split, seed=seed, size=size, make=make)
@@ -186,3 +211,8 @@ def render(topic: Topic, facts: Any, rng: np.random.Generator) -> Part:
     """The file of a generated medium, as a message part."""
     assert topic.render is not None, f"topic {topic.name} is recorded, not generated"
     return topic.render(facts, rng)
+
+
+def told_part(topic: Topic, facts: Any) -> Part:
+    """The description of a medium, as a message part in its place."""
+    return {"type": "text", "text": topics.tell(topic, facts)}

@@ -15,6 +15,10 @@ from anymal.playground.question import Question
 
 Part = dict[str, Any]
 
+# What the recipes of the built-in model write around each medium.
+PREFIXES = {"image": "Image:", "video": "Video:", "audio": "Sound:", "imu": "Motion:"}
+SUFFIX = "\n"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
@@ -38,6 +42,11 @@ class Topic:
     ask: Callable[[Any, np.random.Generator], Question]
     caption: Callable[[Any, np.random.Generator], Question] | None = None
     render: Callable[[Any, np.random.Generator], Part] | None = None
+
+
+def tell(topic: Topic, facts: Any) -> str:
+    """The description of a medium, where the medium would be."""
+    return f"{PREFIXES[topic.modality]} {topic.describe(facts)}{SUFFIX}"
 
 
 def data_url(data: bytes, media_type: str) -> str:
@@ -105,6 +114,15 @@ LONE_SHAPE = Topic(
     draw=scenes.draw_lone,
     describe=scenes.describe_scene,
     ask=scene_questions.ask_about_lone,
+    caption=scene_questions.caption_scene,
+    render=_scene_part,
+)
+SEVERAL_SHAPES = Topic(
+    name="several shapes",
+    modality="image",
+    draw=scenes.draw_several,
+    describe=scenes.describe_scene,
+    ask=scene_questions.ask_about_scene,
     caption=scene_questions.caption_scene,
     render=_scene_part,
 )

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from anymal.playground.scene_questions import relations_of
+from anymal.playground.topics import PREFIXES, SUFFIX
 from anymal.playground.words import PLACES
-from train.pretrain.world import PREFIXES, SUFFIX
 
 _SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 _LENGTHS = (3, 16)

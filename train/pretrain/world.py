@@ -14,12 +14,8 @@ from anymal.playground import pairs
 from anymal.playground.pairs import Medium, Pair
 from anymal.playground.question import Question
 from anymal.playground.scenes import Scene
-from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic
+from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic, tell
 from anymal.playground.words import YES_NO
-
-# What the recipes of the built-in model write before each medium.
-PREFIXES = {"image": "Image:", "video": "Video:", "audio": "Sound:", "imu": "Motion:"}
-SUFFIX = "\n"
 
 _SYSTEM = (
     "You are a helpful assistant.",
@@ -163,16 +159,10 @@ def to_conversation(
         messages.append({"role": "system", "content": str(rng.choice(_SYSTEM))})
     for passage in passages:
         # Before the question, as `media_first` writes media.
-        shown = "".join(_in_words(medium) for medium in passage.media)
+        shown = "".join(tell(medium.topic, medium.facts) for medium in passage.media)
         for whole in passage.questions:
             question = shorten(whole, rng) if rng.random() < short else whole
             messages.append({"role": "user", "content": shown + question.text})
             messages.append({"role": "assistant", "content": question.answer})
             shown = ""
     return {"messages": messages}
-
-
-def _in_words(medium: Medium) -> str:
-    """A description where the medium would be."""
-    topic = medium.topic
-    return f"{PREFIXES[topic.modality]} {topic.describe(medium.facts)}{SUFFIX}"

@@ -65,6 +65,24 @@ def test_records_decode_and_answer_themselves(name: str, split: str, folder: Pat
             assert row.decode(medium, Limits(), **dict.fromkeys(row.hints, 8)) is not None
 
 
+@pytest.mark.parametrize(
+    ("shown", "part_type", "told"),
+    [("image", "image_url", "Sound: a voice saying "), ("audio", "input_audio", "Image: a hand ")],
+)
+def test_sign_or_speech_is_told_in_words(
+    shown: str, part_type: str, told: str, folder: Path
+) -> None:
+    for record in recorded.sign_and_speech(data=str(folder), split="train", size=10, shown=shown):
+        media = record["messages"][0]["content"][:2]
+        assert {part["type"] for part in media} == {part_type, "text"}
+        assert next(part["text"] for part in media if "text" in part).startswith(told)
+
+
+def test_sign_and_speech_refuse_to_show_what_they_do_not_have(folder: Path) -> None:
+    with pytest.raises(DataError, match="unknown shown='imu'; known: image, audio"):
+        recorded.sign_and_speech(data=str(folder), split="train", shown="imu")
+
+
 def test_splits_share_no_recording(folder: Path) -> None:
     train, held_out = (load_digits(folder, split) for split in ("train", "heldout"))
     assert len(train.items) == 20

@@ -1,6 +1,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from anymal.errors import DataError
@@ -8,11 +9,14 @@ from anymal.evaluation.scoring import is_right, read_expected
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import sources
+from anymal.playground.scenes import draw_several
+from anymal.playground.topics import PREFIXES, SUFFIX
 from anymal.protocol import TextPart, read_conversation
 
 SOURCES = {
     "scenes": sources.scenes,
     "lone_shapes": sources.lone_shapes,
+    "several_shapes": sources.several_shapes,
     "clips": sources.clips,
     "sounds": sources.sounds,
     "motions": sources.motions,
@@ -94,6 +98,36 @@ def test_a_later_turn_shows_another_medium_and_is_the_one_that_is_scored() -> No
     assert 0.4 < sum(kinds) / len(kinds) < 0.9
 
 
+@pytest.mark.parametrize("shown", list(PREFIXES))
+def test_one_medium_of_a_pair_is_told_in_words(shown: str) -> None:
+    part_types, told_first = MODALITIES[shown].part_types, 0
+    for record in sources.mixed(split="train", size=20, shown=shown):
+        *media, question = record["messages"][0]["content"]
+        (medium,) = (part for part in media if part["type"] in part_types)
+        (told,) = (part for part in media if part is not medium)
+        prefix = next(prefix for prefix in PREFIXES.values() if told["text"].startswith(prefix))
+        assert prefix != PREFIXES[shown]
+        assert told["text"].endswith(SUFFIX)
+        assert question["type"] == "text"
+        told_first += media[0] is told
+    assert 0 < told_first < 20
+
+
+def test_a_modality_that_no_pair_has_is_refused() -> None:
+    with pytest.raises(DataError, match="unknown shown='smell'; known: image, video, audio, imu"):
+        sources.mixed(split="train", size=1, shown="smell")
+
+
 def test_a_conversation_without_questions_is_refused() -> None:
     with pytest.raises(DataError, match="at least one"):
         sources.scenes(split="train", size=1, questions=0)
+
+
+def test_several_shapes_are_two_or_three_different_ones() -> None:
+    counts = []
+    for seed in range(60):
+        scene = draw_several(np.random.default_rng(seed))
+        shapes = [thing.shape for thing in scene.things]
+        assert len(set(shapes)) == len(shapes)
+        counts.append(len(shapes))
+    assert set(counts) == {2, 3}

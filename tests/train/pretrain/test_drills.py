@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
+from anymal.playground.topics import PREFIXES
 from train.pretrain.drills import draw_drill, drill_words
-from train.pretrain.world import PREFIXES
 
 WORDS = tuple(f"word{number}" for number in range(60))
 

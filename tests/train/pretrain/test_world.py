@@ -7,13 +7,11 @@ import yaml
 
 from anymal.chat import build_template
 from anymal.modality import MODALITIES
-from anymal.playground.topics import SCENE
+from anymal.playground.topics import PREFIXES, SCENE, SUFFIX
 from anymal.playground.words import PLACES, YES_NO
 from anymal.processor import IGNORED, Processor
 from train.pretrain.language import _loss, train_tokenizer
 from train.pretrain.world import (
-    PREFIXES,
-    SUFFIX,
     draw_comparison,
     draw_passage,
     draw_talk,
