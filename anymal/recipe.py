@@ -161,6 +161,9 @@ class StageRecipe(_Section):
 
     name: str = Field(min_length=1, description="name in reports and overrides")
     kind: Literal["align", "instruct"] = Field(description="aligners only, or aligners and LoRA")
+    objective: Literal["answer", "words"] = Field(
+        "answer", description="soft tokens are answered from, or, in align, become the words"
+    )
     modalities: list[str] | None = Field(None, description="aligners that train; null is all")
     data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
     heldout: list[DataRecipe] | None = Field(None, description="records for the held-out loss")
@@ -190,6 +193,12 @@ class StageRecipe(_Section):
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps} of {self.steps} steps; lower warmup_steps"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _words_need_no_language_model(self) -> Self:
+        if self.objective == "words" and (self.kind != "align" or self.packing):
+            raise ValueError("objective: words is for kind: align, with packing: false")
         return self
 
 

@@ -39,7 +39,13 @@ class Pass:
     names: tuple[str, ...]
 
 
+Objective = Callable[[AnyMAL, Batch], Loss]
 Apply = Callable[[Callable[[Batch], Pass], Iterable[Item]], Iterator[Pass]]
+
+
+def answer_loss(model: AnyMAL, batch: Batch) -> Loss:
+    """The objective `answer`: cross-entropy of the answers."""
+    return model.loss(batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,7 @@ def optimise(
     batches: Iterable[Item],
     *,
     clip_norm: float | None,
+    objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # map takes batches as they are
 ) -> StepResult:
     """Take one optimiser step over a window of micro-batches.
@@ -77,6 +84,7 @@ def optimise(
         optimiser: Over the parameters that train, its learning rate set.
         batches: The window, on any device.
         clip_norm: Largest norm of the gradient; None does not clip.
+        objective: What is made small.
         apply: Runs a function on batches; another one may take something else that batches are
             made of, such as `train.halving.Halving.map`.
 
@@ -88,7 +96,7 @@ def optimise(
     """
     optimiser.zero_grad(set_to_none=True)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    passes = list(apply(partial(_learn, model, parameters), batches))
+    passes = list(apply(partial(_learn, model, parameters, objective), batches))
     targets = sum(each.targets for each in passes)
     grad_norm = _scale_and_clip(parameters, targets, clip_norm)
     if not math.isfinite(grad_norm):
@@ -111,19 +119,22 @@ def heldout_loss(
     model: AnyMAL,
     batches: Iterable[Item],
     *,
+    objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
 ) -> float:
     """Return the mean loss over the target tokens of all batches; leaves the mode as it was."""
     was_training = model.training
     model.eval()
-    loss = _mean(list(apply(partial(_learn, model, ()), batches)))
+    loss = _mean(list(apply(partial(_learn, model, (), objective), batches)))
     model.train(was_training)
     return loss
 
 
-def _learn(model: AnyMAL, parameters: Sequence[nn.Parameter], batch: Batch) -> Pass:
+def _learn(
+    model: AnyMAL, parameters: Sequence[nn.Parameter], objective: Objective, batch: Batch
+) -> Pass:
     """Add the gradients of one micro-batch to those of the parameters, all of them or none."""
-    loss = _loss(model, batch)
+    loss = _loss(model, objective, batch)
     if parameters and loss.total.requires_grad:  # not so without media of a trained aligner
         # Not backward(): if it ran out of memory half way, some gradients would be added twice.
         gradients = torch.autograd.grad(loss.total, parameters, allow_unused=True)
@@ -146,10 +157,10 @@ def _mean(passes: Sequence[Pass]) -> float:
     return total / sum(each.targets for each in passes)
 
 
-def _loss(model: AnyMAL, batch: Batch) -> Loss:
+def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:
     """Compute the summed loss of one micro-batch, and refuse one that is not finite."""
     with _precision(model):
-        loss = model.loss(batch.to(model.device))
+        loss = objective(model, batch.to(model.device))
     if not bool(torch.isfinite(loss.total)):
         finite = torch.isfinite(loss.per_sample).tolist()  # [B]
         names = [name for name, is_finite in zip(batch.names, finite, strict=True) if not is_finite]

@@ -14,12 +14,13 @@ from anymal.engine.packable import Unpackable
 from anymal.errors import RecipeError
 from anymal.packing import allow_packing
 from anymal.recipe import Recipe, StageRecipe
+from anymal.word_loss import word_loss
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.data import Source, StageData
 from train.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
 from train.halving import Halving
 from train.interrupt import Interrupted, StopSignals
-from train.loop import heldout_loss, optimise
+from train.loop import Objective, answer_loss, heldout_loss, optimise
 from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
 from train.micro_batch import resolve
 from train.optimiser import (
@@ -38,6 +39,9 @@ from train.run_folder import RunFolder
 from train.sampler import Sampler
 
 PIECES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
+
+
+_OBJECTIVES: dict[str, Objective] = {"answer": answer_loss, "words": word_loss}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,8 @@ def _set_trainable(run: Run, stage: StageRecipe) -> None:
 def _passes(run: Run, stage: StageRecipe) -> _Passes:
     """Decide how samples go through the model."""
     llm, device = run.assembled.model.llm, run.assembled.model.device
-    is_packable = stage.packing or stage.kind == "align"
+    # What a language model does not read cannot be read once for all.
+    is_packable = stage.objective == "answer" and (stage.packing or stage.kind == "align")
     if is_packable:
         try:
             allow_packing(llm)
@@ -200,7 +205,10 @@ def _step(
     rate = set_rate(optimiser, factor)
     window = islice(feed, stage.accumulate * pieces_per_batch(stage, passes.size))
     model, apply = run.assembled.model, passes.halving.map
-    result = optimise(model, optimiser, window, clip_norm=stage.clip_norm, apply=apply)
+    objective = _OBJECTIVES[stage.objective]
+    result = optimise(
+        model, optimiser, window, clip_norm=stage.clip_norm, objective=objective, apply=apply
+    )
     return StepMetrics(
         stage=stage.name,
         step=step + 1,
@@ -218,8 +226,9 @@ def _measure(run: Run, stage: StageRecipe, passes: _Passes, heldout: list[Source
     """Measure the held-out loss."""
     processor = run.assembled.processor
     pieces = heldout_pieces(stage, heldout, processor, passes.layout, size=passes.size)
+    model, objective = run.assembled.model, _OBJECTIVES[stage.objective]
     with Prefetch(pieces, ahead=PIECES_AHEAD) as feed:
-        return heldout_loss(run.assembled.model, feed, apply=passes.halving.map)
+        return heldout_loss(model, feed, objective=objective, apply=passes.halving.map)
 
 
 def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:

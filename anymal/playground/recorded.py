@@ -5,7 +5,7 @@ at every draw, because few people were recorded; held-out records are the files 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,8 +130,11 @@ def sign_clips(
         shown = tuple(rng.integers(10, size=3)) if is_held_out else labels.draw_sign_clip(rng)
         chosen = [photos.any_of(int(label), rng) for label in shown]
         film = _film(chosen, None if is_held_out else rng)
-        ask = labels.ask_sign_order if is_held_out or style == "caption" else None
-        question = (ask or labels.ask_about_sign_clip)(tuple(int(s) for s in shown), rng)
+        signs = tuple(int(label) for label in shown)
+        asks_order = is_held_out or style != "question"
+        question = (labels.ask_sign_order if asks_order else labels.ask_about_sign_clip)(signs, rng)
+        if style == "told":
+            question = replace(question, answer=labels.describe_sign_clip(signs))
         return to_record([topics.video_part(film)], [question], name)
 
     return LazyRecords(
@@ -200,8 +203,11 @@ def _of_kind(
         else:
             label, vary = kind.labels.draw(rng), rng
             item = recordings.any_of(label, rng)
-            ask = kind.labels.ask_which if style == "caption" else kind.labels.ask
-            question = ask(label, rng)
+            question = (kind.labels.ask if style == "question" else kind.labels.ask_which)(
+                label, rng
+            )
+        if style == "told":
+            question = replace(question, answer=kind.labels.describe(label))
         return to_record([kind.part(item, vary)], [question], record_name)
 
     count = len(recordings.labels) if size is None else size

@@ -5,7 +5,8 @@ that depends on the split, so that training and held-out records never share one
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,7 +18,7 @@ from anymal.playground.question import Question
 from anymal.playground.topics import Part, Topic
 
 Split = Literal["train", "heldout"]
-Style = Literal["caption", "question"]
+Style = Literal["caption", "question", "told"]
 Record = dict[str, Any]
 _SPLITS = {"train": 0, "heldout": 1}
 
@@ -156,7 +157,11 @@ def _of_topic(
     topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int = 1
 ) -> LazyRecords:
     """Records of one topic, each with so many questions about one medium."""
-    styles = {"caption": topic.caption, "question": topic.ask}
+    styles = {
+        "caption": topic.caption,
+        "question": topic.ask,
+        "told": partial(_ask_for_description, topic),
+    }
     if style not in styles:
         raise DataError(f"unknown style '{style}'; known: {', '.join(styles)}")
     ask = styles[style] or topic.ask
@@ -216,3 +221,9 @@ def render(topic: Topic, facts: Any, rng: np.random.Generator) -> Part:
 def told_part(topic: Topic, facts: Any) -> Part:
     """The description of a medium, as a message part in its place."""
     return {"type": "text", "text": topics.tell(topic, facts)}
+
+
+def _ask_for_description(topic: Topic, facts: Any, rng: np.random.Generator) -> Question:
+    """Answered by the description alone, in the words that the language model knows it by."""
+    caption = (topic.caption or topic.ask)(facts, rng)
+    return replace(caption, answer=topic.describe(facts))

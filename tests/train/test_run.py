@@ -250,3 +250,29 @@ def test_packing_is_refused_for_a_model_that_would_compute_something_else(
         RecipeError, match=r"stages\.align\.packing: .*it attends in chunks; set packing: false"
     ):
         train(write_recipe(tmp_path / "run"), "stages.align.packing=true")
+
+
+def test_aligners_learn_the_words_of_answers_while_all_else_stays(
+    write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path / "run")
+    train(recipe, "stages.align.objective=words", "stages.align.steps=20")
+    losses = [
+        row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if row.stage == "align"
+    ]
+    assert losses[-1].loss < 0.5 * losses[0].loss
+    assert losses[-1].targets == 2 * 2 * 32  # soft tokens of a step
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stages.instruct.objective=words"],
+        ["stages.align.objective=words", "stages.align.packing=true"],
+    ],
+)
+def test_words_are_for_align_and_not_packed(
+    overrides: list[str], write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="objective: words is for kind: align"):
+        load_recipe(write_recipe(tmp_path / "run"), overrides)

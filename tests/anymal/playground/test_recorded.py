@@ -83,6 +83,26 @@ def test_sign_and_speech_refuse_to_show_what_they_do_not_have(folder: Path) -> N
         recorded.sign_and_speech(data=str(folder), split="train", shown="imu")
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("digits", "a voice saying "),
+        ("activities", "a person "),
+        ("signs", "a hand sign showing "),
+        ("clothing", "a piece of clothing: "),
+        ("sign_clips", "hand signs, "),
+    ],
+)
+def test_recordings_are_told_in_words(name: str, start: str, folder: Path) -> None:
+    for split in ("train", "heldout"):
+        records = getattr(recorded, name)(data=str(folder), split=split, size=8, style="told")
+        for record in records:
+            told = record["messages"][1]["content"]
+            assert told.startswith(start)
+            wanted = record["meta"].get("all_of", [record["meta"]["answer"]])
+            assert all(word in told for word in wanted)
+
+
 def test_splits_share_no_recording(folder: Path) -> None:
     train, held_out = (load_digits(folder, split) for split in ("train", "heldout"))
     assert len(train.items) == 20

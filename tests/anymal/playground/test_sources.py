@@ -10,7 +10,7 @@ from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import sources
 from anymal.playground.scenes import draw_several
-from anymal.playground.topics import PREFIXES, SUFFIX
+from anymal.playground.topics import CLIP, MOTION, PREFIXES, SOUND, SUFFIX, Topic
 from anymal.protocol import TextPart, read_conversation
 
 SOURCES = {
@@ -111,6 +111,27 @@ def test_one_medium_of_a_pair_is_told_in_words(shown: str) -> None:
         assert question["type"] == "text"
         told_first += media[0] is told
     assert 0 < told_first < 20
+
+
+@pytest.mark.parametrize("name", ["scenes", "several_shapes"])
+def test_a_scene_is_told_by_its_caption_without_the_sentence(name: str) -> None:
+    told, captioned = (
+        SOURCES[name](split="train", size=12, style=style) for style in ("told", "caption")
+    )
+    for one, other in zip(told, captioned, strict=True):
+        assert one["messages"][0] == other["messages"][0]
+        words = one["messages"][1]["content"]
+        assert other["messages"][1]["content"] in (f"There is {words}.", f"There are {words}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"), [("clips", CLIP), ("sounds", SOUND), ("motions", MOTION)]
+)
+def test_what_is_told_is_a_description(name: str, topic: Topic) -> None:
+    drawn = (topic.draw(np.random.default_rng(seed)) for seed in range(4000))
+    descriptions = {topic.describe(facts) for facts in drawn}
+    for record in SOURCES[name](split="train", size=12, style="told"):
+        assert record["messages"][1]["content"] in descriptions
 
 
 def test_a_modality_that_no_pair_has_is_refused() -> None:
