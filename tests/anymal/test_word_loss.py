@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_the_nearest_word_and_the_way_there(
             for token, word in zip(row, wanted(assembled, record, len(row)), strict=True):
                 squares = ((token - table) ** 2).sum(1)
                 total -= float(torch.log_softmax(-4 * squares / scale, 0)[word])
-                total += 0.1 * float(squares[word]) / scale
+                total += 0.5 * float(squares[word]) / scale
             sums.append(total)
         loss = word_loss(model, whole)
     torch.testing.assert_close(loss.per_sample, torch.tensor(sums), rtol=1e-4, atol=1e-3)
