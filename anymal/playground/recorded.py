@@ -5,7 +5,7 @@ at every draw, because few people were recorded; held-out records are the files 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,20 @@ from anymal.playground.archives import (
     load_signs,
 )
 from anymal.playground.clips import to_mp4
-from anymal.playground.labels import Labels
 from anymal.playground.question import Question
 from anymal.playground.scenes import to_png
 from anymal.playground.sounds import to_wav
-from anymal.playground.sources import LazyRecords, Record, Split, Style, to_record, told_part
-from anymal.playground.topics import Part
+from anymal.playground.sources import (
+    LazyRecords,
+    Record,
+    Split,
+    Style,
+    asking,
+    check_shown,
+    to_record,
+    told_part,
+)
+from anymal.playground.topics import Part, Topic
 
 SPEECH_RATE_HZ = 8000
 MOTION_RATE_HZ = 50
@@ -44,13 +52,13 @@ class Kind:
     """One kind of labelled recording.
 
     Attributes:
-        labels: Its words and questions.
+        topic: What is said and asked about it.
         load: A folder and a split to recordings.
         part: A recording to a message part; varied where a generator is given.
         licence: The data set and its licence.
     """
 
-    labels: Labels
+    topic: Topic
     load: Callable[[Path, Split], Recordings]
     part: Callable[[Any, np.random.Generator | None], Part]
     licence: str
@@ -78,13 +86,13 @@ def activity_part(segment: Any, rng: np.random.Generator | None) -> Part:
     return topics.imu_part(variation.to_npy(samples), "npy", MOTION_RATE_HZ, "g")
 
 
-SIGNS = Kind(labels=labels.SIGNS, load=load_signs, part=sign_part, licence=_SIGNS_LICENCE)
+SIGNS = Kind(topic=topics.SIGN, load=load_signs, part=sign_part, licence=_SIGNS_LICENCE)
 CLOTHES = Kind(
-    labels=labels.CLOTHES, load=load_clothing, part=clothing_part, licence="Fashion-MNIST, MIT"
+    topic=topics.CLOTHES, load=load_clothing, part=clothing_part, licence="Fashion-MNIST, MIT"
 )
-SPEECH = Kind(labels=labels.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
+SPEECH = Kind(topic=topics.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
 ACTIVITIES = Kind(
-    labels=labels.MOTION,
+    topic=topics.ACTIVITY,
     load=load_activities,
     part=activity_part,
     licence="UCI HAPT, no commercial use",
@@ -124,17 +132,14 @@ def sign_clips(
 ) -> LazyRecords:
     """Clips of hand-sign photos one after another; held-out clips show three."""
     photos = SIGNS.load(_folder(data), split)
+    ask = _asking(topics.SIGN_CLIP, style, split)
 
     def make(rng: np.random.Generator, name: str) -> Record:
         is_held_out = split == "heldout"
         shown = tuple(rng.integers(10, size=3)) if is_held_out else labels.draw_sign_clip(rng)
         chosen = [photos.any_of(int(label), rng) for label in shown]
         film = _film(chosen, None if is_held_out else rng)
-        signs = tuple(int(label) for label in shown)
-        asks_order = is_held_out or style != "question"
-        question = (labels.ask_sign_order if asks_order else labels.ask_about_sign_clip)(signs, rng)
-        if style == "told":
-            question = replace(question, answer=labels.describe_sign_clip(signs))
+        question = ask(tuple(int(label) for label in shown), rng)
         return to_record([topics.video_part(film)], [question], name)
 
     return LazyRecords(
@@ -149,9 +154,9 @@ def sign_and_speech(
 
     Where only the medium of modality `shown` is to be there, the other is told in words.
     """
-    if shown not in (None, topics.SIGN.modality, topics.SPEECH.modality):
-        raise DataError(f"unknown shown={shown!r}; known: image, audio")
-    photos, voices = (kind.load(_folder(data), split) for kind in (SIGNS, SPEECH))
+    check_shown(shown, (topics.SIGN.modality, topics.SPEECH.modality))
+    kinds = (SIGNS, SPEECH)
+    opened = [kind.load(_folder(data), split) for kind in kinds]
 
     def make(rng: np.random.Generator, name: str) -> Record:
         pair = labels.draw_sign_and_speech(rng)
@@ -160,12 +165,10 @@ def sign_and_speech(
         question = ask(pair, rng)
         vary = None if is_held_out else rng
         parts = [
-            sign_part(photos.any_of(pair[0], rng), vary)
-            if shown in (None, topics.SIGN.modality)
-            else told_part(topics.SIGN, pair[0]),
-            speech_part(voices.any_of(pair[1], rng), vary)
-            if shown in (None, topics.SPEECH.modality)
-            else told_part(topics.SPEECH, pair[1]),
+            kind.part(recordings.any_of(label, rng), vary)
+            if shown in (None, kind.topic.modality)
+            else told_part(kind.topic, label)
+            for kind, recordings, label in zip(kinds, opened, pair, strict=True)
         ]
         return to_record(parts[:: 1 if rng.random() < 0.5 else -1], [question], name)
 
@@ -194,26 +197,29 @@ def _of_kind(
     Training draws all labels equally often; held-out records go through the files in order.
     """
     recordings = kind.load(_folder(data), split)
+    ask = _asking(kind.topic, style, split)
 
     def make(rng: np.random.Generator, record_name: str) -> Record:
         if split == "heldout":
             index = int(record_name.rsplit("-", 1)[1]) % len(recordings.labels)
             label, item, vary = recordings.labels[index], recordings.items[index], None
-            question: Question = kind.labels.ask_which(label, rng)
         else:
-            label, vary = kind.labels.draw(rng), rng
+            label, vary = kind.topic.draw(rng), rng
             item = recordings.any_of(label, rng)
-            question = (kind.labels.ask if style == "question" else kind.labels.ask_which)(
-                label, rng
-            )
-        if style == "told":
-            question = replace(question, answer=kind.labels.describe(label))
+        question = ask(label, rng)
         return to_record([kind.part(item, vary)], [question], record_name)
 
     count = len(recordings.labels) if size is None else size
     return LazyRecords(
         name=name, split=split, seed=seed, size=count, make=make, licence=kind.licence
     )
+
+
+def _asking(
+    topic: Topic, style: Style, split: Split
+) -> Callable[[Any, np.random.Generator], Question]:
+    """Facts to a question; held-out recordings are asked what they are and nothing else."""
+    return asking(topic, "caption" if (split, style) == ("heldout", "question") else style)
 
 
 def _film(photos: Sequence[Image.Image], rng: np.random.Generator | None) -> bytes:

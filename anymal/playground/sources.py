@@ -4,9 +4,8 @@ Each source is a lazy sequence: record i is drawn and rendered when it is asked 
 that depends on the split, so that training and held-out records never share one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -122,6 +121,7 @@ def mixed(*, split: Split, size: int, seed: int = 0, shown: str | None = None) -
 
     Where only the medium of modality `shown` is to be there, the other is told in words.
     """
+    check_shown(shown, topics.PREFIXES)
 
     def draw(rng: np.random.Generator) -> Pair:
         while True:
@@ -157,14 +157,7 @@ def _of_topic(
     topic: Topic, split: Split, size: int, seed: int, style: Style, questions: int = 1
 ) -> LazyRecords:
     """Records of one topic, each with so many questions about one medium."""
-    styles = {
-        "caption": topic.caption,
-        "question": topic.ask,
-        "told": partial(_ask_for_description, topic),
-    }
-    if style not in styles:
-        raise DataError(f"unknown style '{style}'; known: {', '.join(styles)}")
-    ask = styles[style] or topic.ask
+    ask = asking(topic, style)
     if questions < 1:
         raise DataError(f"questions={questions}, but a conversation has at least one")
 
@@ -196,16 +189,14 @@ def _of_pairs(
     shown: str | None = None,
 ) -> LazyRecords:
     """Records of two media, or of one and the other in words."""
-    if shown is not None and shown not in topics.PREFIXES:
-        raise DataError(f"unknown shown={shown!r}; known: {', '.join(topics.PREFIXES)}")
 
     def make(rng: np.random.Generator, record_name: str) -> Record:
         pair = draw(rng)
         parts = [
-            render(medium.topic, medium.facts, rng)
-            if shown in (None, medium.topic.modality)
-            else told_part(medium.topic, medium.facts)
-            for medium in pair.media
+            render(one.topic, one.facts, rng)
+            if shown in (None, one.topic.modality)
+            else told_part(one.topic, one.facts)
+            for one in pair.media
         ]
         return to_record(parts, [pair.ask(rng)], record_name)
 
@@ -218,12 +209,25 @@ def render(topic: Topic, facts: Any, rng: np.random.Generator) -> Part:
     return topic.render(facts, rng)
 
 
+def check_shown(shown: str | None, modalities: Iterable[str]) -> None:
+    """Refuse to show what a source does not have."""
+    if shown is not None and shown not in modalities:
+        raise DataError(f"unknown shown={shown!r}; known: {', '.join(modalities)}")
+
+
 def told_part(topic: Topic, facts: Any) -> Part:
     """The description of a medium, as a message part in its place."""
     return {"type": "text", "text": topics.tell(topic, facts)}
 
 
-def _ask_for_description(topic: Topic, facts: Any, rng: np.random.Generator) -> Question:
-    """Answered by the description alone, in the words that the language model knows it by."""
-    caption = (topic.caption or topic.ask)(facts, rng)
-    return replace(caption, answer=topic.describe(facts))
+def asking(topic: Topic, style: Style) -> Callable[[Any, np.random.Generator], Question]:
+    """Facts to a question in one style; `told` is answered by the description alone."""
+    caption = topic.caption or topic.ask
+    styles = {
+        "caption": caption,
+        "question": topic.ask,
+        "told": lambda facts, rng: replace(caption(facts, rng), answer=topic.describe(facts)),
+    }
+    if style not in styles:
+        raise DataError(f"unknown style '{style}'; known: {', '.join(styles)}")
+    return styles[style]

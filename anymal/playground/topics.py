@@ -5,7 +5,7 @@ A topic's facts can be turned into words (for the language world), into a file, 
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,24 +108,10 @@ SCENE = Topic(
     caption=scene_questions.caption_scene,
     render=_scene_part,
 )
-LONE_SHAPE = Topic(
-    name="lone shape",
-    modality="image",
-    draw=scenes.draw_lone,
-    describe=scenes.describe_scene,
-    ask=scene_questions.ask_about_lone,
-    caption=scene_questions.caption_scene,
-    render=_scene_part,
+LONE_SHAPE = replace(
+    SCENE, name="lone shape", draw=scenes.draw_lone, ask=scene_questions.ask_about_lone
 )
-SEVERAL_SHAPES = Topic(
-    name="several shapes",
-    modality="image",
-    draw=scenes.draw_several,
-    describe=scenes.describe_scene,
-    ask=scene_questions.ask_about_scene,
-    caption=scene_questions.caption_scene,
-    render=_scene_part,
-)
+SEVERAL_SHAPES = replace(SCENE, name="several shapes", draw=scenes.draw_several)
 CLIP = Topic(
     name="clip",
     modality="video",
