@@ -14,7 +14,7 @@ from anymal.engine.packable import Unpackable
 from anymal.errors import RecipeError
 from anymal.packing import allow_packing
 from anymal.recipe import Recipe, StageRecipe
-from anymal.word_loss import word_loss
+from anymal.word_loss import WordLoss
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.data import Source, StageData
 from train.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
@@ -39,9 +39,6 @@ from train.run_folder import RunFolder
 from train.sampler import Sampler
 
 PIECES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
-
-
-_OBJECTIVES: dict[str, Objective] = {"answer": answer_loss, "words": word_loss}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +66,13 @@ class _Passes:
         layout: How some of them become a batch.
         size: Most that are laid out together.
         halving: Passes them on, fewer at a time where memory runs out.
+        objective: What is made small.
     """
 
     layout: Layout
     size: int
     halving: Halving
+    objective: Objective
 
 
 def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
@@ -161,7 +160,12 @@ def _passes(run: Run, stage: StageRecipe) -> _Passes:
     key = f"stages.{stage.name}.micro_batch"
     if stage.micro_batch == "auto":
         run.progress.say(f"{key}: {size} of {stage.batch_size} samples in one pass")
-    return _Passes(layout=layout, size=size, halving=Halving(size, key=key, say=run.progress.say))
+    return _Passes(
+        layout=layout,
+        size=size,
+        halving=Halving(size, key=key, say=run.progress.say),
+        objective=answer_loss if stage.objective == "answer" else WordLoss(run.assembled.model),
+    )
 
 
 def _feed(run: Run, number: int, passes: _Passes, start: int) -> Prefetch[Piece]:
@@ -205,9 +209,8 @@ def _step(
     rate = set_rate(optimiser, factor)
     window = islice(feed, stage.accumulate * pieces_per_batch(stage, passes.size))
     model, apply = run.assembled.model, passes.halving.map
-    objective = _OBJECTIVES[stage.objective]
     result = optimise(
-        model, optimiser, window, clip_norm=stage.clip_norm, objective=objective, apply=apply
+        model, optimiser, window, clip_norm=stage.clip_norm, objective=passes.objective, apply=apply
     )
     return StepMetrics(
         stage=stage.name,
@@ -226,9 +229,9 @@ def _measure(run: Run, stage: StageRecipe, passes: _Passes, heldout: list[Source
     """Measure the held-out loss."""
     processor = run.assembled.processor
     pieces = heldout_pieces(stage, heldout, processor, passes.layout, size=passes.size)
-    model, objective = run.assembled.model, _OBJECTIVES[stage.objective]
+    model, apply = run.assembled.model, passes.halving.map
     with Prefetch(pieces, ahead=PIECES_AHEAD) as feed:
-        return heldout_loss(model, feed, objective=objective, apply=passes.halving.map)
+        return heldout_loss(model, feed, objective=passes.objective, apply=apply)
 
 
 def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:

@@ -9,7 +9,7 @@ import torch
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
 from anymal.errors import DataError
-from anymal.word_loss import word_loss
+from anymal.word_loss import WordLoss
 
 if TYPE_CHECKING:
     from anymal.recipe import ModelRecipe
@@ -58,7 +58,7 @@ def test_the_loss_is_that_of_the_nearest_word_and_the_way_there(
                 total -= float(torch.log_softmax(-4 * squares / scale, 0)[word])
                 total += 0.5 * float(squares[word]) / scale
             sums.append(total)
-        loss = word_loss(model, whole)
+        loss = WordLoss(model)(model, whole)
     torch.testing.assert_close(loss.per_sample, torch.tensor(sums), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(loss.total, loss.per_sample.sum())
     assert loss.num_tokens == 32 + 32 + 40
@@ -74,7 +74,7 @@ def test_words_in_their_place_are_at_no_distance(
     for words in (right, right.roll(1)):
         monkeypatch.setattr(model, "align", lambda _, words=words: {"image": table[words][None]})
         with torch.no_grad():
-            losses.append(word_loss(model, whole).total)
+            losses.append(WordLoss(model)(model, whole).total)
     near = torch.log_softmax(
         -4 * torch.cdist(table[right], table) ** 2 / (table**2).sum(1).mean(), dim=1
     )
@@ -86,8 +86,11 @@ def test_padding_does_not_change_the_loss(
     assembled: Assembled, records: list[dict[str, Any]]
 ) -> None:
     with torch.no_grad():
-        together = word_loss(assembled.model, batch(assembled, records))
-        alone = [word_loss(assembled.model, batch(assembled, [record])) for record in records]
+        together = WordLoss(assembled.model)(assembled.model, batch(assembled, records))
+        alone = [
+            WordLoss(assembled.model)(assembled.model, batch(assembled, [record]))
+            for record in records
+        ]
     torch.testing.assert_close(together.per_sample, torch.stack([loss.total for loss in alone]))
     assert together.num_tokens == sum(loss.num_tokens for loss in alone)
 
@@ -101,7 +104,7 @@ def test_only_aligners_learn_and_no_layer_runs(
     model, whole = assembled.model, batch(assembled, records)
     model.set_trainable(["image", "imu"], lora=False)
     monkeypatch.setattr(model, "decode", None)
-    word_loss(model, whole).total.backward()
+    WordLoss(model)(model, whole).total.backward()
     learnt = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert {name.split(".")[0] for name in learnt} == {"aligners"}
     assert {name.split(".")[1] for name in learnt} == {"image", "imu"}
@@ -113,4 +116,4 @@ def test_samples_without_one_medium_are_refused_by_name(
 ) -> None:
     records = [talk("One", "red", images=[RED]), talk("Not one", "blue", images=[BLUE] * count)]
     with pytest.raises(DataError, match=r"^Not one: objective words needs one medium"):
-        word_loss(assembled.model, batch(assembled, records))
+        WordLoss(assembled.model)(assembled.model, batch(assembled, records))

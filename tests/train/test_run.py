@@ -252,9 +252,7 @@ def test_packing_is_refused_for_a_model_that_would_compute_something_else(
         train(write_recipe(tmp_path / "run"), "stages.align.packing=true")
 
 
-def test_aligners_learn_the_words_of_answers_while_all_else_stays(
-    write_recipe: WriteRecipe, tmp_path: Path
-) -> None:
+def test_aligners_learn_the_words_of_answers(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "run")
     train(recipe, "stages.align.objective=words", "stages.align.steps=20")
     losses = [
