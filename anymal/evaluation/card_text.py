@@ -36,14 +36,16 @@ TRAINING = """## How it was trained
 1. The tokeniser and the language model, from text alone: passages in which every medium is
    replaced by a description in words, with questions and answers about one or several of them.
 2. Each encoder by itself, on its own kind of media; then frozen.
-3. `align`: one aligner for each modality, through the frozen language model in NF4; nothing else
-   trains.
+3. `align`: one aligner for each modality; nothing else trains. That of images first learns to put
+   the words of descriptions into its soft tokens; then all are asked questions, through the frozen
+   language model in NF4. No sample holds two media, though some compare one medium with another
+   that is told in words.
 4. `instruct`: the aligners together with LoRA on the language model, on questions of all
    modalities and mixed ones.
 
-Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). In
-`train/recipes/tiny/README.md` are the commands for these steps, what they make when run once, and
-how this model came about, which took more sittings than one.
+Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands in
+`train/recipes/tiny/README.md`, run from nothing, made this model; that page says when, and how long
+they took.
 
 How many held-out questions about descriptions in words the language model answers with every token
 right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
@@ -82,11 +84,10 @@ medium that it was really shown.
 
 COMPARED = """## Before and after `instruct`
 
-The same questions put to aligners as `align` leaves them, each trained on one modality alone beside
-this language model and these encoders. For questions about two media, that first column is
-zero-shot: no aligner had met another one. They were trained in a run of their own, with fewer steps
-for images than the recipe has; those that the model began with were not kept. The gain is paired by
-question, with a bootstrap 95% interval.
+The same questions put to the aligners as `align` left them, each trained on one modality alone;
+`instruct` began with them. For questions about two media, that first column is zero-shot: no
+aligner had met another one, though each was asked to compare its medium with others that were told
+in words. The gain is paired by question, with a bootstrap 95% interval.
 """
 
 DETAILS = """## Where it is right and wrong
@@ -122,8 +123,9 @@ LIMITS = """## What it cannot do
   often gets wrong about pictures, and the order of shapes about clips; of three hand
   signs in a clip, one is now and then taken for another. More than three shapes of different kinds,
   or more than four signs, it has never seen.
-- **No conversation to speak of.** It was trained on English questions of a few shapes. It follows
-  up poorly, and cannot reason, count beyond nine, or calculate.
+- **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
+  row, and on a second medium that comes in a later turn. A third, or a question that goes back to
+  the first, it has never met. It cannot reason, count beyond nine, or calculate.
 - **Speech** means one English digit in a recording of about a second. Five speakers were heard in
   training; strong accents, children and background noise will do worse.
 - **Motion** means a phone at the waist, six axes, some 2.5 seconds. In a hand, in a bag, or from
