@@ -121,9 +121,9 @@ LIMITS = """## What it cannot do
   that it does not know.
 - **It loses its way among many things.** Whole descriptions of several shapes are what it most
   often gets wrong about pictures and clips, and the order of shapes about clips; of three hand
-  signs in a clip, one is now and then taken for another. Asked whether two media show or sound as
-  many, or of which there are more, it is wrong one time in four. More than three shapes of different kinds,
-  or more than four signs, it has never seen.
+  signs in a clip, one is now and then taken for another. Asked whether two media hold
+  equally many things, or which holds more, it is wrong one time in four. More than three shapes of
+  different kinds, or more than four signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
   row, and on a second medium that comes in a later turn. A third, or a question that goes back to
   the first, it has never met. It cannot reason, count beyond nine, or calculate.
