@@ -47,6 +47,11 @@ def draw_comparison(rng: np.random.Generator) -> Pair:
     return _in_any_order(makers[int(rng.integers(len(makers)))](rng), rng)
 
 
+def draw_shapes_and_beeps(rng: np.random.Generator) -> Pair:
+    """A picture and a sound whose counts are to be compared."""
+    return _in_any_order(_count_pair(rng), rng)
+
+
 def draw_either(rng: np.random.Generator, among: tuple[Topic, ...] = PLAYGROUND + RECORDED) -> Pair:
     """Two media of different modalities and questions about one of them."""
     first = among[int(rng.integers(len(among)))]

@@ -12,7 +12,7 @@ import numpy as np
 
 from anymal.errors import DataError
 from anymal.playground import topics
-from anymal.playground.pairs import Pair, draw_comparison, draw_either
+from anymal.playground.pairs import Pair, draw_comparison, draw_either, draw_shapes_and_beeps
 from anymal.playground.question import Question
 from anymal.playground.topics import Part, Topic
 
@@ -130,6 +130,11 @@ def mixed(*, split: Split, size: int, seed: int = 0, shown: str | None = None) -
                 return pair
 
     return _of_pairs("mixed", draw, split, size, seed, shown)
+
+
+def shapes_and_beeps(*, split: Split, size: int, seed: int = 0) -> LazyRecords:
+    """Pictures and sounds whose counts are compared, which takes longest of `mixed` to learn."""
+    return _of_pairs("shapes and beeps", draw_shapes_and_beeps, split, size, seed)
 
 
 def either(*, split: Split, size: int, seed: int = 0) -> LazyRecords:

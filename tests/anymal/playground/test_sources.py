@@ -21,6 +21,7 @@ SOURCES = {
     "sounds": sources.sounds,
     "motions": sources.motions,
     "mixed": sources.mixed,
+    "shapes_and_beeps": sources.shapes_and_beeps,
     "either": sources.either,
     "later_turns": sources.later_turns,
 }
@@ -152,3 +153,12 @@ def test_several_shapes_are_two_or_three_different_ones() -> None:
         assert len(set(shapes)) == len(shapes)
         counts.append(len(shapes))
     assert set(counts) == {2, 3}
+
+
+def test_shapes_and_beeps_are_compared_in_either_order() -> None:
+    records = list(sources.shapes_and_beeps(split="train", size=60))
+    assert {record["meta"]["task"] for record in records} == {"mixed more", "mixed same count"}
+    orders = [[part["type"] for part in r["messages"][0]["content"]][:-1] for r in records]
+    both_ways = (["image_url", "input_audio"], ["input_audio", "image_url"])
+    assert 15 < orders.count(both_ways[0]) < 45
+    assert sum(map(orders.count, both_ways)) == 60
