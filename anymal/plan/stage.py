@@ -4,7 +4,8 @@ Does not read recipes' files and does not show anything.
 
 A pass is planned at its fullest moments: while media are encoded, where the loss is taken, while
 the last decoder layer runs backward, with the activations of all others still kept, and at its end,
-where its gradients are added to those of the passes before.
+where its gradients are added to those of the passes before. No decoder layer runs for the
+objective `words`, whose loss is taken of soft tokens.
 Samples are planned with one media item each, of the modality that takes most, and a given length
 of text, all of it labelled.
 """
@@ -74,6 +75,7 @@ class StageMemory:
         self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
+        self._runs_layers = stage.objective == "answer"
         trains_lora = stage.kind == "instruct"
         # Adapters come to the device when they train or were loaded, and stay.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
@@ -107,7 +109,8 @@ class StageMemory:
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
         parts, kind = self._parts, self._device.type
-        return {
+        table = {} if self._runs_layers else {"word table": self._table_bytes()}
+        return table | {
             "llm": llm_bytes(parts.llm, self._precision, kind),
             "lora": self._lora_bytes(),
             "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
@@ -123,9 +126,10 @@ class StageMemory:
         moments = [
             {"encoding": self._encoding(run)},
             kept | {"logits": self._loss(run)},
-            kept | {"layer": self._running(run)},
             {"gradients again": self._gradients_again()},
         ]
+        if self._runs_layers:
+            moments.append(kept | {"layer": self._running(run)})
         return max(moments, key=lambda moment: sum(moment.values()))
 
     def total(self, run: Pass) -> int:
@@ -163,16 +167,23 @@ class StageMemory:
 
     def _kept(self, run: Pass) -> int:
         """From the forward to the backward pass."""
+        aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
+        if not self._runs_layers:
+            return aligners
         llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
         layers = llm.num_layers * tokens * self._layer.kept
         states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
-        aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
         rotary = tokens * rotary_bytes(llm, number=self._number)
         return layers + states + aligners + rotary
 
     def _loss(self, run: Pass) -> int:
         """Where the loss is taken: logits, and the last hidden states with their gradient."""
-        llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
+        llm = self._parts.llm
+        if not self._runs_layers:
+            rows = run.num_samples * self.soft_tokens
+            logits = logits_bytes(rows, vocab_size=llm.vocab_size, number=_FLOAT)
+            return logits + 2 * rows * _FLOAT * llm.embedding_dim
+        tokens = run.num_samples * self.tokens(run)
         logits = logits_bytes(
             run.num_samples * min(run.text_tokens, self.tokens(run)),
             vocab_size=llm.vocab_size,
@@ -198,6 +209,10 @@ class StageMemory:
             return 0
         encoders = self._parts.encoders.values()
         return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
+
+    def _table_bytes(self) -> int:
+        """Of the copied embeddings, and the squared length of each."""
+        return _FLOAT * self._parts.llm.vocab_size * (self._parts.llm.embedding_dim + 1)
 
     def _lora_bytes(self) -> int:
         """Of LoRA, and of the bfloat16 copies that autocast, which float32 goes without, keeps."""

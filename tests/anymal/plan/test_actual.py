@@ -19,6 +19,8 @@ from anymal.plan.run import measure_parts
 from anymal.plan.stage import Pass, StageMemory
 from anymal.processor import IGNORED, Sample, Slot
 from anymal.recipe import Recipe
+from anymal.word_loss import WordLoss
+from train.loop import Objective, answer_loss
 
 DEVICE = Device(type="cpu", memory=2**40)
 LLM = {
@@ -38,6 +40,7 @@ class Case:
     checkpointing: bool = False
     samples: int = 4
     text: int = 64
+    objective: str = "answer"
     llm: dict[str, int] = field(default_factory=dict)
     aligner: dict[str, int] = field(default_factory=dict)
 
@@ -61,6 +64,12 @@ CASES = {
     "int8": Case(precision="int8"),
     "int8 checkpointed": Case(precision="int8", checkpointing=True),
     "wide": Case(llm={"hidden_size": 256, "intermediate_size": 704}, checkpointing=True),
+    "words": Case(objective="words", samples=8),
+    "words, many of them": Case(objective="words", samples=16, llm={"vocab_size": 4000}),
+    "words, large aligner": Case(
+        objective="words",
+        aligner={"depth": 3, "hidden_dim": 64, "num_heads": 4, "head_dim": 16},
+    ),
     "large aligner": Case(
         aligner={"depth": 3, "hidden_dim": 64, "num_heads": 4, "head_dim": 16},
         llm={"num_hidden_layers": 2},
@@ -95,6 +104,7 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
                         "steps": 1,
                         "batch_size": case.samples,
                         "lr": 0.1,
+                        "objective": case.objective,
                         "checkpointing": case.checkpointing,
                     }
                 ],
@@ -136,12 +146,12 @@ def tracked() -> Iterator[list[int]]:
     peak.append(most)
 
 
-def allocated_by_a_step(model: AnyMAL, seen: Batch) -> int:
+def allocated_by_a_step(model: AnyMAL, objective: Objective, seen: Batch) -> int:
     """The second step's, so that gradients are held already, as between the passes of a window."""
     model.train()
-    model.loss(seen).total.backward()
+    objective(model, seen).total.backward()
     with tracked() as peak:
-        model.loss(seen).total.backward()
+        objective(model, seen).total.backward()
     return peak[0]
 
 
@@ -170,7 +180,8 @@ def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], 
     model = build(recipe.model).model
     model.set_trainable(["image"], lora=case.lora is not None)
     model.llm.use_checkpointing(case.checkpointing)
-    actual = allocated_by_a_step(model, batch(case))
+    objective = WordLoss(model) if case.objective == "words" else answer_loss
+    actual = allocated_by_a_step(model, objective, batch(case))
 
     print(name, planned, actual, round(planned / actual, 3))  # noqa: T201
     assert planned == pytest.approx(actual, rel=0.1)
@@ -197,3 +208,10 @@ def test_what_is_held_is_what_was_planned(
     assert held["gradients"] == sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     states = [s["exp_avg"].nbytes + s["exp_avg_sq"].nbytes for s in optimiser.state.values()]
     assert held["optimiser"] == sum(states)
+
+
+def test_the_table_of_words_is_held_too(make_recipe: Callable[[Case], Recipe]) -> None:
+    recipe = make_recipe(Case(objective="words"))
+    memory = StageMemory(recipe.stages[0], recipe, measure_parts(recipe.model), DEVICE)
+    tensors = vars(WordLoss(build(recipe.model).model)).values()
+    assert memory.held()["word table"] == pytest.approx(sum(t.nbytes for t in tensors), rel=0.001)
