@@ -46,10 +46,20 @@ def draw_clip(rng: np.random.Generator) -> Clip:
             direction=str(rng.choice(DIRECTIONS)),
             speed=str(rng.choice(SPEEDS)),
         )
-    count = 2 if kind == "change" else int(rng.integers(2, 4))
+    if kind == "order":
+        return _draw_order(int(rng.integers(2, 4)), rng)
+    colours = tuple(str(c) for c in rng.choice(list(COLOURS), 2, replace=False))
+    return Clip(kind="change", shapes=(str(rng.choice(SHAPES)),), colours=colours)
+
+
+def draw_order(rng: np.random.Generator) -> Clip:
+    """Draws a clip of shapes that appear one after another, three more often than two."""
+    return _draw_order(int(rng.choice([2, 3], p=[0.35, 0.65])), rng)
+
+
+def _draw_order(count: int, rng: np.random.Generator) -> Clip:
+    """So many different shapes of different colours."""
     colours = tuple(str(c) for c in rng.choice(list(COLOURS), count, replace=False))
-    if kind == "change":
-        return Clip(kind="change", shapes=(str(rng.choice(SHAPES)),), colours=colours)
     shapes = tuple(str(s) for s in rng.choice(SHAPES, count, replace=False))
     return Clip(kind="order", shapes=shapes, colours=colours)
 

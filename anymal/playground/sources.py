@@ -106,6 +106,13 @@ def clips(
     return _of_topic(topics.CLIP, split, size, seed, style, questions)
 
 
+def shapes_in_turn(
+    *, split: Split, size: int, seed: int = 0, style: Style = "question", questions: int = 1
+) -> LazyRecords:
+    """Films of shapes that appear one after another, which take longest of `clips` to learn."""
+    return _of_topic(topics.SHAPES_IN_TURN, split, size, seed, style, questions)
+
+
 def sounds(*, split: Split, size: int, seed: int = 0, style: Style = "question") -> LazyRecords:
     """Tones, beeps and noise."""
     return _of_topic(topics.SOUND, split, size, seed, style)

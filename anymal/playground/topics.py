@@ -121,6 +121,7 @@ CLIP = Topic(
     caption=clips.caption_clip,
     render=_clip_part,
 )
+SHAPES_IN_TURN = replace(CLIP, name="shapes in turn", draw=clips.draw_order)
 SOUND = Topic(
     name="sound",
     modality="audio",

@@ -9,6 +9,7 @@ from anymal.evaluation.scoring import is_right, read_expected
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import sources
+from anymal.playground.clips import draw_order
 from anymal.playground.scenes import draw_several
 from anymal.playground.topics import CLIP, MOTION, PREFIXES, SOUND, SUFFIX, Topic
 from anymal.protocol import TextPart, read_conversation
@@ -18,6 +19,7 @@ SOURCES = {
     "lone_shapes": sources.lone_shapes,
     "several_shapes": sources.several_shapes,
     "clips": sources.clips,
+    "shapes_in_turn": sources.shapes_in_turn,
     "sounds": sources.sounds,
     "motions": sources.motions,
     "mixed": sources.mixed,
@@ -153,6 +155,15 @@ def test_several_shapes_are_two_or_three_different_ones() -> None:
         assert len(set(shapes)) == len(shapes)
         counts.append(len(shapes))
     assert set(counts) == {2, 3}
+
+
+def test_shapes_in_turn_are_two_or_three_different_ones() -> None:
+    clips = [draw_order(np.random.default_rng(seed)) for seed in range(60)]
+    assert {clip.kind for clip in clips} == {"order"}
+    assert all(len(set(clip.shapes)) == len(clip.shapes) for clip in clips)
+    counts = [len(clip.shapes) for clip in clips]
+    assert set(counts) == {2, 3}
+    assert counts.count(3) > counts.count(2)
 
 
 def test_shapes_and_beeps_are_compared_in_either_order() -> None:
