@@ -117,7 +117,8 @@ def vary_motion(stretch: Stretch, num_samples: int, rng: np.random.Generator | N
         return np.asarray(stretch.samples[stretch.start : stretch.end], dtype=np.float32)
     # Some recordings are longer than one window, where the stretch allows it.
     if rng.random() < 0.15:
-        num_samples = int(num_samples * rng.uniform(1, 3))
+        longer = int(num_samples * rng.uniform(1, 3))
+        num_samples = max(num_samples, min(longer, stretch.end - stretch.start))
     num_read = int(min(num_samples * rng.uniform(0.87, 1.15), len(stretch.samples)))
     slack = 16
     first = max(0, stretch.start - slack)
