@@ -5,7 +5,8 @@ The manifest has the shape that training and evaluation read; paths in it are re
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +34,27 @@ def write_manifest(records: Iterable[Record], folder: Path) -> Path:
 
 def _with_files(record: Record, folder: Path) -> Record:
     """The record with its media moved to files."""
+    stems = (folder / f"{record['id']}-{i}".replace(" ", "_") for i in count())
     messages = [
-        message | {"content": _parts_with_files(message["content"], record["id"], folder)}
+        message | {"content": _parts_with_files(message["content"], stems)}
         for message in record["messages"]
     ]
     return record | {"messages": messages}
 
 
-def _parts_with_files(content: Any, name: str, folder: Path) -> Any:
+def _parts_with_files(content: Any, stems: Iterator[Path]) -> Any:
     """The parts of one message; plain text stays as it is."""
     if isinstance(content, str):
         return content
-    return [_part_with_file(part, f"{name}-{i}", folder) for i, part in enumerate(content)]
+    return [
+        part if part["type"] == "text" else _part_with_file(part, next(stems)) for part in content
+    ]
 
 
-def _part_with_file(part: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
-    """One part, its bytes in a file."""
-    if part["type"] == "text":
-        return part
+def _part_with_file(part: dict[str, Any], stem: Path) -> dict[str, Any]:
+    """One medium, its bytes in a file."""
     medium = part[part["type"]]
-    file = write_medium(medium, folder / stem.replace(" ", "_"))
+    file = write_medium(medium, stem)
     if part["type"] == "input_audio":
         return {"type": "audio_url", "audio_url": {"url": file.name}}
     kept = {key: value for key, value in medium.items() if key not in ("data", "url")}
