@@ -12,13 +12,36 @@ from train.stage import Run
 _LEFT_OUT = {"data", "heldout", "save_every", "eval_every"}
 
 
-def stage_facts(run: Run, number: int) -> dict[str, Any]:
-    """Return the settings of one stage, and its last losses.
+def stage_facts(run: Run, number: int) -> list[Any]:
+    """Return how the model was trained up to the end of a stage.
 
     Args:
-        run: The run, with metrics up to the end of the stage.
+        run: The run, with metrics up to there.
         number: Index of the stage.
+
+    Returns:
+        What the bundle that it started from says, then the settings of each stage of this run, with
+        its last losses.
     """
+    before = [] if run.started_from is None else run.started_from.stages
+    return [*before, *(_settings(run, earlier) for earlier in range(number + 1))]
+
+
+def data_facts(run: Run, number: int) -> list[Any]:
+    """Return where all training records came from, and under which licence.
+
+    Args:
+        run: The run.
+        number: Index of its last stage that counts.
+
+    Returns:
+        The sources of the bundle that it started from, then those of each stage of this run.
+    """
+    before = [] if run.started_from is None else run.started_from.data_sources
+    return [*before, *(fact for earlier in range(number + 1) for fact in _sources(run, earlier))]
+
+
+def _settings(run: Run, number: int) -> dict[str, Any]:
     stage = run.recipe.stages[number]
     steps = [step for step in read_metrics(run.folder.metrics) if step.stage == stage.name]
     heldout = [step.heldout_loss for step in steps if step.heldout_loss is not None]
@@ -29,8 +52,7 @@ def stage_facts(run: Run, number: int) -> dict[str, Any]:
     }
 
 
-def data_facts(run: Run, number: int) -> list[dict[str, Any]]:
-    """Return where the training records of one stage came from, and under which licence."""
+def _sources(run: Run, number: int) -> list[dict[str, Any]]:
     return [
         {
             "stage": run.recipe.stages[number].name,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from anymal.assemble import build
 from anymal.bundle import save_bundle
+from anymal.bundle_format import bundle_folder, read_manifest
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
 from anymal.recipe import Recipe
@@ -24,7 +25,7 @@ from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
-from train.stage import Run, draw_curve, train_stage
+from train.stage import Run, draw_curve, interrupt, train_stage
 
 
 def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
@@ -52,6 +53,9 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         check_same_recipe(recipe, checkpoint.recipe)
     data = open_data(recipe)
     folder.write_recipe(recipe)
+    # Read now: nothing says that it will still be there when this run is saved.
+    start = recipe.model.start_from
+    started_from = None if start is None else read_manifest(bundle_folder(start))
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(recipe.model, device=device_of(recipe), features=recipe.features)
     if checkpoint is not None:
@@ -64,6 +68,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         this = Run(
             recipe=recipe,
             data=data,
+            started_from=started_from,
             folder=folder,
             assembled=assembled,
             log=log,
@@ -73,6 +78,8 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         if resume:
             _say_where(this, checkpoint)
         _train_stages(this, checkpoint)
+        if stop.requested is not None:  # since the last step
+            interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
     return _finish(this, console)
 
 
@@ -118,7 +125,7 @@ def _save_bundle(run: Run, path: Path, number: int, *, results: Results | None) 
     save_bundle(
         run.assembled,
         path,
-        stages=[stage_facts(run, earlier) for earlier in range(number + 1)],
-        data_sources=[fact for earlier in range(number + 1) for fact in data_facts(run, earlier)],
+        stages=stage_facts(run, number),
+        data_sources=data_facts(run, number),
         results=results,
     )

@@ -6,10 +6,12 @@ Does not compute a step (see `train.loop`) and does not order stages (see `train
 import time
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Never
 
 import torch
 
 from anymal.assemble import Assembled
+from anymal.bundle_format import Manifest
 from anymal.engine.packable import Unpackable
 from anymal.errors import RecipeError
 from anymal.packing import allow_packing
@@ -47,6 +49,7 @@ class Run:
 
     recipe: Recipe
     data: list[StageData]
+    started_from: Manifest | None
     folder: RunFolder
     assembled: Assembled
     log: MetricsLog
@@ -113,12 +116,21 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
                 _save(run, number, metrics.step, optimiser)
             if is_stopped:
                 draw_curve(run)
-                _interrupt(run, metrics)
+                interrupt(run, metrics.stage, metrics.step)
 
 
 def draw_curve(run: Run) -> None:
     """Draw the losses of the run so far."""
     plot_losses(read_metrics(run.folder.metrics), run.folder.plot)
+
+
+def interrupt(run: Run, stage: str, step: int) -> Never:
+    """End the run after a signal; the checkpoint of that step is there."""
+    assert run.stop.requested is not None, "only called after a signal"
+    raise Interrupted(
+        f"Stopped after step {step} of stage {stage}; a checkpoint is in {run.folder.checkpoints}.",
+        exit_code=128 + run.stop.requested,
+    )
 
 
 def _set_trainable(run: Run, stage: StageRecipe) -> None:
@@ -248,16 +260,6 @@ def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) ->
         random=random_state(),
     )
     save_checkpoint(run.folder.checkpoints, checkpoint)
-
-
-def _interrupt(run: Run, metrics: StepMetrics) -> None:
-    """End the run after a signal."""
-    assert run.stop.requested is not None, "only called after a signal"
-    raise Interrupted(
-        f"Stopped after step {metrics.step} of stage {metrics.stage}; a checkpoint is in "
-        f"{run.folder.checkpoints}.",
-        exit_code=128 + run.stop.requested,
-    )
 
 
 def _is_due(step: int, every: int, steps: int) -> bool:
