@@ -20,6 +20,7 @@ from anymal.attention import NAME, same_attention_again
 
 ADAPTER = "default"
 _DIGEST_ROWS = 256
+_MULTIPLIES = ("hyperclovax",)  # by what others divide by
 
 
 class LLM(nn.Module):
@@ -86,8 +87,10 @@ class LLM(nn.Module):
 
     @property
     def embedding_rms(self) -> float:
-        """Root mean square of the embedding table."""
-        return float(self._table.weight.detach().float().square().mean().sqrt())
+        """Root mean square of all words, as `embed` gives them: Gemma scales what its table holds."""
+        with torch.no_grad():
+            words = self._table(torch.arange(self.vocab_size, device=self.device))
+        return float(words.float().square().mean().sqrt())
 
     @property
     def embeddings_digest(self) -> str:
@@ -162,10 +165,12 @@ class LLM(nn.Module):
         """
         logits = self.model.get_output_embeddings()(hidden).float()
         config = self.model.config
-        if (scale := getattr(config, "logit_scale", None)) is not None:  # Cohere
-            logits = logits * scale
+        for name in ("logit_scale", "lm_head_multiplier"):  # Cohere, Falcon H1
+            if (scale := getattr(config, name, None)) is not None:
+                logits = logits * scale
         if (scaling := getattr(config, "logits_scaling", None)) is not None:  # Granite
-            logits = logits / scaling
+            is_factor = config.model_type in _MULTIPLIES
+            logits = logits * scaling if is_factor else logits / scaling
         if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma 2
             logits = torch.tanh(logits / cap) * cap
         return logits  # type: ignore[no-any-return]

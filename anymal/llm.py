@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
@@ -75,7 +76,8 @@ def load_llm(
         The frozen model, in eval mode.
 
     Raises:
-        RecipeError: There is no such model, or it cannot be held at that precision.
+        RecipeError: There is no such model, it cannot be held at that precision, or its own
+            forward computes more than `LLM` does.
     """
     device = torch.device(device)
     dtype = compute_dtype(precision, device)
@@ -89,7 +91,7 @@ def load_llm(
             model: Any = AutoModelForCausalLM.from_pretrained(
                 path, device_map={"": device}, **arguments
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RecipeError(
             f"cannot load the language model {path!r} as {precision}: {error}; "
             "give the Hub id or folder of a causal language model in Hugging Face's format"
@@ -97,7 +99,9 @@ def load_llm(
     _keep_packing(model)
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
     tuner = None if lora is None else attach_lora(model, lora)
-    return LLM(model, tokenizer, precision=precision, tuner=tuner)
+    llm = LLM(model, tokenizer, precision=precision, tuner=tuner)
+    _check_scores(llm, path)
+    return llm
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -192,6 +196,22 @@ def attach_lora(model: Any, lora: LoraOptions) -> Any:
         if ".lora_" in name:
             parameter.data = parameter.data.float()
     return tuner
+
+
+def _check_scores(llm: LLM, path: str) -> None:
+    """Refuse a model whose scores would be wrong: some scale words in ways of their own."""
+    ids = torch.arange(4, device=llm.device)[None] * 7 % llm.vocab_size
+    positions = torch.arange(4, device=llm.device)[None]
+    with torch.no_grad():
+        own = llm.model(input_ids=ids).logits[0].float()
+        ours = llm.head(llm.decode(llm.embed(ids), mask=None, positions=positions)[0])
+    error = float((ours - own).norm() / own.norm())
+    if not error <= (1e-3 if llm.precision == "fp32" else 0.05):
+        raise RecipeError(
+            f"the language model {path!r} ({llm.model.config.model_type}) scores words differently "
+            f"when it reads embeddings: its logits differ by {error:.1g} of their size; "
+            "use another model"
+        )
 
 
 def _keep_packing(model: nn.Module) -> None:
