@@ -25,7 +25,7 @@ from anymal.media.remote import RemoteMedia
 from anymal.protocol import ChatCompletionRequest, MediaPart
 from server.answers import Piece, Withheld, answers, samplings_of
 from server.checking import check_conversation, check_request, guard_for
-from server.errors import BadRequest
+from server.errors import BadRequest, TimedOut
 from server.metrics import Metrics
 from server.models import Backend, Models
 from server.safety import Checks
@@ -133,10 +133,11 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
         with self.models.lease(request.model) as backend, self._admitted(request.n):
-            conversation = await self._fetched(Conversation(messages=request.messages))
-            request = request.model_copy(update={"messages": conversation.messages})
-            await check_request(self._checks, request)
-            prompt = await self._prompt(backend, conversation)
+            with _until(deadline):
+                conversation = await self._fetched(Conversation(messages=request.messages))
+                request = request.model_copy(update={"messages": conversation.messages})
+                await check_request(self._checks, request)
+                prompt = await self._prompt(backend, conversation)
             pieces = answers(
                 backend.engine,
                 prompt,
@@ -164,10 +165,12 @@ class Worker:
             ModelNotFound: If the model that was asked for is not served.
             EngineBusy: If the house is full.
             ContentRefused: If a check refuses the medium.
+            TimedOut: If it takes too long.
             AnymalError: If the medium is refused.
         """
+        deadline = asyncio.get_running_loop().time() + self._request_seconds
         conversation = Conversation(messages=[Message(role="user", content=[part])])
-        with self.models.lease(model) as backend, self._admitted(1):
+        with self.models.lease(model) as backend, self._admitted(1), _until(deadline):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
             prompt = await self._prompt(backend, conversation)
@@ -236,6 +239,18 @@ class Worker:
             yield
         finally:
             self._num_answers -= number
+
+
+@contextmanager
+def _until(deadline: float) -> Iterator[None]:
+    """Give up at a time on the clock of the event loop; work on a thread is waited for."""
+    with anyio.CancelScope(deadline=deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise TimedOut(
+            "the media took longer than this service allows; send fewer or shorter ones, or raise "
+            "the service's request_seconds"
+        )
 
 
 class _Stopwatch:

@@ -14,6 +14,7 @@ from anymal.errors import BundleError
 from anymal.protocol import ChatCompletionRequest
 from server.app import create_app
 from server.disconnect import ClientGone, unless_disconnected
+from server.errors import TimedOut
 from server.metrics import Metrics
 from server.settings import Settings
 from server.worker import Backend, Worker
@@ -207,28 +208,57 @@ async def test_tokens_and_times_are_noted(backend: Backend) -> None:
     assert "anymal_next_token_seconds_count 4.0" in told
 
 
-async def test_words_do_not_wait_for_media(backend: Backend) -> None:
-    is_decoding, may_decode = threading.Event(), threading.Event()
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
-    def process(conversation: Any) -> Any:
+
+class Decoding:
+    """A backend whose media are decoded when told."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+        self._process = backend.process
+        self.backend = dataclasses.replace(backend, process=self.process)
+
+    def process(self, conversation: Any) -> Any:
         if len(conversation.messages[0].parts) > 1:
-            is_decoding.set()
-            assert may_decode.wait(20)
-        return backend.process(conversation)
+            self.has_begun.set()
+            assert self.may_end.wait(20)
+        return self._process(conversation)
 
-    worker = make_worker(dataclasses.replace(backend, process=process))
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    words = {"type": "text", "text": "hello"}
-    slow = ChatCompletionRequest.model_validate(
-        {"messages": [{"role": "user", "content": [picture, words]}]}
+
+def request_with_picture() -> ChatCompletionRequest:
+    content = [PICTURE, {"type": "text", "text": "hello"}]
+    return ChatCompletionRequest.model_validate(
+        {"messages": [{"role": "user", "content": content}]}
     )
 
-    async def read(asked: ChatCompletionRequest) -> list[Any]:
-        return [piece async for piece in worker.answer(asked)]
 
-    task = asyncio.create_task(read(slow))
-    assert await asyncio.to_thread(is_decoding.wait, 20)
-    assert await read(request("hello"))
+async def read(worker: Worker, asked: ChatCompletionRequest) -> list[Any]:
+    return [piece async for piece in worker.answer(asked)]
+
+
+async def test_words_do_not_wait_for_media(backend: Backend) -> None:
+    decoding = Decoding(backend)
+    worker = make_worker(decoding.backend)
+    task = asyncio.create_task(read(worker, request_with_picture()))
+    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
+    assert await read(worker, request("hello"))
     assert not task.done()
-    may_decode.set()
+    decoding.may_end.set()
     assert await task
+
+
+async def test_waiting_for_media_has_an_end(backend: Backend) -> None:
+    decoding = Decoding(backend)
+    worker = make_worker(decoding.backend, request_seconds=0.2)
+    first = asyncio.create_task(read(worker, request_with_picture()))
+    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
+    part = request_with_picture().messages[0].parts[0]
+    for waiting in (read(worker, request_with_picture()), worker.align(part)):
+        with pytest.raises(TimedOut, match="request_seconds"):
+            await waiting
+    assert not first.done()  # its own is being decoded, and is waited for
+    decoding.may_end.set()
+    with pytest.raises(TimedOut, match="media took longer"):
+        await first
+    assert worker._num_answers == 0
