@@ -46,13 +46,14 @@ def steady(
         values: [N, C], finite.
         time_s: [N], finite, or None where the rows have no times.
         declared_hz: The declared rate; must agree with the times where there are both.
-        limits: How long gaps and recordings may be.
+        limits: How long gaps and recordings may be, and how many rows a grid may have.
 
     Returns:
         The rows and their rate.
 
     Raises:
-        MediaError: No rate, a rate that cannot be, time that does not advance, a gap, too long.
+        MediaError: No rate, a rate that cannot be, time that does not advance, a gap, too long, or
+            too many rows once on the grid.
     """
     if declared_hz is not None:
         check_rate(name, declared_hz)
@@ -68,7 +69,9 @@ def steady(
     if declared_hz is not None and abs(declared_hz / rate_hz - 1) > _RATE_TOLERANCE:
         found = f"a declared rate of {declared_hz:g} Hz and times that make {rate_hz:g} Hz"
         raise MediaUnsupported(name, found, "a declared rate that agrees with the time column")
-    return _on_grid(values, time_s - time_s[0], rate_hz)
+    time_s = time_s - time_s[0]
+    check_grid(name, round(time_s[-1] * rate_hz) + 1, rate_hz, limits)
+    return _on_grid(values, time_s, rate_hz)
 
 
 def check_rate(name: str, rate_hz: float) -> None:
@@ -83,6 +86,16 @@ def check_span(name: str, seconds: float, limits: Limits) -> None:
     if seconds > limits.max_motion_seconds:
         raise MediaTooLarge(
             name, f"{seconds:,.0f} seconds", f"at most {limits.max_motion_seconds:,.0f} seconds"
+        )
+
+
+def check_grid(name: str, num_rows: int, rate_hz: float, limits: Limits) -> None:
+    """Refuses times that make more rows than accepted: few rows can be a high rate for long."""
+    if num_rows > limits.max_motion_samples:
+        raise MediaTooLarge(
+            name,
+            f"times that make {num_rows:,} rows at {rate_hz:g} Hz",
+            f"at most {limits.max_motion_samples:,} rows",
         )
 
 

@@ -19,7 +19,7 @@ class Limits:
         max_sampled_pixels: Pixels of all sampled frames together.
         max_seconds: Length of a film or a sound.
         max_motion_seconds: Length of a motion recording.
-        max_motion_samples: Rows of a motion recording.
+        max_motion_samples: Rows of a motion recording, as stored and once at a steady rate.
         max_gap_s: Time without a row that is still bridged by interpolation; four times the usual
             step is bridged in any case.
     """

@@ -200,6 +200,16 @@ def test_limits_hold() -> None:
     assert decode(VALUES, Limits(max_motion_samples=NUM_ROWS), rate_hz=50)
 
 
+def test_a_grid_is_counted_before_it_is_made() -> None:
+    """Half of the steps tell a high rate, the other half a long time."""
+    time_s = np.cumsum([0.0, 0.0001, *[0.0001, 0.249] * 20])
+    few = Limits(max_motion_samples=1000)
+    columns = {"t_s": time_s, "ax": time_s, "ay": time_s, "az": time_s}
+    match = "times that make 49,822 rows at 10000 Hz; accepted: at most 1,000 rows"
+    refused(MediaTooLarge, match, columns, limits=few)
+    assert len(decode(columns, Limits(max_motion_samples=49_822)).samples) == 49_822
+
+
 def test_the_declared_format_must_be_true(table: Callable[..., bytes]) -> None:
     data = table(HEADER, TIME_S, *VALUES.T)
     check(decode(data, format="csv"))

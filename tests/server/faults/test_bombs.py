@@ -115,6 +115,16 @@ def test_recording(live: Any, name: str) -> None:
     assert peak() < MOST_MIB
 
 
+def test_times_of_two_rates(live: Any) -> None:
+    """Three megabytes of text that would be two hundred million rows on one grid."""
+    times = np.cumsum([0.0001, 0.0001, *[0.0001, 0.249] * 86_400])
+    data = b"t_s,ax,ay,az\n" + b"".join(b"%.4f,0,0,0\n" % time for time in times)
+    part = {"type": "input_imu", "input_imu": {"url": data_url(data)}}
+    peak = peak_mib()
+    refused(live.ask([part], max_tokens=2), 413)
+    assert peak() < MOST_MIB
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_none(live: Any, value: float) -> None:
     samples = hostile.rows_with(value).tolist()
