@@ -85,15 +85,17 @@ def decode_imu(
 def _motion(
     name: str, table: Table, declared_hz: float | None, scale: dict[str, float], limits: Limits
 ) -> Motion:
-    """A table's channels, checked, at a steady rate and in SI units."""
+    """A table's channels in SI units, checked, at a steady rate."""
+    # Checked before rows are moved to the grid: errors name the file's own.
     _check_finite(name, table)
     channels = list(table.channels)
-    values = np.stack([table.channels[channel] for channel in channels], axis=1)
+    columns = [table.channels[channel] * scale[channel[0]] for channel in channels]
+    values = np.stack(columns, axis=1)
+    _check_physical(name, channels, values)
     values, rate_hz = steady(name, values, table.time_s, declared_hz, limits)
     samples = np.zeros((len(values), len(MOTION_CHANNELS)))
     places = [MOTION_CHANNELS.index(channel) for channel in channels]
-    samples[:, places] = values * [scale[channel[0]] for channel in channels]
-    _check_physical(name, samples)
+    samples[:, places] = values
     present = np.isin(np.arange(len(MOTION_CHANNELS)), places)
     return Motion(samples=samples.astype(np.float32), rate_hz=rate_hz, present=present)
 
@@ -145,16 +147,16 @@ def _check_finite(name: str, table: Table) -> None:
         raise MediaCorrupt(name, found, "finite numbers; leave such rows out")
 
 
-def _check_physical(name: str, samples: NDArray[np.float64]) -> None:
+def _check_physical(name: str, channels: list[str], values: NDArray[np.float64]) -> None:
     """Refuses values that no motion sensor measures, and names the first row."""
-    most = np.array([_MOST[channel[0]] for channel in MOTION_CHANNELS])
-    bad = np.abs(samples) > most
+    most = np.array([_MOST[channel[0]] for channel in channels])
+    bad = np.abs(values) > most
     if bad.any():
         row = int(np.argmax(bad.any(axis=1)))
         place = int(np.argmax(bad[row]))
-        channel, unit = MOTION_CHANNELS[place], _UNITS[MOTION_CHANNELS[place][0]]
+        channel, unit = channels[place], _UNITS[channels[place][0]]
         raise MediaTooLarge(
             name,
-            f"{channel} of {samples[row, place]:g} {unit} at row {row + 1}",
+            f"{channel} of {values[row, place]:g} {unit} at row {row + 1}",
             f"at most {most[place]:g} {unit}; declare the unit, or scale raw counts",
         )

@@ -191,6 +191,15 @@ def test_values_no_sensor_measures_are_refused() -> None:
     assert decode(degrees, rate_hz=50, rotation_unit="deg/s")
 
 
+def test_values_no_sensor_measures_are_named_by_the_row_of_the_file() -> None:
+    """A row is lost before the spike, which stands between two points of the grid."""
+    time_s = np.delete(np.arange(40) / 50, 7)
+    time_s[20] += 0.01
+    spike = np.where(np.arange(len(time_s)) == 20, 2500.0, 0.0)
+    columns = {"t_s": time_s, "ax": spike, "ay": spike, "az": spike}
+    refused(MediaTooLarge, "ax of 2500 m/s2 at row 21; accepted: at most 2000 m", columns)
+
+
 def test_limits_hold() -> None:
     few = Limits(max_motion_samples=NUM_ROWS - 1)
     refused(MediaTooLarge, "at most 99 rows", VALUES.tolist(), limits=few, rate_hz=50)
