@@ -15,11 +15,11 @@ from transformers import ASTFeatureExtractor, ASTModel
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import cut_windows, window_length
+from encoders.windows import check_windows, cut_windows, window_length
 
 # A last window with less sound than this is left out.
 _SLACK_S = 0.1
@@ -46,13 +46,24 @@ class AstPreprocessor:
     mean: float
     std: float | None
 
+    def __post_init__(self) -> None:
+        """Refuse windows that cannot be cut."""
+        check_windows(
+            length=self.window_samples, hop=self.hop_samples, max_windows=self.max_windows
+        )
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between the starts of windows."""
+        # Frames overlap, so do windows: the frame after a window's last begins the next one.
+        return self.window_samples - self.mel.frame_length + self.mel.hop_length
+
     def __call__(self, signal: Audio) -> dict[str, Tensor]:
         """Preprocess one sound."""
         windows = cut_windows(
             resample_audio(signal, self.mel.rate_hz).samples,
             length=self.window_samples,
-            # Frames overlap, so do windows: the frame after a window's last begins the next one.
-            hop=self.window_samples - self.mel.frame_length + self.mel.hop_length,
+            hop=self.hop_samples,
             max_windows=self.max_windows,
             slack=round(_SLACK_S * self.mel.rate_hz),
         )
@@ -111,6 +122,7 @@ def build_ast(
     extractor: Any = ASTFeatureExtractor.from_pretrained(path)
     rate_hz, max_frames = extractor.sampling_rate, extractor.max_length
     model: Any = load_checkpoint(ASTModel, path).model
+    check_layer(layer, model.config.num_hidden_layers + 1)
     wanted = (model.config.max_length, model.config.num_mel_bins)
     if wanted != (max_frames, extractor.num_mel_bins):
         raise EncoderError(

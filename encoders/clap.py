@@ -22,7 +22,7 @@ from encoders.frozen import FrozenEncoder, WindowStates
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import cut_windows, window_length
+from encoders.windows import check_windows, cut_windows, window_length
 
 # A last window with less sound than this is left out.
 _SLACK_S = 0.1
@@ -46,6 +46,12 @@ class ClapPreprocessor:
     window_samples: int
     max_windows: int
     padding: Literal["repeatpad", "repeat", "pad"]
+
+    def __post_init__(self) -> None:
+        """Refuse windows that cannot be cut."""
+        check_windows(
+            length=self.window_samples, hop=self.window_samples, max_windows=self.max_windows
+        )
 
     def __call__(self, signal: Audio) -> dict[str, Tensor]:
         """Preprocess one sound."""

@@ -15,7 +15,7 @@ from transformers import VideoMAEModel, VJEPA2Model, XCLIPModel, XCLIPVisionMode
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint, load_part
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.images import load_frame_processor, process_pictures
 from encoders.signals import Video
 from encoders.video import uniform_frames
@@ -101,9 +101,13 @@ def build_x_clip(path: str, *, layer: int | None = None) -> FrozenEncoder:
 
     Returns:
         The frozen encoder.
+
+    Raises:
+        EncoderError: if the model has no such layer.
     """
     checkpoint = load_part(path, part=XCLIPVisionModel, whole=XCLIPModel, tower="vision_model")
     config = checkpoint.model.config
+    check_layer(layer, config.num_hidden_layers + 1)
     processor = load_frame_processor(path, defaults=_VIDEOMAE_DEFAULTS)
     return FrozenEncoder(
         kind="x_clip",
@@ -123,9 +127,13 @@ def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
 
     Returns:
         The frozen encoder.
+
+    Raises:
+        EncoderError: if the model has no such layer.
     """
     checkpoint = load_checkpoint(VideoMAEModel, path)
     config = checkpoint.model.config
+    check_layer(layer, config.num_hidden_layers + 1)
     processor = load_frame_processor(path, defaults=_VIDEOMAE_DEFAULTS)
     return FrozenEncoder(
         kind="videomae",
@@ -150,10 +158,12 @@ def build_vjepa2(
         The frozen encoder.
 
     Raises:
-        EncoderError: if `num_frames` is not a multiple of the model's tubelets.
+        EncoderError: if `num_frames` is not a multiple of the model's tubelets, or the model has no
+            such layer.
     """
     checkpoint = load_checkpoint(VJEPA2Model, path, unused=("predictor",))
     model: Any = checkpoint.model
+    check_layer(layer, model.config.num_hidden_layers + 1)
     num_frames = prepare_vjepa2(model, num_frames)
     return FrozenEncoder(
         kind="vjepa2",

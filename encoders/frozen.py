@@ -117,12 +117,25 @@ def hidden_layer(output: Any, layer: int | None) -> Tensor:
     if layer is None:
         return cast(Tensor, output.last_hidden_state)
     states = output.hidden_states
-    if not -len(states) <= layer < len(states):
+    check_layer(layer, len(states))
+    return cast(Tensor, states[layer])
+
+
+def check_layer(layer: int | None, num_states: int) -> None:
+    """Refuse a layer that a model does not have; factories do before anything is encoded.
+
+    Args:
+        layer: as in `hidden_layer`.
+        num_states: hidden states of the model, the embedding included.
+
+    Raises:
+        EncoderError: if the model has no such layer.
+    """
+    if layer is not None and not -num_states <= layer < num_states:
         raise EncoderError(
             f"layer {layer} does not exist; this model has hidden states "
-            f"{-len(states)} to {len(states) - 1}"
+            f"{-num_states} to {num_states - 1}"
         )
-    return cast(Tensor, states[layer])
 
 
 def _joined(states: Sequence[WindowStates]) -> WindowStates:

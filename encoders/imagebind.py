@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import CLIPImageProcessorPil
 
 from encoders.base import EncoderError, Preprocessor
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.imagebind_checkpoint import load_trunk
 from encoders.imagebind_trunk import (
     IMAGE_SIZE,
@@ -237,6 +237,7 @@ def read_trunk(name: TrunkName, *, layer: int | None, drop_cls: bool, pooled: bo
 
 def _encoder(trunk: ImageBindTrunk, preprocessor: Preprocessor, read: ReadTrunk) -> FrozenEncoder:
     """The encoder of a trunk."""
+    check_layer(read.layer, trunk.config.num_blocks + 1)
     return FrozenEncoder(
         kind=f"imagebind_{trunk.name}",
         model=trunk,

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.imu2clip import Imu2ClipModel
 from encoders.imu_transformer import ImuTransformerModel
 from encoders.resample import resample_motion
 from encoders.signals import Motion
-from encoders.windows import cut_windows
+from encoders.windows import check_windows, cut_windows
 
 # A last window with fewer new samples than this share of a window is left out: resampling may add
 # or drop a sample or two at the end of a recording of exactly one window.
@@ -44,6 +44,12 @@ class MotionPreprocessor:
     window_samples: int
     hop_samples: int
     max_windows: int
+
+    def __post_init__(self) -> None:
+        """Refuse windows that cannot be cut."""
+        check_windows(
+            length=self.window_samples, hop=self.hop_samples, max_windows=self.max_windows
+        )
 
     def __call__(self, signal: Motion) -> dict[str, Tensor]:
         """Preprocess one recording."""
@@ -114,6 +120,7 @@ def build_imu_transformer(
         EncoderError: if an option does not fit the checkpoint.
     """
     model: Any = load_checkpoint(ImuTransformerModel, path).model
+    check_layer(layer, model.config.num_hidden_layers + 1)
     return FrozenEncoder(
         kind="imu_transformer",
         model=model,

@@ -16,7 +16,7 @@ from transformers import AutoModel, WhisperFeatureExtractor
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.whisper import WhisperPreprocessor, mel_options
 from encoders.windows import window_length
 
@@ -68,10 +68,7 @@ def build_spectrogram(
             "num_channels=1, such as ResNetModel"
         )
     widths = [model.config.embedding_size, *model.config.hidden_sizes]
-    if layer is not None and not -len(widths) <= layer < len(widths):
-        raise EncoderError(
-            f"layer {layer} does not exist; '{path}' has {len(widths)} hidden states"
-        )
+    check_layer(layer, len(widths))
     rate_hz = extractor.sampling_rate
     chunk_samples = round(extractor.chunk_length * rate_hz)
     return FrozenEncoder(

@@ -16,11 +16,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_part
-from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
+from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import cut_windows, window_length
+from encoders.windows import check_windows, cut_windows, window_length
 
 # The encoder's second convolution halves the frames.
 FRAMES_PER_POSITION = 2
@@ -43,6 +43,12 @@ class WhisperPreprocessor:
     chunk_samples: int
     window_samples: int
     max_windows: int
+
+    def __post_init__(self) -> None:
+        """Refuse windows that cannot be cut."""
+        check_windows(
+            length=self.window_samples, hop=self.window_samples, max_windows=self.max_windows
+        )
 
     def __call__(self, signal: Audio) -> dict[str, Tensor]:
         """Preprocess one sound."""
@@ -113,6 +119,7 @@ def build_whisper(
     rate_hz, chunk_s = extractor.sampling_rate, extractor.chunk_length
     checkpoint = load_part(path, part=WhisperEncoder, whole=WhisperModel, tower="encoder")
     config = checkpoint.model.config
+    check_layer(layer, config.encoder_layers + 1)
     chunk_samples = round(chunk_s * rate_hz)
     num_frames = chunk_samples // extractor.hop_length
     if num_frames != config.max_source_positions * FRAMES_PER_POSITION:

@@ -55,6 +55,27 @@ def cut_windows(
     Raises:
         EncoderError: if a count is not positive, or windows would leave gaps.
     """
+    check_windows(length=length, hop=hop, max_windows=max_windows)
+    num_windows = 1 + max(0, -(-(len(samples) - length - slack) // hop))
+    kept = np.linspace(0, num_windows - 1, min(num_windows, max_windows)).round().astype(np.int64)
+    positions = kept[:, None] * hop + np.arange(length)  # [W, length]
+    windows = samples[np.minimum(positions, len(samples) - 1)]
+    if pad == "zeros":
+        windows[positions >= len(samples)] = 0
+    return Windows(samples=windows, num_real=(positions < len(samples)).sum(axis=1))
+
+
+def check_windows(*, length: int, hop: int, max_windows: int) -> None:
+    """Refuse windows that cannot be cut; preprocessors do before there is a signal.
+
+    Args:
+        length: as in `cut_windows`.
+        hop: likewise.
+        max_windows: likewise.
+
+    Raises:
+        EncoderError: if a count is not positive, or windows would leave gaps.
+    """
     if min(length, hop, max_windows) < 1:
         raise EncoderError(
             f"window of {length} samples every {hop} samples, at most {max_windows} windows: "
@@ -65,13 +86,6 @@ def cut_windows(
             f"windows of {length} samples every {hop} samples would skip some; lower hop_s to "
             "window_s or less"
         )
-    num_windows = 1 + max(0, -(-(len(samples) - length - slack) // hop))
-    kept = np.linspace(0, num_windows - 1, min(num_windows, max_windows)).round().astype(np.int64)
-    positions = kept[:, None] * hop + np.arange(length)  # [W, length]
-    windows = samples[np.minimum(positions, len(samples) - 1)]
-    if pad == "zeros":
-        windows[positions >= len(samples)] = 0
-    return Windows(samples=windows, num_real=(positions < len(samples)).sum(axis=1))
 
 
 def window_length(window_s: float | None, *, rate_hz: float, longest: int) -> int:

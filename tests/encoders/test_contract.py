@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -153,6 +154,52 @@ def test_fingerprint_is_stable(
     _, encoder = case
     assert build_encoder(kind, checkpoint(name), **options).fingerprint == encoder.fingerprint
     assert len(bytes.fromhex(encoder.fingerprint)) == 32
+
+
+# kind, checkpoint, hidden states of it
+DEPTHS = [
+    ("vision", "clip", 4),
+    ("frames", "clip", 4),
+    ("x_clip", "x_clip", 4),
+    ("videomae", "videomae", 4),
+    ("vjepa2", "vjepa2", 3),
+    ("whisper", "whisper", 3),
+    ("ast", "ast", 4),
+    ("spectrogram", "spectrogram", 3),
+    ("imu_transformer", "imu_transformer", 4),
+    ("imagebind_vision", "imagebind", 3),
+    ("imagebind_audio", "imagebind", 3),
+    ("imagebind_imu", "imagebind", 3),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "num_states"), DEPTHS, ids=[case[0] for case in DEPTHS])
+def test_layer_beyond_the_depth_is_refused_when_built(
+    checkpoint: Callable[[str], str],
+    signals: Callable[[str], list[Signal]],
+    kind: str,
+    name: str,
+    num_states: int,
+) -> None:
+    for layer in (num_states - 1, -num_states):
+        encode(build_encoder(kind, checkpoint(name), layer=layer), signals(kind)[:1])
+    for layer in (num_states, -num_states - 1):
+        with pytest.raises(EncoderError, match=f"layer {layer} does not exist"):
+            build_encoder(kind, checkpoint(name), layer=layer)
+
+
+def test_every_kind_with_layers_is_covered() -> None:
+    with_layers = {kind for kind in ENCODERS if "layer" in signature(ENCODERS[kind]).parameters}
+    assert {kind for kind, _, _ in DEPTHS} == with_layers
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ENCODERS if "max_windows" in signature(ENCODERS[kind]).parameters]
+)
+def test_no_windows_are_refused_when_built(checkpoint: Callable[[str], str], kind: str) -> None:
+    path = checkpoint("imagebind" if kind == "imagebind_imu" else kind)
+    with pytest.raises(EncoderError, match=r"at most 0 windows: each must be at least 1"):
+        build_encoder(kind, path, max_windows=0)
 
 
 @pytest.mark.parametrize("kind", sorted(ENCODERS))

@@ -214,6 +214,7 @@ def test_imu2clip_window_too_short_for_its_stack_is_refused() -> None:
         ({"rate_hz": 100}, r"rate_hz=100, but the checkpoint was trained at 50\.0 Hz"),
         ({"window_s": 2.56}, r"window_s=2.56, but .* windows of 1\.28 s"),
         ({"hop_s": 0}, "every 0 samples, .* each must be at least 1"),
+        ({"hop_s": 2}, "every 100 samples would skip some; lower hop_s"),
         ({"max_windows": 0}, "at most 0 windows"),
     ],
 )
@@ -221,7 +222,7 @@ def test_option_that_does_not_fit_is_refused(
     checkpoint: Find, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(EncoderError, match=message):
-        encode("imu_transformer", checkpoint("imu_transformer"), recording(64), **options)
+        build_encoder("imu_transformer", checkpoint("imu_transformer"), **options)
 
 
 def test_options_that_repeat_the_checkpoint_are_allowed(checkpoint: Find) -> None:

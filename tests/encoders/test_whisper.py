@@ -128,7 +128,7 @@ def test_option_that_does_not_fit_is_refused(
     checkpoint: Find, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(EncoderError, match=message):
-        encode(checkpoint("whisper"), noise(1.0), **options)
+        build_encoder("whisper", checkpoint("whisper"), **options)
 
 
 def test_chunk_that_the_encoder_cannot_take_is_refused(checkpoint: Find, tmp_path: Path) -> None:
