@@ -70,6 +70,11 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
         config = _config(kind, path)
     with torch.device("meta"), torch.no_grad():
         draft = DRAFTS[kind](config, bound.arguments)
+        if draft.num_windows < 1:
+            raise EncoderError(
+                f"encoder '{kind}' looks at {draft.num_windows} windows of a media item; raise "
+                "max_windows, num_frames or num_clips to at least 1"
+            )
         states = draft.read(draft.model.eval(), draft.tensors).values
     _, per_window, width = states.shape
     return Outline(

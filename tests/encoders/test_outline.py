@@ -86,6 +86,10 @@ def test_options_are_checked_as_the_encoder_checks_them() -> None:
         outline("vision", CLIPVisionConfig(), "some/clip", depth=1)
     with pytest.raises(EncoderError, match="layer 9 does not exist"):
         outline("whisper", WhisperConfig(encoder_layers=2), "some/whisper", layer=9)
+    with pytest.raises(EncoderError, match="looks at 0 windows of a media item"):
+        outline("imu2clip", None, "not/there/yet", max_windows=0)
+    with pytest.raises(EncoderError, match="looks at -1 windows of a media item"):
+        outline("frames", CLIPVisionConfig(), "some/clip", num_frames=-1)
 
 
 def test_own_kinds_have_their_default_sizes_without_a_folder() -> None:
