@@ -87,7 +87,7 @@ class LLM(nn.Module):
 
     @property
     def embedding_rms(self) -> float:
-        """Root mean square of all words, as `embed` gives them: Gemma scales what its table holds."""
+        """Root mean square of all words as `embed` gives them: Gemma scales those of its table."""
         with torch.no_grad():
             words = self._table(torch.arange(self.vocab_size, device=self.device))
         return float(words.float().square().mean().sqrt())

@@ -8,10 +8,13 @@ import random
 import socket
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 # Before any test imports torch, transformers or matplotlib: they read these once.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="anymal-tests-")
@@ -51,3 +54,38 @@ def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
             connect(self, address)
 
         monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of the recordings, with noise where people would be."""
+    root = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    (root / "fsdd" / "recordings").mkdir(parents=True)
+    for digit in range(10):
+        for take in (5, 46, 47):
+            name = root / "fsdd" / "recordings" / f"{digit}_ann_{take}.wav"
+            soundfile.write(name, rng.uniform(-0.5, 0.5, 2000), 8000)
+        photos = root / "sign_digits" / str(digit)
+        photos.mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(photos / f"IMG_{1000 + number}.JPG", "JPEG")
+    (root / "fashion").mkdir()
+    np.savez(
+        root / "fashion" / "fashion.npz",
+        images=rng.integers(0, 256, (80, 28, 28), dtype=np.uint8),
+        labels=np.repeat(np.arange(10, dtype=np.uint8), 8),
+    )
+    (root / "hapt").mkdir()
+    arrays, rows = {}, []
+    for experiment, person in ((1, 1), (2, 28)):
+        samples = rng.integers(-700, 700, (12 * 300, 6), dtype=np.int16)
+        arrays[f"exp{experiment:02d}_user{person:02d}"] = samples
+        for activity in range(1, 13):
+            length = 290 if activity <= 6 else 90
+            start = (activity - 1) * 300 + 1
+            rows.append(f"{experiment} {person} {activity} {start} {start + length - 1}")
+    np.savez(root / "hapt" / "recordings.npz", **arrays)
+    (root / "hapt" / "labels.txt").write_text("\n".join(rows) + "\n")
+    return root

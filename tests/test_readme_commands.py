@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ DOCUMENTS = [
 ]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 BLOCK = re.compile(r"^ *```.*?\n(.*?)^ *```", flags=re.MULTILINE | re.DOTALL)
-PROMPT = re.compile(r"^(?:# *)?(?:\$ )?(?:\.venv/bin/)?(?=(?:make|anymal) )")
+MODULES = "python -m train.pretrain."
+PROMPT = re.compile(
+    rf"^(?:# *)?(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?=make |anymal |{re.escape(MODULES)})"
+)
 
 
 def shown_commands(text: str) -> set[str]:
@@ -43,6 +47,18 @@ def check_anymal(words: list[str]) -> None:
     while hasattr(command, "resolve_command") and words and not words[0].startswith("-"):
         name, command, words = command.resolve_command(context, words)
         context = command.make_context(name, [], parent=context, resilient_parsing=True)
+    judge(command, context, words)
+
+
+def check_module(words: list[str]) -> None:
+    """Let the parser of a module's `main` judge the options."""
+    module = typer.Typer()
+    module.command()(import_module(words[1]).main)
+    command = typer.main.get_command(module)
+    judge(command, command.make_context("main", [], resilient_parsing=True), words[2:])
+
+
+def judge(command: Any, context: Any, words: list[str]) -> None:
     context.resilient_parsing = False  # a resilient parser forgives unknown options
     command.make_parser(context).parse_args(args=words)
 
@@ -50,6 +66,8 @@ def check_anymal(words: list[str]) -> None:
 def check(command: str) -> None:
     if command.startswith("anymal "):
         check_anymal(words_of(command))
+    elif command.startswith(MODULES):
+        check_module(words_of(command))
     else:
         goals = [word for word in words_of(command) if "=" not in word]
         assert set(goals) <= TARGETS, f"make has no {set(goals) - TARGETS}"
@@ -67,6 +85,11 @@ def test_shown_command_exists(document: str, command: str) -> None:
     check(command)
 
 
+def test_commands_that_make_the_built_in_model_are_among_them() -> None:
+    modules = [command for _, command in SHOWN if command.startswith(MODULES)]
+    assert len(modules) >= 6
+
+
 def test_readme_shows_the_first_commands() -> None:
     shown = shown_commands((ROOT / "README.md").read_text())
     goals = {words_of(command)[0] for command in shown if command.startswith("make ")}
@@ -74,7 +97,13 @@ def test_readme_shows_the_first_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make demoo", "anymal askk hello", 'anymal ask "Why?" --imagee x.png']
+    "command",
+    [
+        "make demoo",
+        "anymal askk hello",
+        'anymal ask "Why?" --imagee x.png',
+        "python -m train.pretrain.encoders image --stepss 3",
+    ],
 )
 def test_wrong_command_is_seen(command: str) -> None:
     with pytest.raises(Exception, match=r"(?i)no such|has no"):

@@ -16,7 +16,7 @@ from train.errors import TrainingError
 
 # What may differ between the recipe a run was started with and the one that resumes it: these
 # change neither the weights nor the order of samples.
-_FREE = {"run_dir", "device", "save_every", "eval_every", "eval_samples"}
+_FREE = re.compile(r"run_dir|device|stages\.\d+\.(save_every|eval_every|eval_samples)")
 _ABSENT = object()
 _TAKEN = {"bundle", "checkpoints"}
 
@@ -87,14 +87,13 @@ def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
     different = [
         f"{key} is {given.get(key)!r}, was {started.get(key)!r}"
         for key in sorted(given.keys() | started.keys())
-        if key.rpartition(".")[2] not in _FREE
-        and given.get(key, _ABSENT) != started.get(key, _ABSENT)
+        if not _FREE.fullmatch(key) and given.get(key, _ABSENT) != started.get(key, _ABSENT)
     ]
     if different:
         raise TrainingError(
             f"cannot resume with another recipe: {'; '.join(different[:5])}. Resume with the "
-            f"recipe of the run (only {', '.join(sorted(_FREE))} may change), or start a new run "
-            "in another run_dir"
+            "recipe of the run (only run_dir, device, and how often stages save and measure may "
+            "change), or start a new run in another run_dir"
         )
 
 

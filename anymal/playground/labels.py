@@ -171,7 +171,7 @@ ALL_LABELS = (SIGNS, SPEECH, CLOTHES, MOTION)
 
 
 def draw_sign_clip(rng: np.random.Generator) -> tuple[int, ...]:
-    """Two to four different hand signs, most often three, in the order of the clip."""
+    """Two to four hand signs, most often three, in the order of the clip; signs may repeat."""
     count = int(rng.choice([2, 3, 4], p=[0.2, 0.65, 0.15]))
     return tuple(int(label) for label in rng.integers(len(DIGITS), size=count))
 

@@ -43,6 +43,10 @@ def test_only_a_recipe_that_trains_the_same_may_resume(
         check_same_recipe(load_recipe(path, ["stages.1.lr=0.5"]), started)
     with pytest.raises(TrainingError, match=r"model\.lora\.r is 4, was 2"):
         check_same_recipe(load_recipe(path, ["model.lora.r=4"]), started)
+    here = [f"stages.0.data=[{{source: 'sensors:walks', args: {{device: {at}}}}}]" for at in "ab"]
+    started = load_recipe(path, here[:1]).model_dump(mode="json")
+    with pytest.raises(TrainingError, match=r"data\.0\.args\.device is 'b', was 'a'"):
+        check_same_recipe(load_recipe(path, here[1:]), started)
 
 
 @pytest.mark.parametrize("name", ["bundle", "checkpoints", "a/b", "..", ".hidden"])

@@ -3,8 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-from PIL import Image
 
 from anymal.errors import DataError
 from anymal.evaluation.scoring import is_right, read_expected
@@ -17,39 +15,9 @@ from anymal.protocol import TextPart, read_conversation
 SOURCES = ("digits", "activities", "signs", "clothing", "sign_clips", "sign_and_speech")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder in the layout of the recordings, with noise where people would be."""
-    root = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    (root / "fsdd" / "recordings").mkdir(parents=True)
-    for digit in range(10):
-        for take in (5, 46, 47):
-            name = root / "fsdd" / "recordings" / f"{digit}_ann_{take}.wav"
-            soundfile.write(name, rng.uniform(-0.5, 0.5, 2000), 8000)
-        photos = root / "sign_digits" / str(digit)
-        photos.mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 256, (100, 100, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(photos / f"IMG_{1000 + number}.JPG", "JPEG")
-    (root / "fashion").mkdir()
-    np.savez(
-        root / "fashion" / "fashion.npz",
-        images=rng.integers(0, 256, (80, 28, 28), dtype=np.uint8),
-        labels=np.repeat(np.arange(10, dtype=np.uint8), 8),
-    )
-    (root / "hapt").mkdir()
-    arrays, rows = {}, []
-    for experiment, person in ((1, 1), (2, 28)):
-        samples = rng.integers(-700, 700, (12 * 300, 6), dtype=np.int16)
-        arrays[f"exp{experiment:02d}_user{person:02d}"] = samples
-        for activity in range(1, 13):
-            length = 290 if activity <= 6 else 90
-            start = (activity - 1) * 300 + 1
-            rows.append(f"{experiment} {person} {activity} {start} {start + length - 1}")
-    np.savez(root / "hapt" / "recordings.npz", **arrays)
-    (root / "hapt" / "labels.txt").write_text("\n".join(rows) + "\n")
-    return root
+@pytest.fixture(name="folder", scope="session")
+def _folder(recordings: Path) -> Path:
+    return recordings
 
 
 @pytest.mark.parametrize("name", SOURCES)
