@@ -19,10 +19,8 @@ from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_lay
 from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import check_windows, cut_windows, window_length
+from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, window_length
 
-# A last window with less sound than this is left out.
-_SLACK_S = 0.1
 _NUM_PREFIX_TOKENS = 2
 
 
@@ -65,7 +63,7 @@ class AstPreprocessor:
             length=self.window_samples,
             hop=self.hop_samples,
             max_windows=self.max_windows,
-            slack=round(_SLACK_S * self.mel.rate_hz),
+            slack=round(SOUND_SLACK_S * self.mel.rate_hz),
         )
         num_real = torch.from_numpy(windows.num_real)
         num_frames = whole_frames(num_real, self.mel)

@@ -22,10 +22,7 @@ from encoders.frozen import FrozenEncoder, WindowStates
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import check_windows, cut_windows, window_length
-
-# A last window with less sound than this is left out.
-_SLACK_S = 0.1
+from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, window_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +57,7 @@ class ClapPreprocessor:
             length=self.window_samples,
             hop=self.window_samples,
             max_windows=self.max_windows,
-            slack=round(_SLACK_S * self.mel.rate_hz),
+            slack=round(SOUND_SLACK_S * self.mel.rate_hz),
         )
         clips = np.stack(
             [

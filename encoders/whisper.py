@@ -20,12 +20,10 @@ from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_lay
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
-from encoders.windows import check_windows, cut_windows, window_length
+from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, window_length
 
 # The encoder's second convolution halves the frames.
 FRAMES_PER_POSITION = 2
-# A last window with less sound than this is left out.
-_SLACK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ class WhisperPreprocessor:
             length=self.window_samples,
             hop=self.window_samples,
             max_windows=self.max_windows,
-            slack=round(_SLACK_S * self.mel.rate_hz),
+            slack=round(SOUND_SLACK_S * self.mel.rate_hz),
         )
         silence = self.chunk_samples - self.window_samples
         chunks = torch.nn.functional.pad(torch.from_numpy(windows.samples), (0, silence))

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from encoders.base import EncoderError
 
+# A last window with less sound than this is left out.
+SOUND_SLACK_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Windows:
