@@ -49,6 +49,7 @@ _BROKEN_ZIP = (
     LookupError,
 )
 _MOST_ARRAYS = 64
+_PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _NUMBER_KINDS = "iuf"
 _NPZ_LAYOUTS = "an array `samples` [N, 3 or 6], or one array for each column; `rate_hz` optional"
 
@@ -83,14 +84,15 @@ def read_npz(source: Source, limits: Limits) -> Table:
         MediaError: Not such arrays.
     """
     arrays = _unpacked(source, limits)
-    rate = arrays.pop("rate_hz", None)
-    rate_hz = None if rate is None else float(rate.flat[0]) if rate.size == 1 else np.nan
-    matrix = arrays.pop("samples", None)
-    if matrix is None and len(arrays) == 1 and next(iter(arrays.values())).ndim == 2:
-        _, matrix = arrays.popitem()
-    if matrix is not None:
-        arrays |= table_of_samples(source.name, matrix, limits).channels
-    return table_of_columns(source.name, arrays, limits, rate_hz=rate_hz)
+    rate_hz = _stored_rate(source.name, arrays.pop("rate_hz", None))
+    samples = arrays.pop("samples", None)
+    if samples is None and len(arrays) == 1 and _is_table(next(iter(arrays.values()))):
+        _, samples = arrays.popitem()
+    columns = {} if samples is None else _columns(source.name, samples, limits)
+    if twice := sorted(arrays.keys() & columns.keys()):
+        found = f"{shorten(', '.join(twice))} both in `samples` and beside it"
+        raise MediaUnsupported(source.name, found, _NPZ_LAYOUTS)
+    return table_of_columns(source.name, arrays | columns, limits, rate_hz=rate_hz)
 
 
 def read_parquet(source: Source, limits: Limits) -> Table:
@@ -128,6 +130,28 @@ def read_parquet(source: Source, limits: Limits) -> Table:
     return table_of_columns(source.name, columns, limits)
 
 
+def _stored_rate(name: str, rate: NDArray[Any] | None) -> float | None:
+    """The rate that an archive states, if any."""
+    if rate is None:
+        return None
+    if rate.size != 1 or rate.dtype.names is not None:
+        found = f"a rate_hz of type {shorten(str(rate.dtype))} and shape {list(rate.shape)}"
+        raise MediaUnsupported(name, found, "one number of Hz")
+    return float(rate.flat[0])
+
+
+def _is_table(array: NDArray[Any]) -> bool:
+    """Whether an array holds all columns, not one."""
+    return array.ndim == 2 or array.dtype.names is not None
+
+
+def _columns(name: str, samples: NDArray[Any], limits: Limits) -> dict[str, NDArray[Any]]:
+    """The columns of an array: its named fields, times among them, or its channels."""
+    if samples.dtype.names is not None:
+        return {field: samples[field] for field in samples.dtype.names}
+    return dict(table_of_samples(name, samples, limits).channels)
+
+
 def _array(name: str, data: bytes, limits: Limits) -> NDArray[Any]:
     """One .npy file's array, a view of its bytes."""
     file = io.BytesIO(data)
@@ -161,7 +185,7 @@ def _check_dtype(name: str, dtype: np.dtype[Any]) -> None:
     """Numbers, or named fields of numbers; objects would have to be unpickled."""
     kinds = [dtype] if dtype.fields is None else [field[0] for field in dtype.fields.values()]
     if dtype.hasobject or not all(kind.kind in _NUMBER_KINDS for kind in kinds):
-        found = "Python objects" if dtype.hasobject else f"values of type {dtype}"
+        found = "Python objects" if dtype.hasobject else f"values of type {shorten(str(dtype))}"
         raise MediaUnsupported(name, found, "integers or floating-point numbers")
 
 
@@ -170,15 +194,9 @@ def _unpacked(source: Source, limits: Limits) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
             members = archive.infolist()
-            total = sum(member.file_size for member in members)
-            if total > limits.max_bytes or len(members) > _MOST_ARRAYS:
-                raise MediaTooLarge(
-                    source.name,
-                    f"{len(members)} arrays of {total:,} bytes unpacked",
-                    f"at most {_MOST_ARRAYS} arrays of {limits.max_bytes:,} bytes",
-                )
+            _check_members(source.name, members, limits)
             files = {
-                member.filename.removesuffix(".npy"): archive.read(member)
+                member.filename.removesuffix(".npy"): _content(archive, member)
                 for member in members
                 if member.filename.endswith(".npy")
             }
@@ -193,3 +211,26 @@ def _unpacked(source: Source, limits: Limits) -> dict[str, NDArray[Any]]:
         member: _array(f"{source.name}:{shorten(member)}", data, limits)
         for member, data in files.items()
     }
+
+
+def _check_members(name: str, members: list[zipfile.ZipInfo], limits: Limits) -> None:
+    """Refuses more bytes than accepted, and packings that zipfile unpacks without a bound."""
+    total = sum(member.file_size for member in members)
+    if total > limits.max_bytes or len(members) > _MOST_ARRAYS:
+        raise MediaTooLarge(
+            name,
+            f"{len(members)} arrays of {total:,} bytes unpacked",
+            f"at most {_MOST_ARRAYS} arrays of {limits.max_bytes:,} bytes",
+        )
+    if others := {member.compress_type for member in members} - _PACKINGS:
+        raise MediaUnsupported(
+            name,
+            f"arrays packed by ZIP's method {min(others)}",
+            "methods 0 and 8, as numpy.savez and savez_compressed write",
+        )
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a member; asked for all, zipfile unpacks more than the directory declares."""
+    with archive.open(member) as file:
+        return file.read(member.file_size)
