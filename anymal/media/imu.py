@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.formats import ACCEPTED_RECORDINGS, RECORDINGS, detect, require
 from anymal.media.imu_arrays import read_npy, read_npz, read_parquet
-from anymal.media.imu_clock import steady
+from anymal.media.imu_clock import RATES_HZ, steady
 from anymal.media.imu_columns import Table, table_of_samples
 from anymal.media.imu_text import read_csv, read_json
 from anymal.media.limits import Limits
-from anymal.media.source import Source
+from anymal.media.source import Source, shorten
 from encoders.signals import MOTION_CHANNELS, Motion
 
 Samples = Sequence[Sequence[float]] | NDArray[Any] | Mapping[str, Any]
@@ -124,13 +124,24 @@ def _scale(name: str, acceleration_unit: str, rotation_unit: str) -> dict[str, f
 
 def _agreed_rate(name: str, declared: float | None, stored: float | None) -> float | None:
     """The declared rate or the file's own; they may not differ."""
-    for rate in (declared, stored):
-        if isinstance(rate, bool) or not isinstance(rate, int | float | None):
-            raise MediaUnsupported(name, f"a rate of {rate!r}", "a number of Hz")
+    declared, stored = _hertz(name, declared), _hertz(name, stored)
     if declared is not None and stored is not None and declared != stored:
         found = f"a declared rate of {declared:g} Hz and a stored one of {stored:g} Hz"
         raise MediaUnsupported(name, found, "one rate")
     return declared if declared is not None else stored
+
+
+def _hertz(name: str, rate: object) -> float | None:
+    """A rate as a float, if it is one."""
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise MediaUnsupported(name, f"a rate of {shorten(repr(rate))}", "a number of Hz")
+    try:
+        return float(rate)
+    except OverflowError as error:
+        accepted = f"{RATES_HZ[0]:g} to {RATES_HZ[1]:g} Hz"
+        raise MediaUnsupported(name, "a rate of hundreds of digits", accepted) from error
 
 
 def _check_finite(name: str, table: Table) -> None:

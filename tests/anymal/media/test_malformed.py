@@ -1,10 +1,9 @@
 """Every way in which media is broken in practice gives one typed error that names the file."""
 
-import io
 import json
 import pickle
 import struct
-import zlib
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +24,17 @@ from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source, read_base64, read_source
 from anymal.media.video import decode_video
+from tests.anymal.media.broken import (
+    half,
+    huge_avi,
+    huge_gif,
+    huge_png,
+    long_wav,
+    noise,
+    npy_header,
+    packed,
+    parquet,
+)
 
 LIMITS = Limits()
 Files = dict[str, Callable[..., bytes]]
@@ -47,63 +57,6 @@ def files(
         "array": array_file,
         "archive": archive,
     }
-
-
-def noise(num_bytes: int) -> bytes:
-    return b"\x00\x01" + np.random.default_rng(0).bytes(num_bytes)
-
-
-def half(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + body))
-    return struct.pack(">I", len(body)) + kind + body + checksum
-
-
-def huge_png(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(100))
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def huge_gif() -> bytes:
-    screen = struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0)
-    frame = b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00"
-    return b"GIF89a" + screen + bytes(6) + frame + b";"
-
-
-def long_wav() -> bytes:
-    form = struct.pack("<HHIIHH", 1, 1, 1000, 1000, 1, 8)
-    body = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 700_000)
-    return b"RIFF" + struct.pack("<I", len(body) + 700_000) + body + bytes(700_000)
-
-
-def npy_header(text: str) -> bytes:
-    padded = text.encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded
-
-
-def huge_avi(data: bytes, *, is_open_about_it: bool) -> bytes:
-    """Frames of 30,000 x 30,000 pixels, which the film's header admits or not."""
-    if is_open_about_it:
-        place = data.find(b"strf") + 12
-        data = data[:place] + struct.pack("<II", 30_000, 30_000) + data[place + 8 :]
-    place = data.find(b"\xff\xc0") + 5
-    while place > 5:
-        data = data[:place] + struct.pack(">HH", 30_000, 30_000) + data[place + 4 :]
-        place = data.find(b"\xff\xc0", place) + 5
-    return data
-
-
-def parquet(columns: dict[str, Any]) -> bytes:
-    import pandas as pd
-
-    file = io.BytesIO()
-    pd.DataFrame(columns).to_parquet(file)
-    return file.getvalue()
 
 
 IMAGES: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
@@ -192,6 +145,16 @@ RECORDINGS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ("ragged.json", lambda files: b"[[1, 2, 3], [1, 2]]", MediaUnsupported),
     ("null.json", lambda files: b"[[1, 2, 3], [1, 2, null]]", MediaCorrupt),
     ("words.json", lambda files: b'[["a", "b", "c"]]', MediaUnsupported),
+    (
+        "rate.json",
+        lambda files: b'{"samples": [[1, 2, 3]], "rate_hz": 1%s}' % (b"0" * 400),
+        MediaUnsupported,
+    ),
+    (
+        "words_rate.json",
+        lambda files: b'{"samples": [[1, 2, 3]], "rate_hz": "%s"}' % (b"50" * 400),
+        MediaUnsupported,
+    ),
     ("half.npy", lambda files: half(files["array"](np.zeros((99, 6)))), MediaCorrupt),
     ("flat.npy", lambda files: files["array"](np.zeros(99)), MediaUnsupported),
     ("objects.npy", lambda files: files["array"](np.array([{}], object)), MediaUnsupported),
@@ -204,6 +167,16 @@ RECORDINGS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ),
     ("header.npy", lambda files: npy_header("__import__('os').getcwd()"), MediaCorrupt),
     ("half.npz", lambda files: half(files["archive"](samples=np.zeros((9, 6)))), MediaCorrupt),
+    ("rate.npz", lambda files: rated(files, np.zeros(1, "f8, f8")), MediaUnsupported),
+    ("rates.npz", lambda files: rated(files, np.zeros(2)), MediaUnsupported),
+    (
+        "fields.npz",
+        lambda files: files["archive"](samples=np.zeros(9, [("x" * 4000, "U8")])),
+        MediaUnsupported,
+    ),
+    ("damaged.npz", lambda files: packed(zipfile.ZIP_DEFLATED, is_damaged=True), MediaCorrupt),
+    ("lzma.npz", lambda files: packed(zipfile.ZIP_LZMA, is_damaged=True), MediaUnsupported),
+    ("bzip2.npz", lambda files: packed(zipfile.ZIP_BZIP2), MediaUnsupported),
     (
         "bomb.npz",
         lambda files: files["archive"](samples=np.zeros((12_000_000, 6), np.int8)),
@@ -217,6 +190,10 @@ RECORDINGS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ),
     ("pickle.npy", lambda files: pickle.dumps([[1, 2, 3]]), MediaUnsupported),
 ]
+
+
+def rated(files: Files, rate_hz: np.ndarray) -> bytes:
+    return files["archive"](samples=np.zeros((9, 6)), rate_hz=rate_hz)
 
 
 def films_gif(files: Files) -> bytes:
