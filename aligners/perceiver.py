@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aligners.base import real_values, start_at_rms
+from aligners.base import AlignerError, real_values, start_at_rms
 from encoders.base import Features
 
 Activation = Literal["gelu", "relu"]
@@ -35,6 +35,9 @@ class Perceiver(nn.Module):
         num_steps: Times that have an embedding of their own, later ones sharing the last; 0 for
             none.
         activation: Of the feed-forward layer.
+
+    Raises:
+        AlignerError: A size is too small, or the activation is unknown.
     """
 
     scale: Tensor
@@ -56,6 +59,12 @@ class Perceiver(nn.Module):
     ) -> None:
         super().__init__()
         dim = encoder_dim if hidden_dim is None else hidden_dim
+        _check_at_least(1, depth=depth, num_heads=num_heads, head_dim=head_dim)
+        _check_at_least(1, hidden_dim=dim, mult=mult)
+        _check_at_least(0, num_steps=num_steps)
+        if activation not in _ACTIVATIONS:
+            known = ", ".join(_ACTIVATIONS)
+            raise AlignerError(f"unknown activation '{activation}'; known: {known}")
         self.num_tokens = num_tokens
         self.project_in = nn.Identity() if hidden_dim is None else nn.Linear(encoder_dim, dim)
         self.time = nn.Embedding(num_steps, dim) if num_steps else None
@@ -101,6 +110,13 @@ class Perceiver(nn.Module):
             queries = layer(queries, context, mask)
         normed: Tensor = self.norm(queries)
         return normed
+
+
+def _check_at_least(least: int, **sizes: int) -> None:
+    """Refuse sizes that are too small."""
+    for name, size in sizes.items():
+        if size < least:
+            raise AlignerError(f"{name} is {size}; it must be at least {least}")
 
 
 class _Layer(nn.Module):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from aligners.base import AlignerError
@@ -18,9 +20,16 @@ def test_every_kind_is_built(kind: str) -> None:
         ("linear", {"depth": 3}, ["'depth'", "'linear'", "known: normalise"]),
         ("perceiver", {"num_tokens": 31}, ["31", "32 to 256"]),
         ("perceiver", {"num_tokens": 257}, ["257", "32 to 256"]),
+        ("perceiver", {"depth": 0}, ["depth is 0", "at least 1"]),
+        ("perceiver", {"num_heads": 0}, ["num_heads is 0", "at least 1"]),
+        ("perceiver", {"head_dim": -8}, ["head_dim is -8", "at least 1"]),
+        ("perceiver", {"hidden_dim": 0}, ["hidden_dim is 0", "at least 1"]),
+        ("perceiver", {"mult": 0}, ["mult is 0", "at least 1"]),
+        ("perceiver", {"num_steps": -1}, ["num_steps is -1", "at least 0"]),
+        ("perceiver", {"activation": "silu"}, ["'silu'", "known: gelu, relu"]),
     ],
 )
-def test_mistake_is_named(kind: str, options: dict[str, int], words: list[str]) -> None:
+def test_mistake_is_named(kind: str, options: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(AlignerError) as error:
         build_aligner(kind, **SIZES, **options)
     for word in words:
