@@ -46,7 +46,8 @@ class Media(TypedDict, total=False):
     audio: Any
     """Path, bytes, file, data URL, or array [T] or [T, C] with `audio_rate_hz`."""
     imu: Any
-    """Path, bytes, file, data URL, DataFrame, or array [T, 6] or [T, 3] with `imu_rate_hz`."""
+    """Path, bytes, file, data URL, DataFrame, or array [T, 6] or [T, 3] with `imu_rate_hz`; a
+    DataFrame whose columns are numbered is such an array."""
     video_rate_hz: float | None
     """Frames per second of arrays given as `video`; or give (array, rate) in their place."""
     audio_rate_hz: float | None
@@ -224,11 +225,14 @@ def _sound_file(value: Any, rate_hz: float | None) -> bytes | None:
 
 
 def _motion_file(value: Any, rate_hz: float | None) -> bytes | None:
-    """A table as CSV, an array as NPY."""
+    """A table as CSV; an array, and a table without names, as NPY."""
     if is_a(value, "pandas", "DataFrame"):
         # An index with a name is a column, such as the times.
-        text: str = value.to_csv(index=value.index.name is not None)
-        return text.encode()
+        has_index = value.index.name is not None
+        if has_index or not all(map(_reads_as_number, value.columns)):
+            text: str = value.to_csv(index=has_index)
+            return text.encode()
+        value = value.to_numpy()
     array = as_array(value)
     if array is None:
         return None
@@ -236,6 +240,15 @@ def _motion_file(value: Any, rate_hz: float | None) -> bytes | None:
     if array.dtype.names is None:  # named fields may hold the times
         _rate("imu", rate_hz)
     return data
+
+
+def _reads_as_number(label: object) -> bool:
+    """Whether a column's label is a number: in a CSV, a header of such would be taken for a row."""
+    try:
+        float(str(label))
+    except ValueError:
+        return False
+    return True
 
 
 def _rate(kind: str, rate_hz: float | None) -> float:

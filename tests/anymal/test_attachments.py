@@ -15,6 +15,7 @@ from PIL import Image
 
 from anymal.attachments import attach
 from anymal.errors import ConversationError, MediaEmpty, MediaNotFound, MediaUnsupported
+from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video
@@ -102,6 +103,21 @@ def test_motion_table_is_the_same_table() -> None:
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(sent(imu=table))), table)
     timed = table.set_index(pd.Index([0.0, 0.1], name="t_s"))
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(sent(imu=timed)), index_col=0), timed)
+
+
+@pytest.mark.parametrize("labels", [range(6), [0.5, 1.5, 2.5, 3, 4, 5], list("012345")])
+def test_motion_table_without_names_decodes_to_its_values(labels: Any) -> None:
+    values = np.random.default_rng(0).normal(size=(9, 6))
+    table = pd.DataFrame(values, columns=labels)
+    source = Source(name="walk", data=sent(imu=table, imu_rate_hz=50))
+    found = decode_imu(source, Limits(), rate_hz=50)
+    assert np.array_equal(found.samples, values.astype(np.float32))
+
+
+def test_motion_table_with_times_alone_named_is_refused() -> None:
+    table = pd.DataFrame(np.ones((3, 6)), index=pd.Index([0.0, 0.1, 0.2], name="t_s"))
+    with pytest.raises(MediaUnsupported, match="the columns t_s, 0, 1, 2"):
+        decode_imu(Source(name="walk", data=sent(imu=table)), Limits())
 
 
 def test_rate_and_units_travel_with_every_recording() -> None:
@@ -215,6 +231,8 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         ({"audio": (b"a", b"b")}, "a tuple"),
         ({"imu": [[0, 0, 9.8]]}, "a list"),
         ({"imu": np.zeros((4, 3))}, "imu_rate_hz beside it"),
+        ({"imu": pd.DataFrame(np.zeros((4, 3)))}, "imu_rate_hz beside it"),
+        ({"imu": (pd.DataFrame(np.zeros((4, 5))), 50)}, "[4, 5]"),
         ({"imu": (np.zeros((6, 40)), 50)}, "[6, 40]"),
         ({"audio": (np.zeros((1, 50)), 8000)}, "up to 16 channels"),
         ({"audio": np.zeros(5)}, "audio_rate_hz beside it"),
