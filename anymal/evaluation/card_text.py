@@ -67,8 +67,9 @@ MEASURED = """## How often it is right
 
 Held-out data only: other seeds of the playground, and recordings that were not trained on. Answers
 are greedy. The interval is Wilson's at 95%. *Reference* is a plain supervised network trained on
-the same recordings and measured on speakers, people and photos outside them. *Chance* is one in
-the number of choices.
+the same recordings and measured on speakers, people and photos outside them; targets are five
+points below. All speakers of the digits were trained on, so that row does not tell of others, whom
+its target is about. *Chance* is one in the number of choices.
 """
 
 CONTROLS = """## Does it look and listen?

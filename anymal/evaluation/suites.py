@@ -71,7 +71,7 @@ PLAYGROUND: Mapping[str, Entry] = {
 RECORDED: Mapping[str, Entry] = {
     "digits": _recorded(
         "digits",
-        "spoken digits: other takes of the trained speakers",
+        "spoken digits: other takes of the trained speakers (target: of an unheard one)",
         target=89,
         reference=94,
         is_drawn=False,
