@@ -16,8 +16,10 @@ RECORDINGS = ("csv", "json", "npy", "npz", "parquet")
 
 ACCEPTED_IMAGES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 ACCEPTED_FILMS = f"MP4, MOV, WebM, MKV, AVI or GIF, or a still image ({ACCEPTED_IMAGES})"
-ACCEPTED_SOUNDS = "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, or the sound of an MP4, MOV, WebM or MKV"
-ACCEPTED_RECORDINGS = "CSV, JSON, NPY, NPZ or Parquet"
+ACCEPTED_SOUNDS = (
+    "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, or the sound of an MP4, MOV, WebM, MKV or AVI"
+)
+ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, NPY, NPZ or Parquet"
 
 _LABELS = {
     "jpeg": "a JPEG image",
@@ -44,6 +46,7 @@ _LABELS = {
     "html": "an HTML or XML page",
     "json": "JSON text",
     "csv": "text",
+    "utf-16": "UTF-16 text",
     "binary": "bytes of no known format",
 }
 
@@ -65,6 +68,9 @@ _PREFIXES = (
     (b"PAR1", "parquet"),
     (b"%PDF", "pdf"),
     (b"\x1f\x8b", "gzip"),
+    # Before the sync bits of a sound: one of these marks has them too.
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
 )
 _RIFF_TYPES = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")

@@ -160,6 +160,13 @@ def test_values_that_are_not_finite_are_named(
     refused(MediaCorrupt, rf"{words}.* at row 7, column {said} \(2 such rows\)", frame)
 
 
+@pytest.mark.parametrize("mark", ["fffe", "feff"])
+def test_utf_16_is_told_from_sound(mark: str) -> None:
+    text = f"\ufeff{HEADER}\n0,1,2,3\n".encode("utf-16-le" if mark == "fffe" else "utf-16-be")
+    assert text.startswith(bytes.fromhex(mark))
+    refused(MediaUnsupported, "found UTF-16 text; accepted: CSV or JSON saved as UTF-8", text)
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
