@@ -75,7 +75,7 @@ def test_a_film_gives_its_sound(container: str, codec: str, film: Callable[..., 
 
 
 def test_a_film_without_sound_is_refused(film: Callable[..., bytes]) -> None:
-    with pytest.raises(MediaUnsupported, match="without sound; .* MKV or AVI"):
+    with pytest.raises(MediaUnsupported, match=r"without sound; .* MKV or AVI"):
         decode(film())
 
 
