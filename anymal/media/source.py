@@ -66,7 +66,7 @@ def read_source(
         return _read_text(ref, limits, base_dir, name)
     if isinstance(ref, Path):
         path = ref if base_dir is None else base_dir / ref
-        return _read_path(path, limits, name or shorten(str(ref)))
+        return _read_path(path, limits, name or _shorten_path(str(ref)))
     if isinstance(ref, bytes | bytearray | memoryview):
         return _checked(name or "bytes", bytes(ref), limits)
     if callable(getattr(ref, "read", None)):
@@ -108,6 +108,11 @@ def reason(error: BaseException) -> str:
     return shorten(" ".join(text.split())) or type(error).__name__
 
 
+def _shorten_path(path: str) -> str:
+    """Cuts a long path from the left: its end tells which file it is."""
+    return path if len(path) <= _NAME_LENGTH else f"...{path[-_NAME_LENGTH:]}"
+
+
 def _read_text(ref: str, limits: Limits, base_dir: Path | None, name: str | None) -> Source:
     """A data URL, or a path where paths are allowed."""
     scheme, colon, rest = ref.partition(":")
@@ -125,6 +130,7 @@ def _read_text(ref: str, limits: Limits, base_dir: Path | None, name: str | None
         raise MediaForbidden(label, f"a {scheme} URL", "a base64 data URL")
     if base_dir is None:
         raise MediaForbidden(label, "text that is not a data URL", "a base64 data URL")
+    label = name or _shorten_path(ref)
     return _read_path(_inside(ref, base_dir, label), limits, label)
 
 
@@ -173,7 +179,7 @@ def _read_path(path: Path, limits: Limits, label: str) -> Source:
 def _read_file(file: BinaryIO, limits: Limits, name: str | None) -> Source:
     """An open file, one byte past the limit at most."""
     own_name = getattr(file, "name", None)
-    label = name or (shorten(own_name) if isinstance(own_name, str) else "file object")
+    label = name or (_shorten_path(own_name) if isinstance(own_name, str) else "file object")
     data = file.read(limits.max_bytes + 1)
     if not isinstance(data, bytes):
         raise MediaUnsupported(label, "a file opened as text", 'a file opened with mode "rb"')

@@ -49,6 +49,26 @@ def test_names_tell_where_the_bytes_came_from(tmp_path: Path) -> None:
     assert "hello" not in repr(Source(name="a", data=b"hello"))
 
 
+def test_a_long_path_keeps_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 60) / ("b" * 60)
+    folder.mkdir(parents=True)
+    (folder / "walk.csv").write_bytes(b"hello")
+    path = folder / "walk.csv"
+    with path.open("rb") as file:
+        names = [
+            read_source(ref, limits=LIMITS, base_dir=base_dir).name
+            for ref, base_dir in ((path, None), (str(path), tmp_path), (file, None))
+        ]
+    assert set(names) == {f"...{str(path)[-80:]}"}
+    with pytest.raises(MediaNotFound, match=r"^\.\.\.a+/b+/gone.csv: found no such file"):
+        read_source(folder / "gone.csv", limits=LIMITS)
+
+
+def test_a_long_url_keeps_its_beginning() -> None:
+    with pytest.raises(MediaForbidden, match=r"^https://host/a+\.\.\.: found a remote URL"):
+        read_source(f"https://host/{'a' * 100}.png", limits=LIMITS)
+
+
 @pytest.mark.parametrize("url", ["http://host/a.png", "https://host/a.png", "HTTPS://host/a.png"])
 def test_remote_media_is_off(url: str, tmp_path: Path) -> None:
     for base_dir in (None, tmp_path):

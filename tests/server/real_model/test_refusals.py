@@ -65,7 +65,7 @@ def test_errors_name_the_file(assistant: Assistant, tmp_path: Path) -> None:
     for path in (broken, tmp_path / "gone.png"):
         with pytest.raises(MediaError) as refused:
             assistant.ask(QUESTION, image=path)
-        assert str(tmp_path)[:40] in str(refused.value)
+        assert path.name in str(refused.value)
 
 
 def test_client_error_of_the_real_service(bundle: Path, make_bridge: Callable[..., Any]) -> None:
