@@ -250,7 +250,7 @@ def build_frozen(name: str, recipe: EncoderRecipe) -> Encoder:
     try:
         with without_progress():
             encoder = build_encoder(recipe.kind, recipe.path, **recipe.options)
-    except (EncoderError, OSError) as error:  # OSError: no such checkpoint
+    except EncoderError as error:
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
     assert isinstance(encoder, nn.Module), type(encoder)
     return encoder

@@ -3,11 +3,13 @@
 Does not choose layers and does not preprocess.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import PretrainedConfig, PreTrainedModel
 
 from encoders.base import EncoderError
@@ -19,6 +21,29 @@ class Checkpoint:
 
     model: PreTrainedModel
     missing: frozenset[str]
+
+
+@contextmanager
+def reading(kind: str, path: str) -> Iterator[None]:
+    """Name the checkpoint in what transformers says of one that is missing, damaged or foreign.
+
+    Args:
+        kind: of the encoder.
+        path: a local folder or a Hub id.
+
+    Raises:
+        EncoderError: if the checkpoint cannot be read.
+    """
+    try:
+        yield
+    except EncoderError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise EncoderError(
+            f"'{path}' cannot be read as a checkpoint of encoder '{kind}' ({reason}); give the "
+            "folder or Hub id of a whole one"
+        ) from error
 
 
 def load_part(path: str, *, part: Any, whole: Any, tower: str) -> Checkpoint:

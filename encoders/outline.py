@@ -15,6 +15,7 @@ import torch
 from transformers import AutoConfig
 
 from encoders.base import EncoderError
+from encoders.checkpoint import reading
 from encoders.drafts import DRAFTS
 from encoders.imu2clip import Imu2ClipConfig
 from encoders.imu_transformer import ImuTransformerConfig
@@ -61,14 +62,14 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
         The outline; the same numbers as the encoder that `build_encoder` would return.
 
     Raises:
-        EncoderError: if the kind or an option is unknown or does not fit, or the sizes cannot be
-            told without the checkpoint.
+        EncoderError: if the kind or an option is unknown or does not fit, the configuration cannot
+            be read, or the sizes cannot be told without the checkpoint.
     """
     bound = inspect.signature(encoder_factory(kind, options)).bind(path, **options)
     bound.apply_defaults()
-    if config is None and not kind.startswith("imagebind_"):
-        config = _config(kind, path)
-    with torch.device("meta"), torch.no_grad():
+    with reading(kind, path), torch.device("meta"), torch.no_grad():
+        if config is None and not kind.startswith("imagebind_"):
+            config = _config(kind, path)
         draft = DRAFTS[kind](config, bound.arguments)
         if draft.num_windows < 1:
             raise EncoderError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from encoders.ast import build_ast
 from encoders.base import Encoder, EncoderError
+from encoders.checkpoint import reading
 from encoders.clap import build_clap
 from encoders.clips import build_videomae, build_vjepa2, build_x_clip
 from encoders.imagebind import (
@@ -52,9 +53,12 @@ def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
         The encoder, on the CPU in float32.
 
     Raises:
-        EncoderError: if the kind or an option is unknown, or does not fit the checkpoint.
+        EncoderError: if the kind or an option is unknown or does not fit the checkpoint, or the
+            checkpoint cannot be read.
     """
-    return encoder_factory(kind, options)(str(path), **options)
+    factory = encoder_factory(kind, options)
+    with reading(kind, path):
+        return factory(str(path), **options)
 
 
 def encoder_factory(kind: str, options: Iterable[str]) -> Callable[..., Encoder]:

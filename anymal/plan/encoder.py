@@ -63,7 +63,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
     try:
         with peak:
             found = outline(recipe.kind, config, recipe.path, **recipe.options)
-    except (EncoderError, OSError) as error:
+    except EncoderError as error:
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
     # The outline is drawn in float32.
     return Encoder(
