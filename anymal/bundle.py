@@ -32,6 +32,7 @@ from anymal.bundle_format import (
     check_equal,
     read_manifest,
 )
+from anymal.durable import flush
 from anymal.dynamic_int8 import INT8_DYNAMIC
 from anymal.errors import BundleError
 from anymal.merge_lora import merge
@@ -53,23 +54,23 @@ def save_bundle(
 ) -> Path:
     """Write a bundle, whole or not at all; replaces an older bundle.
 
+    Files go to a temporary folder, are flushed to disk, and appear by one rename.
+
     Args:
         assembled: The trained model.
-        folder: Where it goes; a folder that holds something else is refused.
+        folder: Where it goes, as `free_folder` allows.
         stages: How it was trained, as JSON values or pydantic models.
         data_sources: What it was trained on, with licences.
         results: What was measured.
 
     Returns:
-        The folder.
+        The folder, absolute.
 
     Raises:
         BundleError: The folder is taken, or a part that should be embedded cannot be copied.
     """
-    folder = Path(folder)
+    folder = free_folder(folder)
     _check_is_trainable(assembled)
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise BundleError(f"{str(folder)!r} holds something that is not a bundle; give another")
     draft = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed while writing
     draft.mkdir(parents=True)
@@ -92,7 +93,30 @@ def save_bundle(
     if recipe.lora is not None:
         assembled.model.llm.save_lora(draft / LORA)
     (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for path in [*draft.rglob("*"), draft]:
+        flush(path)
     _replace(folder, draft)
+    return folder
+
+
+def free_folder(folder: Path) -> Path:
+    """Where a bundle may be written: a folder that is new, empty or an older bundle.
+
+    Args:
+        folder: As the user gave it.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        BundleError: It holds something else, or a file is in its place.
+    """
+    folder = Path(folder).resolve()
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise BundleError(f"{str(place)!r} is not a folder; give another")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise BundleError(f"{str(folder)!r} holds something that is not a bundle; give another")
     return folder
 
 
@@ -239,4 +263,5 @@ def _replace(folder: Path, draft: Path) -> None:
     if folder.exists():
         os.replace(folder, old)
     os.replace(draft, folder)
+    flush(folder.parent)
     shutil.rmtree(old, ignore_errors=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anymal.assemble import build, take_over
-from anymal.bundle import save_bundle
+from anymal.bundle import free_folder, save_bundle
 from anymal.bundle_format import Manifest, bundle_folder, check_equal, read_manifest
 from anymal.errors import BundleError
 from anymal.recipe import ModalityRecipe
@@ -26,9 +26,10 @@ def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
         The folder written.
 
     Raises:
-        BundleError: They cannot be joined, or one is missing or damaged.
+        BundleError: They cannot be joined, one is missing or damaged, or `out` is taken.
         RecipeError: A part cannot be built.
     """
+    out = free_folder(out)
     folders = [bundle_folder(bundle) for bundle in bundles]
     manifests = [read_manifest(folder) for folder in folders]
     if len(folders) < 2:
