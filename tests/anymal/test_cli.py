@@ -5,8 +5,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,9 @@ from anymal.attachments import attach
 from anymal.conversation import Message
 from anymal.errors import AnymalError, MediaNotFound
 from anymal.protocol import Usage
+
+if TYPE_CHECKING:
+    from anymal.assemble import Assembled
 
 USAGE = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
 
@@ -165,6 +169,25 @@ def test_chat_shows_what_is_attached(run: Any, assistant: FakeAssistant) -> None
     done = run("chat", input="/files\n/audio a.wav\n")
     assert "attached: nothing\n" in done.stdout
     assert "attached: audio a.wav\n" in done.stdout
+
+
+def test_bundle_show_tells_what_a_bundle_holds(
+    run: Any, assembled: "Assembled", tmp_path: Path
+) -> None:
+    from anymal.bundle import save_bundle
+
+    sources = [{"name": "squares", "licence": "CC0"}]
+    folder = save_bundle(assembled, tmp_path / "one", data_sources=sources, results={"right": 0.5})
+    done = run("bundle", "show", str(folder))
+    shown = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert (shown["llm"]["hidden_size"], shown["trained_precision"]) == (64, "fp32")
+    assert shown["recipe"]["llm"]["template"] == "llama2"
+    assert set(shown["modalities"]) == {"image", "imu"}
+    assert shown["modalities"]["image"]["kind"] == "vision"
+    assert shown["modalities"]["image"]["width"] == 16
+    assert shown["modalities"]["imu"]["aligner"] == {"kind": "linear", "num_tokens": 40}
+    assert (shown["data_sources"], shown["results"]) == (sources, {"right": 0.5})
 
 
 def call_main(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
