@@ -1,7 +1,7 @@
 """Whether a file arrived whole, told from the lengths that it declares itself.
 
 Decoders take a file that was cut short for a shorter one; this says so before they run. It reads
-only lengths and marks of the end, and does not otherwise check a file.
+only lengths and does not otherwise check a file.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from anymal.media.source import Source
 _UNKNOWN_LENGTH = 0x7FFF0000
 _RIFF_HEADER = 12
 _RIFF_SLACK = 8
-_OGG_LAST_PAGE = 4
 
 
 def check_complete(source: Source, key: str) -> None:
@@ -95,10 +94,10 @@ def _ebml_end(data: bytes, place: int) -> int | None:
 
 
 def _ogg_is_cut(data: bytes) -> bool:
-    """OGG: the last page is marked as such, and lists the sizes of its parts."""
+    """OGG: the last page lists the sizes of its parts; not every recorder marks it as the last."""
     page = data.rfind(b"OggS")
     num_parts = _number(data, page + 26, 1, "big")
-    if num_parts is None or not data[page + 5] & _OGG_LAST_PAGE:
+    if num_parts is None:
         return True
     parts = data[page + 27 : page + 27 + num_parts]
     return len(data) < page + 27 + num_parts + sum(parts)
