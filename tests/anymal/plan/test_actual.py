@@ -163,8 +163,11 @@ def held_bytes(model: Any) -> int:
         if state := getattr(parameter, "quant_state", None):
             tensors = [state.absmax, state.code, state.offset, state.state2.absmax]
             total += sum(tensor.nbytes for tensor in [*tensors, state.state2.code])
-        if getattr(parameter, "SCB", None) is not None:
-            total += parameter.SCB.nbytes
+    # LLM.int8 moves its scales from the weight to the layer at the first forward pass.
+    for layer in model.modules():
+        places = (getattr(layer, "weight", None), getattr(layer, "state", None))
+        scales = [scale for place in places if (scale := getattr(place, "SCB", None)) is not None]
+        total += sum(scale.nbytes for scale in scales)
     return total
 
 
