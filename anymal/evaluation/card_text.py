@@ -121,10 +121,10 @@ LIMITS = """## What it cannot do
   sentence of speech - it answers with one of its own words, and with confidence. It does not say
   that it does not know.
 - **It loses its way among many things.** Whole descriptions of several shapes are what it most
-  often gets wrong about pictures and clips, and the order of shapes about clips; of three hand
-  signs in a clip, one is now and then taken for another. Asked whether two media hold
-  equally many things, or which holds more, it is wrong one time in four. More than three shapes of
-  different kinds, or more than four signs, it has never seen.
+  often gets wrong about pictures; of three hand signs in a clip, one is now and then taken for
+  another. Asked whether two media hold equally many things, or the same colour, it is wrong one
+  time in eleven. More than three shapes of different kinds, or more than four signs, it has never
+  seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
   row, and on a second medium that comes in a later turn. A third, or a question that goes back to
   the first, it has never met. It cannot reason, count beyond nine, or calculate.
