@@ -15,15 +15,10 @@ from anymal.protocol import TextPart, read_conversation
 SOURCES = ("digits", "activities", "signs", "clothing", "sign_clips", "sign_and_speech")
 
 
-@pytest.fixture(name="folder", scope="session")
-def _folder(recordings: Path) -> Path:
-    return recordings
-
-
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("split", ["train", "heldout"])
-def test_records_decode_and_answer_themselves(name: str, split: str, folder: Path) -> None:
-    for record in getattr(recorded, name)(data=str(folder), split=split, size=12):
+def test_records_decode_and_answer_themselves(name: str, split: str, recordings: Path) -> None:
+    for record in getattr(recorded, name)(data=str(recordings), split=split, size=12):
         assert is_right(record["messages"][-1]["content"], read_expected(record))
         for part in read_conversation(record).messages[0].parts:
             if isinstance(part, TextPart):
@@ -38,17 +33,18 @@ def test_records_decode_and_answer_themselves(name: str, split: str, folder: Pat
     [("image", "image_url", "Sound: a voice saying "), ("audio", "input_audio", "Image: a hand ")],
 )
 def test_sign_or_speech_is_told_in_words(
-    shown: str, part_type: str, told: str, folder: Path
+    shown: str, part_type: str, told: str, recordings: Path
 ) -> None:
-    for record in recorded.sign_and_speech(data=str(folder), split="train", size=10, shown=shown):
+    data = str(recordings)
+    for record in recorded.sign_and_speech(data=data, split="train", size=10, shown=shown):
         media = record["messages"][0]["content"][:2]
         assert {part["type"] for part in media} == {part_type, "text"}
         assert next(part["text"] for part in media if "text" in part).startswith(told)
 
 
-def test_sign_and_speech_refuse_to_show_what_they_do_not_have(folder: Path) -> None:
+def test_sign_and_speech_refuse_to_show_what_they_do_not_have(recordings: Path) -> None:
     with pytest.raises(DataError, match="unknown shown='imu'; known: image, audio"):
-        recorded.sign_and_speech(data=str(folder), split="train", shown="imu")
+        recorded.sign_and_speech(data=str(recordings), split="train", shown="imu")
 
 
 @pytest.mark.parametrize(
@@ -61,9 +57,9 @@ def test_sign_and_speech_refuse_to_show_what_they_do_not_have(folder: Path) -> N
         ("sign_clips", "hand signs, "),
     ],
 )
-def test_recordings_are_told_in_words(name: str, start: str, folder: Path) -> None:
+def test_recordings_are_told_in_words(name: str, start: str, recordings: Path) -> None:
     for split in ("train", "heldout"):
-        records = getattr(recorded, name)(data=str(folder), split=split, size=8, style="told")
+        records = getattr(recorded, name)(data=str(recordings), split=split, size=8, style="told")
         for record in records:
             told = record["messages"][1]["content"]
             assert told.startswith(start)
@@ -71,33 +67,35 @@ def test_recordings_are_told_in_words(name: str, start: str, folder: Path) -> No
             assert all(word in told for word in wanted)
 
 
-def test_splits_share_no_recording(folder: Path) -> None:
-    train, held_out = (load_digits(folder, split) for split in ("train", "heldout"))
+def test_splits_share_no_recording(recordings: Path) -> None:
+    train, held_out = (load_digits(recordings, split) for split in ("train", "heldout"))
     assert len(train.items) == 20
     assert len(held_out.items) == 10
     seen = {item.tobytes() for item in train.items}
     assert not any(item.tobytes() in seen for item in held_out.items)
 
 
-def test_held_out_motion_is_of_other_people_in_windows_of_one_length(folder: Path) -> None:
-    held_out = load_activities(folder, "heldout")
+def test_held_out_motion_is_of_other_people_in_windows_of_one_length(recordings: Path) -> None:
+    held_out = load_activities(recordings, "heldout")
     assert 28 in HELD_OUT_PEOPLE
     assert {stretch.end - stretch.start for stretch in held_out.items} == {128}
     # Two whole windows fit into a long stretch; a short one gives one.
     assert held_out.labels == (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 11)
 
 
-def test_held_out_recordings_are_left_as_they_are(folder: Path) -> None:
+def test_held_out_recordings_are_left_as_they_are(recordings: Path) -> None:
     one, two = (
-        json.dumps(recorded.signs(data=str(folder), split="heldout", seed=seed)[3]["messages"][0])
+        json.dumps(
+            recorded.signs(data=str(recordings), split="heldout", seed=seed)[3]["messages"][0]
+        )
         for seed in (0, 1)
     )
     picture = [text.split('"url": "')[1].split('"')[0] for text in (one, two)]
     assert picture[0] == picture[1]
 
 
-def test_training_varies_a_recording_at_every_draw(folder: Path) -> None:
-    records = recorded.digits(data=str(folder), split="train", size=40)
+def test_training_varies_a_recording_at_every_draw(recordings: Path) -> None:
+    records = recorded.digits(data=str(recordings), split="train", size=40)
     sounds = {record["messages"][0]["content"][0]["input_audio"]["data"] for record in records}
     assert len(sounds) == 40
 
