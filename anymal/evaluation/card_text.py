@@ -122,9 +122,9 @@ LIMITS = """## What it cannot do
   that it does not know.
 - **It loses its way among many things.** Whole descriptions of several shapes are what it most
   often gets wrong about pictures; of three hand signs in a clip, one is now and then taken for
-  another. Asked whether two media hold equally many things, or the same colour, it is wrong one
-  time in eleven. More than three shapes of different kinds, or more than four signs, it has never
-  seen.
+  another. It is wrong more often about whether two media hold equally many things, or the same
+  colour, than about either alone. More than three shapes of different kinds, or more than four
+  signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
   row, and on a second medium that comes in a later turn. A third, or a question that goes back to
   the first, it has never met. It cannot reason, count beyond nine, or calculate.
