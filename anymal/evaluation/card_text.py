@@ -127,7 +127,8 @@ LIMITS = """## What it cannot do
   signs, it has never seen.
 - **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
   row, and on a second medium that comes in a later turn. A third, or a question that goes back to
-  the first, it has never met. It cannot reason, count beyond nine, or calculate.
+  the first, it has never met. It cannot reason, count beyond nine, or calculate: where a hand sign
+  and a spoken digit differ, it does little better than guess which is larger.
 - **Speech** means one English digit in a recording of about a second. Five speakers were heard in
   training; strong accents, children and background noise will do worse.
 - **Motion** means a phone at the waist, six axes, some 2.5 seconds. In a hand, in a bag, or from

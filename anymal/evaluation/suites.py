@@ -93,6 +93,7 @@ RECORDED: Mapping[str, Entry] = {
     "sign_and_speech": _recorded(
         "sign_and_speech", "a hand sign and a spoken digit: do they match?", target=85
     ),
+    "larger_digit": _recorded("larger_digit", "a hand sign and a spoken digit: which is larger?"),
 }
 
 

@@ -154,26 +154,43 @@ def sign_and_speech(
 
     Where only the medium of modality `shown` is to be there, the other is told in words.
     """
+    ask = labels.ask_match if split == "heldout" else labels.ask_about_sign_and_speech
+    return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown)
+
+
+def larger_digit(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
+    """A hand sign and a spoken digit, always asked which is larger."""
+    return _of_sign_and_speech("larger_digit", labels.ask_larger, data, split, size, seed)
+
+
+def _of_sign_and_speech(
+    name: str,
+    ask: Callable[[tuple[int, int], np.random.Generator], Question],
+    data: str,
+    split: Split,
+    size: int,
+    seed: int,
+    shown: str | None = None,
+) -> LazyRecords:
+    """Records of a hand sign and a spoken digit, or of one of them with the other in words."""
     check_shown(shown, (topics.SIGN.modality, topics.SPEECH.modality))
     kinds = (SIGNS, SPEECH)
     opened = [kind.load(_folder(data), split) for kind in kinds]
 
-    def make(rng: np.random.Generator, name: str) -> Record:
+    def make(rng: np.random.Generator, record: str) -> Record:
         pair = labels.draw_sign_and_speech(rng)
-        is_held_out = split == "heldout"
-        ask = labels.ask_match if is_held_out else labels.ask_about_sign_and_speech
         question = ask(pair, rng)
-        vary = None if is_held_out else rng
+        vary = None if split == "heldout" else rng
         parts = [
             kind.part(recordings.any_of(label, rng), vary)
             if shown in (None, kind.topic.modality)
             else told_part(kind.topic, label)
             for kind, recordings, label in zip(kinds, opened, pair, strict=True)
         ]
-        return to_record(parts[:: 1 if rng.random() < 0.5 else -1], [question], name)
+        return to_record(parts[:: 1 if rng.random() < 0.5 else -1], [question], record)
 
     return LazyRecords(
-        name="sign_and_speech", split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
+        name=name, split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
     )
 
 

@@ -27,6 +27,7 @@ def test_targets_are_those_that_were_asked_for() -> None:
         "clothing": 79,
         "sign_clips": 80,
         "sign_and_speech": 85,
+        "larger_digit": None,
     }
 
 

@@ -12,7 +12,15 @@ from anymal.playground import recorded, variation
 from anymal.playground.archives import HELD_OUT_PEOPLE, Stretch, load_activities, load_digits
 from anymal.protocol import TextPart, read_conversation
 
-SOURCES = ("digits", "activities", "signs", "clothing", "sign_clips", "sign_and_speech")
+SOURCES = (
+    "digits",
+    "activities",
+    "signs",
+    "clothing",
+    "sign_clips",
+    "sign_and_speech",
+    "larger_digit",
+)
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -40,6 +48,19 @@ def test_sign_or_speech_is_told_in_words(
         media = record["messages"][0]["content"][:2]
         assert {part["type"] for part in media} == {part_type, "text"}
         assert next(part["text"] for part in media if "text" in part).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [("sign_and_speech", ("yes", "no")), ("larger_digit", ("hand sign", "spoken digit", "equal"))],
+)
+def test_held_out_signs_with_speech_ask_one_thing(
+    name: str, choices: tuple[str, ...], recordings: Path
+) -> None:
+    records = getattr(recorded, name)(data=str(recordings), split="heldout", size=30)
+    expected = [read_expected(record) for record in records]
+    assert {want.choices for want in expected} == {choices}
+    assert {want.answer for want in expected} == set(choices)
 
 
 def test_sign_and_speech_refuse_to_show_what_they_do_not_have(recordings: Path) -> None:
