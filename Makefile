@@ -38,10 +38,10 @@ serve: .venv/ready  ## Serve the built-in model on http://127.0.0.1:8000
 	@$(BIN)/anymal serve
 
 bench-serve: .venv/ready  ## Measure the service beside transformers, and what HTTP costs (4 minutes)
-	@$(BIN)/python -m benchmarks.serve_bench
+	@$(BIN)/python -m benchmarks.serving.bench
 
 bench-train: .venv/ready  ## Measure one training step beside LLaVA, Idefics2 and BLIP-2 (3 minutes)
-	@$(BIN)/python -m benchmarks.train_side_by_side
+	@$(BIN)/python -m benchmarks.training.side_by_side
 
 lock: .venv/ready  ## Renew requirements.lock from pyproject.toml (torch is pinned above, CUDA comes with it)
 	$(PIP) pip-tools

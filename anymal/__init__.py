@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anymal.assistant import load
     from anymal.client import AsyncClient, Client
     from anymal.errors import AnymalError
+    from anymal.serving.assistant import load
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ _HOMES = {
     "AnymalError": "anymal.errors",
     "AsyncClient": "anymal.client",
     "Client": "anymal.client",
-    "load": "anymal.assistant",
+    "load": "anymal.serving.assistant",
 }
 
 

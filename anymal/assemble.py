@@ -1,6 +1,6 @@
 """From a model recipe to a model and its processor.
 
-Does not read recipe files or bundles; `anymal.recipe` and `anymal.bundle` do.
+Does not read recipe files or bundles; `anymal.recipe.schema` and `anymal.bundle.load` do.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aligners.base import AlignerError
 from aligners.registry import build_aligner
-from anymal.bundle_format import (
+from anymal.bundle.manifest import (
     ALIGNERS,
     LORA,
     LORA_WEIGHTS,
@@ -24,15 +24,15 @@ from anymal.bundle_format import (
     read_manifest,
     read_weights,
 )
-from anymal.causal_lm import LLM
-from anymal.chat import build_template
+from anymal.chat.template import build_template
+from anymal.chat.tokens import tokenizer_digest
 from anymal.errors import RecipeError
-from anymal.feature_store import open_features
-from anymal.llm import LoraOptions, load_llm, without_progress
+from anymal.features.store import open_features
+from anymal.llm.causal_lm import LLM
+from anymal.llm.load import LoraOptions, load_llm, without_progress
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
-from anymal.recipe import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe
-from anymal.tokens import tokenizer_digest
+from anymal.recipe.schema import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe
 from encoders.base import Encoder, EncoderError
 from encoders.registry import build_encoder
 

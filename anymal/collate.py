@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from anymal.errors import DataError
-from anymal.feature_store import is_cached, stack_cached
+from anymal.features.store import is_cached, stack_cached
 from anymal.processor import IGNORED, Sample
 from encoders.base import EncoderInputs, Features, stack_inputs
 
@@ -28,7 +28,7 @@ class Batch:
 
     Attributes:
         prefix: Words that all samples begin with and that stand in no row; see
-            `anymal.constant_prefix`.
+            `anymal.llm.shared_prefix`.
         lengths: How many positions each sample has in the rows.
         is_packed: Whether all samples stand in one row (B is 1).
         ids: `[B, S]` int64; padding and slots hold no word.

@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymal.attention import Attention, attention_is
-from anymal.causal_lm import LLM
 from anymal.collate import Batch
-from anymal.constant_prefix import ConstantPrefixes
-from anymal.cross_entropy import chunk_rows, cross_entropy
 from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
+from anymal.evaluation.generation import DecodeState, generate
 from anymal.fusion import fuse
-from anymal.generation import DecodeState, generate
-from anymal.packing import Packing, SampleAttention
+from anymal.llm.attention import Attention, attention_is
+from anymal.llm.causal_lm import LLM
+from anymal.llm.cross_entropy import chunk_rows, cross_entropy
+from anymal.llm.packing import Packing, SampleAttention
+from anymal.llm.shared_prefix import ConstantPrefixes
 from encoders.base import EncoderInputs, Features
 
 
@@ -137,7 +137,7 @@ class AnyMAL(nn.Module):
 
         Args:
             batch: On the model's device, with labels, padded on the right if at all. For one that
-                is packed or has a prefix, `anymal.packing.allow_packing` came first.
+                is packed or has a prefix, `anymal.llm.packing.allow_packing` came first.
 
         Returns:
             The sum, and what it is a sum over.
@@ -202,7 +202,7 @@ class AnyMAL(nn.Module):
         )
 
     def generate(self, batch: Batch, *, sampling: Sampling) -> Iterator[list[int | None]]:
-        """Answer, one token per sample at a time; see `anymal.generation.generate`."""
+        """Answer, one token per sample at a time; see `anymal.evaluation.generation.generate`."""
         return generate(self, batch, sampling=sampling)
 
     # --- what trains ----------------------------------------------------------------------------

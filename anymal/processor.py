@@ -14,8 +14,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from anymal.chat import ChatTemplate
-from anymal.conversation import (
+from anymal.chat.runs import runs_of
+from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
+from anymal.chat.template import ChatTemplate
+from anymal.chat.tokens import TextEncoder
+from anymal.errors import ConversationError, TooLong
+from anymal.features.store import FeatureStore
+from anymal.media.limits import Limits
+from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
+from anymal.modality import MODALITIES, decode_medium, read_medium
+from anymal.protocol.conversation import (
     Conversation,
     MediaPart,
     Message,
@@ -25,14 +33,6 @@ from anymal.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.embeds import EMBEDS, embeds_digest, unpack
-from anymal.errors import ConversationError, TooLong
-from anymal.feature_store import FeatureStore
-from anymal.media.limits import Limits
-from anymal.modality import MODALITIES, decode_medium, read_medium
-from anymal.runs import runs_of
-from anymal.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
-from anymal.tokens import TextEncoder
 from encoders.base import Preprocessor
 
 IGNORED = -100  # a label that is not learnt
@@ -63,7 +63,7 @@ class Sample:
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
         media: Preprocessed items by modality, each tensor `[W, ...]`, or cached features (see
-            `anymal.feature_store`); under `embeds`, soft tokens that the conversation brought,
+            `anymal.features.store`); under `embeds`, soft tokens that the conversation brought,
             `[Q, D_llm]`.
         media_hashes: SHA-256 of each item, by modality, as `media`.
         name: What errors and reports call it.

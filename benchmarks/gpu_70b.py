@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM
 
-from benchmarks.gpu_decode import Answer, by_engine, by_generate, decode_speed, prefill_speed
-from benchmarks.gpu_memory import CAP, attempt, largest, pass_of, plan_of, planned_bytes, release
-from benchmarks.gpu_shape import Shape, num_weights, random_nf4, shape_of
-from benchmarks.gpu_summary import summary
-from benchmarks.gpu_train import Step, ours, plain
+from benchmarks.gpu.decode import Answer, by_engine, by_generate, decode_speed, prefill_speed
+from benchmarks.gpu.memory import CAP, attempt, largest, pass_of, plan_of, planned_bytes, release
+from benchmarks.gpu.shape import Shape, num_weights, random_nf4, shape_of
+from benchmarks.gpu.summary import summary
+from benchmarks.gpu.train import Step, ours, plain
 
 Row = dict[str, Any]
 _TRAINERS: dict[str, Callable[..., Step]] = {"ours": ours, "transformers + peft": plain}

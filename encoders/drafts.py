@@ -25,12 +25,12 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from encoders import ast, clap, clips, imu, spectrogram, vision, whisper
+from encoders import ast, clap, clips, spectrogram, vision, whisper
 from encoders.base import EncoderError
 from encoders.frozen import Read
-from encoders.imagebind import read_trunk
-from encoders.imagebind_checkpoint import read_shape
-from encoders.imagebind_trunk import (
+from encoders.imagebind.checkpoint import read_shape
+from encoders.imagebind.encoder import read_trunk
+from encoders.imagebind.trunk import (
     IMAGE_SIZE,
     IMU_CHANNELS,
     IMU_SAMPLES,
@@ -40,8 +40,9 @@ from encoders.imagebind_trunk import (
     TrunkName,
 )
 from encoders.images import load_image_processor, process_pictures
-from encoders.imu2clip import Imu2ClipModel
-from encoders.imu_transformer import ImuTransformerModel
+from encoders.imu import encoder as imu
+from encoders.imu.imu2clip import Imu2ClipModel
+from encoders.imu.transformer import ImuTransformerModel
 
 # Published processors crop to this, though the positions were learned on larger pictures.
 _CROPPED = {"dinov2": 224, "dinov2_with_registers": 224}

@@ -17,8 +17,8 @@ from transformers import AutoConfig
 from encoders.base import EncoderError
 from encoders.checkpoint import reading
 from encoders.drafts import DRAFTS
-from encoders.imu2clip import Imu2ClipConfig
-from encoders.imu_transformer import ImuTransformerConfig
+from encoders.imu.imu2clip import Imu2ClipConfig
+from encoders.imu.transformer import ImuTransformerConfig
 from encoders.registry import encoder_factory
 
 _OWN_CONFIGS: dict[str, Any] = {

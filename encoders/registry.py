@@ -12,12 +12,12 @@ from encoders.base import Encoder, EncoderError
 from encoders.checkpoint import reading
 from encoders.clap import build_clap
 from encoders.clips import build_videomae, build_vjepa2, build_x_clip
-from encoders.imagebind import (
+from encoders.imagebind.encoder import (
     build_imagebind_audio,
     build_imagebind_imu,
     build_imagebind_vision,
 )
-from encoders.imu import build_imu2clip, build_imu_transformer
+from encoders.imu.encoder import build_imu2clip, build_imu_transformer
 from encoders.spectrogram import build_spectrogram
 from encoders.video import build_frames
 from encoders.vision import build_vision

@@ -18,31 +18,31 @@ from starlette.responses import Response
 
 from anymal import __version__
 from anymal.errors import AnymalError
-from anymal.explain import Refusal, explain
-from anymal.media.remote import RemoteMedia
-from server.body import BodyLimit
-from server.bundles import Bundles
-from server.disconnect import ClientGone
-from server.document import DescribedApp
-from server.door import Door
-from server.drain import Drain, DrainGate
+from anymal.protocol.explain import Refusal, explain
+from server.answering.disconnect import ClientGone
+from server.answering.worker import Backend, Worker
+from server.edge.body_limit import BodyLimit
+from server.edge.caller_limits import CallerLimits
+from server.edge.drain import Drain, DrainGate
+from server.edge.key_check import Door
+from server.edge.keys import Keyring
+from server.edge.request_log import Gate
 from server.errors import BadRequest, response_for
-from server.gate import Gate
-from server.keys import Keyring
-from server.limits import CallerLimits
 from server.metrics import Metrics
-from server.page import router as page_router
-from server.routes import router
-from server.routes_admin import router as admin_router
-from server.routes_align import router as align_router
-from server.routes_ask import router as ask_router
-from server.routes_metrics import router as metrics_router
+from server.openapi import DescribedApp
+from server.remote_media import RemoteMedia
+from server.routes.admin import router as admin_router
+from server.routes.align import router as align_router
+from server.routes.ask import router as ask_router
+from server.routes.metrics import router as metrics_router
+from server.routes.openai import router
+from server.routes.page import router as page_router
 from server.safety import load_checks
+from server.served.bundles import Bundles
 from server.settings import Settings
-from server.worker import Backend, Worker
 
 if TYPE_CHECKING:  # the app starts without torch
-    from server.shared_engines import SharedEngines
+    from server.served.shared_engines import SharedEngines
 
 
 def create_app(
@@ -153,8 +153,8 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
 
     def load(settings: Settings) -> Backend:
         # Imported here, on the loading thread: torch takes seconds, and the app answers meanwhile.
-        from server.backend import load_backend
-        from server.shared_engines import SharedEngines
+        from server.served.backend import load_backend
+        from server.served.shared_engines import SharedEngines
 
         if not engines:
             engines.append(SharedEngines())

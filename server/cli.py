@@ -72,7 +72,7 @@ def serve(
     configure_logging(settings.log_format, with_error_text=settings.log_error_text)
 
     from server.app import create_app
-    from server.connection import notice_dead_lines
+    from server.edge.connection import notice_dead_lines
     from server.running import Service
 
     def stop() -> None:

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
-from anymal.explain import Refusal
-from anymal.protocol import ErrorBody, ErrorDetail
-from server.record import note_error
+from anymal.protocol.explain import Refusal
+from anymal.protocol.requests import ErrorBody, ErrorDetail
+from server.edge.request_facts import note_error
 
 
 class BadRequest(AnymalError):  # noqa: N818 - reads as the fact it states

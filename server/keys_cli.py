@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from anymal.conversation import validated
 from anymal.errors import AnymalError
-from server.key_file import (
+from anymal.protocol.conversation import validated
+from server.edge.key_file import (
     KeyEntry,
     digest_of,
     new_key,

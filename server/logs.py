@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from server.record import CURRENT_REQUEST
+from server.edge.request_facts import CURRENT_REQUEST
 
 # Others are heard from warnings on: some tell of every request, with its address.
 _OURS = ("aligners", "anymal", "encoders", "server")

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from anymal.engine.stats import EngineStats, Step
-from server.record import CURRENT_REQUEST, note_error
+from server.edge.request_facts import CURRENT_REQUEST, note_error
 
 # Seconds. A token takes a millisecond on the built-in model, and a long video a minute.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)

@@ -12,7 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from server.connection import connection_class
+from server.edge.connection import connection_class
 from server.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
-from anymal.conversation import Conversation, MediaPart
 from anymal.errors import AnymalError
+from anymal.protocol.conversation import Conversation, MediaPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

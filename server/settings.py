@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from anymal.errors import AnymalError
-from anymal.explain import explain
+from anymal.protocol.explain import explain
 
 
 def _words(value: Any) -> Any:

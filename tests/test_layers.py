@@ -13,7 +13,7 @@ ALLOWED = {
     "train": ("train", "anymal", "encoders", "aligners"),
     "server": ("server", "anymal", "encoders", "aligners"),
 }
-SOLE_IMPORTER = {"bitsandbytes": "anymal/llm.py", "peft": "anymal/llm.py"}
+SOLE_IMPORTER = {"bitsandbytes": "anymal/llm/load.py", "peft": "anymal/llm/load.py"}
 
 
 def imported_names(source: str) -> set[str]:

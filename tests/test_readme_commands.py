@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from anymal.cli import app
+from anymal.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

@@ -1,6 +1,6 @@
 """Every shipped recipe reads, names its command, plans, says what it takes and finds its start.
 
-That each also runs is held by `tests/train/test_dry_run.py`.
+That each also runs is held by `tests/train/dry_run/test_run.py`.
 """
 
 import re
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from anymal.needs import describe_needs
 from anymal.plan.advice import check_fits
+from anymal.plan.cost import describe_needs
 from anymal.plan.run import device_for, measure_parts, plan_recipe
-from anymal.recipe import Recipe, load_recipe
+from anymal.recipe.schema import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "train" / "recipes").rglob("*.yaml"))

@@ -9,8 +9,8 @@ from anymal.assemble import Assembled, from_media
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
-from train.data import Source
-from train.feed import heldout_draws
+from train.data.feed import heldout_draws
+from train.data.sources import Source
 
 
 def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:

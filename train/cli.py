@@ -36,7 +36,7 @@ def train(
     # torch and transformers take seconds to import; `anymal --help` must not.
     from rich.console import Console
 
-    from anymal.recipe import load_recipe
+    from anymal.recipe.schema import load_recipe
     from train.interrupt import Interrupted
     from train.run import run
 
@@ -45,7 +45,7 @@ def train(
             raise typer.BadParameter(
                 "there is nothing to resume with --dry-run", param_hint="--resume"
             )
-        from train.dry_run import dry_run as try_out
+        from train.dry_run.run import dry_run as try_out
 
         try:
             try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=Console())

@@ -5,7 +5,7 @@ Does not put anything there.
 
 import torch
 
-from anymal.recipe import Recipe
+from anymal.recipe.schema import Recipe
 from train.errors import TrainingError
 
 

@@ -86,7 +86,7 @@ def optimise(
         clip_norm: Largest norm of the gradient; None does not clip.
         objective: What is made small.
         apply: Runs a function on batches; another one may take something else that batches are
-            made of, such as `train.halving.Halving.map`.
+            made of, such as `train.out_of_memory.Halving.map`.
 
     Returns:
         What the step saw.

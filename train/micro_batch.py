@@ -1,6 +1,6 @@
 """How many samples go through the model in one pass, and whether a run fits at all.
 
-Does not cut batches (see `train.feed`) and does not plan (see `anymal.plan`).
+Does not cut batches (see `train.data.feed`) and does not plan (see `anymal.plan`).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from anymal.plan.advice import check_fits
 from anymal.plan.device import Device, DeviceType, memory_of
 from anymal.plan.run import Plan, device_for, measure_parts, plan_recipe
 from anymal.plan.stage import Parts
-from anymal.recipe import Recipe, StageRecipe
+from anymal.recipe.schema import Recipe, StageRecipe
 from train.device import device_of
 
 

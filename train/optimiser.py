@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymal import llm
-from anymal.recipe import StageRecipe
+from anymal.llm import load as llm
+from anymal.recipe.schema import StageRecipe
 from train.errors import TrainingError
 
 BETAS = (0.9, 0.999)

@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from anymal.assemble import build
-from anymal.bundle import save_bundle
-from anymal.bundle_format import bundle_folder, read_manifest
+from anymal.bundle.load import save_bundle
+from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
-from anymal.recipe import Recipe
+from anymal.recipe.schema import Recipe
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
-from train.data import open_data
+from train.data.sources import open_data
 from train.device import device_of
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog

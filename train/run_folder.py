@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from anymal.errors import RecipeError
-from anymal.recipe import Recipe
+from anymal.recipe.schema import Recipe
 from train.errors import TrainingError
 
 # What may differ between the recipe a run was started with and the one that resumes it: these

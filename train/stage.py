@@ -11,16 +11,17 @@ from typing import Never
 import torch
 
 from anymal.assemble import Assembled
-from anymal.bundle_format import Manifest
-from anymal.engine.packable import Unpackable
+from anymal.bundle.manifest import Manifest
 from anymal.errors import RecipeError
-from anymal.packing import allow_packing
-from anymal.recipe import Recipe, StageRecipe
-from anymal.word_loss import WordLoss
+from anymal.llm.packable import Unpackable
+from anymal.llm.packing import allow_packing
+from anymal.recipe.schema import Recipe, StageRecipe
 from train.checkpoint import Checkpoint, save_checkpoint
-from train.data import Source, StageData
-from train.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
-from train.halving import Halving
+from train.data.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
+from train.data.piece import Layout, Piece
+from train.data.prefetch import Prefetch
+from train.data.sampler import Sampler
+from train.data.sources import Source, StageData
 from train.interrupt import Interrupted, StopSignals
 from train.loop import Objective, answer_loss, heldout_loss, optimise
 from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
@@ -32,13 +33,12 @@ from train.optimiser import (
     rate_factor,
     set_rate,
 )
-from train.piece import Layout, Piece
+from train.out_of_memory import Halving
 from train.plot import plot_losses
-from train.prefetch import Prefetch
 from train.progress import RunProgress
 from train.random_state import random_state, set_random_state
 from train.run_folder import RunFolder
-from train.sampler import Sampler
+from train.word_loss import WordLoss
 
 PIECES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
 

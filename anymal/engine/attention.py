@@ -1,7 +1,7 @@
 """Attention over blocks: many sequences of different lengths in one row of positions.
 
 A step says where each position's key and value are written, and which blocks each sequence reads.
-How a language model of transformers comes to attend this way is `anymal.attention`'s affair.
+How a language model of transformers comes to attend this way is `anymal.llm.attention`'s affair.
 
 Shapes: T positions of a step, of which the first N are decoded (one for each of N sequences) and
 the others are chunks of prompts; L positions that a sequence reads; Hq heads that ask and H that
@@ -85,7 +85,7 @@ class _Readers:
 
 
 class PackedAttention:
-    """The attention of one step; see `anymal.attention.Attention`."""
+    """The attention of one step; see `anymal.llm.attention.Attention`."""
 
     def __init__(
         self,

@@ -1,18 +1,18 @@
 """A model to the engine that serves it.
 
-Does not know media: prompts come from `anymal.soft_tokens`.
+Does not know media: prompts come from `anymal.serving.soft_tokens`.
 """
 
 import logging
 from collections.abc import Callable
 
 from anymal.engine.batching import BatchingEngine, Runner
-from anymal.engine.packable import Unpackable
 from anymal.engine.packed import PackedRunner
 from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.engine.unpacked import UnpackedRunner
 from anymal.engine.vocabulary import TokenizerVocabulary
+from anymal.llm.packable import Unpackable
 from anymal.model import AnyMAL
 
 logger = logging.getLogger(__name__)

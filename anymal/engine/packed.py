@@ -10,17 +10,17 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from anymal.attention import attention_is
-from anymal.causal_lm import LLM
 from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.blocks import BLOCK_SIZE, blocks_for
 from anymal.engine.draw import draw_all
 from anymal.engine.key_values import KeyValues, LayerShape
-from anymal.engine.packable import installed, layer_shapes, self_test
 from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_ids, embed_request
+from anymal.llm.attention import attention_is
+from anymal.llm.causal_lm import LLM
+from anymal.llm.packable import installed, layer_shapes, self_test
 
 _MIN_BLOCKS = 8
 _CUDA_SHARE = 0.8  # of free memory; the rest is for activations

@@ -1,7 +1,7 @@
 """What an engine is asked to continue: words as ids, everything else as embeddings.
 
-Does not tokenise, encode or align; `anymal.soft_tokens` makes prompts from samples. Light: torch
-only for its types.
+Does not tokenise, encode or align; `anymal.serving.soft_tokens` makes prompts from samples. Light:
+torch only for its types.
 
 Shapes: Q positions of one segment, D_llm width of the language model's embeddings.
 """

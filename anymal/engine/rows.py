@@ -8,10 +8,10 @@ Shapes: S positions, D_llm embedding width.
 import torch
 from torch import Tensor
 
-from anymal.causal_lm import LLM
 from anymal.engine.prompt import Prompt, TokenSegment
 from anymal.engine.request import Request, Work
 from anymal.errors import EngineError
+from anymal.llm.causal_lm import LLM
 
 
 def check_prompt(llm: LLM, prompt: Prompt) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from anymal.causal_lm import LLM
 from anymal.engine.blocks import blocks_for
 from anymal.engine.draw import draw_all
 from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_work
+from anymal.llm.causal_lm import LLM
 
 _SEQUENCES = 32
 

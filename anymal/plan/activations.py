@@ -14,7 +14,7 @@ from anymal.plan.device import DeviceType
 from anymal.plan.language_model import LanguageModel
 from anymal.plan.lora import Lora
 from anymal.plan.weights import compute_bytes
-from anymal.recipe import Precision
+from anymal.recipe.schema import Precision
 
 _FLOAT = 4
 # Of each layer and pass, not token: the state of the random generator, which a checkpoint keeps.

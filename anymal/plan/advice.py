@@ -8,7 +8,7 @@ from typing import Any
 from anymal.errors import RecipeError
 from anymal.plan.run import Plan, StagePlan, plan_recipe
 from anymal.plan.stage import Parts
-from anymal.recipe import Recipe
+from anymal.recipe.schema import Recipe
 
 _GB = 1e9
 _SMALL_RANK = 16

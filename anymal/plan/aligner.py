@@ -13,7 +13,7 @@ from aligners.base import AlignerError
 from aligners.registry import build_aligner
 from anymal.errors import RecipeError
 from anymal.plan.footprint import saved_bytes
-from anymal.recipe import AlignerRecipe
+from anymal.recipe.schema import AlignerRecipe
 from encoders.base import Features
 
 

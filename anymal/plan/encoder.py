@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anymal.errors import RecipeError
-from anymal.known_configs import config_of
 from anymal.plan.footprint import Peak
-from anymal.recipe import EncoderRecipe
+from anymal.recipe.known_configs import config_of
+from anymal.recipe.schema import EncoderRecipe
 from encoders.base import EncoderError
 from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from anymal.errors import RecipeError
-from anymal.known_configs import config_of
+from anymal.recipe.known_configs import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
     """Count a language model.
 
     Args:
-        path: See `anymal.known_configs.config_of`.
+        path: See `anymal.recipe.known_configs.config_of`.
         revision: Hub revision.
 
     Returns:

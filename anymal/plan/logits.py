@@ -1,9 +1,9 @@
-"""What the loss of the labelled positions takes, in chunks as `anymal.cross_entropy` computes it.
+"""What the loss of the labelled positions takes, in chunks (`anymal.llm.cross_entropy`).
 
 Does not choose the positions.
 """
 
-from anymal.cross_entropy import chunk_rows
+from anymal.llm.cross_entropy import chunk_rows
 
 _FLOAT = 4
 

@@ -1,6 +1,6 @@
 """How large LoRA is, and what of the activations is kept for its sake.
 
-Does not attach adapters (see `anymal.llm`).
+Does not attach adapters (see `anymal.llm.load`).
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from anymal.plan.language_model import LanguageModel, Linear, input_width
-from anymal.recipe import LoraRecipe
+from anymal.recipe.schema import LoraRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

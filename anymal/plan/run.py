@@ -5,13 +5,13 @@ Does not load anything and does not show anything (see `anymal.plan.picture`).
 
 from dataclasses import dataclass
 
-from anymal.needs import TEXT_TOKENS
 from anymal.plan.aligner import measure_aligner
+from anymal.plan.cost import TEXT_TOKENS
 from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
 from anymal.plan.encoder import measure_encoder
 from anymal.plan.language_model import read_language_model
 from anymal.plan.stage import Parts, Pass, StageMemory
-from anymal.recipe import ModelRecipe, Recipe, StageRecipe
+from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from anymal.plan.logits import logits_bytes
 from anymal.plan.lora import Lora
 from anymal.plan.optimiser import gradient_bytes, optimiser_bytes
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
-from anymal.recipe import Precision, Recipe, StageRecipe
+from anymal.recipe.schema import Precision, Recipe, StageRecipe
 
 _FLOAT, _HALF = 4, 2
 _MOST_SAMPLES = 2**20

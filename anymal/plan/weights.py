@@ -1,14 +1,14 @@
 """How many bytes frozen weights take at each precision.
 
 Knows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) and nothing of devices
-but the dtype they compute in; the policy is that of `anymal.llm`.
+but the dtype they compute in; the policy is that of `anymal.llm.load`.
 """
 
 from math import ceil
 
 from anymal.plan.device import DeviceType
 from anymal.plan.language_model import LanguageModel
-from anymal.recipe import Precision
+from anymal.recipe.schema import Precision
 
 _BLOCK, _BLOCK_OF_BLOCKS = 64, 256
 # Of each matrix: the 16 and the 256 levels that codes stand for, and the mean of the scales.
@@ -16,7 +16,7 @@ _NF4_TABLES = 4 * (16 + 256 + 1)
 
 
 def compute_bytes(precision: Precision, device: DeviceType) -> int:
-    """Bytes of one number of the hidden states; see `anymal.llm.compute_dtype`."""
+    """Bytes of one number of the hidden states; see `anymal.llm.load.compute_dtype`."""
     if precision in ("fp32", "bf16"):
         return 4 if precision == "fp32" else 2
     return 2 if device == "cuda" else 4

@@ -20,7 +20,7 @@ from anymal.errors import TooLong
 
 if TYPE_CHECKING:
     from anymal.assemble import Assembled
-    from anymal.recipe import ModelRecipe
+    from anymal.recipe.schema import ModelRecipe
 
 SPECIALS = ["<s>", "</s>", "<pad>", "<|im_start|>", "<|im_end|>", "<|eot|>"]
 CORPUS = ["[INST] What colour is it? [/INST] It is red. It is blue.", "USER: ASSISTANT: one two"]
@@ -99,7 +99,7 @@ def save_tiny_imu(folder: Path) -> Path:
     """A random transformer for motion."""
     import torch
 
-    from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+    from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 
     torch.manual_seed(0)
     config = ImuTransformerConfig(
@@ -117,7 +117,7 @@ def save_tiny_imu(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Folders `llm`, `vision` and `imu`, and the function that makes other language models."""
-    from anymal.llm import without_progress
+    from anymal.llm.load import without_progress
 
     root = tmp_path_factory.mktemp("checkpoints")
     with without_progress():
@@ -133,7 +133,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def model_recipe(checkpoints: SimpleNamespace) -> Callable[..., "ModelRecipe"]:
     """Makes the recipe of a model of images and motion; keywords change its `llm` section."""
-    from anymal.recipe import ModelRecipe
+    from anymal.recipe.schema import ModelRecipe
 
     def make(*, lora: dict[str, Any] | None = None, embed: bool = False, **llm: Any) -> ModelRecipe:
         section = {"path": str(checkpoints.llm), "precision": "fp32", "template": "llama2"}

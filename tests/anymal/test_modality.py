@@ -15,7 +15,7 @@ from anymal.collate import collate
 from anymal.media.image import decode_image
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, Medium, Modality
-from anymal.recipe import ModelRecipe
+from anymal.recipe.schema import ModelRecipe
 from encoders.base import EncoderInputs, Features
 from encoders.registry import ENCODERS
 

@@ -13,7 +13,7 @@ from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
 
 if TYPE_CHECKING:
-    from anymal.recipe import ModelRecipe
+    from anymal.recipe.schema import ModelRecipe
 
 Talk = Callable[..., dict[str, Any]]
 MakeRecipe = Callable[..., "ModelRecipe"]

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer
 
-from anymal.chat import build_template
-from anymal.conversation import Conversation
+from anymal.chat.template import build_template
 from anymal.errors import ConversationError, MediaForbidden, TooLong
 from anymal.processor import IGNORED, SLOT_ID, ModalityInput, Processor, Sample, Slot
+from anymal.protocol.conversation import Conversation
 
 if TYPE_CHECKING:
     from anymal.assemble import Assembled

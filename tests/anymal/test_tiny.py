@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import anymal
-from anymal.bundle import describe, load_bundle
+from anymal.bundle.load import describe, load_bundle
 from anymal.evaluation.runner import evaluate
 from anymal.modality import MODALITIES
 from anymal.playground import sources

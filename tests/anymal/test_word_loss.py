@@ -9,10 +9,10 @@ import torch
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
 from anymal.errors import DataError
-from anymal.word_loss import WordLoss
+from train.word_loss import WordLoss
 
 if TYPE_CHECKING:
-    from anymal.recipe import ModelRecipe
+    from anymal.recipe.schema import ModelRecipe
 
 Talk = Callable[..., dict[str, Any]]
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -11,9 +11,9 @@ import torch
 
 from anymal.errors import AnymalError
 from benchmarks import gpu_70b
-from benchmarks.gpu_memory import attempt, pass_of, plan_of, planned_bytes
-from benchmarks.gpu_shape import shape_of
-from benchmarks.gpu_train import Done
+from benchmarks.gpu.memory import attempt, pass_of, plan_of, planned_bytes
+from benchmarks.gpu.shape import shape_of
+from benchmarks.gpu.train import Done
 
 CPU = torch.device("cpu")
 

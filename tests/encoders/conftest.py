@@ -50,10 +50,10 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from encoders.imagebind_checkpoint import save_random
-from encoders.imagebind_trunk import ImageBindShape
-from encoders.imu2clip import Imu2ClipConfig, Imu2ClipModel
-from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+from encoders.imagebind.checkpoint import save_random
+from encoders.imagebind.trunk import ImageBindShape
+from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
+from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
 
 SIZE = {"height": 32, "width": 32}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anymal.known_configs import config_of, known_ids
+from anymal.recipe.known_configs import config_of, known_ids
 from encoders.outline import Outline, outline
 
 CLIP_L = "openai/clip-vit-large-patch14-336"

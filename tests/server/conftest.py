@@ -13,7 +13,6 @@ import torch
 from fastapi import FastAPI
 
 from anymal.client import Client
-from anymal.conversation import Conversation, TextPart
 from anymal.engine.base import EngineClosed, Ticket
 from anymal.engine.events import (
     Alternative,
@@ -28,9 +27,10 @@ from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
+from anymal.protocol.conversation import Conversation, TextPart
+from server.answering.worker import Backend
 from server.app import create_app
 from server.settings import Settings
-from server.worker import Backend
 
 PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
 

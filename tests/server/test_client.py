@@ -15,8 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from anymal import client_errors
-from anymal.client import AsyncClient, Client
+from anymal.client import AsyncClient, Client, errors
 
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -57,7 +56,7 @@ def test_soft_tokens(client: Client) -> None:
     wanted = (torch.arange(32 * 4).reshape(32, 4) / 7).numpy()
     assert np.array_equal(aligned.embeds, wanted)
     assert (aligned.modality, aligned.model) == ("image", "anymal-fake")
-    with pytest.raises(client_errors.ForbiddenError):
+    with pytest.raises(errors.ForbiddenError):
         client.chat([{"role": "user", "content": [aligned.part.model_dump()]}])
 
 
@@ -69,13 +68,13 @@ def test_what_is_served(client: Client) -> None:
 @pytest.mark.parametrize(
     ("ask", "kind", "status"),
     [
-        ({"question": "corrupt"}, client_errors.BadRequestError, 400),
-        ({"question": "too long"}, client_errors.BadRequestError, 400),
-        ({"question": "too large"}, client_errors.TooLargeError, 413),
-        ({"question": "x", "model": "other"}, client_errors.NotFoundError, 404),
-        ({"question": "x", "temperature": 9.0}, client_errors.BadRequestError, 400),
-        ({"question": "x", "extra": {"mood": "good"}}, client_errors.BadRequestError, 400),
-        ({"question": "boom"}, client_errors.ServerError, 500),
+        ({"question": "corrupt"}, errors.BadRequestError, 400),
+        ({"question": "too long"}, errors.BadRequestError, 400),
+        ({"question": "too large"}, errors.TooLargeError, 413),
+        ({"question": "x", "model": "other"}, errors.NotFoundError, 404),
+        ({"question": "x", "temperature": 9.0}, errors.BadRequestError, 400),
+        ({"question": "x", "extra": {"mood": "good"}}, errors.BadRequestError, 400),
+        ({"question": "boom"}, errors.ServerError, 500),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from server.edge.request_facts import CURRENT_REQUEST, RequestRecord
 from server.logs import JsonFormatter, TextFormatter, configure_logging, told
-from server.record import CURRENT_REQUEST, RequestRecord
 
 CHAT = "/v1/chat/completions"
 SECRET = "xyzzy-plugh"
@@ -64,7 +64,7 @@ def test_request_is_one_line(make_http: Callable[..., httpx.Client], written: io
     assert tokens["image"] > 0
     assert line == {
         "level": "info",
-        "logger": "server.gate",
+        "logger": "server.edge.request_log",
         "message": "request",
         "request_id": "seven",
         "method": "POST",

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from anymal.engine.stats import EngineStats, Step
+from server.edge.request_facts import CURRENT_REQUEST, RequestRecord
 from server.metrics import Metrics
-from server.record import CURRENT_REQUEST, RequestRecord
 
 CHAT = "/v1/chat/completions"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from anymal.conversation import Conversation, MediaPart, read_conversation
 from anymal.errors import AnymalError
+from anymal.protocol.conversation import Conversation, MediaPart, read_conversation
 from server.safety import Checks, Refusal, WordList, load_checks
 from server.settings import Settings
 

@@ -199,7 +199,7 @@ def mixed(workshop: Path) -> list[str]:
     """
     import torch
 
-    from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+    from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 
     torch.manual_seed(0)
     config = ImuTransformerConfig(
@@ -243,7 +243,7 @@ def run_encode() -> Callable[..., str]:
     """Encodes a recipe's media: `run_encode(recipe, folder, limit=...)`; returns what was shown."""
     from rich.console import Console
 
-    from train.encode import EncodeOptions, encode
+    from train.encode.run import EncodeOptions, encode
 
     def run(recipe: Any, root: Path, **options: Any) -> str:
         shown = io.StringIO()

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from train.answers import answer_tasks
-from train.data import Source
+from train.data.sources import Source
 
 
 def source(name: str, answers: list[str | None], base_dir: Path | None = None) -> Source:

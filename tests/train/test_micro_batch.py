@@ -8,7 +8,7 @@ from rich.console import Console
 from transformers import MambaConfig
 
 from anymal.errors import RecipeError
-from anymal.recipe import Recipe, load_recipe
+from anymal.recipe.schema import Recipe, load_recipe
 from train.micro_batch import refuse_what_cannot_fit, resolve
 from train.run import run
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from anymal.recipe import StageRecipe
+from anymal.recipe.schema import StageRecipe
 from train.errors import TrainingError
 from train.optimiser import (
     build_optimiser,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from anymal.bundle_format import read_manifest
-from anymal.recipe import load_recipe
+from anymal.bundle.manifest import read_manifest
+from anymal.recipe.schema import load_recipe
 from train.run import run
 
 SHORT = ("stages.align.steps=2", "stages.align.warmup_steps=0", "stages.instruct.steps=2")

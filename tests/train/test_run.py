@@ -16,10 +16,10 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from anymal.bundle import save_bundle
-from anymal.engine.packable import Unpackable
+from anymal.bundle.load import save_bundle
 from anymal.errors import RecipeError
-from anymal.recipe import load_recipe
+from anymal.llm.packable import Unpackable
+from anymal.recipe.schema import load_recipe
 from train import stage
 from train.errors import TrainingError
 from train.interrupt import Interrupted
@@ -220,7 +220,7 @@ def test_killed_processes_resume_to_the_same_weights(
     command = [
         sys.executable,
         "-c",
-        "import sys; from anymal.cli import main; sys.argv[0] = 'anymal'; main()",
+        "import sys; from anymal.cli.main import main; sys.argv[0] = 'anymal'; main()",
         "train",
         str(write_recipe(run_dir)),
         "--resume",

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from anymal.errors import RecipeError
-from anymal.recipe import load_recipe
+from anymal.recipe.schema import load_recipe
 from train.errors import TrainingError
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 

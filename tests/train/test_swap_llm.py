@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from safetensors.torch import load_file
 
-from anymal.recipe import load_recipe
+from anymal.recipe.schema import load_recipe
 from train.metrics import read_metrics
 from train.run import run
 

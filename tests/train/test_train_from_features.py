@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from anymal.errors import DataError
-from anymal.recipe import Recipe, load_recipe
+from anymal.recipe.schema import Recipe, load_recipe
 from encoders.base import EncoderInputs, Features
 from encoders.frozen import FrozenEncoder
 from train import stage

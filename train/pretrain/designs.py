@@ -13,7 +13,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 
 # The kind that `encoders.registry` builds from each design.
 KINDS = {"image": "vision", "audio": "spectrogram", "imu": "imu_transformer"}

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from anymal.chat import build_template
+from anymal.chat.template import build_template
 from anymal.playground.words import PLACES
 from anymal.processor import IGNORED, Processor, Sample
 from train.pretrain.attention_start import start_attention

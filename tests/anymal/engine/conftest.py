@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
-from anymal.causal_lm import LLM
 from anymal.engine.batching import BatchingEngine, Runner
 from anymal.engine.events import Event, Finished, TextDelta, TokenLogprob
 from anymal.engine.packed import PackedRunner
@@ -16,6 +15,7 @@ from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.engine.unpacked import UnpackedRunner
+from anymal.llm.causal_lm import LLM
 
 V, D = 61, 32
 SIZES = {

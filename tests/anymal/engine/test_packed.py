@@ -10,10 +10,10 @@ import torch
 
 from anymal.engine.build import build_engine
 from anymal.engine.events import Event, Finished, TextDelta
-from anymal.engine.packable import Unpackable, check_same
 from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.engine.sampling import Sampling
 from anymal.errors import EngineError
+from anymal.llm.packable import Unpackable, check_same
 
 IdsOf = Callable[[Sequence[Event]], list[int]]
 
@@ -200,7 +200,7 @@ def test_repeated_prompt_is_found_and_answered_alike(llama: Any, ids_of: IdsOf) 
 def test_unmerged_adapters_and_quantised_weights_answer_as_transformers_does(
     checkpoints: Any, bench_of: Any, ids_of: IdsOf, precision: Any
 ) -> None:
-    from anymal.llm import LoraOptions, load_llm
+    from anymal.llm.load import LoraOptions, load_llm
 
     llm = load_llm(str(checkpoints.llm), precision=precision, lora=LoraOptions(r=4, alpha=64))
     own = bench_of(llm)

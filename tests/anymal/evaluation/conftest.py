@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from anymal.chat import build_template
+from anymal.chat.template import build_template
 from anymal.collate import Batch
 from anymal.engine.sampling import Sampling
 from anymal.processor import ModalityInput, Processor

@@ -18,12 +18,12 @@ from transformers import (
 from typer.testing import CliRunner
 
 from anymal.assemble import Assembled, build
-from anymal.bundle import save_bundle
+from anymal.bundle.load import save_bundle
+from anymal.cli.evaluate import eval_command
 from anymal.evaluation.answers import answer_all
-from anymal.evaluation.cli import eval_command
 from anymal.evaluation.runner import evaluate
-from anymal.recipe import ModelRecipe
-from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+from anymal.recipe.schema import ModelRecipe
+from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 
 
 def save_llm(folder: Path) -> None:

@@ -18,9 +18,9 @@ from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
 from anymal.plan.stage import Pass, StageMemory
 from anymal.processor import IGNORED, Sample, Slot
-from anymal.recipe import Recipe
-from anymal.word_loss import WordLoss
+from anymal.recipe.schema import Recipe
 from train.loop import Objective, answer_loss
+from train.word_loss import WordLoss
 
 DEVICE = Device(type="cpu", memory=2**40)
 LLM = {

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from anymal.cli import app
+from anymal.cli.main import app
 from anymal.errors import RecipeError
 from anymal.plan.advice import check_fits
 from anymal.plan.device import Device, parse_memory
 from anymal.plan.picture import show_plan
 from anymal.plan.run import Plan, measure_parts, plan_recipe
-from anymal.recipe import Recipe, load_recipe
+from anymal.recipe.schema import Recipe, load_recipe
 
 GIB = 2**30
 CARD = Device(type="cuda", memory=80 * GIB)
@@ -179,7 +179,7 @@ def test_the_command_refuses_what_does_not_fit(
 ) -> None:
     path = write(tmp_path, values(str(checkpoints.vision)))
     result = CliRunner().invoke(app, ["plan", path, "--memory", "24GiB", "--json"])
-    assert isinstance(result.exception, RecipeError)  # `anymal.cli.main` makes one line and 1 of it
+    assert isinstance(result.exception, RecipeError)  # `main` makes one line and 1 of it
     assert not json.loads(result.stdout)["fits"]
 
 

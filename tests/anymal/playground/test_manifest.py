@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from anymal.cli.data import data
 from anymal.errors import DataError
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import sources
-from anymal.playground.cli import data
 from anymal.playground.manifest import write_manifest
 from anymal.playground.sources import Record
-from anymal.protocol import MediaPart, read_conversation
+from anymal.protocol.requests import MediaPart, read_conversation
 
 
 def media(record: Record) -> list[MediaPart]:

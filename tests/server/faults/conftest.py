@@ -16,8 +16,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from server.models import Backend
 from server.running import Service
+from server.served.models import Backend
 from server.settings import Settings
 
 CHAT = "/v1/chat/completions"
@@ -156,7 +156,7 @@ def raw_request() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def tiny() -> Iterator[Backend]:
     """The built-in model, which outlives the services around it."""
-    from server.backend import load_backend
+    from server.served.backend import load_backend
 
     backend = load_backend(Settings(max_requests=64))
     yield dataclasses.replace(backend, close=lambda: None)

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from anymal.assemble import Assembled
-from anymal.bundle import load_bundle
+from anymal.bundle.load import load_bundle
 from anymal.engine.build import build_engine
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Scheduler
-from anymal.soft_tokens import SoftTokens
+from anymal.serving.soft_tokens import SoftTokens
 from server.app import create_app
-from server.models import Backend
+from server.served.models import Backend
 from server.settings import Settings
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -165,6 +165,6 @@ def test_cancelled_prompts_free_what_they_held(tiny: Backend, assembled: Assembl
 
 
 def _conversation(text: str) -> Any:
-    from anymal.conversation import Conversation
+    from anymal.protocol.conversation import Conversation
 
     return Conversation.model_validate({"messages": [{"role": "user", "content": text}]})

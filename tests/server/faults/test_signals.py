@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 CHAT = "/v1/chat/completions"
-COMMAND = "from anymal.cli import main; main()"
+COMMAND = "from anymal.cli.main import main; main()"
 READY_WITHIN_S = 120.0
 
 

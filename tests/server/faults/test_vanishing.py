@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from server.app import create_app
-from server.models import Backend
+from server.served.models import Backend
 from server.settings import Settings
 
 pytestmark = pytest.mark.faults

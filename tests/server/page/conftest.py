@@ -15,11 +15,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from anymal.conversation import Conversation, TextPart
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import clips, motions, scenes, sounds
-from server.worker import Backend
+from anymal.protocol.conversation import Conversation, TextPart
+from server.answering.worker import Backend
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Playwright client is missing")
 

@@ -17,12 +17,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import anymal
 from anymal.assemble import build
-from anymal.assistant import Assistant
-from anymal.bundle import save_bundle
-from anymal.recipe import ModelRecipe
-from encoders.imu_transformer import ImuTransformerConfig, ImuTransformerModel
+from anymal.bundle.load import save_bundle
+from anymal.recipe.schema import ModelRecipe
+from anymal.serving.assistant import Assistant
+from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from server.app import create_app
-from server.backend import load_backend
+from server.served.backend import load_backend
 from server.settings import Settings
 
 BLOCKS = {

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from anymal.assistant import Assistant
 from anymal.client import Client
-from anymal.protocol import Usage
+from anymal.protocol.requests import Usage
+from anymal.serving.assistant import Assistant
 
 KINDS = ("image", "video", "audio", "imu")
 QUESTION = "What is it?"

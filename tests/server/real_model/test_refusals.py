@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from anymal.assistant import Assistant
 from anymal.client import Client
-from anymal.client_errors import BadRequestError
+from anymal.client.errors import BadRequestError
 from anymal.errors import AnymalError, BundleError, MediaError, TooLong
+from anymal.serving.assistant import Assistant
 from server.app import create_app
-from server.backend import load_backend
+from server.served.backend import load_backend
 from server.settings import Settings
 
 KINDS = ("image", "video", "audio", "imu")
@@ -98,7 +98,7 @@ def test_taken_port_is_told() -> None:
 
 
 def test_bundle_is_shown(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from anymal.cli import show_bundle
+    from anymal.cli.main import show_bundle
 
     show_bundle(str(bundle))
     shown = json.loads(capsys.readouterr().out)

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anymal.bundle import load_bundle, save_bundle
+from anymal.bundle.load import load_bundle, save_bundle
 from anymal.client import Client
-from anymal.embeds import pack
-from server.access import calling
+from anymal.media.soft_token_file import pack
 from server.app import create_app
-from server.backend import load_backend
-from server.keys import Caller
-from server.models import Backend
+from server.edge.keys import Caller
+from server.routes.dependencies import calling
+from server.served.backend import load_backend
+from server.served.models import Backend
+from server.served.shared_engines import SharedEngines
 from server.settings import Settings
-from server.shared_engines import SharedEngines
 
 QUESTION = "What is it?"
 CHAT = "/v1/chat/completions"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from anymal.bundle_format import bundle_folder
+from anymal.bundle.manifest import bundle_folder
 from train.pretrain import language
 
 

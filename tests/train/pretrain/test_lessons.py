@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from anymal.bundle_format import bundle_folder
-from anymal.chat import build_template
+from anymal.bundle.manifest import bundle_folder
+from anymal.chat.template import build_template
 from anymal.processor import Processor, Sample
 from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from anymal.chat import build_template
+from anymal.chat.template import build_template
 from anymal.modality import MODALITIES
 from anymal.playground.topics import PREFIXES, SCENE, SUFFIX
 from anymal.playground.words import PLACES, YES_NO

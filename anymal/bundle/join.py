@@ -1,0 +1,86 @@
+"""Aligners that were trained apart, beside the same language model, in one bundle.
+
+Each modality is aligned without the others (AnyMAL, arXiv 2309.16058, section 3.1), so that runs of
+their own can do it at the same time. Does not join LoRA: two of them are not the sum of both.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from anymal.assemble import build, take_over
+from anymal.bundle.load import free_folder, save_bundle
+from anymal.bundle.manifest import Manifest, bundle_folder, check_equal, read_manifest
+from anymal.errors import BundleError
+from anymal.recipe.schema import ModalityRecipe
+
+
+def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
+    """Write one bundle that has the aligners of several.
+
+    Args:
+        bundles: At least two, without LoRA, no modality in two of them.
+        out: Where it goes; an older bundle there is replaced.
+
+    Returns:
+        The folder written.
+
+    Raises:
+        BundleError: They cannot be joined, one is missing or damaged, or `out` is taken.
+        RecipeError: A part cannot be built.
+    """
+    out = free_folder(out)
+    folders = [bundle_folder(bundle) for bundle in bundles]
+    manifests = [read_manifest(folder) for folder in folders]
+    if len(folders) < 2:
+        raise BundleError("joining takes at least two bundles; one is one already")
+    first = manifests[0]
+    modalities: dict[str, ModalityRecipe] = {}
+    for folder, manifest in zip(folders, manifests, strict=True):
+        _check_joins(folder, manifest, first, taken=modalities)
+        modalities |= manifest.recipe.modalities
+    assembled = build(first.recipe.model_copy(update={"modalities": modalities}))
+    for folder in folders:
+        take_over(folder, assembled, where=str(folder))
+    return save_bundle(
+        assembled,
+        out,
+        stages=[stage for manifest in manifests for stage in manifest.stages],
+        data_sources=_without_repeats(manifests),
+    )
+
+
+def _check_joins(
+    folder: Path, manifest: Manifest, first: Manifest, *, taken: dict[str, ModalityRecipe]
+) -> None:
+    """Refuse what cannot stand beside the bundles before it."""
+    if manifest.lora is not None:
+        raise BundleError(
+            f"{str(folder)!r} has LoRA, which was trained beside its own aligners only; join the "
+            "bundles of align stages, then train LoRA from what comes of it"
+        )
+    repeated = sorted(manifest.recipe.modalities.keys() & taken.keys())
+    if repeated:
+        raise BundleError(
+            f"{str(folder)!r} has an aligner for {', '.join(repeated)}, and so has a bundle before "
+            "it; join bundles that share no modality"
+        )
+    where_it_lies = {"path", "revision", "embed"}
+    check_equal(
+        f"{folder}: recipe.llm",
+        first.recipe.llm.model_dump(exclude=where_it_lies),
+        manifest.recipe.llm.model_dump(exclude=where_it_lies),
+    )
+    check_equal(
+        f"{folder}: recipe",
+        {"media_first": first.recipe.media_first},
+        {"media_first": manifest.recipe.media_first},
+    )
+
+
+def _without_repeats(manifests: Sequence[Manifest]) -> list[Any]:
+    """The data of all bundles, each once."""
+    sources: list[Any] = []
+    for manifest in manifests:
+        sources += [source for source in manifest.data_sources if source not in sources]
+    return sources

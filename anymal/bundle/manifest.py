@@ -1,0 +1,161 @@
+"""What a bundle's folder holds, and how it is read and checked without building a model.
+
+Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
+
+    bundle.json            the manifest below
+    aligners.safetensors   weights of all aligners, by `MODALITY.NAME`
+    lora/                  adapters in PEFT's format, where the model has any
+    llm/                   a copy of the language model, where the recipe embeds it
+    encoders/NAME/         copies of encoders, likewise; modalities may share one
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from anymal.errors import BundleError
+from anymal.recipe.file import TINY
+from anymal.recipe.schema import LoraRecipe, ModelRecipe
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+ALIGNERS = "aligners.safetensors"
+LORA = "lora"
+LORA_WEIGHTS = "adapter_model.safetensors"
+EMBEDDED = "bundle:"  # begins a path that is inside the bundle's own folder
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LlmFacts(_Section):
+    """What must hold of the language model for the weights to mean anything."""
+
+    path: str = Field(description="Hub id, absolute folder, or bundle:FOLDER inside the bundle")
+    revision: str | None = Field(description="Hub revision")
+    hidden_size: int = Field(description="width of its embeddings")
+    embeddings: str = Field(description="SHA-256 of the first rows of its embedding table")
+    tokenizer: str = Field(description="SHA-256 of vocabulary, special tokens and a tokenised text")
+    template: str = Field(description="SHA-256 of a fixed conversation written by its template")
+
+
+class ModalityFacts(_Section):
+    """What must hold of one modality."""
+
+    kind: str = Field(description="of the encoder")
+    path: str = Field(description="of the encoder, as of the language model")
+    fingerprint: str = Field(description="SHA-256 over the encoder's weights and preprocessing")
+    width: int = Field(description="width of its features")
+    aligner: dict[str, Any] = Field(description="kind, num_tokens and options")
+
+
+class Manifest(_Section):
+    """`bundle.json`."""
+
+    schema_version: Literal[1] = Field(1, description="of this file")
+    recipe: ModelRecipe = Field(description="what the model is built from")
+    llm: LlmFacts = Field(description="facts about the language model")
+    modalities: dict[str, ModalityFacts] = Field(description="facts about each modality")
+    lora: LoraRecipe | None = Field(description="adapters in lora/, or none")
+    trained_precision: str = Field(description="how the LLM's weights were held in training")
+    stages: list[Any] = Field(default_factory=list, description="how it was trained")
+    data_sources: list[Any] = Field(default_factory=list, description="data with licences")
+    results: Any = Field(None, description="what was measured")
+
+
+def bundle_folder(bundle: str | Path) -> Path:
+    """The folder that a user means.
+
+    Args:
+        bundle: A folder, or `tiny` for the built-in one.
+
+    Returns:
+        The folder, which holds a manifest.
+
+    Raises:
+        BundleError: It does not.
+    """
+    folder = TINY if str(bundle) == "tiny" else Path(bundle).expanduser()
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(
+            f"{str(bundle)!r} is not a bundle: {folder / MANIFEST} does not exist; give the folder "
+            "that training wrote (RUN_DIR/bundle), or tiny"
+        )
+    return folder.resolve()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `bundle.json`, its `bundle:` paths made absolute.
+
+    Args:
+        folder: From `bundle_folder`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BundleError: It is damaged or of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["schema_version"] != SCHEMA:
+            raise BundleError(
+                f"{path} has schema version {values['schema_version']}; this version of anymal "
+                f"reads {SCHEMA}; install the version that wrote it"
+            )
+        return Manifest.model_validate(_located(values, folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, BundleError):
+            raise
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BundleError(f"{path} cannot be read ({reason}); copy the bundle again") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read one file of weights.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again") from error
+
+
+def check_equal(what: str, saved: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse facts that differ.
+
+    Args:
+        what: Part of the model, for the message.
+        saved: Facts in the bundle.
+        found: Facts about what is there now.
+
+    Raises:
+        BundleError: Names the first field that differs and both values.
+    """
+    for field in saved:
+        if saved[field] != found[field]:
+            raise BundleError(
+                f"{what}.{field} differs: the bundle was made with {saved[field]!r}, but "
+                f"{found[field]!r} is here; use the same one, or train again"
+            )
+
+
+def _located(value: Any, folder: Path) -> Any:
+    """Values with `bundle:` paths made absolute."""
+    if isinstance(value, dict):
+        return {key: _located(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_located(item, folder) for item in value]
+    if isinstance(value, str) and value.startswith(EMBEDDED):
+        return str(folder / value.removeprefix(EMBEDDED))
+    return value

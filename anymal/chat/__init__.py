@@ -1,0 +1,1 @@
+"""Messages to ids: templates, which words are targets, where media stand."""

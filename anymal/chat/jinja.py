@@ -1,0 +1,132 @@
+"""The chat template that came with a tokeniser, taken apart into segments.
+
+Does not let contents through Jinja: numbered marks stand for them, so that nothing that people
+wrote can change what the template does or be mistaken for its markup.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+
+from anymal.chat.segments import Segment, Turn, answer, markup
+from anymal.errors import ConversationError, RecipeError
+
+# Contents never pass through the Jinja template; these stand for them.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+# Llama 3 templates write today's date unless told one (theirs); a prompt must not change overnight.
+# Qwen 3 templates leave room for thoughts, which answers here do not have.
+_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JinjaFormat:
+    """A Jinja template, understood.
+
+    Attributes:
+        end_of_turn: Text of the token that ends an answer.
+        write: Turns, and whether to end with the opening of an answer, to segments.
+    """
+
+    end_of_turn: str
+    write: Callable[[Sequence[Turn], bool], list[Segment]]
+
+
+def read_jinja(tokenizer: Any) -> JinjaFormat:
+    """Understand the chat template of a tokeniser.
+
+    Args:
+        tokenizer: A transformers tokeniser.
+
+    Returns:
+        How to write a conversation.
+
+    Raises:
+        RecipeError: It has none, or one that does not say where an answer begins or ends.
+    """
+    if not tokenizer.chat_template:
+        raise RecipeError(
+            "this tokenizer has no chat template; set llm.template to llama2, vicuna or chatml"
+        )
+    lead, tail, end = _probe(tokenizer)
+
+    def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
+        text = _apply_jinja(tokenizer, [turn.role for turn in turns], generate)
+        before, *pieces = _cut(text, len(turns))
+        segments: list[Segment] = []
+        for turn, piece in zip(turns, pieces, strict=True):
+            if turn.role == "assistant":
+                # Some templates write what leads an answer only before the last one.
+                own_lead = lead if before.endswith(lead) else ""
+                segments.append(markup(before.removesuffix(own_lead)))
+                segments += answer(turn, before=own_lead, after=tail)
+                before = _without_tail(piece, tail)
+            else:
+                segments += markup(before), *turn.content
+                before = piece
+        return [*segments, markup(before)]
+
+    return JinjaFormat(end_of_turn=end, write=write)
+
+
+def _probe(tokenizer: Any) -> tuple[str, str, str]:
+    """Find what a template writes before and after an answer that belongs to it, and its end."""
+    opening = _cut(_apply_jinja(tokenizer, ["user"], True), 1)[1]
+    _, before, after = _cut(_apply_jinja(tokenizer, ["user", "assistant"], False), 2)
+    if not before.startswith(opening):
+        raise RecipeError(
+            f"the tokenizer's chat template opens an answer with {opening!r} when asked to "
+            f"generate, but writes {before!r} before a given one; "
+            "set llm.template to llama2, vicuna or chatml"
+        )
+    specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    ends = [(after.index(token), token) for token in specials if token in after]
+    if not ends:
+        raise RecipeError(
+            f"the tokenizer's chat template writes {after!r} after an answer, which holds no "
+            "special token to stop at; set llm.template to llama2, vicuna or chatml"
+        )
+    place, end = min(ends)
+    return before.removeprefix(opening), after[: place + len(end)], end
+
+
+def _apply_jinja(tokenizer: Any, roles: Sequence[str], generate: bool) -> str:
+    """Let the template write numbered marks in place of contents."""
+    messages = [
+        {"role": role, "content": f"{_OPEN}{index}{_CLOSE}"} for index, role in enumerate(roles)
+    ]
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=generate, **_SETTINGS
+        )
+    except TemplateError as error:
+        raise ConversationError(
+            f"the model's chat template refuses the roles {', '.join(roles)}: {error}"
+        ) from error
+    assert isinstance(text, str), type(text)
+    return text
+
+
+def _cut(text: str, num_turns: int) -> list[str]:
+    """Cut what a template wrote at the marks, which must all be there in order."""
+    pieces = []
+    for index in range(num_turns):
+        before, mark, text = text.partition(f"{_OPEN}{index}{_CLOSE}")
+        if not mark or _OPEN in before:
+            raise ConversationError(
+                "the model's chat template drops, repeats or reorders messages; "
+                "set llm.template to llama2, vicuna or chatml"
+            )
+        pieces.append(before)
+    return [*pieces, text]
+
+
+def _without_tail(text: str, tail: str) -> str:
+    """What follows an answer, without the text that belongs to it."""
+    if not text.startswith(tail):
+        raise ConversationError(
+            f"the model's chat template ends one answer with {tail!r} and another one otherwise; "
+            "set llm.template to llama2, vicuna or chatml"
+        )
+    return text.removeprefix(tail)

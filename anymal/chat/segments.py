@@ -1,0 +1,99 @@
+"""What a written conversation is made of: pieces of text, and places of media.
+
+Does not know any template; those write segments in `anymal.chat.template` and `anymal.chat.jinja`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSegment:
+    """Text, tokenised by itself.
+
+    Attributes:
+        text: What it says.
+        is_target: Whether the model learns to write it.
+        is_markup: Whether the template or recipe wrote it, so that special tokens in it count.
+    """
+
+    text: str
+    is_target: bool = False
+    is_markup: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaSegment:
+    """The place of one media item.
+
+    Attributes:
+        modality: Its modality.
+        index: Its number among the items of that modality in the conversation.
+    """
+
+    modality: str
+    index: int
+
+
+Segment = TextSegment | MediaSegment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message, its contents in order."""
+
+    role: Role
+    content: tuple[Segment, ...]
+
+
+def markup(text: str) -> Segment:
+    """Text that the template wrote.
+
+    Args:
+        text: The text; special tokens in it count.
+
+    Returns:
+        The segment.
+    """
+    return TextSegment(text=text, is_markup=True)
+
+
+def answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
+    """Write an answer with what belongs to it, all of it learnt.
+
+    Args:
+        turn: The assistant's turn.
+        before: Markup that the model writes before the content.
+        after: Markup that it writes after, up to the token that ends the answer.
+
+    Returns:
+        The segments.
+    """
+    content = [
+        replace(item, is_target=True) if isinstance(item, TextSegment) else item
+        for item in turn.content
+    ]
+    return [
+        TextSegment(text=before, is_target=True, is_markup=True),
+        *content,
+        TextSegment(text=after, is_target=True, is_markup=True),
+    ]
+
+
+def trimmed(turn: Turn) -> Turn:
+    """Drop the white space at the ends of a turn; text beside a medium keeps its own.
+
+    Args:
+        turn: A turn.
+
+    Returns:
+        The turn, trimmed.
+    """
+    content = list(turn.content)
+    if content and isinstance(first := content[0], TextSegment) and not first.is_markup:
+        content[0] = replace(first, text=first.text.lstrip())
+    if content and isinstance(last := content[-1], TextSegment) and not last.is_markup:
+        content[-1] = replace(last, text=last.text.rstrip())
+    return replace(turn, content=tuple(content))

@@ -1,0 +1,113 @@
+"""Commands that are loaded when they are called: help and mistakes cost no import of torch.
+
+Does not define commands. Those of other packages join through the entry points `anymal.commands`.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from anymal.errors import AnymalError
+
+_GROUP = "anymal.commands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateCommand:
+    """Where a command's function is.
+
+    Attributes:
+        target: `module:function`; the function is annotated for typer, or is a `typer.Typer`.
+        help: The line that `anymal --help` shows.
+    """
+
+    target: str
+    help: str
+
+
+_OWN = {
+    "eval": LateCommand(
+        target="anymal.cli.evaluate:eval_command",
+        help="Measure how often a bundle's answers are right.",
+    ),
+    "plan": LateCommand(
+        target="anymal.cli.plan:plan",
+        help="Say whether a recipe's run fits into memory, before anything is loaded.",
+    ),
+    "data": LateCommand(
+        target="anymal.cli.data:data", help="Generate recordings with questions and answers."
+    ),
+}
+# What the packages of this project bring; others are listed without a line of help.
+_HELP = {
+    "train": "Train aligners (and LoRA) as a recipe says.",
+    "data encode": "Run a recipe's frozen encoders once and keep their features.",
+    "serve": "Serve a bundle over HTTP, in the shape of OpenAI's chat API.",
+    "keys": "Make and take back the keys of a service.",
+}
+
+
+def late_commands() -> dict[str, LateCommand]:
+    """All commands that are loaded late, by name; a dot in an entry point's name is a space."""
+    joined = {
+        name: LateCommand(target=point.value, help=_HELP.get(name, ""))
+        for point in entry_points(group=_GROUP)
+        for name in [point.name.replace(".", " ")]
+    }
+    return _OWN | joined
+
+
+def load_command(name: str) -> Any:
+    """Import a late command.
+
+    Raises:
+        AnymalError: If the package that brings it is not installed.
+    """
+    command = late_commands()[name]
+    module, _, function = command.target.partition(":")
+    try:
+        target = getattr(import_module(module), function)
+    except ImportError as error:
+        raise AnymalError(
+            f"'anymal {name}' needs {error.name or module}, which is not installed; "
+            "install the whole project: pip install -e ."
+        ) from error
+    return _as_click_command(name, target)
+
+
+def _as_click_command(name: str, target: Any) -> Any:
+    if isinstance(target, typer.Typer):
+        app = target
+    else:
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(name)(target)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+class CommandGroup(TyperGroup):
+    """A group some of whose commands are imported only when they are called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See click."""
+        return [*super().list_commands(ctx), *late_commands()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See click; a late command is shown by its line of help."""
+        late = late_commands().get(cmd_name)
+        if late is None:
+            return super().get_command(ctx, cmd_name)
+        return TyperCommand(cmd_name, help=late.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """See click; here a late command is imported, one of two words before one of one."""
+        late = late_commands()
+        for count in (2, 1):
+            if (name := " ".join(args[:count])) in late:
+                return name, load_command(name), args[count:]
+        return super().resolve_command(ctx, args)

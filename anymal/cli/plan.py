@@ -1,0 +1,53 @@
+"""The command `anymal plan`: whether a recipe fits, before anything is loaded.
+
+Does not plan (see `anymal.plan.run`); it reads the recipe and shows what came out.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, as of anymal train."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What may be used, such as 80GiB; by default all of the device here."),
+    ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="What to plan for; by default the recipe's, and cuda for auto."),
+    ] = None,
+    text_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Text of a sample; by default 64 to align, 256 to instruct."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Plan a run's memory from configurations; exits with 1 if it does not fit."""
+    import json
+
+    from rich.console import Console
+
+    from anymal.llm.load import without_progress
+    from anymal.plan.advice import check_fits
+    from anymal.plan.picture import plan_values, show_plan
+    from anymal.plan.run import device_for, measure_parts, plan_recipe
+    from anymal.recipe.schema import load_recipe
+
+    read = load_recipe(recipe, overrides or [], keep_unset=True)
+    kind = device or ("cpu" if read.device == "cpu" else "cuda")
+    there = device_for(read, kind, memory)
+    with without_progress():
+        parts = measure_parts(read.model)
+    planned = plan_recipe(read, parts, there, text_tokens=text_tokens)
+    if as_json:
+        typer.echo(json.dumps(plan_values(planned)))
+    else:
+        show_plan(planned, Console())
+    check_fits(read, parts, planned)

@@ -1,0 +1,94 @@
+"""A bar in the terminal while a large file is on its way to a service.
+
+Does not send anything; it stands between the command line and a client.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
+
+from anymal.client import Client
+from anymal.client.answer import AnswerOptions, AnswerStream
+from anymal.client.attachments import Media
+from anymal.protocol.requests import Message
+
+# Smaller requests are gone before a bar could be read.
+WORTH_A_BAR_BYTES = 8 * 2**20
+
+
+class UploadBar:
+    """Shows large uploads on standard error, where that is a terminal; gone once they are done."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Shows nothing yet.
+
+        Args:
+            console: Where to; by default standard error.
+        """
+        self._console = console or Console(file=sys.stderr)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def __call__(self, sent: int, total: int) -> None:
+        """Tell how far an upload is.
+
+        Args:
+            sent: Bytes sent so far.
+            total: Bytes in all.
+        """
+        if total < WORTH_A_BAR_BYTES or not self._console.is_terminal:
+            return
+        if sent == total:
+            self.close()
+            return
+        if self._progress is None:
+            columns = ("sending", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._progress = Progress(*columns, console=self._console, transient=True)
+            self._progress.start()
+            self._task = self._progress.add_task("", total=total)
+        self._progress.update(self._task, completed=sent)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+class ShowingUploads:
+    """A client whose uploads are shown; see `anymal.client.answer.Asker`."""
+
+    def __init__(self, client: Client) -> None:
+        """Wraps a client.
+
+        Args:
+            client: Asks the service.
+        """
+        self._client = client
+        self._bar = UploadBar()
+
+    def message(self, question: str, **media: Unpack[Media]) -> Message:
+        """A user's turn: the media, then the question."""
+        return self._client.message(question, **media)
+
+    def stream(
+        self, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[AnswerOptions]
+    ) -> AnswerStream:
+        """Answer a conversation piece by piece."""
+        return self._client.stream(messages, on_upload=self._bar, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        self._client.close()

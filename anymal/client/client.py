@@ -1,0 +1,253 @@
+"""The Python client of a running service, for ordinary and for async code.
+
+Imports httpx and pydantic, never torch; numpy only where arrays come back.
+"""
+
+from types import TracebackType
+from typing import Literal, Self, Unpack, overload
+
+import httpx
+from anyio.to_thread import run_sync
+
+from anymal.client.answer import Answer, AnswerStream, AsyncAnswerStream, user_message
+from anymal.client.attachments import Media
+from anymal.client.backoff import Backoff
+from anymal.client.connection import AsyncConnection, Connection
+from anymal.client.errors import ClientError
+from anymal.client.requests import (
+    AlignOptions,
+    Messages,
+    ServiceAskOptions,
+    ServiceOptions,
+    align_call,
+    ask_call,
+    chat_call,
+    get_call,
+    read_answer,
+    read_models,
+)
+from anymal.client.soft_tokens import Aligned, read_aligned
+from anymal.protocol.requests import Message, ModelCard
+
+_MODELS = "v1/models"
+_READY = "readyz"
+_BACKOFF = Backoff()
+
+
+class Client:
+    """Asks a service.
+
+    Example:
+        with Client(base_url="http://127.0.0.1:8000") as client:
+            print(client.ask("What is the person doing?", imu="walk.csv", imu_rate_hz=50))
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float | httpx.Timeout = 120.0,
+        max_retries: int = 2,
+        backoff: Backoff = _BACKOFF,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Opens no connection yet.
+
+        Args:
+            base_url: The service; by default `ANYMAL_BASE_URL`, else http://127.0.0.1:8000.
+            api_key: Its key, if it asks for one; by default `ANYMAL_API_KEY`.
+            timeout: Seconds to wait for the next bytes, and at most 10 of them for a connection;
+                or httpx's own, which says each.
+            max_retries: How often a request is sent again that the service could not take: no
+                connection, 408, 429, 502, 503 or 504. Never once a stream has begun.
+            backoff: How long to wait before that.
+            transport: What carries the requests, for tests.
+        """
+        self._connection = Connection(
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            max_retries=max_retries,
+            backoff=backoff,
+            transport=transport,
+        )
+
+    @overload
+    def ask(
+        self, question: str, *, stream: Literal[False] = False, **options: Unpack[ServiceAskOptions]
+    ) -> Answer: ...
+    @overload
+    def ask(
+        self, question: str, *, stream: Literal[True], **options: Unpack[ServiceAskOptions]
+    ) -> AnswerStream: ...
+    def ask(
+        self, question: str, *, stream: bool = False, **options: Unpack[ServiceAskOptions]
+    ) -> Answer | AnswerStream:
+        """Ask one question about any media.
+
+        Args:
+            question: The question.
+            stream: Return pieces of text as they arrive instead of the whole answer.
+            **options: Media (`image`, `video`, `audio`, `imu`, each one or a list), what is to be
+                known of them, how the answer is drawn, `model`, `extra` and `on_upload`: see
+                `anymal.client.attachments.Media`, `anymal.client.answer.AnswerOptions` and
+                `anymal.client.requests.ServiceOptions`.
+
+        Returns:
+            The answer, or a stream of it.
+
+        Raises:
+            AnymalError: For media that cannot be sent, and `ClientError` for the rest.
+        """
+        call = ask_call(question, options, stream=stream)
+        if stream:
+            return AnswerStream(self._connection.stream(call))
+        return read_answer(self._connection.send(call))
+
+    def chat(self, messages: Messages, **options: Unpack[ServiceOptions]) -> Answer:
+        """Answer a conversation, oldest turn first."""
+        return read_answer(self._connection.send(chat_call(messages, options)))
+
+    def stream(self, messages: Messages, **options: Unpack[ServiceOptions]) -> AnswerStream:
+        """Answer a conversation piece by piece; the request is sent with the first piece."""
+        return AnswerStream(self._connection.stream(chat_call(messages, options, stream=True)))
+
+    def message(self, question: str, **media: Unpack[Media]) -> Message:
+        """A user's turn for `chat` and `stream`: the media, then the question."""
+        return user_message(question, inline=True, **media)
+
+    def align(self, **options: Unpack[AlignOptions]) -> Aligned:
+        """Turn one medium into the soft tokens that the language model reads; needs numpy.
+
+        Args:
+            **options: One of `image`, `video`, `audio` and `imu` with what is to be known of it,
+                `model` and `on_upload`.
+
+        Returns:
+            The soft tokens, `[Q, D_llm]`.
+
+        Raises:
+            AnymalError: For a medium that cannot be sent, and `ClientError` for the rest.
+        """
+        return read_aligned(self._connection.send(align_call(options)))
+
+    def models(self) -> list[ModelCard]:
+        """What the service serves, the default first."""
+        return read_models(self._connection.send(get_call(_MODELS)))
+
+    def is_ready(self) -> bool:
+        """Whether the service is there, its model is loaded, and it takes requests; asks once."""
+        try:
+            self._connection.send(get_call(_READY), is_repeatable=False)
+        except ClientError as error:
+            return _not_yet(error)
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """Like `Client`, for async code; files are read on a thread, but by `message` at once."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float | httpx.Timeout = 120.0,
+        max_retries: int = 2,
+        backoff: Backoff = _BACKOFF,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """See `Client`."""
+        self._connection = AsyncConnection(
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            max_retries=max_retries,
+            backoff=backoff,
+            transport=transport,
+        )
+
+    @overload
+    async def ask(
+        self, question: str, *, stream: Literal[False] = False, **options: Unpack[ServiceAskOptions]
+    ) -> Answer: ...
+    @overload
+    async def ask(
+        self, question: str, *, stream: Literal[True], **options: Unpack[ServiceAskOptions]
+    ) -> AsyncAnswerStream: ...
+    async def ask(
+        self, question: str, *, stream: bool = False, **options: Unpack[ServiceAskOptions]
+    ) -> Answer | AsyncAnswerStream:
+        """Ask one question about any media; see `Client.ask`."""
+        call = await run_sync(lambda: ask_call(question, options, stream=stream))
+        if stream:
+            return AsyncAnswerStream(self._connection.stream(call))
+        return read_answer(await self._connection.send(call))
+
+    async def chat(self, messages: Messages, **options: Unpack[ServiceOptions]) -> Answer:
+        """Answer a conversation, oldest turn first."""
+        call = await run_sync(lambda: chat_call(messages, options))
+        return read_answer(await self._connection.send(call))
+
+    def stream(self, messages: Messages, **options: Unpack[ServiceOptions]) -> AsyncAnswerStream:
+        """Answer a conversation piece by piece; the request is sent with the first piece."""
+        return AsyncAnswerStream(self._connection.stream(chat_call(messages, options, stream=True)))
+
+    def message(self, question: str, **media: Unpack[Media]) -> Message:
+        """A user's turn for `chat` and `stream`: the media, then the question."""
+        return user_message(question, inline=True, **media)
+
+    async def align(self, **options: Unpack[AlignOptions]) -> Aligned:
+        """Turn one medium into soft tokens; see `Client.align`."""
+        call = await run_sync(lambda: align_call(options))
+        return read_aligned(await self._connection.send(call))
+
+    async def models(self) -> list[ModelCard]:
+        """What the service serves, the default first."""
+        return read_models(await self._connection.send(get_call(_MODELS)))
+
+    async def is_ready(self) -> bool:
+        """Whether the service takes requests; see `Client.is_ready`."""
+        try:
+            await self._connection.send(get_call(_READY), is_repeatable=False)
+        except ClientError as error:
+            return _not_yet(error)
+        return True
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _not_yet(error: ClientError) -> Literal[False]:
+    """What passes with time is no answer yet; a wrong key or a wrong address stays an error."""
+    if not error.is_transient:
+        raise error
+    return False

@@ -1,0 +1,1 @@
+"""The frozen language model: load, quantise, run packed rows, score."""

@@ -1,0 +1,1 @@
+"""Motion files of any layout to six axes in SI units."""

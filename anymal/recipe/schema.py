@@ -1,0 +1,282 @@
+"""Recipes: what a model is made of and how it is trained, read from YAML plus `key=value`.
+
+Does not build anything and does not import torch; `anymal.assemble` and `train` do.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from anymal.errors import RecipeError
+from anymal.modality import MODALITIES
+from anymal.recipe.file import read_recipe_file
+from anymal.recipe.prompts import PROMPTS
+
+Precision = Literal["nf4", "int8", "bf16", "fp32"]
+TemplateName = Literal["tokenizer", "llama2", "vicuna", "chatml"]
+Positive = Annotated[int, Field(gt=0)]
+Section = TypeVar("Section", bound=BaseModel)
+
+
+class _Section(BaseModel):
+    """Frozen; a key that is not declared is an error that lists the known ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+            unknown = sorted(str(key) for key in value if key not in cls.model_fields)
+            if unknown:
+                raise ValueError(
+                    f"unknown key {', '.join(map(repr, unknown))}; "
+                    f"known: {', '.join(cls.model_fields)}"
+                )
+        return value
+
+
+class _SectionWithOptions(_Section):
+    """A section whose undeclared keys are options of the kind it names, checked when built."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments for the kind."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+# --- the model ----------------------------------------------------------------------------------
+
+
+class LlmRecipe(_Section):
+    """The language model."""
+
+    path: str = Field(description="Hub id, folder, or tiny:llm")
+    precision: Precision = Field("nf4", description="how the frozen weights are held")
+    revision: str | None = Field(None, description="Hub revision; a commit hash is reproducible")
+    template: TemplateName = Field("tokenizer", description="how a conversation becomes text")
+    max_tokens: Positive = Field(2048, description="most positions of one sample, slots included")
+    embed: bool = Field(False, description="put a copy of the LLM into the bundle")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _can_be_trained_at(cls, value: Any) -> Any:
+        if value == "int8-dynamic":
+            raise ValueError(
+                "int8-dynamic is for answering and lets no gradient through; train at "
+                f"{', '.join(get_args(Precision))}, and serve with --precision int8-dynamic"
+            )
+        return value
+
+
+class EncoderRecipe(_SectionWithOptions):
+    """A frozen encoder; every other key is an option of its kind."""
+
+    kind: str = Field(description="a name in encoders.registry")
+    path: str = Field(description="Hub id, folder, or tiny:encoders/NAME")
+    embed: bool = Field(False, description="put a copy of the encoder into the bundle")
+
+
+class AlignerRecipe(_SectionWithOptions):
+    """A trainable aligner; every other key is an option of its kind."""
+
+    kind: Literal["perceiver", "linear", "mlp"] = Field("perceiver", description="its shape")
+    num_tokens: int = Field(64, ge=32, le=256, description="soft tokens per media item")
+
+
+class ModalityRecipe(_Section):
+    """One modality of the model."""
+
+    encoder: EncoderRecipe = Field(description="frozen feature extractor")
+    aligner: AlignerRecipe = Field(default_factory=AlignerRecipe, description="trainable bridge")
+    prefix: str = Field("", description="text written before each media item")
+    suffix: str = Field("\n", description="text written after each media item")
+
+
+class LoraRecipe(_Section):
+    """Low-rank adapters on the language model."""
+
+    r: Positive = Field(64, description="rank")
+    alpha: Positive = Field(16, description="scale is alpha / r")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability on the adapters' input")
+    targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
+
+
+class ModelRecipe(_Section):
+    """What the model is made of."""
+
+    llm: LlmRecipe = Field(description="the frozen language model")
+    modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
+    lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
+    media_first: bool = Field(False, description="write the media of a message before its text")
+    start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
+
+    @model_validator(mode="after")
+    def _modalities_are_known(self) -> Self:
+        for name in self.modalities:
+            if name not in MODALITIES:
+                raise ValueError(f"unknown modality {name!r}; known: {', '.join(MODALITIES)}")
+        return self
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+class DataRecipe(_Section):
+    """One source of records: exactly one of `manifest` and `source`."""
+
+    manifest: str | None = Field(None, description="JSONL file, relative to the recipe")
+    prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
+    source: str | None = Field(None, description="module:function that returns records")
+    args: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
+    weight: float = Field(1.0, gt=0, description="share of the mixture, relative to the others")
+    name: str | None = Field(None, description="name in reports; by default the file or function")
+
+    @model_validator(mode="after")
+    def _exactly_one_origin(self) -> Self:
+        if (self.manifest is None) == (self.source is None):
+            raise ValueError("give exactly one of manifest and source")
+        if self.manifest is not None and self.args:
+            raise ValueError("args belong to a source; a manifest takes none")
+        if self.manifest is None and self.prompt is not None:
+            raise ValueError("prompt belongs to a manifest; a source makes whole conversations")
+        if self.prompt is not None and self.prompt not in PROMPTS:
+            raise ValueError(f"unknown prompt {self.prompt!r}; known: {', '.join(PROMPTS)}")
+        return self
+
+
+class StageRecipe(_Section):
+    """One stage of training."""
+
+    name: str = Field(min_length=1, description="name in reports and overrides")
+    kind: Literal["align", "instruct"] = Field(description="aligners only, or aligners and LoRA")
+    objective: Literal["answer", "words"] = Field(
+        "answer", description="soft tokens are answered from, or, in align, become the words"
+    )
+    modalities: list[str] | None = Field(None, description="aligners that train; null is all")
+    data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
+    heldout: list[DataRecipe] | None = Field(None, description="records for the held-out loss")
+    steps: Positive = Field(description="optimiser steps")
+    batch_size: Positive = Field(description="samples per batch")
+    accumulate: Positive = Field(1, description="batches per optimiser step")
+    micro_batch: Positive | Literal["auto"] | None = Field(
+        None, description="most samples in one pass; auto takes what fits, null the whole batch"
+    )
+    packing: bool = Field(False, description="samples one after the other in rows, not padded")
+    lr: float = Field(gt=0, description="peak learning rate of the aligners")
+    lora_lr: float | None = Field(None, gt=0, description="peak rate of LoRA; null takes lr")
+    optimizer: Literal["adamw", "paged_adamw_8bit"] = Field("adamw", description="optimiser")
+    weight_decay: float = Field(0.0, ge=0, description="on matrices; norms and biases are spared")
+    warmup_steps: int = Field(0, ge=0, description="steps until the peak rate")
+    min_lr_ratio: float = Field(0.0, ge=0, le=1, description="share of the peak at the last step")
+    clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: none")
+    checkpointing: bool = Field(False, description="trade compute for activation memory")
+    save_every: Positive = Field(500, description="steps between checkpoints")
+    eval_every: Positive = Field(500, description="steps between held-out losses")
+    eval_samples: Positive = Field(256, description="held-out records, over all sources")
+    bucket: bool = Field(True, description="batch samples of similar length")
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} of {self.steps} steps; lower warmup_steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _words_need_no_language_model(self) -> Self:
+        if self.objective == "words" and (self.kind != "align" or self.packing):
+            raise ValueError("objective: words is for kind: align, with packing: false")
+        return self
+
+
+class Recipe(_Section):
+    """A model and the stages that train it."""
+
+    run_dir: str = Field(description="folder of the run, relative to the working directory")
+    seed: int = Field(0, ge=0, description="of initial weights and of the order of records")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
+    memory: str | None = Field(None, description="what may be used, as 80GiB; null asks the device")
+    features: str | None = Field(None, description="folder that `anymal data encode` wrote")
+    model: ModelRecipe = Field(description="what the model is made of")
+    stages: list[StageRecipe] = Field(min_length=1, description="in order")
+
+    @model_validator(mode="after")
+    def _stages_fit_the_model(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stages need different names, got {', '.join(names)}")
+        for stage in self.stages:
+            for name in stage.modalities or []:
+                if name not in self.model.modalities:
+                    raise ValueError(
+                        f"stages.{stage.name}.modalities names {name!r}; "
+                        f"the model has {', '.join(self.model.modalities)}"
+                    )
+            if stage.kind == "instruct" and self.model.lora is None:
+                raise ValueError(
+                    f"stage {stage.name!r} is of kind instruct, which trains LoRA; "
+                    "set model.lora (model.lora={} takes the defaults), or use kind: align"
+                )
+        return self
+
+
+def load_recipe(
+    path: Path | str, overrides: Sequence[str] = (), *, keep_unset: bool = False
+) -> Recipe:
+    """Read a recipe file.
+
+    Args:
+        path: The YAML file. Relative paths in it are relative to its folder (`run_dir`: to the
+            working directory); `tiny:NAME` is a folder of the built-in bundle; `${ANYMAL_DATA}`
+            and other `ANYMAL_*` variables are replaced.
+        overrides: `a.b=c`, later ones win; the value is YAML. A list is entered by index or by
+            the `name` of an item: `stages.align.steps=10`.
+        keep_unset: Leave a variable that is not set as it is written, for whoever opens no file
+            of the recipe's.
+
+    Returns:
+        The checked recipe, its paths absolute.
+
+    Raises:
+        RecipeError: The file or an override is wrong; the message names the key.
+    """
+    values = read_recipe_file(Path(path), overrides, keep_unset=keep_unset)
+    return parse_section(Recipe, values, where=str(path))
+
+
+def parse_section(section: type[Section], value: object, *, where: str) -> Section:
+    """Validate a plain value as a section of a recipe.
+
+    Args:
+        section: The model class.
+        value: What was read from YAML or JSON.
+        where: Names the file in errors.
+
+    Returns:
+        The section.
+
+    Raises:
+        RecipeError: One line per problem, with the path of the key.
+    """
+    try:
+        return section.model_validate(value)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, problem['loc'])) or 'recipe'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise RecipeError(f"{where}: " + "; ".join(lines)) from None

@@ -1,0 +1,1 @@
+"""A loaded bundle that answers, in this process or behind the service."""

@@ -1,0 +1,232 @@
+"""A bundle in this process that answers questions, with the same methods as `Client`.
+
+Does not queue or compute: processor, soft tokens and engine are those that serve.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, Unpack, overload
+
+from anymal.client.answer import (
+    Answer,
+    AnswerOptions,
+    AnswerStream,
+    AskOptions,
+    as_logprob,
+    as_messages,
+    split,
+    usage_of,
+    user_message,
+)
+from anymal.client.attachments import Media
+from anymal.engine.base import Engine
+from anymal.engine.build import build_engine
+from anymal.engine.events import Failed, Finished, TextDelta
+from anymal.engine.prompt import Prompt
+from anymal.engine.sampling import Sampling
+from anymal.engine.stats import Step
+from anymal.processor import Processor, Sample
+from anymal.protocol.conversation import Conversation, Message
+from anymal.protocol.requests import TokenLogprob
+from anymal.serving.precision import load_to_answer
+from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
+
+logger = logging.getLogger(__name__)
+
+# The caller's own process may read what the caller may: paths are not held in a folder.
+_ANYWHERE = Path(Path.cwd().anchor)
+
+
+def load(
+    bundle: str | Path = "tiny",
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+    merge_lora: bool | None = None,
+    max_waiting: int = 16,
+    cache_bytes: int | None = None,
+    soft_token_bytes: int = DEFAULT_CACHE_BYTES,
+    on_step: Callable[[Step], None] | None = None,
+) -> "Assistant":
+    """Load a bundle.
+
+    Args:
+        bundle: Its folder, or `tiny` for the built-in model.
+        device: Torch device.
+        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None takes fp32 on
+            a CPU and the bundle's elsewhere, see `anymal.serving.precision`.
+        merge_lora: Add LoRA to the weights it was trained beside; None does unless that would round
+            them again.
+        max_waiting: Most requests that may wait for the engine.
+        cache_bytes: Size of the key-value cache; None chooses by device and model.
+        soft_token_bytes: Most bytes of soft tokens to keep for media that come again.
+        on_step: Hears of each step of the engine, on its thread.
+
+    Returns:
+        The assistant.
+
+    Raises:
+        BundleError: If the bundle is missing, damaged or does not fit.
+    """
+    assembled = load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device)
+    engine = build_engine(
+        assembled.model,
+        max_tokens=assembled.processor.max_tokens,
+        max_waiting=max_waiting,
+        cache_bytes=cache_bytes,
+        on_step=on_step,
+    )
+    return Assistant(
+        name=name_of(bundle),
+        processor=assembled.processor,
+        soft_tokens=SoftTokens(assembled.model, cache_bytes=soft_token_bytes),
+        engine=engine,
+    )
+
+
+def name_of(bundle: str | Path) -> str:
+    """What answers call the model of a bundle."""
+    return "anymal-tiny" if str(bundle) == "tiny" else Path(bundle).resolve().name
+
+
+class PromptMaker(Protocol):
+    """What makes prompts of samples; `SoftTokens` does."""
+
+    def prompt(self, sample: Sample) -> Prompt:
+        """Make one; blocks while media are encoded."""
+        ...
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
+
+
+class Assistant:
+    """Answers questions in this process.
+
+    Example:
+        assistant = anymal.load("tiny")
+        print(assistant.ask("What is the person doing?", imu="walk.csv", imu_rate_hz=50))
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        processor: Processor,
+        soft_tokens: PromptMaker,
+        engine: Engine,
+    ) -> None:
+        """See `load`.
+
+        Args:
+            name: What answers call the model.
+            processor: Conversation to sample.
+            soft_tokens: Sample to prompt.
+            engine: The model.
+        """
+        self.name = name
+        self.processor = processor
+        self.soft_tokens = soft_tokens
+        self.engine = engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its threads; answers that are not complete fail."""
+        self.engine.close()
+        self.soft_tokens.close()
+
+    @overload
+    def ask(
+        self, question: str, *, stream: Literal[False] = False, **options: Unpack[AskOptions]
+    ) -> Answer: ...
+    @overload
+    def ask(
+        self, question: str, *, stream: Literal[True], **options: Unpack[AskOptions]
+    ) -> AnswerStream: ...
+    def ask(
+        self, question: str, *, stream: bool = False, **options: Unpack[AskOptions]
+    ) -> Answer | AnswerStream:
+        """Ask one question about any media.
+
+        Args:
+            question: The question.
+            stream: Return pieces of text as they arrive instead of the whole answer.
+            **options: `image`, `video`, `audio`, `imu` (each one or a list), `audio_rate_hz`,
+                `imu_rate_hz`, `acceleration_unit`, `rotation_unit`, and `max_tokens`,
+                `temperature`, `top_p`, `stop`, `seed`: see `AskOptions`.
+
+        Returns:
+            The answer, or a stream of it.
+
+        Raises:
+            AnymalError: For media or conversations that are refused.
+        """
+        media, rest = split(options)
+        messages = [self.message(question, **media)]
+        return self.stream(messages, **rest) if stream else self.chat(messages, **rest)
+
+    def chat(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[AnswerOptions],
+    ) -> Answer:
+        """Answer a conversation, oldest turn first; media may be data URLs or absolute paths."""
+        return self.stream(messages, **options).answer
+
+    def stream(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[AnswerOptions],
+    ) -> AnswerStream:
+        """Answer a conversation piece by piece; work begins with the first piece."""
+        return AnswerStream(self._stream(as_messages(messages), _sampling(options)))
+
+    def message(self, question: str, **media: Unpack[Media]) -> Message:
+        """A user's turn for `chat` and `stream`: the media, then the question."""
+        return user_message(question, inline=False, **media)
+
+    def _stream(self, messages: list[Message], sampling: Sampling) -> Iterator[str | Answer]:
+        conversation = Conversation(messages=messages)
+        sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True)
+        prompt = self.soft_tokens.prompt(sample)
+        pieces: list[str] = []
+        drawn: list[TokenLogprob] = []
+        with closing(self.engine.submit(prompt, sampling)) as events:
+            for event in events:
+                if not isinstance(event, Failed):
+                    drawn += map(as_logprob, event.logprobs)
+                if isinstance(event, TextDelta):
+                    pieces.append(event.text)
+                    yield event.text
+                elif isinstance(event, Finished):
+                    yield Answer(
+                        text="".join(pieces),
+                        finish_reason=event.reason,
+                        usage=usage_of(event.counts),
+                        model=self.name,
+                        logprobs=None if sampling.logprobs is None else tuple(drawn),
+                    )
+
+
+def _sampling(options: AnswerOptions) -> Sampling:
+    """Options given as keywords, with the engine's defaults for the others."""
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if isinstance(given.get("stop"), str):
+        given["stop"] = (given["stop"],)
+    if "stop" in given:
+        given["stop"] = tuple(given["stop"])
+    return Sampling(**given)

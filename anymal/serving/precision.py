@@ -1,0 +1,103 @@
+"""How a language model is held to answer, where nobody says.
+
+Does not convert anything, and is for answering alone: evaluation and training keep the precision
+that a bundle was trained at.
+
+On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
+function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast
+again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as
+trained, because memory decides there. LoRA is merged wherever the weights are not rounded again by
+that.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from anymal.assemble import Assembled
+from anymal.bundle.load import describe, load_bundle
+from anymal.llm.merge_lora import MERGED_PRECISIONS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How the weights are held.
+
+    Attributes:
+        precision: One of `anymal.bundle.load.PRECISIONS`.
+        merge_lora: Whether LoRA is in the weights rather than beside them.
+    """
+
+    precision: str
+    merge_lora: bool
+
+    def described(self, trained: str) -> str:
+        """The choice in words.
+
+        Args:
+            trained: The precision of training.
+        """
+        if not self.merge_lora:
+            return f"{self.precision}, LoRA unmerged"
+        origin = "" if trained in ("fp32", "bf16") else f" dequantised {trained}"
+        return f"{self.precision}, LoRA merged into its{origin} weights"
+
+
+def load_to_answer(
+    bundle: str | Path,
+    *,
+    precision: str | None = None,
+    merge_lora: bool | None = None,
+    device: str = "cpu",
+) -> Assembled:
+    """Load a bundle for answering, and log how its language model is held.
+
+    Args:
+        bundle: Its folder, or `tiny` for the built-in model.
+        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None chooses.
+        merge_lora: Add LoRA to the weights it was trained beside; None chooses.
+        device: Torch device.
+
+    Returns:
+        The model and its processor.
+
+    Raises:
+        BundleError: It is missing or damaged, or a part differs.
+        RecipeError: It cannot be built, or not be held so.
+    """
+    trained = describe(bundle).recipe.llm.precision
+    held = serving_precision(
+        trained=trained, device=device, precision=precision, merge_lora=merge_lora
+    )
+    assembled = load_bundle(
+        bundle, precision=held.precision, merge_lora=held.merge_lora, device=device
+    )
+    logger.info("%s: language model in %s", bundle, held.described(trained))
+    return assembled
+
+
+def serving_precision(
+    *,
+    trained: str,
+    device: str,
+    precision: str | None = None,
+    merge_lora: bool | None = None,
+) -> Held:
+    """Choose what was left open.
+
+    Args:
+        trained: The precision that the bundle was trained at.
+        device: Where it answers.
+        precision: As asked for; None chooses.
+        merge_lora: As asked for; None chooses.
+
+    Returns:
+        The choice, which `anymal.bundle.load.load_bundle` takes.
+    """
+    if precision is None:
+        precision = "fp32" if device == "cpu" else trained
+    if merge_lora is None:
+        merge_lora = precision in MERGED_PRECISIONS
+    return Held(precision=precision, merge_lora=merge_lora)

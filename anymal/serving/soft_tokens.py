@@ -1,0 +1,268 @@
+"""Samples to prompts: media through encoders and aligners, on a thread of their own.
+
+Does not decode media and does not answer. Small batches, and a bounded cache, so that a medium
+that was seen before costs nothing and a long video does not hold up others' words.
+
+Shapes: M media items of one modality, Q soft tokens per item, D_llm embedding width.
+"""
+
+import hashlib
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from anymal.collate import check_counts
+from anymal.engine.base import EngineClosed
+from anymal.engine.prompt import EmbeddingSegment, Prompt, Segment, TokenSegment
+from anymal.errors import DataError
+from anymal.media.soft_token_file import EMBEDS
+from anymal.model import AnyMAL
+from anymal.processor import Sample, Slot
+from encoders.base import Encoder, stack_inputs
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CACHE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftTokenStats:
+    """How the cache is doing.
+
+    Attributes:
+        hits: Items that were in the cache, or on their way into it.
+        misses: Items that were encoded.
+        bytes_used: Bytes in the cache.
+        bytes_total: Most bytes in the cache.
+    """
+
+    hits: int
+    misses: int
+    bytes_used: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Job:
+    """One medium to encode."""
+
+    modality: str
+    digest: str
+    tensors: dict[str, Tensor]
+    result: "Future[Tensor]" = field(default_factory=Future)
+
+
+class SoftTokens:
+    """Makes prompts of samples, from any thread."""
+
+    def __init__(
+        self,
+        model: AnyMAL,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        max_batch: int = 8,
+        window_s: float = 0.003,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            model: Its encoders and aligners run on the thread only, and must not change any more:
+                what they made is kept under digests of their weights.
+            cache_bytes: Most bytes of soft tokens to keep; 0 keeps none.
+            max_batch: Most media encoded at once.
+            window_s: How long the first medium of a batch waits for others, in seconds.
+        """
+        self._model = model
+        self._salts = {name: _salt(model, name) for name in model.aligners}
+        self._cache_bytes = cache_bytes
+        self._max_batch = max_batch
+        self._window_s = window_s
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()
+        self._on_the_way: dict[str, _Job] = {}
+        self._bytes_used = self._hits = self._misses = 0
+        self._is_closed = False
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="anymal-encoders", daemon=True)
+        self._thread.start()
+
+    def prompt(self, sample: Sample) -> Prompt:
+        """Make a prompt; blocks until the sample's media are encoded.
+
+        Args:
+            sample: Made to generate.
+
+        Returns:
+            The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU.
+
+        Raises:
+            DataError: Slots and media, or slots and soft tokens, differ in number.
+            EngineClosed: After `close`.
+        """
+        check_counts(sample)
+        media = {
+            name: iter([self._request(name, *each) for each in zip(hashes, items, strict=True)])
+            for name, items in sample.media.items()
+            for hashes in [sample.media_hashes[name]]
+        }
+        segments: list[Segment] = []
+        position = 0
+        for slot in sample.slots:
+            segments += _words(sample.ids[position : slot.start])
+            segments.append(_soft(next(media[slot.modality]), slot))
+            position = slot.start + slot.length
+        segments += _words(sample.ids[position:])
+        return Prompt(segments=tuple(segments))
+
+    def stats(self) -> SoftTokenStats:
+        """How the cache is doing."""
+        with self._lock:
+            return SoftTokenStats(
+                hits=self._hits,
+                misses=self._misses,
+                bytes_used=self._bytes_used,
+                bytes_total=self._cache_bytes,
+            )
+
+    def close(self) -> None:
+        """Encode what waits, then end the thread."""
+        with self._lock:
+            self._is_closed = True
+        self._jobs.put(None)
+        self._thread.join()
+
+    # --- any thread -----------------------------------------------------------------------------
+
+    def _request(self, modality: str, media_hash: str, tensors: dict[str, Tensor]) -> "_Job":
+        """From the cache, from an encoding under way, or from a new one."""
+        if modality == EMBEDS:  # soft tokens already, the caller's own
+            job = _Job(modality=modality, digest=media_hash, tensors=tensors)
+            job.result.set_result(tensors[EMBEDS])
+            return job
+        digest = hashlib.sha256(f"{self._salts[modality]} {media_hash}".encode()).hexdigest()
+        with self._lock:
+            if self._is_closed:
+                raise EngineClosed("the model was closed; load it again")
+            if (under_way := self._on_the_way.get(digest)) is not None:
+                self._hits += 1
+                return under_way
+            job = _Job(modality=modality, digest=digest, tensors=tensors)
+            if (found := self._cache.get(digest)) is not None:
+                self._cache.move_to_end(digest)
+                self._hits += 1
+                job.result.set_result(found)
+                return job
+            self._misses += 1
+            self._on_the_way[digest] = job
+            self._jobs.put(job)
+            return job
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            jobs, is_open = self._next_jobs()
+            for modality in dict.fromkeys(job.modality for job in jobs):
+                self._encode([job for job in jobs if job.modality == modality])
+
+    def _next_jobs(self) -> tuple[list[_Job], bool]:
+        """What came within the window, and whether more may come."""
+        jobs: list[_Job] = []
+        deadline = None
+        while len(jobs) < self._max_batch:
+            try:
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                job = self._jobs.get(timeout=left)
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, False
+            jobs.append(job)
+            deadline = deadline or monotonic() + self._window_s
+        return jobs, True
+
+    def _encode(self, jobs: Sequence[_Job]) -> None:
+        """Encode media of one modality; where one breaks the batch, each goes alone."""
+        try:
+            tokens = self._run_model(jobs)
+        except Exception as error:  # the thread's edge: one bad medium must not end the others
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._encode([job])
+                return
+            logger.exception("a medium could not be encoded (%s)", jobs[0].modality)
+            with self._lock:
+                del self._on_the_way[jobs[0].digest]
+            jobs[0].result.set_exception(error)
+            return
+        for job, own in zip(jobs, tokens, strict=True):
+            with self._lock:
+                del self._on_the_way[job.digest]
+                self._keep(job.digest, own)
+            job.result.set_result(own)
+
+    @torch.no_grad()
+    def _run_model(self, jobs: Sequence[_Job]) -> list[Tensor]:
+        """Soft tokens `[Q, D_llm]` of each medium."""
+        modality, model = jobs[0].modality, self._model
+        inputs = stack_inputs([job.tensors for job in jobs]).to(model.device)
+        tokens = model.align(model.encode({modality: inputs}))[modality].cpu()  # [M, Q, D_llm]
+        return [own.clone() for own in tokens]  # not views: each must be freed by itself
+
+    def _keep(self, digest: str, tokens: Tensor) -> None:
+        """Put into the cache, the least recently used out of it; the lock is held."""
+        if tokens.nbytes > self._cache_bytes:
+            return
+        self._cache[digest] = tokens
+        self._bytes_used += tokens.nbytes
+        while self._bytes_used > self._cache_bytes:
+            _, oldest = self._cache.popitem(last=False)
+            self._bytes_used -= oldest.nbytes
+
+
+def _soft(job: _Job, slot: Slot) -> Segment:
+    """The soft tokens of a slot; waits for them."""
+    tokens = job.result.result()
+    if len(tokens) != slot.length:
+        raise DataError(
+            f"{slot.modality}: the sample reserves {slot.length} positions, but the aligner gave "
+            f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens"
+        )
+    return EmbeddingSegment(embeddings=tokens, digest=job.digest, kind=slot.modality)
+
+
+def _words(ids: Tensor) -> list[Segment]:
+    return [TokenSegment(ids=tuple(ids.tolist()))] if len(ids) else []
+
+
+def _salt(model: AnyMAL, modality: str) -> str:
+    """What soft tokens depend on besides the medium: encoder, aligner, and its weights."""
+    aligner = model.aligners[modality]
+    encoder = cast(Encoder, model.encoders[modality])
+    return f"{modality} {encoder.fingerprint} {_weights_digest(aligner)}"
+
+
+def _weights_digest(module: nn.Module) -> str:
+    """Of everything that the function of a module in eval mode depends on."""
+    options = [
+        (name, value)
+        for part in module.modules()
+        for name, value in sorted(vars(part).items())
+        if isinstance(value, bool | int | float | str)
+    ]
+    digest = hashlib.sha256(f"{module!r} {options}".encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(plain.numpy().tobytes())
+    return digest.hexdigest()

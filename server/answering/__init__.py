@@ -1,0 +1,1 @@
+"""A checked request to the events of its answer."""

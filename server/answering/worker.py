@@ -1,0 +1,286 @@
+"""Brings a request to an engine and its events back: admission, processing, cancellation.
+
+Does not know HTTP, and does not keep the models (`models`) or mix answers (`answers`).
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from anymal.engine.base import EngineBusy
+from anymal.engine.events import Finished, TextDelta
+from anymal.engine.prompt import EmbeddingSegment, Prompt
+from anymal.engine.sampling import Sampling
+from anymal.errors import AnymalError
+from anymal.protocol.conversation import Conversation, Message, TextPart
+from anymal.protocol.explain import Refusal
+from anymal.protocol.requests import ChatCompletionRequest, MediaPart
+from server.answering.answers import Piece, Withheld, answers, samplings_of
+from server.answering.checking import check_conversation, check_request, guard_for
+from server.errors import BadRequest, TimedOut
+from server.metrics import Metrics
+from server.remote_media import RemoteMedia
+from server.safety import Checks
+from server.served.models import Backend, Models
+
+__all__ = ["Backend", "Worker"]
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Worker:
+    """Admits requests, and sees them through.
+
+    Attributes:
+        models: What is served.
+        failure: Why the first model could not be loaded, if it could not.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_requests: int,
+        default_tokens: int,
+        max_tokens: int,
+        request_seconds: float = 600.0,
+        checks: Checks | None = None,
+        metrics: Metrics | None = None,
+        remote_media: RemoteMedia | None = None,
+    ) -> None:
+        """Holds no model yet.
+
+        Args:
+            max_requests: Most answers in the house at once.
+            default_tokens: Token limit of a request that sets none.
+            max_tokens: Largest limit that a request may set.
+            request_seconds: How long a request may take, in seconds.
+            checks: What may be asked and said; None checks nothing.
+            metrics: Where to note tokens and times.
+            remote_media: Fetches media from other hosts; None leaves them refused.
+        """
+        self._max_requests = max_requests
+        self._default_tokens = default_tokens
+        self._max_tokens = max_tokens
+        self._request_seconds = request_seconds
+        self._checks = checks or Checks()
+        self._metrics = metrics or Metrics()
+        self._remote_media = remote_media
+        self._num_answers = 0
+        # One at a time: decoding media is bounded in memory per file, not in total. Words do not
+        # wait for it, and encoders batch what waits for them.
+        self._decoding = anyio.CapacityLimiter(1)
+        self._preparing = anyio.CapacityLimiter(max_requests)
+        self.models = Models()
+        self.failure: Exception | None = None
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def load_in_background(
+        self, load: Callable[[], Backend], on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        """Load the first model on a thread of its own; `models` tells when it is there."""
+
+        def run() -> None:
+            try:
+                self.use(load())
+            except Exception as error:  # the thread's edge: `failure` tells what happened
+                self.failure = error
+                self.models.why_none = f"the model could not be loaded: {error}"
+                if not isinstance(error, AnymalError):
+                    logger.exception("the model could not be loaded")
+                on_failure()
+
+        threading.Thread(target=run, name="anymal-load", daemon=True).start()
+
+    def use(self, backend: Backend) -> None:
+        """Answer with this model from now on."""
+        self.models.put(backend)
+
+    def close(self) -> None:
+        """Stop the engines."""
+        self.models.close()
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def answer(self, request: ChatCompletionRequest) -> AsyncGenerator[Piece]:
+        """Answer a request.
+
+        Args:
+            request: A validated request.
+
+        Yields:
+            The events of its answers, each ended by `Finished` or `Withheld`, or all of them by
+            `Failed`. Closing the generator, or cancelling its task, cancels the request.
+
+        Raises:
+            NotReady: If there is no model yet.
+            ModelNotFound: If the model that was asked for is not served.
+            EngineBusy: If the house is full.
+            ContentRefused: If a check refuses what is asked.
+            TimedOut: If it takes too long.
+            AnymalError: If the conversation or its media are refused.
+        """
+        clock = _Stopwatch(self._metrics)
+        deadline = asyncio.get_running_loop().time() + self._request_seconds
+        sampling = self._sampling(request)
+        with self.models.lease(request.model) as backend, self._admitted(request.n):
+            with _until(deadline):
+                conversation = await self._fetched(Conversation(messages=request.messages))
+                request = request.model_copy(update={"messages": conversation.messages})
+                await check_request(self._checks, request)
+                prompt = await self._prompt(backend, conversation)
+            pieces = answers(
+                backend.engine,
+                prompt,
+                samplings_of(sampling, request.n),
+                deadline=deadline,
+                guard=guard_for(self._checks, conversation, prompt),
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    clock.note(piece)
+                    yield piece
+
+    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSegment:
+        """Turn a medium into soft tokens.
+
+        Args:
+            part: The medium.
+            model: A served model; None takes the default.
+
+        Returns:
+            Its soft tokens.
+
+        Raises:
+            NotReady: If there is no model yet.
+            ModelNotFound: If the model that was asked for is not served.
+            EngineBusy: If the house is full.
+            ContentRefused: If a check refuses the medium.
+            TimedOut: If it takes too long.
+            AnymalError: If the medium is refused.
+        """
+        deadline = asyncio.get_running_loop().time() + self._request_seconds
+        conversation = Conversation(messages=[Message(role="user", content=[part])])
+        with self.models.lease(model) as backend, self._admitted(1), _until(deadline):
+            conversation = await self._fetched(conversation)
+            await check_conversation(self._checks, conversation)
+            prompt = await self._prompt(backend, conversation)
+        (soft,) = (each for each in prompt.segments if isinstance(each, EmbeddingSegment))
+        return soft
+
+    async def _fetched(self, conversation: Conversation) -> Conversation:
+        """The conversation with its remote media inside, so that checks see them too."""
+        if self._remote_media is None:
+            return conversation
+        return await self._remote_media.inline(conversation)
+
+    async def _prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
+        """Process a conversation on threads."""
+        has_media = any(
+            not isinstance(part, TextPart)
+            for message in conversation.messages
+            for part in message.parts
+        )
+        process = partial(backend.process, conversation)
+        if not has_media:
+            return await self._on_thread(lambda: backend.soften(process()), self._preparing)
+        sample = await self._on_thread(process, self._decoding)
+        return await self._on_thread(partial(backend.soften, sample), self._preparing)
+
+    def _on_thread(
+        self, work: Callable[[], Result], limiter: anyio.CapacityLimiter
+    ) -> Awaitable[Result]:
+        return anyio.to_thread.run_sync(work, limiter=limiter)
+
+    def _sampling(self, request: ChatCompletionRequest) -> Sampling:
+        if request.n > self._max_requests:
+            message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
+            raise BadRequest(Refusal(message=message, param="n", code="too_large"))
+        limit = request.token_limit or min(self._default_tokens, self._max_tokens)
+        if limit > self._max_tokens:
+            name = (
+                "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
+            )
+            message = f"{name} is {limit}; this service allows up to {self._max_tokens}"
+            raise BadRequest(Refusal(message=message, param=name, code="too_large"))
+        return Sampling(
+            max_tokens=limit,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            top_k=max(0, request.top_k),
+            repetition_penalty=request.repetition_penalty,
+            presence_penalty=request.presence_penalty,
+            frequency_penalty=request.frequency_penalty,
+            stop=request.stop_strings,
+            ignore_eos=request.ignore_eos,
+            logprobs=request.num_logprobs,
+            seed=request.seed,
+        )
+
+    @contextmanager
+    def _admitted(self, number: int) -> Iterator[None]:
+        """Count answers; media are decoded before the engine's own queue is reached."""
+        if self._num_answers + number > self._max_requests:
+            raise EngineBusy(
+                f"{self._num_answers} answers are under way, and {number} more would be over the "
+                f"{self._max_requests} that may be; try again later"
+            )
+        self._num_answers += number
+        try:
+            yield
+        finally:
+            self._num_answers -= number
+
+
+@contextmanager
+def _until(deadline: float) -> Iterator[None]:
+    """Give up at a time on the clock of the event loop; work on a thread is waited for."""
+    with anyio.CancelScope(deadline=deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise TimedOut(
+            "the media took longer than this service allows; send fewer or shorter ones, or raise "
+            "the service's request_seconds"
+        )
+
+
+class _Stopwatch:
+    """Notes how long pieces took to come, and the tokens that they tell of."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._last: dict[int, float] = {}
+        self._has_prompt = False
+
+    def note(self, piece: Piece) -> None:
+        """Take note of a piece."""
+        now = self._clock()
+        before = self._last.get(piece.index)
+        match piece.event:
+            case TextDelta() if before is not None:
+                self._metrics.next_token(now - before)
+            case TextDelta() if not self._last:
+                self._metrics.first_token(now - self._began)
+            case Finished() | Withheld():
+                self._count(piece.event)
+        self._last[piece.index] = now
+
+    def _count(self, end: Finished | Withheld) -> None:
+        """Count tokens; those of the prompt once, however many answers it has."""
+        if not self._has_prompt:
+            self._has_prompt = True
+            for kind, number in end.counts.by_kind.items():
+                self._metrics.tokens(kind, number)
+            self._metrics.tokens("cached", end.counts.cached)
+        self._metrics.tokens("completion", end.counts.completion)

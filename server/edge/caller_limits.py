@@ -1,0 +1,90 @@
+"""How often, and how often at once, each caller may ask.
+
+Does not know keys or HTTP: a caller is told apart by name.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from server.edge.keys import Caller
+from server.errors import RateLimited
+
+_MINUTE_S = 60.0
+
+
+class TokenBucket:
+    """Fills at a steady rate up to a minute's worth; every request takes one token out."""
+
+    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
+        """Starts full.
+
+        Args:
+            per_minute: Requests a minute; as many may come at once after a quiet minute.
+            clock: Seconds that only grow.
+        """
+        self.per_minute = per_minute
+        self._clock = clock
+        self._tokens = max(1.0, per_minute)
+        self._filled_at = clock()
+
+    def take(self) -> float:
+        """Take a token.
+
+        Returns:
+            0 if there was one, else the seconds until there will be.
+        """
+        now, per_second = self._clock(), self.per_minute / _MINUTE_S
+        grown = self._tokens + (now - self._filled_at) * per_second
+        self._tokens, self._filled_at = min(max(1.0, self.per_minute), grown), now
+        if self._tokens < 1:
+            return (1 - self._tokens) / per_second
+        self._tokens -= 1
+        return 0.0
+
+
+class CallerLimits:
+    """Holds every caller to its own limits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[str, TokenBucket] = {}
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def admit(self, caller: Caller) -> Iterator[None]:
+        """Hold a place for a request while the block runs.
+
+        Raises:
+            RateLimited: If the caller sends too many requests, or has too many running.
+        """
+        most = caller.max_concurrent
+        if most is not None and self._running[caller.name] >= most:
+            raise RateLimited(
+                f"{most} requests of this key are being answered, as many as may; "
+                "wait for one to end",
+                retry_after=1,
+            )
+        self._take_token(caller)
+        self._running[caller.name] += 1
+        try:
+            yield
+        finally:
+            self._running[caller.name] -= 1
+            if not self._running[caller.name]:
+                del self._running[caller.name]
+
+    def _take_token(self, caller: Caller) -> None:
+        """Count a request against its caller's rate."""
+        rate = caller.requests_per_minute
+        if rate is None:
+            return
+        bucket = self._buckets.get(caller.name)
+        if bucket is None or bucket.per_minute != rate:  # the key is new, or was changed
+            bucket = self._buckets[caller.name] = TokenBucket(rate, self._clock)
+        if (wait_s := bucket.take()) > 0:
+            raise RateLimited(
+                f"this key may send {rate:g} requests a minute; try again in {wait_s:.1f} s",
+                retry_after=wait_s,
+            )

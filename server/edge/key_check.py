@@ -1,0 +1,89 @@
+"""Who may come in: which paths ask for which key, and each caller's limits.
+
+Does not store keys (`keys`) and does not count requests (`limits`).
+"""
+
+from contextlib import ExitStack
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from anymal.errors import AnymalError
+from server.edge.caller_limits import CallerLimits
+from server.edge.keys import ANONYMOUS, Caller, Keyring
+from server.edge.request_facts import CURRENT_REQUEST
+from server.errors import NotAllowed, Unauthorized, response_for
+
+# What anybody may see: signs of life, the page, and the documentation. All else asks for a key
+# where there are keys, also paths that are yet to be written.
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/redoc"})
+_PAGE = "/page/"
+_ADMIN = "/admin"
+_METRICS = "/metrics"
+
+
+class Door:
+    """Lets callers in, and tells the app who they are: `request.state.caller`."""
+
+    def __init__(
+        self, app: ASGIApp, *, keyring: Keyring, limits: CallerLimits, has_open_metrics: bool
+    ) -> None:
+        """Wraps an app.
+
+        Args:
+            app: What is behind the door.
+            keyring: All keys.
+            limits: Holds each caller to its own.
+            has_open_metrics: Whether `/metrics` asks for no key.
+        """
+        self._app = app
+        self._keyring = keyring
+        self._limits = limits
+        self._has_open_metrics = has_open_metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with ExitStack() as stack:
+            try:
+                caller = self._caller(scope["path"], Headers(scope=scope).get("authorization"))
+                stack.enter_context(self._limits.admit(caller))
+            except AnymalError as error:
+                await response_for(error)(scope, receive, send)
+                return
+            if (record := CURRENT_REQUEST.get()) is not None:
+                record.caller = caller.name
+            scope.setdefault("state", {})["caller"] = caller
+            await self._app(scope, receive, send)
+
+    def _caller(self, path: str, authorization: str | None) -> Caller:
+        """Who calls, if that is enough for the path."""
+        caller = self._keyring.find(_key_of(authorization))
+        if self._asks_for_admin(path):
+            if caller is None:
+                raise Unauthorized(_advice("an administrator's key"))
+            if not caller.is_admin:
+                raise NotAllowed(f"the key {caller.name!r} is not an administrator's")
+            return caller
+        if caller is not None:
+            return caller
+        if self._keyring.is_open or path in _OPEN or path == _METRICS or path.startswith(_PAGE):
+            return ANONYMOUS
+        raise Unauthorized(_advice("the API key"))
+
+    def _asks_for_admin(self, path: str) -> bool:
+        if path == _METRICS:
+            return not (self._has_open_metrics or self._keyring.is_bare)
+        return path == _ADMIN or path.startswith(f"{_ADMIN}/")
+
+
+def _key_of(authorization: str | None) -> str:
+    """What follows `Bearer`; empty, which no key is, where there is nothing."""
+    scheme, _, key = (authorization or "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _advice(wanted: str) -> str:
+    return f"{wanted} is missing or wrong; send the header 'Authorization: Bearer KEY'"

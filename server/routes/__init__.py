@@ -1,0 +1,1 @@
+"""The paths of the service: what each accepts and returns."""

@@ -1,0 +1,42 @@
+"""`POST /v1/align`: one medium to the soft tokens that the language model reads.
+
+Does not run encoders; the worker does.
+"""
+
+from functools import partial
+
+import anyio.to_thread
+from fastapi import APIRouter, Request
+
+from anymal.engine.prompt import EmbeddingSegment
+from anymal.protocol.requests import AlignRequest, SoftTokensReply
+from server.answering.disconnect import unless_disconnected
+from server.routes.dependencies import TheWorker
+from server.routes.openai import ERRORS
+
+router = APIRouter()
+
+
+@router.post("/v1/align", responses=ERRORS)
+async def align(body: AlignRequest, request: Request, worker: TheWorker) -> SoftTokensReply:
+    """Turn one medium into soft tokens.
+
+    Trusted callers may send them back as a `prompt_embeds` part, with the same `modality`.
+    """
+    model = worker.models.find(body.model).name
+    soft = await unless_disconnected(request.receive, worker.align(body.input, model))
+    write = partial(_reply, soft, model=model, as_lists=body.format == "json")
+    return await anyio.to_thread.run_sync(write)
+
+
+def _reply(soft: EmbeddingSegment, *, model: str, as_lists: bool) -> SoftTokensReply:
+    """What is sent; on a thread, because it may be megabytes."""
+    # Imported here: by now the model has brought torch, which the app starts without.
+    from anymal.media.soft_token_file import pack
+
+    return SoftTokensReply(
+        model=model,
+        modality=soft.kind,
+        shape=list(soft.embeddings.shape),
+        embeds=soft.embeddings.tolist() if as_lists else pack(soft.embeddings),
+    )

@@ -1,0 +1,126 @@
+"""`POST /v1/ask`: a question and files as a form, for curl.
+
+Does not answer by itself: the form becomes the request of a chat completion.
+"""
+
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, UploadFile
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from anymal.protocol.explain import Refusal, explain
+from anymal.protocol.requests import (
+    AccelerationUnit,
+    ChatCompletionRequest,
+    ChatCompletionResponse,
+    RotationUnit,
+)
+from server.answering.completions import complete
+from server.errors import BadRequest
+from server.routes.dependencies import TheCaller, TheWorker
+from server.routes.openai import ERRORS, EVENTS
+
+router = APIRouter()
+
+_TEXT = "text/plain"
+
+
+class AskForm(BaseModel):
+    """The fields of the form; files may be repeated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: str = Field(description="what to ask; it follows the files")
+    image: list[UploadFile] = Field([], description="image files")
+    video: list[UploadFile] = Field([], description="video files")
+    audio: list[UploadFile] = Field([], description="sound files")
+    imu: list[UploadFile] = Field([], description="motion recordings")
+    imu_rate_hz: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="samples per second; for files without times"
+    )
+    acceleration_unit: AccelerationUnit | None = Field(None, description="m/s2 where not given")
+    rotation_unit: RotationUnit | None = Field(None, description="rad/s where not given")
+    system: str | None = Field(None, description="instructions that come before the question")
+    model: str | None = Field(None, description="a served model's name; absent means the first")
+    stream: bool = Field(False, description="answer as server-sent events")
+    max_tokens: int | None = Field(None, ge=1, description="most tokens to generate")
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="0, the default, takes the likeliest token"
+    )
+    top_p: float | None = Field(None, gt=0, le=1, description="sample among this much probability")
+    top_k: int | None = Field(None, ge=-1, description="sample among this many tokens")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="makes sampling repeatable")
+    stop: list[str] = Field([], max_length=4, description="strings that end the answer")
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        **EVENTS,
+        "description": f"{EVENTS['description']}; only its words with 'Accept: {_TEXT}'",
+        "content": {**EVENTS["content"], _TEXT: {"schema": {"type": "string"}}},
+    },
+    **ERRORS,
+}
+
+
+@router.post("/v1/ask", response_model=ChatCompletionResponse, responses=_RESPONSES)
+async def ask(
+    form: Annotated[AskForm, Form(media_type="multipart/form-data")],
+    request: Request,
+    worker: TheWorker,
+    caller: TheCaller,
+) -> Response:
+    """Answer one question about any files."""
+    is_text = request.headers.get("accept", "").partition(",")[0].strip() == _TEXT
+    if is_text and form.stream:
+        message = f"stream sends server-sent events; leave it out, or leave out 'Accept: {_TEXT}'"
+        raise BadRequest(Refusal(message=message, param="stream", code="unsupported_parameter"))
+    return await complete(
+        await _request_of(form),
+        request=request,
+        worker=worker,
+        caller=caller,
+        form="text" if is_text else "json",
+    )
+
+
+async def _request_of(form: AskForm) -> ChatCompletionRequest:
+    """The same as a chat completion asks it."""
+    motion = {
+        "rate_hz": form.imu_rate_hz,
+        "acceleration_unit": form.acceleration_unit,
+        "rotation_unit": form.rotation_unit,
+    }
+    content = [
+        *await _parts(form.image, "image_url"),
+        *await _parts(form.video, "video_url"),
+        *await _parts(form.audio, "audio_url"),
+        *await _parts(form.imu, "input_imu", motion),
+        {"type": "text", "text": form.question},
+    ]
+    messages = [{"role": "user", "content": content}]
+    if form.system is not None:
+        messages.insert(0, {"role": "system", "content": form.system})
+    options = {"model", "stream", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"}
+    body = {"messages": messages, **form.model_dump(include=options, exclude_none=True)}
+    try:
+        return ChatCompletionRequest.model_validate(body)
+    except ValidationError as error:
+        raise BadRequest(explain(error.errors(), body)) from error
+
+
+async def _parts(
+    files: Sequence[UploadFile], kind: str, options: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Files as the parts of a message."""
+    return [
+        {"type": kind, kind: {"url": _data_url(await file.read()), **(options or {})}}
+        for file in files
+    ]
+
+
+def _data_url(data: bytes) -> str:
+    return f"data:application/octet-stream;base64,{base64.b64encode(data).decode('ascii')}"

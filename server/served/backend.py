@@ -1,0 +1,68 @@
+"""A bundle to a loaded backend.
+
+Does not know requests. Imports torch: `app` imports it late, on the loading thread.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from anymal.engine.build import build_engine
+from anymal.engine.stats import Step
+from anymal.serving.assistant import name_of
+from anymal.serving.precision import load_to_answer
+from anymal.serving.soft_tokens import SoftTokens
+from server.served.models import Backend
+from server.served.shared_engines import SharedEngines
+from server.settings import Settings
+
+
+def load_backend(
+    settings: Settings,
+    *,
+    engines: SharedEngines | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Backend:
+    """Load the bundle of the settings and start its engine, or join one that runs its model.
+
+    Args:
+        settings: Say which, and how much memory it may take.
+        engines: Those of the other bundles.
+        on_step: Hears of each step of the engine, on its thread.
+
+    Returns:
+        The backend.
+
+    Raises:
+        BundleError: If the bundle is missing, damaged or does not fit.
+    """
+    engines = engines or SharedEngines()
+    assembled = load_to_answer(
+        settings.bundle,
+        precision=settings.precision,
+        merge_lora=settings.merge_lora,
+        device=settings.device,
+    )
+    start = partial(
+        build_engine,
+        assembled.model,
+        max_tokens=assembled.processor.max_tokens,
+        max_waiting=settings.max_requests,
+        cache_bytes=settings.kv_cache_bytes,
+        on_step=on_step,
+    )
+    engine = engines.join(assembled, start)
+    soft_tokens = SoftTokens(assembled.model, cache_bytes=settings.soft_token_bytes)
+
+    def close() -> None:
+        engines.leave(engine)
+        soft_tokens.close()
+
+    return Backend(
+        name=name_of(settings.bundle),
+        modalities=tuple(assembled.processor.modalities),
+        process=partial(assembled.processor, generate=True),
+        soften=soft_tokens.prompt,
+        engine=engine,
+        close=close,
+        soft_token_stats=soft_tokens.stats,
+    )

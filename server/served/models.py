@@ -1,0 +1,192 @@
+"""The set of served models: which answers what, and when one that left may be closed.
+
+Does not load models and does not run them; the event loop and loading threads share it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from anymal.engine.base import Engine
+from anymal.engine.prompt import Prompt
+from anymal.engine.stats import EngineStats
+from anymal.protocol.conversation import Conversation
+from server.errors import BundleConflict, ModelNotFound, NotReady
+
+if TYPE_CHECKING:  # the app starts without torch
+    from anymal.processor import Sample
+    from anymal.serving.soft_tokens import SoftTokenStats
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Backend:
+    """A loaded model, ready to answer.
+
+    Attributes:
+        name: What requests call the model.
+        modalities: Media that it takes.
+        process: Conversation to sample: decodes media, so it may take a while.
+        soften: Sample to prompt: runs encoders, so it may take a while.
+        engine: Answers prompts; several backends may share one.
+        close: Frees what it holds, the engine too where nobody else uses it; may take a while.
+        created: When it was loaded, in seconds since 1970.
+        soft_token_stats: How its cache of soft tokens is doing; None where it has none.
+    """
+
+    name: str
+    modalities: tuple[str, ...]
+    process: Callable[[Conversation], "Sample"]
+    soften: Callable[["Sample"], Prompt]
+    engine: Engine
+    close: Callable[[], None]
+    created: int = field(default_factory=lambda: int(time.time()))
+    soft_token_stats: Callable[[], "SoftTokenStats"] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Served:
+    """A backend and the requests that it answers."""
+
+    backend: Backend
+    num_running: int = 0
+    has_left: bool = False
+
+
+class Models:
+    """Served models by name; the first answers requests that name none.
+
+    Attributes:
+        why_none: What is told while there is no model at all.
+    """
+
+    def __init__(self) -> None:
+        self.why_none = "the model is still loading; try again in a few seconds"
+        self._lock = threading.Lock()
+        self._served: dict[str, _Served] = {}
+        self._closing: list[threading.Thread] = []
+
+    @property
+    def backends(self) -> list[Backend]:
+        """All of them, the default first."""
+        with self._lock:
+            return [served.backend for served in self._served.values()]
+
+    def find(self, name: str | None = None) -> Backend:
+        """The model of a name, or the default.
+
+        Raises:
+            NotReady: If there is none at all.
+            ModelNotFound: If there is none of that name.
+        """
+        with self._lock:
+            return self._find(name).backend
+
+    @contextmanager
+    def lease(self, name: str | None = None) -> Iterator[Backend]:
+        """The same, and it stays open until the block ends."""
+        with self._lock:
+            served = self._find(name)
+            served.num_running += 1
+        try:
+            yield served.backend
+        finally:
+            with self._lock:
+                served.num_running -= 1
+                self._close_if_idle(served)
+
+    def num_running(self, backend: Backend) -> int:
+        """How many requests a served model answers just now."""
+        with self._lock:
+            served = self._served.get(backend.name)
+            return served.num_running if served and served.backend is backend else 0
+
+    def put(self, backend: Backend) -> bool:
+        """Serve a model from now on; returns whether it took the place of another.
+
+        What the other answers just now it answers to the end, and is closed then.
+        """
+        with self._lock:
+            before = self._served.get(backend.name)
+            self._served[backend.name] = _Served(backend)
+            if before is not None:
+                self._leave(before)
+        logger.info("%s is ready", backend.name)
+        return before is not None
+
+    def remove(self, name: str) -> None:
+        """Serve a model no longer; it is closed once its last answer ended.
+
+        Raises:
+            NotReady: If there is none at all.
+            ModelNotFound: If there is none of that name.
+            BundleConflict: If it is the last one.
+        """
+        with self._lock:
+            model = self._find(name)
+            if len(self._served) == 1:
+                raise BundleConflict(
+                    f"{name} is all that is served; add another with POST /admin/bundles first"
+                )
+            self._leave(model)
+            del self._served[name]
+        logger.info("%s is not served any more", name)
+
+    def stats(self) -> EngineStats | None:
+        """The numbers of all engines together; None while there is none."""
+        engines = dict.fromkeys(backend.engine for backend in self.backends)
+        all_stats = [engine.stats() for engine in engines]
+        names = [field.name for field in fields(EngineStats)]
+        totals = {name: sum(getattr(stats, name) for stats in all_stats) for name in names}
+        return EngineStats(**totals) if all_stats else None
+
+    def soft_token_stats(self) -> list["SoftTokenStats"]:
+        """How the caches of soft tokens are doing, model by model."""
+        reads = (backend.soft_token_stats for backend in self.backends)
+        return [read() for read in reads if read is not None]
+
+    def close(self) -> None:
+        """Close every model, answers or not, and wait until all are closed."""
+        with self._lock:
+            leaving = list(self._served.values())
+            self._served.clear()
+            for served in leaving:
+                served.num_running = 0
+                self._leave(served)
+        for thread in self._closing:
+            thread.join()
+
+    # --- the lock is held -----------------------------------------------------------------------
+
+    def _find(self, name: str | None) -> _Served:
+        if not self._served:
+            raise NotReady(self.why_none)
+        if name is None:
+            return next(iter(self._served.values()))
+        if name not in self._served:
+            known = ", ".join(repr(each) for each in self._served)
+            raise ModelNotFound(f"model {name!r} is not served here; served: {known}")
+        return self._served[name]
+
+    def _leave(self, served: _Served) -> None:
+        served.has_left = True
+        self._close_if_idle(served)
+
+    def _close_if_idle(self, served: _Served) -> None:
+        """Close on a thread: an engine ends its step first, and nobody here should wait."""
+        if served.has_left and served.num_running == 0:
+            thread = threading.Thread(target=_close, args=[served.backend], name="anymal-close")
+            self._closing = [*(each for each in self._closing if each.is_alive()), thread]
+            thread.start()
+
+
+def _close(backend: Backend) -> None:
+    try:
+        backend.close()
+    except Exception:  # the thread's edge: nobody is left to tell
+        logger.exception("%s did not close well", backend.name)

@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from anymal.bundle import load as bundle
+from anymal.cli.evaluate import eval_command
+from anymal.errors import DataError
+from anymal.evaluation.results import Results
+
+app = typer.Typer()
+app.command()(eval_command)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, colours: Any) -> Path:
+    path = tmp_path / "colours.jsonl"
+    rows = [colours.record(name, number=index) for index, name in enumerate(colours.names * 3)]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+@pytest.fixture
+def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any]]:
+    """Bundles "looking" and "blind", and how they were loaded."""
+    loaded: list[dict[str, Any]] = []
+
+    def load(name: str, **options: Any) -> Any:
+        loaded.append({"name": name, **options})
+        return colours.assembled(is_blind=name == "blind")
+
+    monkeypatch.setattr(bundle, "load_bundle", load)
+    return loaded
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_command_prints_a_table_and_writes_files(
+    tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]]
+) -> None:
+    out, answers = tmp_path / "out" / "figures.json", tmp_path / "answers.jsonl"
+    text = run(
+        "looking", "--suite", manifest, "--compare", "blind", "--out", out, "--answers", answers
+    )
+    for figure in ("colour", "100.0", "33.3", "+66.7", f"wrote {out}"):
+        assert figure in text
+    assert [item["name"] for item in bundles] == ["looking", "blind"]
+    results = Results.read(out)
+    assert (results.bundle, results.compared_with) == ("looking", "blind")
+    assert results.settings["device"] == "cpu"
+    assert out.with_suffix(".png").stat().st_size > 1000
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert {line["asked_with"] for line in lines} == {"media", "blank", "swapped", "other"}
+    assert len(lines) == 4 * 9
+
+
+def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]]) -> None:
+    options = ("--no-controls", "--limit", "4", "--precision", "int8", "--device", "cpu")
+    text = run("looking", "--suite", manifest, *options)
+    assert "100.0" in text
+    assert "33.3" in text, "chance is still shown"
+    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu"}]
+
+
+def test_figures_are_reused_without_a_model(
+    tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]]
+) -> None:
+    out = tmp_path / "figures.json"
+    run("looking", "--suite", manifest, "--out", out)
+    bundles.clear()
+    assert "100.0" in run("looking", "--reuse", out)
+    assert bundles == []
+
+
+def test_data_folder_comes_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setenv("ANYMAL_DATA", str(tmp_path / "absent"))
+    text = run("looking", "--task", "scenes", "--task", "digits", "--limit", "2")
+    assert f"skipped digits: no folder {tmp_path / 'absent'}" in text.replace("\n", "")
+
+
+def test_card_is_written_with_its_chart(
+    tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [{"origin": "world:colours", "licence": "CC0-1.0", "stage": "align"}]
+    facts = bundle.Manifest.model_construct(data_sources=sources)
+    monkeypatch.setattr(bundle, "describe", lambda name: facts)
+    card = tmp_path / "docs" / "card.md"
+    run("looking", "--suite", manifest, "--card", card)
+    assert "| colour |" in card.read_text()
+    assert "CC0-1.0" in card.read_text()
+    assert card.with_suffix(".png").is_file()
+
+
+def test_unknown_task_is_refused() -> None:
+    with pytest.raises(DataError, match="unknown tasks"):
+        run("looking", "--task", "smells")

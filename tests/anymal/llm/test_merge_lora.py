@@ -1,0 +1,151 @@
+"""LoRA merged into dequantised weights: the trained function, without adapters in its path."""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from anymal.errors import RecipeError
+from anymal.llm.causal_lm import LLM
+from anymal.llm.dynamic_int8 import DynamicInt8Linear
+from anymal.llm.load import LoraOptions, load_llm, without_progress
+from anymal.llm.merge_lora import merge
+
+FAMILIES = {
+    "nf4": (1e-4, 0.0),
+    "int8": (0.05, 1e-6),  # LLM.int8 rounds inputs too, which dequantised weights do not
+    "bf16": (0.05, 1e-6),
+    "fp32": (1e-4, 0.0),
+}
+
+
+def logits(llm: LLM) -> Tensor:
+    """Logits of fixed embeddings."""
+    embeddings = torch.randn(2, 9, llm.hidden_size, generator=torch.Generator().manual_seed(1))
+    positions = torch.arange(9).expand(2, -1)
+    with torch.no_grad():
+        hidden = llm.decode(embeddings.to(llm.dtype), mask=None, positions=positions)
+        return llm.head(hidden.flatten(0, 1))
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    """Relative error."""
+    return float((found - expected).norm() / expected.norm())
+
+
+def with_lora(path: str, precision: Any, **options: Any) -> LLM:
+    """A model whose LoRA does something."""
+    llm = load_llm(path, precision=precision, lora=LoraOptions(r=4, **options))
+    torch.manual_seed(7)
+    for parameter in llm.lora_parameters().values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    llm.use_lora(True)
+    return llm
+
+
+@pytest.mark.parametrize("trained", FAMILIES)
+def test_merged_in_float_is_the_trained_function(
+    checkpoints: SimpleNamespace, trained: str
+) -> None:
+    llm = with_lora(str(checkpoints.llm), trained)
+    expected = logits(llm)
+    llm.use_lora(False)
+    without = logits(llm)
+    merged = merge(llm, precision="fp32")
+    found = logits(merged)
+    largest, smallest = FAMILIES[trained]
+    assert smallest <= error(found, expected) < largest
+    assert error(without, expected) > 0.2
+    assert merged.precision == "fp32"
+    assert {p.dtype for p in merged.parameters()} == {torch.float32}
+
+
+def test_nothing_of_lora_or_quantisation_is_left(checkpoints: SimpleNamespace) -> None:
+    merged = merge(with_lora(str(checkpoints.llm), "nf4"), precision="fp32")
+    kinds = {type(module) for name, module in merged.named_modules() if name.endswith("_proj")}
+    assert kinds == {torch.nn.Linear}
+    assert merged.lora_parameters() == {}
+    assert not any("lora" in name for name, _ in merged.named_modules())
+    assert not any(parameter.requires_grad for parameter in merged.parameters())
+
+
+@pytest.mark.parametrize("trained", ["nf4", "fp32"])
+def test_merged_in_int8_is_near_and_spares_head_and_embeddings(
+    checkpoints: SimpleNamespace, trained: str
+) -> None:
+    llm = with_lora(str(checkpoints.llm), trained)
+    expected = logits(llm)
+    merged = merge(llm, precision="int8-dynamic")
+    assert 1e-4 < error(logits(merged), expected) < 0.05
+    layers = [m for _, m in merged.named_modules() if isinstance(m, DynamicInt8Linear)]
+    assert len(layers) == 2 * 7
+    assert type(merged.model.get_output_embeddings()) is torch.nn.Linear
+    assert merged.dtype == torch.float32
+
+
+def test_merged_in_bf16_computes_in_bf16(checkpoints: SimpleNamespace) -> None:
+    llm = with_lora(str(checkpoints.llm), "nf4")
+    expected = logits(llm)
+    merged = merge(llm, precision="bf16")
+    assert {p.dtype for p in merged.parameters()} == {torch.bfloat16}
+    assert error(logits(merged), expected) < 0.05
+
+
+def test_a_model_without_lora_is_dequantised(checkpoints: SimpleNamespace) -> None:
+    llm = load_llm(str(checkpoints.llm), precision="nf4")
+    expected = logits(llm)
+    assert error(logits(merge(llm, precision="fp32")), expected) < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["nf4", "int8", "fp8"])
+def test_rounding_twice_is_refused(checkpoints: SimpleNamespace, precision: str) -> None:
+    llm = load_llm(str(checkpoints.llm), precision="nf4")
+    with pytest.raises(RecipeError, match=r"rounded again; merge into fp32, bf16, int8-dynamic"):
+        merge(llm, precision=precision)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_tied_head_stays_when_lora_is_on_the_embeddings(
+    checkpoints: SimpleNamespace, tmp_path: Path
+) -> None:
+    with without_progress():
+        checkpoints.make_llm(tmp_path, tie_word_embeddings=True)
+    llm = with_lora(str(tmp_path), "fp32", targets=["embed_tokens", "q_proj"])
+    ids, head = torch.arange(20), llm.model.get_output_embeddings().weight.clone()
+    with torch.no_grad():
+        expected = llm.embed(ids)
+        before = copy.deepcopy(llm.model.get_input_embeddings().base_layer.weight)
+        merged = merge(llm, precision="fp32")
+        torch.testing.assert_close(merged.embed(ids), expected)
+    assert not torch.allclose(merged.embed(ids), before[ids])
+    assert torch.equal(merged.model.get_output_embeddings().weight, head)
+
+
+def make_gpt2(checkpoints: SimpleNamespace, folder: Path) -> str:
+    """GPT-2, whose linear layers hold their weights transposed."""
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    ids = {"bos_token_id": 0, "eos_token_id": 1}
+    config = GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=2, **ids)
+    with without_progress():
+        checkpoints.make_llm(folder)  # for the tokeniser
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
+@pytest.mark.parametrize(("precision", "largest"), [("fp32", 1e-5), ("int8-dynamic", 0.05)])
+def test_transposed_layers_are_merged_the_right_way(
+    checkpoints: SimpleNamespace, tmp_path: Path, precision: str, largest: float
+) -> None:
+    llm = with_lora(make_gpt2(checkpoints, tmp_path), "fp32", targets=["c_attn", "c_fc"])
+    expected = logits(llm)
+    merged = merge(llm, precision=precision)
+    assert merged.lora_parameters() == {}
+    assert error(logits(merged), expected) < largest
+    kinds = {type(module) for name, module in merged.named_modules() if ".c_" in name}
+    assert kinds == {torch.nn.Linear if precision == "fp32" else DynamicInt8Linear}

@@ -1,0 +1,183 @@
+"""What a conversation may look like, and how a refusal reads."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from anymal.errors import ConversationError
+from anymal.protocol.explain import explain
+from anymal.protocol.requests import (
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    ChunkChoice,
+    Conversation,
+    Delta,
+    ImuPart,
+    TextPart,
+    read_conversation,
+)
+
+IMU = {"type": "input_imu", "input_imu": {"samples": [[0, 0, 9.8, 0, 0, 0]], "rate_hz": 50}}
+PARTS: list[dict[str, Any]] = [
+    {"type": "text", "text": "What is it?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "auto"}},
+    {"type": "video_url", "video_url": {"url": "clip.mp4"}},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    {"type": "audio_url", "audio_url": {"url": "sound.flac"}},
+    IMU,
+    {"type": "input_imu", "input_imu": {"data": "AAAA", "format": "npz", "rotation_unit": "deg/s"}},
+    {"type": "input_imu", "input_imu": {"url": "walk.csv", "acceleration_unit": "g"}},
+]
+
+
+def user(*parts: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_survives_a_round_trip(part: dict[str, Any]) -> None:
+    first = read_conversation(user(part))
+    again = Conversation.model_validate_json(first.model_dump_json())
+    assert again == first
+    assert again.messages[0].parts[0].type == part["type"]
+
+
+def test_records_may_carry_more_beside_messages() -> None:
+    record = {**user(PARTS[0]), "id": "7", "meta": {"task": "x"}}
+    assert read_conversation(record).messages[0].parts == [TextPart(text="What is it?")]
+
+
+def test_string_content_is_one_text_part() -> None:
+    conversation = read_conversation({"messages": [{"role": "user", "content": "Hi"}]})
+    assert conversation.messages[0].content == "Hi"
+    assert conversation.messages[0].parts == [TextPart(text="Hi")]
+
+
+def test_units_are_si_by_default() -> None:
+    part = ImuPart.model_validate(IMU)
+    assert (part.input_imu.acceleration_unit, part.input_imu.rotation_unit) == ("m/s2", "rad/s")
+
+
+def imu(**fields: Any) -> dict[str, Any]:
+    return {"type": "input_imu", "input_imu": fields}
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"type": "text", "text": "x", "colour": 1}, "0.content.0.colour: this key is not known"),
+        ({"type": "image"}, "0.content.0: Input tag 'image'"),
+        ({"type": "image_url"}, "0.content.0.image_url: Field required"),
+        ({"type": "image_url", "image_url": "a.png"}, "0.content.0.image_url: Input should be"),
+        ({"type": "image_url", "image_url": {"url": ""}}, "image_url.url: String should have"),
+        ({"type": "image_url", "image_url": {"url": "a", "detail": "high"}}, "detail: Input"),
+        ({"type": "input_audio", "input_audio": {"data": "A"}}, "input_audio.format: Field"),
+        (imu(), "give exactly one of data, url and samples; found none"),
+        (imu(data="A", format="csv", url="b"), "found data and url"),
+        (imu(data="A"), "data needs format: one of csv"),
+        (imu(samples=[[1, 2, 3]]), "samples needs rate_hz"),
+        (imu(samples=[[1, 2, 3]], rate_hz=5, format="csv"), "samples takes no format"),
+        (imu(samples=[], rate_hz=5), "samples: List should have at least 1"),
+        (imu(samples=[[1, "x"]], rate_hz=5), "input_imu.samples.0.1: Input should be a valid num"),
+        (imu(url="a", rate_hz=0), "input_imu.rate_hz: Input should be greater than 0"),
+        (imu(url="a", rate_hz=float("inf")), "input_imu.rate_hz: Input should be a finite"),
+        (imu(url="a", acceleration_unit="mg"), "input_imu.acceleration_unit: Input should be 'm/"),
+    ],
+)
+def test_refused_part_is_explained(part: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConversationError) as refused:
+        read_conversation(user(part))
+    assert words in str(refused.value)
+    assert str(refused.value).startswith("messages.0.content.0")
+
+
+@pytest.mark.parametrize("messages", [None, [], "x", ["x"], [{"role": "user"}], [{"content": "x"}]])
+def test_refused_messages_are_explained(messages: Any) -> None:
+    with pytest.raises(ConversationError, match=r"^messages"):
+        read_conversation({"messages": messages})
+
+
+def test_answer_as_stock_clients_replay_it_is_taken() -> None:
+    turn = {"role": "assistant", "content": "Yes.", "refusal": None, "tool_calls": None}
+    assert read_conversation({"messages": [turn]}).messages[0].content == "Yes."
+
+
+def request(**fields: Any) -> ChatCompletionRequest:
+    return ChatCompletionRequest.model_validate(
+        {"messages": [{"role": "user", "content": "x"}], **fields}
+    )
+
+
+def test_stop_and_limits_have_one_form() -> None:
+    assert request(stop="a").stop_strings == ("a",)
+    assert request(stop=["a", "b"]).stop_strings == ("a", "b")
+    assert request().stop_strings == ()
+    assert request(max_tokens=3).token_limit == 3
+    assert request(max_completion_tokens=4).token_limit == 4
+    assert request().token_limit is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_tokens": 1, "max_completion_tokens": 1},
+        {"stop": ""},
+        {"stop": list("abcde")},
+        {"n": 0},
+        {"n": 9},
+        {"top_k": -2},
+        {"presence_penalty": 2.1},
+        {"frequency_penalty": -2.1},
+        {"repetition_penalty": 0},
+        {"top_logprobs": 1},
+        {"logprobs": True, "top_logprobs": 21},
+        {"response_format": {"type": "json_object"}},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"unheard_of": 1},
+    ],
+)
+def test_refused_request(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        request(**fields)
+
+
+def test_what_asks_for_nothing_is_let_through() -> None:
+    request(n=1, frequency_penalty=0.0, logit_bias={}, response_format={"type": "text"}, tools=[])
+
+
+def test_refusal_names_the_parameter() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function"}]}
+    with pytest.raises(ValidationError) as refused:
+        ChatCompletionRequest.model_validate(body)
+    refusal = explain(refused.value.errors(), body)
+    assert refusal.message == "'tools' is not supported here; leave it out, or send []"
+    assert (refusal.param, refusal.code) == ("tools", "unsupported_parameter")
+
+
+def test_logprobs_are_counted() -> None:
+    assert request().num_logprobs is None
+    assert request(logprobs=True).num_logprobs == 0
+    assert request(logprobs=True, top_logprobs=5).num_logprobs == 5
+
+
+def test_schema_says_that_null_is_absent_and_parts_name_their_type() -> None:
+    schema = ChatCompletionRequest.model_json_schema()
+    assert schema["required"] == ["messages"]
+    assert {"type": "null"} in schema["properties"]["n"]["anyOf"]
+    assert schema["additionalProperties"] == {"type": "null"}
+    assert schema["properties"]["tools"]["enum"] == [[], None]
+    assert schema["$defs"]["ImagePart"]["required"] == ["image_url", "type"]
+
+
+def test_chunk_leaves_out_what_a_delta_does_not_add() -> None:
+    choice = ChunkChoice(delta=Delta(content="a"))
+    chunk = ChatCompletionChunk(id="1", created=1, model="m", choices=[choice])
+    (found,) = chunk.model_dump(mode="json")["choices"]
+    assert found == {
+        "index": 0,
+        "delta": {"content": "a"},
+        "finish_reason": None,
+        "logprobs": None,
+    }

@@ -1,0 +1,112 @@
+"""Every shipped recipe passes a dry run, and a recipe that would fail does not."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+import train.stage
+from anymal.errors import RecipeError
+from anymal.recipe.schema import load_recipe
+from train.cli import train as command
+from train.dry_run.run import dry_run
+from train.interrupt import Interrupted
+
+RECIPES_DIR = Path(__file__).parents[3] / "train" / "recipes"
+RECIPES = sorted(str(path.relative_to(RECIPES_DIR)) for path in RECIPES_DIR.rglob("*.yaml"))
+# Between them these have every class, aligner, prompt and kind of stage; the others repeat theirs.
+EVERY_TIME = {
+    "quick.yaml",
+    "tiny/instruct.yaml",
+    "llama2-70b/align-imu.yaml",
+    "llama2-70b/align-video-xclip.yaml",
+    "llama2-70b/instruct.yaml",
+    "llama2-70b-paper/align-audio.yaml",
+    "llama2-70b-paper/instruct.yaml",
+    "llama2-7b/align.yaml",
+}
+
+app = typer.Typer()
+app.command()(command)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory and temporary folder, and no variable of ours."""
+    monkeypatch.delenv("ANYMAL_DATA", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def try_out(name: str, *overrides: str) -> str:
+    """Dry-run a shipped recipe; returns what was shown."""
+    shown = io.StringIO()
+    recipe = load_recipe(RECIPES_DIR / name, overrides, keep_unset=True)
+    dry_run(recipe, console=Console(file=shown, width=200))
+    return shown.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in EVERY_TIME else pytest.mark.slow) for name in RECIPES],
+)
+def test_a_shipped_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.stage, "plot_losses", lambda *_: None)  # half of the seconds
+    shown = try_out(name)
+    recipe = load_recipe(RECIPES_DIR / name, keep_unset=True)
+    for part in [recipe.model.llm, *(m.encoder for m in recipe.model.modalities.values())]:
+        assert f"  {part.path}: a " in shown
+    for stage in recipe.stages:
+        [line] = [x for x in shown.splitlines() if x.startswith(f"stage {stage.name}: ")]
+        assert line.count("loss ") == 2
+    assert f"{2 * len(recipe.stages)} steps" in shown.splitlines()[-1]
+    assert ("a bundle of these stand-ins" in shown) == (recipe.model.start_from is not None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_recipes_tried_every_time_are_shipped() -> None:
+    assert set(RECIPES) > EVERY_TIME
+
+
+def test_the_command_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(RECIPES_DIR / "quick.yaml"), "--dry-run", "tiny"])
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith("dry run passed: 2 stage(s), 4 steps")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_that_is_stopped_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise Interrupted("a checkpoint is in a folder that is gone", exit_code=130)
+
+    monkeypatch.setattr("train.dry_run.run.run", stopped)
+    result = CliRunner().invoke(app, [str(RECIPES_DIR / "quick.yaml"), "--dry-run", "tiny"])
+    assert result.exit_code == 130
+    assert result.output.splitlines()[-1] == "Stopped; nothing was kept."
+
+
+def test_there_is_nothing_to_resume() -> None:
+    arguments = [str(RECIPES_DIR / "quick.yaml"), "--dry-run", "tiny", "--resume"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "nothing to resume" in result.output
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.modalities.image.aligner.depht=2", "depht"),
+        ("model.modalities.image.encoder.num_frames=8", "num_frames"),
+        ("model.lora.targets=[nowhere]", "nowhere"),
+        ("model.llm.path=nobody/knows-this", "nobody/knows-this"),
+    ],
+)
+def test_what_a_run_would_stumble_over_is_told(override: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=says):
+        try_out("quick.yaml", override)
+    assert list(tmp_path.iterdir()) == []

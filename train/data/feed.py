@@ -1,0 +1,151 @@
+"""From sources to batches, in the sampler's order: the CPU side of a stage.
+
+Does not touch the model or a device; meant to run in a `Prefetch` thread.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from anymal.errors import AnymalError, DataError
+from anymal.modality import MODALITIES
+from anymal.processor import Processor, Sample
+from anymal.protocol.requests import Conversation
+from anymal.recipe.schema import ModelRecipe, StageRecipe
+from train.data.piece import Layout, Piece
+from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
+from train.data.sources import Source
+
+CHARACTERS_PER_TOKEN = 4  # close enough to sort by
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A conversation and where it came from."""
+
+    conversation: Conversation
+    base_dir: Path | None
+    where: str
+
+
+def training_pieces(
+    stage: StageRecipe,
+    sources: Sequence[Source],
+    sampler: Sampler,
+    processor: Processor,
+    slot_lengths: Mapping[str, int],
+    layout: Layout,
+    *,
+    size: int,
+    start: int,
+) -> Iterator[Piece]:
+    """Yield pieces of batches without end.
+
+    Args:
+        stage: Gives `batch_size` and `bucket`.
+        sources: The opened `data` of the stage.
+        sampler: Decides which record comes where.
+        processor: Turns a conversation into a sample.
+        slot_lengths: Soft tokens by part type, to estimate lengths.
+        layout: How samples become a batch.
+        size: Most samples of one piece.
+        start: Batch to begin at; what comes then does not depend on where one began.
+
+    Yields:
+        `pieces_per_batch` pieces for each batch of `batch_size` samples.
+
+    Raises:
+        DataError: A record cannot be used; the message names it.
+    """
+    per_window = BUCKET_BATCHES if stage.bucket else 1
+    window, skip = divmod(start, per_window)
+    while True:
+        first = window * per_window * stage.batch_size
+        draws = [sampler.draw(first + i) for i in range(per_window * stage.batch_size)]
+        rows = [_read(draw, sources) for draw in draws]
+        order = [list(range(stage.batch_size))]
+        if stage.bucket:
+            lengths = [estimated_length(row.conversation, slot_lengths) for row in rows]
+            order = sampler.bucket_order(window, lengths, stage.batch_size)
+        for batch in order[skip:]:
+            for cut in range(0, len(batch), size):
+                yield _piece([rows[i] for i in batch[cut : cut + size]], processor, layout)
+        window, skip = window + 1, 0
+
+
+def heldout_pieces(
+    stage: StageRecipe,
+    sources: Sequence[Source],
+    processor: Processor,
+    layout: Layout,
+    *,
+    size: int,
+) -> Iterator[Piece]:
+    """Yield the held-out records in pieces: `eval_samples` of them, always the same ones."""
+    draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
+    while chosen := list(islice(draws, size)):
+        yield _piece([_read(draw, sources) for draw in chosen], processor, layout)
+
+
+def pieces_per_batch(stage: StageRecipe, size: int) -> int:
+    """Return how many pieces of at most `size` samples a batch has."""
+    return -(-stage.batch_size // size)
+
+
+def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
+    """Return at most `limit` draws, shared as evenly between sources as their sizes allow.
+
+    Each source gives a fixed random choice: its first records may well be of one kind.
+    """
+    counts = [0] * len(sizes)
+    while sum(counts) < min(limit, sum(sizes)):
+        open_sources = [i for i, size in enumerate(sizes) if counts[i] < size]
+        counts[min(open_sources, key=counts.__getitem__)] += 1
+    return [
+        Draw(source=source, record=int(record))
+        for source, count in enumerate(counts)
+        for record in sorted(np.random.default_rng(0).permutation(sizes[source])[:count])
+    ]
+
+
+def slot_lengths(model: ModelRecipe) -> dict[str, int]:
+    """Return how many soft tokens each part type becomes."""
+    return {
+        part_type: recipe.aligner.num_tokens
+        for name, recipe in model.modalities.items()
+        for part_type in MODALITIES[name].part_types
+    }
+
+
+def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> int:
+    """Return about how many positions a conversation takes, without tokenising it."""
+    parts = [part for message in conversation.messages for part in message.parts]
+    characters = sum(len(part.text) for part in parts if part.type == "text")
+    return characters // CHARACTERS_PER_TOKEN + sum(slots.get(part.type, 0) for part in parts)
+
+
+def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
+    """Read one record."""
+    source = sources[draw.source]
+    return _Row(
+        conversation=source.read(draw.record),
+        base_dir=source.base_dir,
+        where=source.where(draw.record),
+    )
+
+
+def _piece(rows: Sequence[_Row], processor: Processor, layout: Layout) -> Piece:
+    """Process rows and lay them out."""
+    return Piece.of([_process(row, processor) for row in rows], layout)
+
+
+def _process(row: _Row, processor: Processor) -> Sample:
+    """Process one row; errors and the sample's name say where it came from."""
+    try:
+        sample = processor(row.conversation, base_dir=row.base_dir)
+    except AnymalError as error:
+        raise DataError(f"{row.where}: {error}") from error
+    return dataclasses.replace(sample, name=row.where)

@@ -1,0 +1,277 @@
+"""The records of a stage: JSONL manifests and Python sources behind one lazy interface.
+
+Does not decode media, tokenise text or choose the order of records (see `train.data.sampler`).
+"""
+
+import importlib
+import inspect
+import json
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from anymal.errors import ConversationError, DataError
+from anymal.protocol.requests import Conversation, read_conversation
+from anymal.recipe.prompts import PROMPTS, Prompt
+from anymal.recipe.schema import DataRecipe, Recipe
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One entry of a stage's `data` or `heldout`.
+
+    Attributes:
+        name: What reports call it.
+        origin: Its function, or the name of its file.
+        licence: What the records say about it.
+        records: Conversations, read when asked for.
+        weight: Share of the mixture, relative to the other sources.
+        base_dir: Folder that media paths are relative to; None allows no paths.
+    """
+
+    name: str
+    origin: str
+    licence: str
+    records: Sequence[Record]
+    weight: float
+    base_dir: Path | None
+
+    def read(self, index: int) -> Conversation:
+        """Return one checked conversation.
+
+        Raises:
+            DataError: The record is not a conversation; the message says which one.
+        """
+        record = self.records[index]
+        return check_record(record, where=self.where(index), base_dir=self.base_dir)
+
+    def where(self, index: int) -> str:
+        """Name one record in messages: file and row, or source and index."""
+        if isinstance(self.records, Manifest):
+            return self.records.where(index)
+        return f"{self.origin}[{index}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageData:
+    """What one stage trains on and what it is measured on."""
+
+    training: list[Source]
+    heldout: list[Source]
+
+
+class Manifest(Sequence[Record]):
+    """The rows of a JSONL file: all checked when opened, each read again when asked for.
+
+    Only byte offsets stay in memory, so a manifest may be larger than it.
+
+    Args:
+        path: The file.
+        prompt: Makes conversations of its rows; None expects conversations.
+    """
+
+    def __init__(self, path: Path, *, prompt: Prompt | None = None) -> None:
+        self.path = path
+        self.prompt = prompt
+        self.base_dir = path.parent
+        self._offsets = array("Q")
+        self._rows = array("Q")
+        if not path.is_file():
+            raise DataError(
+                f"manifest {str(path)!r} does not exist; give the path of a .jsonl file, "
+                "relative to the recipe"
+            )
+        for row, offset, line in _lines(path):
+            record = self._read(line, where=f"{path}:{row}")
+            check_record(record, where=f"{path}:{row}", base_dir=self.base_dir)
+            self._offsets.append(offset)
+            self._rows.append(row)
+        if not self._rows:
+            raise DataError(f"manifest {str(path)!r} has no rows; write one conversation per line")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        with self.path.open("rb") as file:
+            file.seek(self._offsets[index])
+            return self._read(file.readline(), where=self.where(index))
+
+    def where(self, index: int) -> str:
+        """Return `file:row` of a record."""
+        return f"{self.path}:{self._rows[index]}"
+
+    def _read(self, line: bytes, *, where: str) -> Record:
+        """One line as a record."""
+        row = _parse(line, where=where)
+        if self.prompt is None or not isinstance(row, Mapping):
+            return row
+        try:
+            return self.prompt.conversation(row)
+        except ConversationError as error:
+            raise DataError(f"{where}: {error}") from error
+
+
+def open_data(recipe: Recipe) -> list[StageData]:
+    """Open the data of all stages, so that a mistake in the last shows before the first begins.
+
+    Args:
+        recipe: Its manifests have absolute paths.
+
+    Returns:
+        One entry per stage. What several entries of the recipe name is opened once.
+
+    Raises:
+        DataError: A manifest or Python source is missing, malformed or empty.
+    """
+    opened: dict[str, Sequence[Record]] = {}
+    return [
+        StageData(
+            training=[_open(entry, opened) for entry in stage.data],
+            heldout=[_open(entry, opened) for entry in stage.heldout or []],
+        )
+        for stage in recipe.stages
+    ]
+
+
+def check_record(record: object, *, where: str, base_dir: Path | None) -> Conversation:
+    """Check what can be checked without decoding: shape, roles, an answer, files present.
+
+    Args:
+        record: One row of a manifest, or one record of a Python source.
+        where: Names the record in errors.
+        base_dir: Folder that media paths are relative to; None leaves paths unchecked.
+
+    Returns:
+        The validated conversation.
+
+    Raises:
+        DataError: Starts with `where`, then says what is wrong and what is expected.
+    """
+    if not isinstance(record, Mapping):
+        raise DataError(f"{where}: a record is an object, not {type(record).__name__}")
+    try:
+        conversation = read_conversation(record)
+    except ConversationError as error:
+        raise DataError(f"{where}: {error}") from error
+    if not any(message.role == "assistant" for message in conversation.messages):
+        raise DataError(
+            f"{where}: no message has the role 'assistant', so there is nothing to learn; "
+            "end the conversation with the wanted answer"
+        )
+    if base_dir is not None:
+        _check_files(conversation, where=where, base_dir=base_dir)
+    return conversation
+
+
+def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
+    """Open one entry as a manifest or as a Python source."""
+    key = entry.model_dump_json(exclude={"weight", "name"})
+    if key not in opened:
+        opened[key] = _records(entry)
+    records = opened[key]
+    base_dir = getattr(records, "base_dir", None)
+    origin = entry.source or Path(str(entry.manifest)).name
+    return Source(
+        name=entry.name or origin.rpartition(":")[2],
+        origin=origin,
+        licence=str(getattr(records, "licence", "not stated")),
+        records=records,
+        weight=entry.weight,
+        base_dir=None if base_dir is None else Path(base_dir),
+    )
+
+
+def _records(entry: DataRecipe) -> Sequence[Record]:
+    """What one entry names."""
+    if entry.manifest is None:
+        return _call_source(str(entry.source), entry.args)
+    prompt = None if entry.prompt is None else PROMPTS[entry.prompt]
+    return Manifest(Path(entry.manifest), prompt=prompt)
+
+
+def _call_source(reference: str, arguments: Mapping[str, Any]) -> Sequence[Record]:
+    """Call `module:function` and check that it returned a non-empty sequence."""
+    function = _import(reference)
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise DataError(
+            f"data source {reference!r} was given args {dict(arguments)}: {error}; "
+            f"it accepts {inspect.signature(function)}"
+        ) from error
+    records = function(**arguments)
+    if not (hasattr(records, "__len__") and hasattr(records, "__getitem__")):
+        raise DataError(
+            f"data source {reference!r} returned {type(records).__name__}; "
+            "it must return a sequence of records (with len() and [index])"
+        )
+    if len(records) == 0:
+        raise DataError(f"data source {reference!r} returned no records for {dict(arguments)}")
+    sequence: Sequence[Record] = records
+    return sequence
+
+
+def _import(reference: str) -> Callable[..., Any]:
+    """Import the function that `module:function` names."""
+    module_name, _, function_name = reference.partition(":")
+    if not module_name or not function_name:
+        raise DataError(f"data source {reference!r} must look like 'package.module:function'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"data source {reference!r}: {error}; install it, or run where Python can import it"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        known = sorted(name for name, _ in inspect.getmembers(module, inspect.isfunction))
+        raise DataError(
+            f"data source {reference!r}: {module_name} has no function {function_name!r}; "
+            f"it has {known}"
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (row number from 1, byte offset, line) of every line that is not blank."""
+    offset = 0
+    with path.open("rb") as file:
+        for row, line in enumerate(file, start=1):
+            if line.strip():
+                yield row, offset, line
+            offset += len(line)
+
+
+def _parse(line: bytes, *, where: str) -> Record:
+    """Parse one line of a manifest."""
+    try:
+        record: Record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: not valid JSON ({error}); write one object per line") from error
+    return record
+
+
+def _check_files(conversation: Conversation, *, where: str, base_dir: Path) -> None:
+    """Check that every media path names a file."""
+    for part in (part for message in conversation.messages for part in message.parts):
+        body = getattr(part, part.type)
+        url = getattr(body, "url", None)
+        if url is None or ":" in url.partition("/")[0]:  # a scheme: data:, https:, file:
+            continue
+        if not (base_dir / url).is_file():
+            raise DataError(
+                f"{where}: {url!r} does not exist in {str(base_dir)!r}; "
+                "paths are relative to the manifest"
+            )

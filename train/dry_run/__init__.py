@@ -1,0 +1,1 @@
+"""A recipe tried with small random stand-ins for its checkpoints and data."""

@@ -1,0 +1,70 @@
+"""Generated records in the place of a recipe's data: a few of each medium, as files and a manifest.
+
+Does not read recipes (see `train.dry_run.run`).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from anymal.playground import sources
+from anymal.playground.manifest import write_manifest
+from anymal.recipe.prompts import PROMPTS, Prompt
+
+_RECORDS_EACH = 2
+_SOURCES: dict[str, Callable[..., sources.LazyRecords]] = {
+    "image": sources.lone_shapes,
+    "video": sources.clips,
+    "audio": sources.sounds,
+    "imu": sources.motions,
+}
+_OPTIONS = ["yes", "no"]
+
+
+def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> Path:
+    """Write what a manifest of a recipe could hold.
+
+    Args:
+        modalities: What its records show; where there are several, one record shows all of them.
+        prompt: Name of the prompt that its rows are for; None writes conversations.
+        folder: Made for it.
+
+    Returns:
+        The manifest.
+    """
+    records = [
+        record
+        for name in modalities
+        for record in _SOURCES[name](split="train", size=_RECORDS_EACH)
+    ]
+    if prompt is None and len(modalities) > 1:
+        records.append(_together(records[::_RECORDS_EACH]))
+    manifest = write_manifest(records, folder)
+    if prompt is not None:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+        rows = [_row(json.loads(line), PROMPTS[prompt]) for line in lines]
+        manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return manifest
+
+
+def _together(records: Sequence[sources.Record]) -> sources.Record:
+    """One conversation about the media of several."""
+    media = [record["messages"][0]["content"][0] for record in records]
+    question = {"type": "text", "text": "How many are there?"}
+    answer = {"role": "assistant", "content": str(len(media))}
+    return {
+        "id": "together",
+        "messages": [{"role": "user", "content": [*media, question]}, answer],
+    }
+
+
+def _row(record: sources.Record, prompt: Prompt) -> dict[str, Any]:
+    """A record as the plain row that a prompt takes."""
+    medium, question = record["messages"][0]["content"]
+    known = {"question": question["text"], "options": _OPTIONS, "ocr": "none"}
+    return {
+        prompt.modality: medium[medium["type"]],
+        "text": record["messages"][1]["content"],
+        **{field: known[field] for field in prompt.fields},
+    }

@@ -1,0 +1,131 @@
+"""Two steps of every stage of a recipe, with tiny stand-ins for all that it would have to load.
+
+What is tried is the recipe: its keys, the classes it names, how widths, tokens, prompts and stages
+fit. Nothing is fetched, nothing needs a GPU, and nothing is left behind.
+"""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from anymal.assemble import build
+from anymal.bundle.load import save_bundle
+from anymal.llm.load import without_progress
+from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe, parse_section
+from train.dry_run.checkpoints import StandIn, write_encoder, write_llm
+from train.dry_run.data import write_data
+from train.metrics import StepMetrics, read_metrics
+from train.run import run
+
+_STEPS = 2
+_SAMPLES = 2
+
+
+def dry_run(recipe: Recipe, *, console: Console) -> None:
+    """Run a recipe small.
+
+    Args:
+        recipe: As `load_recipe(..., keep_unset=True)` read it; its files need not exist.
+        console: Where stand-ins and the outcome are shown.
+
+    Raises:
+        AnymalError: What a full run would stumble over.
+    """
+    began = time.perf_counter()
+    with TemporaryDirectory(prefix="anymal-dry-run-") as name, without_progress():
+        folder = Path(name)
+        small = _small_recipe(recipe, folder, console)
+        run(small, resume=False, console=Console(quiet=True))
+        steps = read_metrics(folder / "run" / "metrics.jsonl")
+    for stage in recipe.stages:
+        _say(console, f"stage {stage.name}: {_losses(steps, stage.name)}")
+    seconds = time.perf_counter() - began
+    _say(
+        console,
+        f"dry run passed: {len(recipe.stages)} stage(s), {len(steps)} steps with stand-ins in "
+        f"{seconds:.0f} s; nothing was kept",
+    )
+
+
+def _small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
+    """The recipe with stand-ins for its checkpoints, its data and its sizes."""
+    values = recipe.model_dump(mode="json")
+    values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None}
+    _say(console, "stand-ins, all random:")
+    values["model"] = _small_model(recipe.model, folder, console)
+    _say(console, f"  data: generated media in {len(recipe.stages)} stage(s)")
+    data = _Data(recipe, folder / "data")
+    values["stages"] = [data.small_stage(stage) for stage in recipe.stages]
+    return parse_section(Recipe, values, where="dry run")
+
+
+def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str, Any]:
+    """The model of the recipe, of stand-ins."""
+    values = model.model_dump(mode="json")
+    llm = _shown(write_llm(model.llm, folder / "llm"), console)
+    values["llm"] |= {"path": str(llm.path), "revision": None}
+    for name, modality in model.modalities.items():
+        encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)
+        values["modalities"][name]["encoder"]["path"] = str(encoder.path)
+    if model.start_from is not None:
+        values["start_from"] = None
+        before = parse_section(ModelRecipe, values | {"lora": None}, where="dry run")
+        bundle = save_bundle(build(before), folder / "before" / "bundle")
+        _say(console, f"  {model.start_from}: a bundle of these stand-ins, without LoRA")
+        values["start_from"] = str(bundle)
+    return values
+
+
+class _Data:
+    """Manifests written on the way, each once."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.all_modalities = list(recipe.model.modalities)
+        self.folder = folder
+        self.written: dict[tuple[str | None, tuple[str, ...]], str] = {}
+
+    def small_stage(self, stage: StageRecipe) -> dict[str, Any]:
+        """Two steps of a stage, on generated data."""
+        values = stage.model_dump(mode="json")
+        values |= {
+            "steps": _STEPS,
+            "warmup_steps": min(stage.warmup_steps, _STEPS - 1),
+            "batch_size": min(stage.batch_size, _SAMPLES),
+            "accumulate": min(stage.accumulate, _STEPS),
+            "eval_samples": min(stage.eval_samples, _SAMPLES),
+        }
+        modalities = stage.modalities or self.all_modalities
+        for entry in values["data"] + (values["heldout"] or []):
+            manifest = self._manifest(entry["prompt"], tuple(modalities))
+            name = entry["name"] or entry["source"] or Path(entry["manifest"]).name
+            entry |= {"manifest": manifest, "source": None, "args": {}, "name": name}
+        return values
+
+    def _manifest(self, prompt: str | None, modalities: tuple[str, ...]) -> str:
+        """The manifest for a prompt, or of conversations about some modalities."""
+        shown = modalities if prompt is None else (PROMPTS[prompt].modality,)
+        key = (prompt, shown)
+        if key not in self.written:
+            folder = self.folder / str(len(self.written))
+            self.written[key] = str(write_data(shown, prompt, folder))
+        return self.written[key]
+
+
+def _losses(steps: list[StepMetrics], stage: str) -> str:
+    """The losses of a stage in words."""
+    return ", ".join(f"loss {step.loss:.2f}" for step in steps if step.stage == stage)
+
+
+def _shown(part: StandIn, console: Console) -> StandIn:
+    """Tell the user of a stand-in."""
+    _say(console, f"  {part}")
+    return part
+
+
+def _say(console: Console, text: str) -> None:
+    """One line, as it is."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Frozen encoders run once over a recipe's media; features kept."""

@@ -1,0 +1,151 @@
+"""The media of a recipe's records, read and preprocessed on the CPU for `train.encode.run`.
+
+Does not run encoders. Records are read by one thread, as in training; media by several.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from anymal.errors import AnymalError, DataError
+from anymal.media.limits import Limits
+from anymal.modality import MODALITIES, decode_medium, read_medium
+from anymal.protocol.requests import MediaPart, PromptEmbedsPart, TextPart
+from encoders.base import Preprocessor
+from train.data.sources import Source, StageData
+
+RECORDS_AHEAD = 4  # per thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A media part and where it stands.
+
+    Attributes:
+        part: The part.
+        base_dir: Folder that its path is relative to.
+        where: Names its record in errors.
+    """
+
+    part: MediaPart
+    base_dir: Path | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Item:
+    """One medium, read.
+
+    Attributes:
+        modality: Its name.
+        digest: SHA-256, as in `Sample.media_hashes`.
+        where: Names its record and file in errors.
+        tensors: Preprocessed, each `[W, ...]`; None where its features are there already.
+    """
+
+    modality: str
+    digest: str
+    where: str
+    tensors: dict[str, Tensor] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How media are read; called from several threads at once.
+
+    Attributes:
+        modality_of_part: The model's modalities by part type.
+        preprocessor: By modality.
+        is_known: Whether features are there already, by modality and hash.
+        limits: How much one medium may hold.
+    """
+
+    modality_of_part: Mapping[str, str]
+    preprocessor: Callable[[str], Preprocessor]
+    is_known: Callable[[str, str], bool]
+    limits: Limits
+
+    def modality(self, place: Place) -> str:
+        """The modality of a medium.
+
+        Raises:
+            DataError: The model has none for it.
+        """
+        if place.part.type not in self.modality_of_part:
+            raise DataError(
+                f"{place.where}: this model does not take {place.part.type}; it takes "
+                f"{', '.join(self.modality_of_part)}"
+            )
+        return self.modality_of_part[place.part.type]
+
+    def read(self, place: Place) -> Item:
+        """Read one medium.
+
+        Raises:
+            DataError: It cannot be used; the message names its record.
+        """
+        name = self.modality(place)
+        try:
+            medium = read_medium(place.part, limits=self.limits, base_dir=place.base_dir)
+            digest = medium.digest
+            tensors = None
+            if not self.is_known(name, digest):
+                preprocessor = self.preprocessor(name)
+                tensors = preprocessor(
+                    decode_medium(medium, preprocessor, modality=name, limits=self.limits)
+                )
+        except AnymalError as error:
+            raise DataError(f"{place.where}: {error}") from error
+        where = f"{place.where}: {medium.name}"
+        return Item(modality=name, digest=digest, where=where, tensors=tensors)
+
+    def read_all(self, records: Iterator[list[Place]], *, threads: int) -> Iterator[list[Item]]:
+        """Read the media of records, those of the next ones meanwhile.
+
+        Args:
+            records: The media of each record.
+            threads: How many media are read at once.
+
+        Yields:
+            The media of each record, in the same order.
+        """
+        waiting: deque[list[Future[Item]]] = deque()
+        with ThreadPoolExecutor(threads, thread_name_prefix="media") as pool:
+            try:
+                for places in records:
+                    waiting.append([pool.submit(self.read, place) for place in places])
+                    if len(waiting) > RECORDS_AHEAD * threads:
+                        yield [future.result() for future in waiting.popleft()]
+                while waiting:
+                    yield [future.result() for future in waiting.popleft()]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def modality_of_part(names: Sequence[str]) -> dict[str, str]:
+    """The modality of each part type, for some modalities."""
+    return {part_type: name for name in names for part_type in MODALITIES[name].part_types}
+
+
+def distinct_sources(data: Sequence[StageData]) -> list[Source]:
+    """The sources of stages, training and held-out, each of them once."""
+    sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
+    return list({id(source.records): source for source in sources}.values())
+
+
+def places(source: Source, index: int) -> list[Place]:
+    """The media of one record.
+
+    Raises:
+        DataError: The record is not a conversation.
+    """
+    return [
+        Place(part=part, base_dir=source.base_dir, where=source.where(index))
+        for message in source.read(index).messages
+        for part in message.parts
+        if not isinstance(part, TextPart | PromptEmbedsPart)
+    ]
