@@ -1,6 +1,6 @@
 """From a model recipe to a model and its processor.
 
-Does not read recipe files or bundles; `anymal.recipe.schema` and `anymal.bundle.load` do.
+Does not read recipe files (see `anymal.recipe`) or bundles (see `anymal.bundle`).
 """
 
 from dataclasses import dataclass, replace
@@ -8,24 +8,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from aligners.base import AlignerError
 from aligners.registry import build_aligner
-from anymal.bundle.manifest import (
-    ALIGNERS,
-    LORA,
-    LORA_WEIGHTS,
-    LlmFacts,
-    Manifest,
-    ModalityFacts,
-    bundle_folder,
-    check_equal,
-    read_manifest,
-    read_weights,
-)
 from anymal.chat.template import build_template
-from anymal.chat.tokens import tokenizer_digest
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.llm.causal_lm import LLM
@@ -59,7 +46,9 @@ def build(
     device: torch.device | str = "cpu",
     features: Path | str | None = None,
 ) -> Assembled:
-    """Build a model; fresh weights come from the global random state.
+    """Build a model; new aligners and LoRA draw their weights from the global random state.
+
+    Reads no bundle: for `start_from`, call `anymal.bundle.start.take_over` afterwards.
 
     Args:
         model_recipe: What it is made of, its paths absolute.
@@ -117,10 +106,7 @@ def build(
         embeds_dim=llm.hidden_size,
         media_first=model_recipe.media_first,
     )
-    assembled = Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
-    if model_recipe.start_from is not None:
-        take_over(bundle_folder(model_recipe.start_from), assembled, where="start_from")
-    return assembled
+    return Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
 
 
 def from_media(assembled: Assembled) -> Assembled:
@@ -135,98 +121,6 @@ def from_media(assembled: Assembled) -> Assembled:
     model = assembled.model
     place_encoder(model.encoders, model.device, model.llm.dtype)
     return replace(assembled, processor=assembled.processor.without_features())
-
-
-def llm_facts(assembled: Assembled) -> LlmFacts:
-    """What a bundle records of the language model, as it is here."""
-    llm, recipe = assembled.model.llm, assembled.model_recipe.llm
-    return LlmFacts(
-        path=recipe.path,
-        revision=recipe.revision,
-        hidden_size=llm.hidden_size,
-        embeddings=llm.embeddings_digest,
-        tokenizer=tokenizer_digest(llm.tokenizer),
-        template=assembled.processor.template.digest,
-    )
-
-
-def modality_facts(assembled: Assembled, name: str) -> ModalityFacts:
-    """What a bundle records of one modality, as it is here."""
-    recipe = assembled.model_recipe.modalities[name]
-    encoder = cast(Encoder, assembled.model.encoders[name])
-    return ModalityFacts(
-        kind=recipe.encoder.kind,
-        path=recipe.encoder.path,
-        fingerprint=encoder.fingerprint,
-        width=encoder.width,
-        aligner=recipe.aligner.model_dump(mode="json"),
-    )
-
-
-def saved_state(folder: Path, manifest: Manifest, model: AnyMAL) -> dict[str, Tensor]:
-    """The weights of a bundle under the names of `AnyMAL.trainable_state`.
-
-    Args:
-        folder: Of the bundle.
-        manifest: Of the bundle.
-        model: Gives the names of LoRA's weights.
-
-    Returns:
-        Aligners, and LoRA where the bundle has it.
-
-    Raises:
-        BundleError: A file is missing or damaged.
-    """
-    weights = read_weights(folder / ALIGNERS)
-    state = {f"aligners.{name}": tensor for name, tensor in weights.items()}
-    if manifest.lora is not None:
-        names = model.llm.lora_names()
-        for name, tensor in read_weights(folder / LORA / LORA_WEIGHTS).items():
-            state[f"llm.{names.get(name, name)}"] = tensor
-    return state
-
-
-def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
-    """Take over the aligners and LoRA of a bundle that this model shares with it.
-
-    Args:
-        folder: Of the bundle.
-        assembled: What takes them over.
-        where: Begins a message, such as the recipe's key.
-
-    Raises:
-        BundleError: A shared part differs, or a file is missing or damaged.
-        RecipeError: Nothing is shared.
-    """
-    manifest, model = read_manifest(folder), assembled.model
-    given, own = manifest.llm.model_dump(), llm_facts(assembled).model_dump()
-    for where_it_lies in ("path", "revision"):
-        del given[where_it_lies]
-    check_equal(f"{where}: llm", given, own)
-    shared = [name for name in manifest.modalities if name in model.aligners]
-    for name in shared:
-        facts = manifest.modalities[name].model_dump(exclude={"path"})
-        check_equal(
-            f"{where}: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
-        )
-    if manifest.lora is not None:
-        check_equal(
-            f"{where}: model",
-            {"lora": manifest.lora},
-            {"lora": assembled.model_recipe.lora},
-        )
-    elif not shared:
-        raise RecipeError(
-            f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
-            f"of which is in model.modalities ({', '.join(model.aligners)})"
-        )
-    prefixes = ("llm.", *(f"aligners.{name}." for name in shared))
-    taken = {
-        name: tensor
-        for name, tensor in saved_state(folder, manifest, model).items()
-        if name.startswith(prefixes)
-    }
-    model.load_trainable_state(model.trainable_state() | taken)
 
 
 def lora_options(recipe: LoraRecipe | None) -> LoraOptions | None:

@@ -9,14 +9,13 @@ item, T text tokens, N target tokens.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from anymal.errors import DataError
 from anymal.features.store import is_cached, stack_cached
-from anymal.processor import IGNORED, Sample
+from anymal.sample import IGNORED, Sample, check_counts
 from encoders.base import EncoderInputs, Features, stack_inputs
 
 _SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
@@ -33,10 +32,8 @@ class Batch:
         is_packed: Whether all samples stand in one row (B is 1).
         ids: `[B, S]` int64; padding and slots hold no word.
         labels: `[B, S]` int64; `IGNORED` where nothing is learnt.
-        mask: `[B, S]` bool, True at real positions; from lengths, not from ids.
         positions: `[B, S]` int64, counted from the first real position of each sample, the prefix
             included.
-        needs_mask: Whether padding stands before words, which would read it but for the mask.
         text_rows: `[T]` int64 flat positions of words.
         target_rows: `[N]` int64 flat positions whose next token is learnt.
         target_ids: `[N]` int64, that next token.
@@ -52,9 +49,7 @@ class Batch:
     is_packed: bool
     ids: Tensor
     labels: Tensor
-    mask: Tensor
     positions: Tensor
-    needs_mask: bool
     text_rows: Tensor
     target_rows: Tensor
     target_ids: Tensor
@@ -88,16 +83,16 @@ def collate(
     samples: Sequence[Sample],
     *,
     pad_id: int,
-    side: Literal["left", "right"] = "right",
     is_packed: bool = False,
     splits_prefix: bool = False,
 ) -> Batch:
     """Lay samples out side by side, or one after the other.
 
+    Padding stands on the right, where causal attention keeps words from reading it.
+
     Args:
         samples: At least one.
         pad_id: Stands where there is no word.
-        side: Where padding goes: right to train, left to generate.
         is_packed: Whether all samples go into one row, without padding.
         splits_prefix: Whether the words that all samples begin with are taken out of the rows; for
             language models that do not train.
@@ -112,28 +107,21 @@ def collate(
     lengths = [len(sample.ids) - skipped for sample in samples]
     longest = max(lengths)
     shape = (1, sum(lengths)) if is_packed else (len(samples), longest)
-    ends = list(accumulate(lengths if is_packed else [longest] * len(samples)))
-    if is_packed or side == "left":
-        starts = [end - own for end, own in zip(ends, lengths, strict=True)]
-    else:
-        starts = [end - longest for end in ends]
+    starts = accumulate(lengths if is_packed else [longest] * len(samples), initial=0)
     ids = torch.full(shape, pad_id).flatten()
     labels, next_ids = torch.full_like(ids, IGNORED), torch.full_like(ids, IGNORED)
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    is_text = torch.zeros_like(mask)
+    is_text = torch.zeros_like(ids, dtype=torch.bool)
     owners = torch.zeros_like(ids)
     # Counted on through padding: positions that begin again would look like another sample's.
     positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
-    if side == "left":
-        positions.zero_()
     slots: dict[str, list[Tensor]] = {}
-    for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
+    for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=False)):
         check_counts(sample)
         rows = slice(start, start + own)
         ids[rows] = sample.ids[skipped:]
         labels[rows] = sample.labels[skipped:]
         next_ids[start : start + own - 1] = sample.labels[skipped + 1 :]
-        mask[rows] = is_text[rows] = True
+        is_text[rows] = True
         owners[rows] = number
         positions[rows] = torch.arange(skipped, skipped + own)
         for slot in sample.slots:
@@ -148,9 +136,7 @@ def collate(
         is_packed=is_packed,
         ids=ids.view(shape),
         labels=labels.view(shape),
-        mask=mask.view(shape),
         positions=positions.view(shape),
-        needs_mask=side == "left" and not bool(mask.all()),
         text_rows=is_text.nonzero()[:, 0],
         target_rows=target_rows,
         target_ids=next_ids[target_rows],
@@ -159,23 +145,6 @@ def collate(
         media={name: _stack(samples, name) for name in slots},
         names=tuple(sample.name for sample in samples),
     )
-
-
-def check_counts(sample: Sample) -> None:
-    """Refuse a sample with more slots than media items, or fewer.
-
-    Raises:
-        DataError: The message names both numbers.
-    """
-    modalities = {slot.modality for slot in sample.slots} | set(sample.media)
-    for modality in sorted(modalities):
-        num_slots = sum(slot.modality == modality for slot in sample.slots)
-        num_items = len(sample.media.get(modality, []))
-        if num_slots != num_items:
-            raise DataError(
-                f"{sample.name} reserves {num_slots} slots for {modality} but holds {num_items} "
-                "items; make both with the same Processor"
-            )
 
 
 def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs | Features:

@@ -7,17 +7,14 @@ item, Q soft tokens per item, N target tokens, D_enc encoder width, D_llm embedd
 V vocabulary.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from anymal.collate import Batch
-from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
-from anymal.evaluation.generation import DecodeState, generate
 from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
 from anymal.llm.causal_lm import LLM
@@ -112,11 +109,10 @@ class AnyMAL(nn.Module):
             shape=(num_samples, length),
         )
 
-    def decode(self, embeddings: Tensor, batch: Batch, cache: Any | None = None) -> Tensor:
+    def decode(self, embeddings: Tensor, batch: Batch) -> Tensor:
         """What the language model makes of it: hidden states `[B, S, D]`."""
-        mask = batch.mask if batch.needs_mask else None
         with attention_is(self._attention(batch)):
-            return self.llm.decode(embeddings, mask=mask, positions=batch.positions, cache=cache)
+            return self.llm.decode(embeddings, positions=batch.positions)
 
     def _attention(self, batch: Batch) -> Attention | None:
         """How a batch is attended to; None is the language model's own way."""
@@ -136,8 +132,8 @@ class AnyMAL(nn.Module):
         """Cross-entropy of the target tokens, summed; the head runs on their rows only.
 
         Args:
-            batch: On the model's device, with labels, padded on the right if at all. For one that
-                is packed or has a prefix, `anymal.llm.packing.allow_packing` came first.
+            batch: On the model's device, with labels. For one that is packed or has a prefix,
+                `anymal.llm.packing.allow_packing` came first.
 
         Returns:
             The sum, and what it is a sum over.
@@ -153,57 +149,6 @@ class AnyMAL(nn.Module):
         per_sample = each.new_zeros(len(batch.names))
         per_sample.index_add_(0, batch.target_samples, each.detach())
         return Loss(total=each.sum(), num_tokens=len(batch.target_ids), per_sample=per_sample)
-
-    @torch.no_grad()
-    def prefill(self, batch: Batch) -> DecodeState:
-        """Read prompts and score the first token of each answer.
-
-        Args:
-            batch: Left-padded, on the model's device.
-
-        Returns:
-            The state to continue from with `step`.
-        """
-        cache = self.llm.new_cache()
-        soft_tokens = self.align(self.encode(batch.media))
-        hidden = self.decode(self.fuse(batch, soft_tokens), batch, cache)
-        return DecodeState(
-            logits=self.llm.head(hidden[:, -1]),
-            cache=cache,
-            mask=batch.mask,
-            positions=batch.positions[:, -1:] + 1,
-            is_padded=batch.needs_mask,
-        )
-
-    @torch.no_grad()
-    def step(self, ids: Tensor, state: DecodeState) -> DecodeState:
-        """Append one token to each answer and score the next.
-
-        Args:
-            ids: `[B]` int64, the chosen tokens.
-            state: From `prefill` or `step`; its cache is extended in place.
-
-        Returns:
-            The next state.
-        """
-        mask = torch.cat([state.mask, torch.ones_like(state.mask[:, :1])], dim=1)
-        hidden = self.llm.decode(
-            self.llm.embed(ids)[:, None],
-            mask=mask if state.is_padded else None,
-            positions=state.positions,
-            cache=state.cache,
-        )
-        return DecodeState(
-            logits=self.llm.head(hidden[:, -1]),
-            cache=state.cache,
-            mask=mask,
-            positions=state.positions + 1,
-            is_padded=state.is_padded,
-        )
-
-    def generate(self, batch: Batch, *, sampling: Sampling) -> Iterator[list[int | None]]:
-        """Answer, one token per sample at a time; see `anymal.evaluation.generation.generate`."""
-        return generate(self, batch, sampling=sampling)
 
     # --- what trains ----------------------------------------------------------------------------
 

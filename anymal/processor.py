@@ -33,48 +33,8 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 from encoders.base import Preprocessor
-
-IGNORED = -100  # a label that is not learnt
-SLOT_ID = -1  # stands in a slot; outside every vocabulary, so that looking it up would fail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """Positions that a media item's soft tokens will take.
-
-    Attributes:
-        modality: The item's modality, or `embeds`; slots of one are in the order of its items.
-        start: First position.
-        length: Q.
-    """
-
-    modality: str
-    start: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sample:
-    """One conversation, ready to be batched.
-
-    Attributes:
-        ids: `[S]` int64; `SLOT_ID` in slots.
-        labels: `[S]` int64; `IGNORED` where nothing is learnt.
-        slots: Where soft tokens go, in order.
-        media: Preprocessed items by modality, each tensor `[W, ...]`, or cached features (see
-            `anymal.features.store`); under `embeds`, soft tokens that the conversation brought,
-            `[Q, D_llm]`.
-        media_hashes: SHA-256 of each item, by modality, as `media`.
-        name: What errors and reports call it.
-    """
-
-    ids: Tensor
-    labels: Tensor
-    slots: tuple[Slot, ...]
-    media: dict[str, list[dict[str, Tensor]]]
-    media_hashes: dict[str, list[str]]
-    name: str = "sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from anymal.assemble import Assembled, from_media
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
+from anymal.serving.assistant import start_assistant
 from train.data.feed import heldout_draws
 from train.data.sources import Source
 
@@ -46,4 +47,5 @@ def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -
     """
     assembled.model.eval()
     # Blank media are in no cache of features.
-    return evaluate(from_media(assembled), tasks, controls=["blank"], bundle=name)
+    with start_assistant(from_media(assembled), name=name) as assistant:
+        return evaluate(assistant, tasks, controls=["blank"], bundle=name)

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from anymal.assemble import build
-from anymal.bundle.load import save_bundle
 from anymal.bundle.manifest import bundle_folder, read_manifest
+from anymal.bundle.save import save_bundle
+from anymal.bundle.start import take_over
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
 from anymal.recipe.schema import Recipe
@@ -58,6 +59,8 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     started_from = None if start is None else read_manifest(bundle_folder(start))
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(recipe.model, device=device_of(recipe), features=recipe.features)
+    if start is not None:
+        take_over(bundle_folder(start), assembled, where="start_from")
     if checkpoint is not None:
         assembled.model.load_trainable_state(checkpoint.weights)
     with (

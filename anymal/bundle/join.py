@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from anymal.assemble import build, take_over
-from anymal.bundle.load import free_folder, save_bundle
+from anymal.assemble import build
 from anymal.bundle.manifest import Manifest, bundle_folder, check_equal, read_manifest
+from anymal.bundle.save import free_folder, save_bundle
+from anymal.bundle.start import take_over
 from anymal.errors import BundleError
 from anymal.recipe.schema import ModalityRecipe
 

@@ -5,7 +5,7 @@ Does not measure or lay out; it wires the suite, the runner and the reports toge
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -53,7 +53,7 @@ def eval_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
-        typer.Option(help="Precision of the language model, where not the bundle's own."),
+        typer.Option(help="Precision of the language model; by default that of `anymal serve`."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
@@ -104,16 +104,22 @@ def _evaluate(
     """Load the bundles and the suite, and measure."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from anymal.bundle.load import load_bundle
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
+    from anymal.serving.assistant import Assistant
+    from anymal.serving.assistant import load as load_assistant
 
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit), choices.tasks
     )
 
-    def load(name: str) -> Any:
-        return load_bundle(name, precision=choices.precision, device=choices.device)
+    def load(name: str) -> Assistant:
+        return load_assistant(
+            name,
+            precision=choices.precision,
+            device=choices.device,
+            max_waiting=choices.batch_size,
+        )
 
     columns = (
         TextColumn("{task.description}"),
@@ -121,22 +127,22 @@ def _evaluate(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True) as bars, ExitStack() as opened:
         bar = bars.add_task("loading", total=None)
         results = evaluate(
-            load(choices.bundle),
+            opened.enter_context(load(choices.bundle)),
             suite.tasks,
             controls=CONTROLS if choices.has_controls else (),
             batch_size=choices.batch_size,
             limit=choices.limit,
-            other=load(choices.other) if choices.other else None,
+            other=opened.enter_context(load(choices.other)) if choices.other else None,
             bundle=choices.bundle,
             progress=lambda label, done, of: bars.update(
                 bar, description=label, completed=done, total=of
             ),
             log=log,
         )
-    own = {"device": choices.device, "precision": choices.precision or "the bundle's"}
+    own = {"device": choices.device, "precision": choices.precision or "as served"}
     return results.model_copy(
         update={
             "compared_with": choices.other,

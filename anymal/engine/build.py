@@ -1,10 +1,10 @@
-"""A model to the engine that serves it.
+"""A language model to the engine that serves it.
 
 Does not know media: prompts come from `anymal.serving.soft_tokens`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from anymal.engine.batching import BatchingEngine, Runner
 from anymal.engine.packed import PackedRunner
@@ -12,15 +12,16 @@ from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.engine.unpacked import UnpackedRunner
 from anymal.engine.vocabulary import TokenizerVocabulary
+from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import Unpackable
-from anymal.model import AnyMAL
 
 logger = logging.getLogger(__name__)
 
 
 def build_engine(
-    model: AnyMAL,
+    llm: LLM,
     *,
+    stop_ids: Collection[int],
     max_tokens: int,
     max_waiting: int = 16,
     cache_bytes: int | None = None,
@@ -30,20 +31,21 @@ def build_engine(
     """Start an engine.
 
     Args:
-        model: In eval mode, and used by nobody else while the engine lives.
+        llm: In eval mode; nothing else may use it while the engine lives.
+        stop_ids: Ids that end an answer.
         max_tokens: Most positions of a sequence, where the language model states no end.
         max_waiting: Most requests that may wait.
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         budget: How much a step may hold; None chooses by device.
-        on_step: Hears of each step, on the engine's thread.
+        on_step: Called after each step, on the engine's thread.
 
     Returns:
         The engine. A language model whose attention does not fit blocks is served all the same,
         one request after the other within each step, and the log says so.
     """
-    runner = _runner(model, context=model.llm.context or max_tokens, cache_bytes=cache_bytes)
+    runner = _runner(llm, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes)
     if budget is None:
-        budget = Budget() if model.device.type == "cpu" else _GPU
+        budget = Budget() if llm.device.type == "cpu" else _GPU
     return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
 
 
@@ -51,14 +53,15 @@ def build_engine(
 _GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
 
 
-def _runner(model: AnyMAL, *, context: int, cache_bytes: int | None) -> Runner:
-    llm = model.llm
+def _runner(
+    llm: LLM, stop_ids: Collection[int], *, context: int, cache_bytes: int | None
+) -> Runner:
     vocabulary = TokenizerVocabulary(llm.tokenizer)
     try:
         return PackedRunner(
             llm,
             vocabulary=vocabulary,
-            stop_ids=model.stop_ids,
+            stop_ids=stop_ids,
             context=context,
             cache_bytes=cache_bytes,
         )
@@ -68,4 +71,4 @@ def _runner(model: AnyMAL, *, context: int, cache_bytes: int | None) -> Runner:
             "packed, because %s",
             reason,
         )
-        return UnpackedRunner(llm, vocabulary=vocabulary, stop_ids=model.stop_ids, context=context)
+        return UnpackedRunner(llm, vocabulary=vocabulary, stop_ids=stop_ids, context=context)

@@ -6,21 +6,12 @@ Shapes: H heads that answer, D width of a head.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from anymal.engine.blocks import BLOCK_SIZE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerShape:
-    """What one layer keeps of each position."""
-
-    num_heads: int
-    key_dim: int
-    value_dim: int
+from anymal.llm.packable import LayerShape
 
 
 class KeyValues:

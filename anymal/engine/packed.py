@@ -13,14 +13,21 @@ from torch import Tensor
 from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.blocks import BLOCK_SIZE, blocks_for
 from anymal.engine.draw import draw_all
-from anymal.engine.key_values import KeyValues, LayerShape
+from anymal.engine.key_values import KeyValues
 from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_ids, embed_request
 from anymal.llm.attention import attention_is
 from anymal.llm.causal_lm import LLM
-from anymal.llm.packable import installed, layer_shapes, self_test
+from anymal.llm.packable import (
+    LayerShape,
+    check_same,
+    first_positions,
+    installed,
+    layer_shapes,
+    word_rows,
+)
 
 _MIN_BLOCKS = 8
 _CUDA_SHARE = 0.8  # of free memory; the rest is for activations
@@ -103,7 +110,6 @@ class PackedRunner:
         with attention_is(attention):
             hidden = self._llm.decode(
                 self._rows(decoding, chunks)[None],
-                mask=None,
                 positions=torch.tensor([positions], device=self._llm.device),
                 cache=None,
             )[0]  # [T, D]
@@ -167,3 +173,59 @@ def _is_decoding(work: Work) -> bool:
 
 def _stretch(work: Work) -> Stretch:
     return Stretch(start=work.start, stop=work.stop, blocks=work.request.blocks)
+
+
+_SEQUENCES = (21, 6)  # lengths that the self-test runs; longer than a block, and shorter
+
+
+def self_test(llm: LLM, cache: KeyValues) -> None:
+    """Run two sequences packed and alone, and compare; leaves the blocks that it used zero.
+
+    Args:
+        llm: The model.
+        cache: With five blocks or more.
+
+    Raises:
+        Unpackable: They differ.
+    """
+    rows = word_rows(llm, sum(_SEQUENCES))[0]
+    first, second = torch.split(rows, list(_SEQUENCES))
+    blocks = ([2, 1], [3])
+    half, last = BLOCK_SIZE // 2 + 1, _SEQUENCES[0] - 1
+    steps = [  # of both sequences, as [start, stop)
+        ((0, half), (0, 3)),
+        ((half, last), (3, _SEQUENCES[1] - 1)),
+        ((last, last + 1), (_SEQUENCES[1] - 1, _SEQUENCES[1])),
+    ]
+    outs: tuple[list[Tensor], list[Tensor]] = ([], [])
+    with torch.no_grad():
+        for step in steps:
+            stretches = [
+                Stretch(start=start, stop=stop, blocks=own)
+                for (start, stop), own in zip(step, blocks, strict=True)
+            ]
+            is_last = step is steps[-1]
+            packed = PackedAttention(
+                cache,
+                decoding=stretches if is_last else [],
+                chunks=[] if is_last else stretches,
+                device=llm.device,
+            )
+            parts = [
+                own[start:stop] for own, (start, stop) in zip((first, second), step, strict=True)
+            ]
+            places = [torch.arange(*each, device=llm.device) for each in step]
+            with attention_is(packed):
+                hidden = llm.decode(
+                    torch.cat(parts)[None],
+                    positions=torch.cat(places)[None],
+                    cache=None,
+                )[0]
+            for out, part in zip(
+                outs, torch.split(hidden, [len(part) for part in parts]), strict=True
+            ):
+                out.append(part)
+        for out, own in zip(outs, (first, second), strict=True):
+            alone = llm.decode(own[None], positions=first_positions(llm, len(own)), cache=None)[0]
+            check_same(torch.cat(out), alone, is_exact=llm.precision == "fp32")
+    cache.scrub([1, 2, 3])

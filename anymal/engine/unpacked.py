@@ -62,7 +62,7 @@ class UnpackedRunner:
         try:
             rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
-            hidden = llm.decode(rows, mask=None, positions=places, cache=request.scratch)
+            hidden = llm.decode(rows, positions=places, cache=request.scratch)
             if not work.is_complete:
                 return None
             (drawn,) = draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)

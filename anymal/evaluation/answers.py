@@ -1,66 +1,64 @@
-"""Puts questions to a model and returns the texts of its answers.
+"""Puts questions to an assistant, several at a time, and returns the texts of its answers.
 
-Does not score, and has no path of its own: processor, collate and model are the ones that serve.
+Does not score. The processor, the soft tokens and the engine are those that serve.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from anymal.assemble import Assembled
-from anymal.collate import collate
+from anymal.engine.events import TextDelta
 from anymal.engine.sampling import Sampling
+from anymal.serving.assistant import Assistant
 
 Progress = Callable[[int, int], None]
 
 
 def answer_all(
-    assembled: Assembled,
+    assistant: Assistant,
     prompts: Sequence[Mapping[str, Any]],
     *,
     base_dir: Path | None,
     batch_size: int,
-    max_tokens: int,
+    sampling: Sampling,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Answer conversations greedily, in batches.
+    """Answer conversations.
 
     Args:
-        assembled: The model and its processor.
+        assistant: What answers.
         prompts: Conversations that end with a question.
         base_dir: Folder that media paths are relative to; None refuses paths.
-        batch_size: Questions answered at a time.
-        max_tokens: Most tokens of an answer.
-        progress: Hears answers given and answers in all, after each batch.
+        batch_size: How many questions are answered at a time.
+        sampling: How answers are drawn. With a seed, each prompt gets its own, counted up from
+            it, so that the same prompt asked twice is drawn twice.
+        progress: Called after each answer with the number of answers given, and of all.
 
     Returns:
-        One text for each prompt.
+        One text for each prompt, in their order.
 
     Raises:
         ConversationError: The model does not take a conversation.
         MediaError: A medium cannot be read or decoded.
     """
+
+    def ask(number: int) -> str:
+        own = sampling
+        if sampling.seed is not None:
+            own = replace(sampling, seed=sampling.seed + number)
+        sample = assistant.processor(prompts[number], base_dir=base_dir, generate=True)
+        prompt = assistant.soft_tokens.prompt(sample)
+        with closing(assistant.engine.submit(prompt, own)) as events:
+            pieces = [event.text for event in events if isinstance(event, TextDelta)]
+        return "".join(pieces).strip()
+
     texts: list[str] = []
-    for start in range(0, len(prompts), batch_size):
-        texts += _answer_batch(assembled, prompts[start : start + batch_size], base_dir, max_tokens)
-        if progress is not None:
-            progress(len(texts), len(prompts))
+    with ThreadPoolExecutor(max_workers=batch_size) as pool:
+        for text in pool.map(ask, range(len(prompts))):
+            texts.append(text)
+            if progress is not None:
+                progress(len(texts), len(prompts))
     return texts
-
-
-def _answer_batch(
-    assembled: Assembled,
-    prompts: Sequence[Mapping[str, Any]],
-    base_dir: Path | None,
-    max_tokens: int,
-) -> list[str]:
-    """Answer a few conversations side by side."""
-    processor, model = assembled.processor, assembled.model
-    samples = [processor(prompt, base_dir=base_dir, generate=True) for prompt in prompts]
-    batch = collate(samples, pad_id=processor.pad_id, side="left").to(model.device)
-    answers: list[list[int]] = [[] for _ in prompts]
-    for step in model.generate(batch, sampling=Sampling(max_tokens=max_tokens)):
-        for ids, new_id in zip(answers, step, strict=True):
-            if new_id is not None:
-                ids.append(new_id)
-    return [processor.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers]

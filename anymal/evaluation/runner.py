@@ -1,7 +1,7 @@
 """Asks the model every question, with the true, the blank and the swapped medium, and counts.
 
-Does not decode media, tokenise or generate; `answers.py` does, through the path that training and
-serving share. Does not print; a callback hears of the progress, another of every answer.
+Does not decode media, tokenise or generate; `answers.py` does, through the assistant that serves.
+Does not print: one callback gets the progress, another every answer.
 """
 
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
-from anymal.assemble import Assembled
+from anymal.engine.sampling import Sampling
 from anymal.errors import DataError
 from anymal.evaluation.answers import answer_all
 from anymal.evaluation.controls import (
@@ -26,6 +26,7 @@ from anymal.evaluation.intervals import Share, paired_difference, share_of
 from anymal.evaluation.results import Compared, Results, TaskResult
 from anymal.evaluation.scoring import Expected, read_expected
 from anymal.evaluation.task import Record, Task, as_tasks, pick
+from anymal.serving.assistant import Assistant
 
 Control = Literal["blank", "swapped"]
 CONTROLS: tuple[Control, ...] = ("blank", "swapped")
@@ -60,18 +61,18 @@ class Answered:
     right: Sequence[bool]
 
 
-Ask = Callable[[Assembled, Task, Sequence[Question], str], Answered]
+Ask = Callable[[Assistant, Task, Sequence[Question], str], Answered]
 
 
 def evaluate(
-    assembled: Assembled,
+    assistant: Assistant,
     tasks: Iterable[Task] | Mapping[str, Sequence[Record]],
     *,
     controls: Sequence[Control] = CONTROLS,
     batch_size: int = 16,
     limit: int | None = None,
     max_tokens: int = 48,
-    other: Assembled | None = None,
+    other: Assistant | None = None,
     bundle: str = "",
     progress: Progress | None = None,
     log: Log | None = None,
@@ -79,7 +80,7 @@ def evaluate(
     """Measure a model on tasks, greedily and repeatably.
 
     Args:
-        assembled: The model and its processor.
+        assistant: The model that answers; its engine lets `batch_size` requests wait.
         tasks: Tasks, or just a mapping of name to records.
         controls: Which controls to run besides the true media.
         batch_size: Questions answered at a time.
@@ -87,8 +88,8 @@ def evaluate(
         max_tokens: Most tokens of an answer.
         other: Another model to compare with, question by question.
         bundle: Name of the model in the report.
-        progress: Hears what is running, questions done, questions in all.
-        log: Hears every answer as a JSON-able mapping.
+        progress: Called with what is running, questions done, questions in all.
+        log: Called with every answer as a JSON-able mapping.
 
     Returns:
         The figures.
@@ -100,13 +101,13 @@ def evaluate(
     if unknown:
         raise DataError(f"unknown controls {unknown}; known: {list(CONTROLS)}")
 
-    def ask(model: Assembled, task: Task, questions: Sequence[Question], label: str) -> Answered:
+    def ask(model: Assistant, task: Task, questions: Sequence[Question], label: str) -> Answered:
         texts = answer_all(
             model,
             [question.prompt for question in questions],
             base_dir=task.base_dir,
             batch_size=batch_size,
-            max_tokens=max_tokens,
+            sampling=Sampling(max_tokens=max_tokens),
             progress=partial(progress, f"{task.name} ({label})") if progress else None,
         )
         pairs = list(zip(questions, texts, strict=True))
@@ -117,7 +118,7 @@ def evaluate(
         return Answered(questions=questions, texts=texts, right=right)
 
     rows = [
-        _measure(assembled, task, pick(task.records, limit), controls, other, ask)
+        _measure(assistant, task, pick(task.records, limit), controls, other, ask)
         for task in as_tasks(tasks)
     ]
     settings = {"batch_size": batch_size, "limit": limit, "max_tokens": max_tokens}
@@ -125,11 +126,11 @@ def evaluate(
 
 
 def _measure(
-    assembled: Assembled,
+    assistant: Assistant,
     task: Task,
     records: Sequence[Record],
     controls: Sequence[Control],
-    other: Assembled | None,
+    other: Assistant | None,
     ask: Ask,
 ) -> TaskResult:
     """One row of the table."""
@@ -139,9 +140,9 @@ def _measure(
         Question(prompt=prompt_of(record), expected=read_expected(record, default_task=task.name))
         for record in records
     ]
-    true = ask(assembled, task, questions, "media")
+    true = ask(assistant, task, questions, "media")
     asked = {
-        control: ask(assembled, task, _rewrite(assembled, task, questions, control), control)
+        control: ask(assistant, task, _rewrite(assistant, task, questions, control), control)
         for control in controls
     }
     expected = [question.expected for question in questions]
@@ -164,14 +165,14 @@ def _measure(
 
 
 def _rewrite(
-    assembled: Assembled, task: Task, questions: Sequence[Question], control: Control
+    assistant: Assistant, task: Task, questions: Sequence[Question], control: Control
 ) -> list[Question]:
     """The questions as a control asks them; those that it cannot ask are left out."""
     if control == "blank":
         return [
             replace(
                 question,
-                prompt=blank_media(question.prompt, assembled.processor, base_dir=task.base_dir),
+                prompt=blank_media(question.prompt, assistant.processor, base_dir=task.base_dir),
             )
             for question in questions
             if media_of(question.prompt)

@@ -128,7 +128,6 @@ class LLM(nn.Module):
         self,
         embeddings: Tensor,
         *,
-        mask: Tensor | None,
         positions: Tensor,
         cache: Any | None = None,
     ) -> Tensor:
@@ -136,7 +135,6 @@ class LLM(nn.Module):
 
         Args:
             embeddings: `[B, S, D_llm]`.
-            mask: `[B, cached + S]` bool, True at real positions; None if all are.
             positions: `[B, S]` int64.
             cache: From `new_cache`, extended in place; None keeps none.
 
@@ -145,7 +143,6 @@ class LLM(nn.Module):
         """
         arguments = {
             "inputs_embeds": embeddings,
-            "attention_mask": None if mask is None else mask.long(),
             "position_ids": positions,
             "past_key_values": cache,
             "use_cache": cache is not None,

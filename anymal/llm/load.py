@@ -204,7 +204,7 @@ def _check_scores(llm: LLM, path: str) -> None:
     positions = torch.arange(4, device=llm.device)[None]
     with torch.no_grad():
         own = llm.model(input_ids=ids).logits[0].float()
-        ours = llm.head(llm.decode(llm.embed(ids), mask=None, positions=positions)[0])
+        ours = llm.head(llm.decode(llm.embed(ids), positions=positions)[0])
     error = float((ours - own).norm() / own.norm())
     if not error <= (1e-3 if llm.precision == "fp32" else 0.05):
         raise RecipeError(

@@ -1,22 +1,20 @@
 """Whether a language model can be run on packed rows, found out before the first request.
 
-Does not serve anybody. What a configuration says is checked first; then two short sequences run
-packed, in chunks, and must come out as the model itself has them.
+Checks what a configuration says, then what one forward pass shows. The engine's self-test
+(`anymal.engine.packed`) compares packed and single sequences.
 
 Shapes: T positions, D_llm embedding width, D layer width.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from anymal.engine.attention import PackedAttention, Stretch
-from anymal.engine.blocks import BLOCK_SIZE
-from anymal.engine.key_values import KeyValues, LayerShape
 from anymal.errors import EngineError
 from anymal.llm.attention import attention_is, install
 from anymal.llm.causal_lm import LLM
@@ -26,11 +24,19 @@ _ROPE_OF_LENGTH = ("dynamic", "longrope")
 # What attention functions are given by models whose attention is more than softmax(q k) v.
 _REFUSED = ("softcap", "s_aux", "sinks", "position_bias", "alibi", "head_mask", "block_mask")
 _LAYERS = {"full_attention", "sliding_attention"}
-_SEQUENCES = (21, 6)  # lengths that the self-test runs; longer than a block, and shorter
 
 
 class Unpackable(EngineError):  # noqa: N818 - reads as the fact it states
     """The model cannot be run on packed rows; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerShape:
+    """What one layer keeps of each position."""
+
+    num_heads: int
+    key_dim: int
+    value_dim: int
 
 
 def configs_of(llm: LLM) -> list[Any]:
@@ -53,7 +59,7 @@ def installed(llm: LLM) -> Iterator[None]:
         raise
 
 
-def layer_shapes(llm: LLM) -> "tuple[dict[int, LayerShape], torch.dtype]":
+def layer_shapes(llm: LLM) -> tuple[dict[int, LayerShape], torch.dtype]:
     """What each layer keeps of a position, and its dtype, as one forward pass shows it.
 
     Raises:
@@ -62,67 +68,11 @@ def layer_shapes(llm: LLM) -> "tuple[dict[int, LayerShape], torch.dtype]":
     _check_config(llm)
     seen = _Seen()
     with torch.no_grad(), attention_is(seen):
-        llm.decode(_rows(llm, 2), mask=None, positions=_positions(llm, 2), cache=None)
+        llm.decode(word_rows(llm, 2), positions=first_positions(llm, 2), cache=None)
     _check_windows(llm, seen)
     if seen.dtype is None:
         raise Unpackable("its attention does not go through transformers' attention interface")
     return seen.shapes, seen.dtype
-
-
-def self_test(llm: LLM, cache: KeyValues) -> None:
-    """Run two sequences packed and alone, and compare; leaves the blocks that it used zero.
-
-    Args:
-        llm: The model.
-        cache: With five blocks or more.
-
-    Raises:
-        Unpackable: They differ.
-    """
-    rows = _rows(llm, sum(_SEQUENCES))[0]
-    first, second = torch.split(rows, list(_SEQUENCES))
-    blocks = ([2, 1], [3])
-    half, last = BLOCK_SIZE // 2 + 1, _SEQUENCES[0] - 1
-    steps = [  # of both sequences, as [start, stop)
-        ((0, half), (0, 3)),
-        ((half, last), (3, _SEQUENCES[1] - 1)),
-        ((last, last + 1), (_SEQUENCES[1] - 1, _SEQUENCES[1])),
-    ]
-    outs: tuple[list[Tensor], list[Tensor]] = ([], [])
-    with torch.no_grad():
-        for step in steps:
-            stretches = [
-                Stretch(start=start, stop=stop, blocks=own)
-                for (start, stop), own in zip(step, blocks, strict=True)
-            ]
-            is_last = step is steps[-1]
-            packed = PackedAttention(
-                cache,
-                decoding=stretches if is_last else [],
-                chunks=[] if is_last else stretches,
-                device=llm.device,
-            )
-            parts = [
-                own[start:stop] for own, (start, stop) in zip((first, second), step, strict=True)
-            ]
-            places = [torch.arange(*each, device=llm.device) for each in step]
-            with attention_is(packed):
-                hidden = llm.decode(
-                    torch.cat(parts)[None],
-                    mask=None,
-                    positions=torch.cat(places)[None],
-                    cache=None,
-                )[0]
-            for out, part in zip(
-                outs, torch.split(hidden, [len(part) for part in parts]), strict=True
-            ):
-                out.append(part)
-        for out, own in zip(outs, (first, second), strict=True):
-            alone = llm.decode(
-                own[None], mask=None, positions=_positions(llm, len(own)), cache=None
-            )[0]
-            check_same(torch.cat(out), alone, is_exact=llm.precision == "fp32")
-    cache.scrub([1, 2, 3])
 
 
 def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
@@ -148,13 +98,14 @@ def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
         )
 
 
-def _rows(llm: LLM, number: int) -> Tensor:
+def word_rows(llm: LLM, number: int) -> Tensor:
     """`[1, T, D_llm]`: some words of the vocabulary."""
     ids = torch.arange(number, device=llm.device) * 7 % llm.vocab_size
     return llm.embed(ids)[None]
 
 
-def _positions(llm: LLM, number: int) -> Tensor:
+def first_positions(llm: LLM, number: int) -> Tensor:
+    """`[1, T]`: positions of a sequence from its beginning."""
     return torch.arange(number, device=llm.device)[None]
 
 

@@ -179,11 +179,11 @@ def allow_packing(llm: LLM) -> None:
         places = [torch.arange(length, device=llm.device) for length in _SELF_TEST]
         with attention_is(SampleAttention(packing)):
             rows = torch.cat(samples)[None]
-            packed = llm.decode(rows, mask=None, positions=torch.cat(places)[None])[0]
+            packed = llm.decode(rows, positions=torch.cat(places)[None])[0]
         for own, rows, place in zip(
             torch.split(packed, list(_SELF_TEST)), samples, places, strict=True
         ):
-            alone = llm.decode(rows[None], mask=None, positions=place[None])[0]
+            alone = llm.decode(rows[None], positions=place[None])[0]
             check_same(own, alone, is_exact=llm.precision == "fp32")
 
 

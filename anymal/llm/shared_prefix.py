@@ -83,7 +83,6 @@ def _read(llm: LLM, ids: tuple[int, ...]) -> KeysValues:
     with attention_is(reading):
         llm.decode(
             llm.embed(words)[None],
-            mask=None,
             positions=torch.arange(len(ids), device=llm.device)[None],
         )
     return KeysValues(keys=reading.keys, values=reading.values)

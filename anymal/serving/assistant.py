@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, Unpack, overload
 
+from anymal.assemble import Assembled
 from anymal.client.answer import (
     Answer,
     AnswerOptions,
@@ -28,9 +29,10 @@ from anymal.engine.events import Failed, Finished, TextDelta
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
-from anymal.processor import Processor, Sample
+from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, Message
 from anymal.protocol.requests import TokenLogprob
+from anymal.sample import Sample
 from anymal.serving.precision import load_to_answer
 from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 
@@ -63,7 +65,7 @@ def load(
         max_waiting: Most requests that may wait for the engine.
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         soft_token_bytes: Most bytes of soft tokens to keep for media that come again.
-        on_step: Hears of each step of the engine, on its thread.
+        on_step: Called after each step of the engine, on its thread.
 
     Returns:
         The assistant.
@@ -71,18 +73,48 @@ def load(
     Raises:
         BundleError: If the bundle is missing, damaged or does not fit.
     """
-    assembled = load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device)
+    return start_assistant(
+        load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device),
+        name=name_of(bundle),
+        max_waiting=max_waiting,
+        cache_bytes=cache_bytes,
+        soft_token_bytes=soft_token_bytes,
+        on_step=on_step,
+    )
+
+
+def start_assistant(
+    assembled: Assembled,
+    *,
+    name: str,
+    max_waiting: int = 16,
+    cache_bytes: int | None = None,
+    soft_token_bytes: int = DEFAULT_CACHE_BYTES,
+    on_step: Callable[[Step], None] | None = None,
+) -> "Assistant":
+    """Start the threads that answer with a model.
+
+    Args:
+        assembled: In eval mode; nothing else may use it until the assistant is closed.
+        name: What answers call the model.
+        max_waiting: See `load`, as for the other options.
+        cache_bytes: See `load`.
+        soft_token_bytes: See `load`.
+        on_step: See `load`.
+    """
+    model, processor = assembled.model, assembled.processor
     engine = build_engine(
-        assembled.model,
-        max_tokens=assembled.processor.max_tokens,
+        model.llm,
+        stop_ids=model.stop_ids,
+        max_tokens=processor.max_tokens,
         max_waiting=max_waiting,
         cache_bytes=cache_bytes,
         on_step=on_step,
     )
     return Assistant(
-        name=name_of(bundle),
-        processor=assembled.processor,
-        soft_tokens=SoftTokens(assembled.model, cache_bytes=soft_token_bytes),
+        name=name,
+        processor=processor,
+        soft_tokens=SoftTokens(model, cache_bytes=soft_token_bytes),
         engine=engine,
     )
 

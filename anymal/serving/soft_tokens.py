@@ -20,13 +20,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from anymal.collate import check_counts
 from anymal.engine.base import EngineClosed
 from anymal.engine.prompt import EmbeddingSegment, Prompt, Segment, TokenSegment
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.processor import Sample, Slot
+from anymal.sample import Sample, Slot, check_counts
 from encoders.base import Encoder, stack_inputs
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.load import LoraOptions, attach_lora, import_bitsandbytes
 from anymal.llm.packing import allow_packing
 from anymal.model import AnyMAL
-from anymal.processor import IGNORED, SLOT_ID, Sample, Slot
 from anymal.recipe.schema import StageRecipe
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 from benchmarks.gpu.shape import Shape, twin
 from benchmarks.serving.shape import Numbers
 from train.loop import optimise

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from anymal.bundle.load import load_bundle
+from anymal.engine.sampling import Sampling
 from anymal.evaluation.answers import answer_all
 from anymal.llm.causal_lm import LLM
 from anymal.llm.dynamic_int8 import DynamicInt8Linear
@@ -35,6 +36,7 @@ from anymal.llm.load import LoraOptions, load_llm, without_progress
 from anymal.llm.merge_lora import merge
 from anymal.playground.sources import clips, motions, scenes, sounds
 from anymal.recipe.file import TINY
+from anymal.serving.assistant import start_assistant
 from benchmarks.serving.shape import wide_llama
 
 SHAPES = ((192, 192), (768, 768), (2048, 768), (2048, 2048))  # N, K
@@ -148,13 +150,13 @@ def decoder(llm: LLM, batch: int) -> Callable[[], None]:
     cache, position = llm.new_cache(), PROMPT
     positions = torch.arange(PROMPT).expand(batch, -1)
     prompt = llm.embed(torch.arange(batch * PROMPT).view(batch, -1) % 900)
-    llm.decode(prompt, mask=None, positions=positions, cache=cache)
+    llm.decode(prompt, positions=positions, cache=cache)
 
     def step() -> None:
         nonlocal position
         words = llm.embed(torch.full((batch, 1), position % 900))
         where = torch.full((batch, 1), position)
-        hidden = llm.decode(words, mask=None, positions=where, cache=cache)
+        hidden = llm.decode(words, positions=where, cache=cache)
         llm.head(hidden[:, -1]).argmax(-1)
         position += 1
 
@@ -202,8 +204,14 @@ def answers(num_questions: int) -> Iterator[dict[str, Any]]:
     }
     trained: list[str] = []
     for name, way in ways.items():
-        model = load_bundle("tiny", **way)
-        texts = answer_all(model, prompts, base_dir=None, batch_size=16, max_tokens=48)
+        with start_assistant(load_bundle("tiny", **way), name=name) as assistant:
+            texts = answer_all(
+                assistant,
+                prompts,
+                base_dir=None,
+                batch_size=16,
+                sampling=Sampling(max_tokens=48),
+            )
         trained = trained or texts
         same = sum(one == other for one, other in zip(texts, trained, strict=True))
         yield {"case": "answers", "held": name, "same": same, "of": len(texts)}

@@ -32,6 +32,7 @@ from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Record, Task
 from anymal.playground.sources import sounds
 from anymal.recipe.schema import load_recipe
+from anymal.serving.assistant import start_assistant
 from train.loop import heldout_loss
 from train.run import run
 from train.run_folder import RunFolder
@@ -124,13 +125,14 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
         for first in range(0, len(samples), _BATCH)
     ]
     texts: list[str] = []
-    results = evaluate(
-        model,
-        [Task(name="sounds", records=records)],
-        controls=(),
-        batch_size=_BATCH,
-        log=lambda line: texts.append(line["answer"]),
-    )
+    with start_assistant(model, name="study", max_waiting=_BATCH) as assistant:
+        results = evaluate(
+            assistant,
+            [Task(name="sounds", records=records)],
+            controls=(),
+            batch_size=_BATCH,
+            log=lambda line: texts.append(line["answer"]),
+        )
     found = {
         "heldout_loss": round(heldout_loss(model.model, batches), 5),
         "accuracy": results.tasks[0].score.model_dump(),

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from anymal.assemble import build
-from anymal.bundle.load import save_bundle
+from anymal.bundle.save import save_bundle
 from anymal.engine.events import TokenLogprob
 from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.llm.causal_lm import LLM

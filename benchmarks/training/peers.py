@@ -31,7 +31,7 @@ from transformers.models.idefics2.configuration_idefics2 import (
 )
 
 from anymal.llm.load import without_progress
-from anymal.processor import IGNORED
+from anymal.sample import IGNORED
 from benchmarks.serving.shape import NUM_SOFT, WIDE
 from benchmarks.training.shape import IMAGE_ID, VIT, Lesson
 

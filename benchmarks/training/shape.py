@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anymal.processor import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 from benchmarks.serving.shape import NUM_SOFT, NUM_TEXT, WIDE
 
 VIT: dict[str, Any] = {

@@ -27,7 +27,7 @@ def load_backend(
     Args:
         settings: Say which, and how much memory it may take.
         engines: Those of the other bundles.
-        on_step: Hears of each step of the engine, on its thread.
+        on_step: Called after each step of the engine, on its thread.
 
     Returns:
         The backend.
@@ -44,7 +44,8 @@ def load_backend(
     )
     start = partial(
         build_engine,
-        assembled.model,
+        assembled.model.llm,
+        stop_ids=assembled.model.stop_ids,
         max_tokens=assembled.processor.max_tokens,
         max_waiting=settings.max_requests,
         cache_bytes=settings.kv_cache_bytes,

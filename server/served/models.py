@@ -18,7 +18,7 @@ from anymal.protocol.conversation import Conversation
 from server.errors import BundleConflict, ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
-    from anymal.processor import Sample
+    from anymal.sample import Sample
     from anymal.serving.soft_tokens import SoftTokenStats
 
 logger = logging.getLogger(__name__)

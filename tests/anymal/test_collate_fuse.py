@@ -8,7 +8,7 @@ import torch
 from anymal.collate import collate
 from anymal.errors import DataError
 from anymal.fusion import fuse
-from anymal.processor import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 
 
 def sample(spec: Sequence[int | str], *, learnt: int = 1, name: str = "s") -> Sample:
@@ -40,26 +40,21 @@ def sample(spec: Sequence[int | str], *, learnt: int = 1, name: str = "s") -> Sa
 MIXED = [sample([7, "i", 8, "a", 9, 5], learnt=2, name="long"), sample([6, "a", 4], name="short")]
 
 
-@pytest.mark.parametrize(("side", "start"), [("right", 0), ("left", 4)])
-def test_padding_side(side: str, start: int) -> None:
-    batch = collate(MIXED, pad_id=2, side=side)  # type: ignore[arg-type]
+def test_padding_stands_on_the_right() -> None:
+    batch = collate(MIXED, pad_id=2)
     assert batch.ids.shape == (2, 9)
-    assert batch.ids[1, start : start + 5].tolist() == [6, SLOT_ID, SLOT_ID, SLOT_ID, 4]
-    assert batch.mask[1].nonzero()[:, 0].tolist() == list(range(start, start + 5))
-    assert batch.positions[1, start : start + 5].tolist() == [0, 1, 2, 3, 4]
-    assert batch.needs_mask == (side == "left")
-    assert not collate(MIXED[:1], pad_id=2, side="left").needs_mask
+    assert batch.ids[1].tolist() == [6, SLOT_ID, SLOT_ID, SLOT_ID, 4, 2, 2, 2, 2]
+    assert batch.lengths == (9, 5)
+    assert batch.positions[1].tolist() == list(range(9))
 
 
-def test_mask_comes_from_lengths_not_from_ids() -> None:
+def test_words_are_told_from_padding_by_lengths_not_by_ids() -> None:
     batch = collate([sample([2, 2, 2])], pad_id=2)
-    assert batch.mask.all()
     assert len(batch.text_rows) == 3
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
-def test_token_counts_that_differ_keep_labels_aligned(side: str) -> None:
-    batch = collate(MIXED, pad_id=2, side=side)  # type: ignore[arg-type]
+def test_token_counts_that_differ_keep_labels_aligned() -> None:
+    batch = collate(MIXED, pad_id=2)
     flat = batch.ids.flatten()
     assert {name: tuple(rows.shape) for name, rows in batch.slots.items()} == {
         "image": (1, 2),

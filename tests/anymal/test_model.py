@@ -9,8 +9,8 @@ import torch
 
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
-from anymal.engine.sampling import Sampling
 from anymal.errors import BundleError, RecipeError
+from tests.anymal.asking import answers, next_logits
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -29,12 +29,9 @@ def _records(talk: Talk) -> list[dict[str, Any]]:
     ]
 
 
-def batch(
-    assembled: Assembled, records: Sequence[dict[str, Any]], *, generate: bool = False
-) -> Batch:
-    samples = [assembled.processor(record, generate=generate) for record in records]
-    side = "left" if generate else "right"
-    return collate(samples, pad_id=assembled.processor.pad_id, side=side)
+def batch(assembled: Assembled, records: Sequence[dict[str, Any]]) -> Batch:
+    samples = [assembled.processor(record) for record in records]
+    return collate(samples, pad_id=assembled.processor.pad_id)
 
 
 def test_padding_does_not_change_the_loss(
@@ -48,25 +45,14 @@ def test_padding_does_not_change_the_loss(
     torch.testing.assert_close(together.per_sample, torch.stack([loss.total for loss in alone]))
 
 
-def test_left_padding_gives_the_same_loss(
-    assembled: Assembled, records: list[dict[str, Any]]
-) -> None:
-    samples = [assembled.processor(record) for record in records]
-    with torch.no_grad():
-        left, right = (
-            assembled.model.loss(collate(samples, pad_id=2, side=side)).total  # type: ignore[arg-type]
-            for side in ("left", "right")
-        )
-    torch.testing.assert_close(left, right)
-
-
 def test_loss_is_that_of_the_whole_model(
     assembled: Assembled, records: list[dict[str, Any]]
 ) -> None:
     model, whole = assembled.model, batch(assembled, records)
     with torch.no_grad():
         embeddings = model.fuse(whole, model.align(model.encode(whole.media)))
-        logits = model.llm.model(inputs_embeds=embeddings, attention_mask=whole.mask.long()).logits
+        mask = torch.arange(whole.ids.shape[1]) < torch.tensor(whole.lengths)[:, None]
+        logits = model.llm.model(inputs_embeds=embeddings, attention_mask=mask.long()).logits
         expected = torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), whole.labels[:, 1:].flatten(), reduction="sum"
         )
@@ -108,7 +94,7 @@ def test_every_trainable_gets_a_gradient_and_the_rest_stays(
         model.loss(batch(assembled, records)).total.backward()
         optimiser.step()
         model.eval()  # an answer in between must not change the weights either
-        list(model.generate(batch(assembled, records[:1]), sampling=Sampling(max_tokens=1)))
+        answers(assembled, [{"messages": records[0]["messages"][:1]}], max_tokens=1)
         model.train()
     assert [n for n, p in trainable.items() if p.grad is None or not p.grad.any()] == []
     assert [n for n, p in trainable.items() if torch.equal(p, before[n])] == []
@@ -207,40 +193,34 @@ def test_state_that_does_not_fit_is_named(assembled: Assembled) -> None:
 # --- answers ------------------------------------------------------------------------------------
 
 
-def answers(assembled: Assembled, prompts: Batch, sampling: Any) -> list[list[int]]:
-    rows: list[list[int]] = [[] for _ in prompts.names]
-    for ids in assembled.model.generate(prompts, sampling=sampling):
-        for row, token in zip(rows, ids, strict=True):
-            row += [] if token is None else [token]
-    return rows
-
-
 def test_batch_answers_as_single(assembled: Assembled, records: list[dict[str, Any]]) -> None:
     for record in records:
         record["messages"].pop()
-    sampling = Sampling(max_tokens=8)
-    together = answers(assembled, batch(assembled, records, generate=True), sampling)
-    alone = [
-        answers(assembled, batch(assembled, [record], generate=True), sampling)[0]
-        for record in records
-    ]
-    assert together == alone
-    assert max(map(len, alone)) > 1
+    together = answers(assembled, records, max_tokens=8)
+    assert together == answers(assembled, records, batch_size=1, max_tokens=8)
+    assert all(together)
+
+
+def test_each_sample_has_a_seed_of_its_own(assembled: Assembled, talk: Talk) -> None:
+    records = [talk("What colour?", images=[RED])] * 4
+    options: dict[str, Any] = {"max_tokens": 8, "temperature": 1.0, "seed": 5}
+    drawn = answers(assembled, records, **options)
+    assert len(set(drawn)) == 4
+    assert answers(assembled, records, batch_size=1, **options) == drawn
 
 
 def test_cache_answers_as_without(assembled: Assembled, talk: Talk) -> None:
     record = talk("What colour?", images=[RED])
-    given = answers(assembled, batch(assembled, [record], generate=True), Sampling(max_tokens=5))[0]
+    (given,) = answers(assembled, [record], max_tokens=5)
     sample = assembled.processor(record, generate=True)
-    model, chosen = assembled.model, []
-    with torch.no_grad():
-        for _ in given:
-            extended = collate([_extend(sample, chosen)], pad_id=0, side="left")
-            hidden = model.decode(
-                model.fuse(extended, model.align(model.encode(extended.media))), extended
-            )
-            chosen.append(int(model.llm.head(hidden[:, -1]).argmax()))
-    assert chosen == given
+    chosen: list[int] = []
+    while len(chosen) < 5:
+        new = int(next_logits(assembled, _extend(sample, chosen)).argmax())
+        if new in assembled.model.stop_ids:
+            break
+        chosen.append(new)
+    tokenizer = assembled.processor.tokenizer
+    assert tokenizer.decode(chosen, skip_special_tokens=True).strip() == given != ""
 
 
 def _extend(sample: Any, ids: list[int]) -> Any:

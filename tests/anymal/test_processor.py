@@ -13,8 +13,9 @@ from transformers import AutoTokenizer
 
 from anymal.chat.template import build_template
 from anymal.errors import ConversationError, MediaForbidden, TooLong
-from anymal.processor import IGNORED, SLOT_ID, ModalityInput, Processor, Sample, Slot
+from anymal.processor import ModalityInput, Processor
 from anymal.protocol.conversation import Conversation
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 
 if TYPE_CHECKING:
     from anymal.assemble import Assembled

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 
 import anymal
-from anymal.bundle.load import describe, load_bundle
+from anymal.bundle.load import describe
 from anymal.evaluation.runner import evaluate
 from anymal.modality import MODALITIES
 from anymal.playground import sources
+from anymal.serving.assistant import load
 
 TINY = Path(anymal.__file__).parent / "tiny"
 NUM_QUESTIONS = 24
@@ -14,7 +15,8 @@ NUM_QUESTIONS = 24
 
 @pytest.fixture(scope="module")
 def tiny():
-    return load_bundle("tiny")
+    with load("tiny") as assistant:
+        yield assistant
 
 
 def test_built_in_model_fits_into_the_repository() -> None:

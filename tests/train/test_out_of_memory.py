@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from anymal.collate import Batch
-from anymal.processor import Sample
+from anymal.sample import Sample
 from train.data.piece import Layout, Piece
 from train.errors import TrainingError
 from train.loop import heldout_loss, optimise

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from anymal.bundle.load import save_bundle
+from anymal.bundle.save import save_bundle
 from anymal.errors import RecipeError
 from anymal.llm.packable import Unpackable
 from anymal.recipe.schema import load_recipe

@@ -12,9 +12,10 @@ import numpy as np
 
 from anymal.errors import AnymalError, DataError
 from anymal.modality import MODALITIES
-from anymal.processor import Processor, Sample
+from anymal.processor import Processor
 from anymal.protocol.requests import Conversation
 from anymal.recipe.schema import ModelRecipe, StageRecipe
+from anymal.sample import Sample
 from train.data.piece import Layout, Piece
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source

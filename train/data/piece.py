@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from anymal.collate import Batch, collate
-from anymal.processor import Sample
+from anymal.sample import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from anymal.assemble import build
-from anymal.bundle.load import save_bundle
+from anymal.bundle.save import save_bundle
 from anymal.llm.load import without_progress
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe, parse_section

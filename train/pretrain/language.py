@@ -27,7 +27,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 
 from anymal.chat.template import build_template
 from anymal.playground.words import PLACES
-from anymal.processor import IGNORED, Processor, Sample
+from anymal.processor import Processor
+from anymal.sample import IGNORED, Sample
 from train.pretrain.attention_start import start_attention
 from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
 from train.pretrain.muon import Muon

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymal.processor import Processor, Sample
+from anymal.processor import Processor
+from anymal.sample import Sample
 from train.pretrain.drills import draw_drill, drill_words
 from train.pretrain.world import (
     Passage,

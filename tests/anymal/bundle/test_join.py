@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from anymal.assemble import build
 from anymal.bundle.join import join_bundles
-from anymal.bundle.load import describe, load_bundle, save_bundle
+from anymal.bundle.load import describe, load_bundle
+from anymal.bundle.save import save_bundle
 from anymal.cli.main import app
 from anymal.errors import BundleError
 

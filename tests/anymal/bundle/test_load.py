@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from anymal.assemble import Assembled, build
-from anymal.bundle.load import describe, load_bundle, save_bundle
-from anymal.collate import collate
+from anymal.bundle.load import describe, load_bundle
+from anymal.bundle.save import save_bundle
 from anymal.errors import AnymalError, BundleError, RecipeError
+from tests.anymal.asking import next_logits
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -34,8 +35,7 @@ def trained(recipe: "ModelRecipe") -> Assembled:
 
 
 def logits(assembled: Assembled, record: dict[str, Any]) -> torch.Tensor:
-    batch = collate([assembled.processor(record, generate=True)], pad_id=0, side="left")
-    return assembled.model.prefill(batch).logits
+    return next_logits(assembled, assembled.processor(record, generate=True))
 
 
 @pytest.fixture(scope="module", name="bundle")
@@ -259,42 +259,3 @@ def test_manifest_that_cannot_be_read(copy: Path, tmp_path: Path) -> None:
         load_bundle(copy)
     with pytest.raises(BundleError, match="is not a bundle"):
         describe(tmp_path)
-
-
-# --- start_from ---------------------------------------------------------------------------------
-
-
-def test_start_from_takes_over_what_is_shared(
-    model_recipe: MakeRecipe, bundle: Bundle, talk: Talk
-) -> None:
-    recipe = model_recipe(lora={"r": 2}, precision="nf4")
-    started = build(recipe.model_copy(update={"start_from": str(bundle.folder)}))
-    record = talk("What?", images=[(255, 0, 0)], motions=1)
-    assert torch.equal(logits(started, record), logits(bundle.assembled, record))
-
-
-def test_start_from_refuses_another_aligner(model_recipe: MakeRecipe, bundle: Bundle) -> None:
-    values = model_recipe(lora={"r": 2}).model_dump()
-    values["modalities"]["imu"]["aligner"]["num_tokens"] = 50
-    recipe = model_recipe().model_validate(values | {"start_from": str(bundle.folder)})
-    with pytest.raises(AnymalError, match=r"start_from: modalities\.imu\.aligner differs"):
-        build(recipe)
-
-
-def test_start_from_does_not_drop_lora(model_recipe: MakeRecipe, bundle: Bundle) -> None:
-    recipe = model_recipe().model_copy(update={"start_from": str(bundle.folder)})
-    with pytest.raises(AnymalError, match=r"start_from: model\.lora differs"):
-        build(recipe)
-
-
-def test_start_from_nothing_shared_is_a_mistake(model_recipe: MakeRecipe, tmp_path: Path) -> None:
-    values = model_recipe().model_dump()
-    image, imu = ({name: values["modalities"][name]} for name in ("image", "imu"))
-    save_bundle(
-        build(model_recipe().model_validate(values | {"modalities": image})), tmp_path / "image"
-    )
-    recipe = model_recipe().model_validate(
-        values | {"modalities": imu, "start_from": str(tmp_path / "image")}
-    )
-    with pytest.raises(RecipeError, match=r"none of which is in model\.modalities"):
-        build(recipe)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from anymal.bundle import load as bundle
+from anymal.bundle import save as bundle
 from anymal.bundle.join import join_bundles
-from anymal.bundle.load import describe, save_bundle
+from anymal.bundle.load import describe
+from anymal.bundle.save import save_bundle
 from anymal.errors import BundleError
 
 if TYPE_CHECKING:

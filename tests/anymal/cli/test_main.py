@@ -174,7 +174,7 @@ def test_chat_shows_what_is_attached(run: Any, assistant: FakeAssistant) -> None
 def test_bundle_show_tells_what_a_bundle_holds(
     run: Any, assembled: "Assembled", tmp_path: Path
 ) -> None:
-    from anymal.bundle.load import save_bundle
+    from anymal.bundle.save import save_bundle
 
     sources = [{"name": "squares", "licence": "CC0"}]
     folder = save_bundle(assembled, tmp_path / "one", data_sources=sources, results={"right": 0.5})

@@ -1,10 +1,11 @@
 """A model that sees colours: it answers from the mean colour of the pictures it is shown.
 
-Not a neural network; processor, collate and tokeniser are the real ones.
+Not a neural network; processor and tokeniser are the real ones.
 """
 
 import base64
 import io
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from anymal.chat.template import build_template
-from anymal.collate import Batch
+from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
+from anymal.engine.prompt import EmbeddingSegment, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.processor import ModalityInput, Processor
+from anymal.sample import Sample
+from anymal.serving.assistant import Assistant
 from encoders.signals import Image
 
 COLOURS = {"red": (220, 0, 0), "green": (0, 220, 0), "blue": (0, 0, 220)}
@@ -69,26 +73,37 @@ class MeanColour:
 
 
 class ColourModel:
-    """Names the nearest colour; says red where it sees none."""
+    """Soft tokens and engine in one: names the nearest colour; says red where it sees none."""
 
-    device = torch.device("cpu")
-
-    def __init__(self, words: Any, *, is_blind: bool = False) -> None:
-        self._tokenizer = words
+    def __init__(self, *, is_blind: bool = False) -> None:
         self._is_blind = is_blind
-        self.batch_sizes: list[int] = []
+        self._lock = threading.Lock()
+        self._at_once = 0
+        self.most_at_once = 0
 
-    def generate(self, batch: Batch, *, sampling: Sampling) -> Iterator[list[int | None]]:
-        """One word of every answer at a time."""
-        assert sampling.temperature == 0
-        assert batch.mask[:, -1].all(), "prompts are padded on the left"
-        self.batch_sizes.append(len(batch.names))
-        answers = [
-            self._tokenizer.encode(ANSWERS[self._see(colour)], add_special_tokens=False)
-            for colour in batch.media["image"].tensors["colour"]
-        ]
-        for step in range(min(sampling.max_tokens, max(len(answer) for answer in answers))):
-            yield [answer[step] if step < len(answer) else None for answer in answers]
+    def prompt(self, sample: Sample) -> Prompt:
+        """The mean colour of the picture, as its soft token."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        (medium,) = sample.media["image"]
+        segment = EmbeddingSegment(embeddings=medium["colour"], digest="", kind="image")
+        return Prompt(segments=(segment,))
+
+    def submit(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
+        """One word of the answer at a time."""
+        assert sampling.is_greedy
+        (segment,) = prompt.segments
+        assert isinstance(segment, EmbeddingSegment)
+        words = ANSWERS[self._see(segment.embeddings[0])].split()[: sampling.max_tokens]
+        for number, word in enumerate(words):
+            yield TextDelta(text=word if number == 0 else f" {word}")
+        with self._lock:
+            self._at_once -= 1
+        yield Finished(reason="stop", counts=TokenCounts(prompt=1, completion=len(words)))
+
+    def close(self) -> None:
+        """Holds nothing."""
 
     def _see(self, colour: Tensor) -> str:
         if self._is_blind or colour.std() < 1:
@@ -96,8 +111,8 @@ class ColourModel:
         return list(COLOURS)[int(colour.argmax())]
 
 
-def fake_assembled(*, is_blind: bool = False) -> Any:
-    """What `anymal.assemble.build` returns, with the colour model in it."""
+def fake_assistant(*, is_blind: bool = False) -> Assistant:
+    """What `anymal.load` returns, with the colour model in it."""
     words = tokenizer()
     processor = Processor(
         tokenizer=words,
@@ -105,10 +120,11 @@ def fake_assembled(*, is_blind: bool = False) -> Any:
         modalities={"image": ModalityInput(preprocessor=MeanColour(), num_tokens=4)},
         max_tokens=256,
     )
-    return SimpleNamespace(model=ColourModel(words, is_blind=is_blind), processor=processor)
+    model: Any = ColourModel(is_blind=is_blind)
+    return Assistant(name="colours", processor=processor, soft_tokens=model, engine=model)
 
 
 @pytest.fixture
 def colours() -> Any:
     """The colour model, and records for it."""
-    return SimpleNamespace(record=record, assembled=fake_assembled, names=list(COLOURS))
+    return SimpleNamespace(record=record, assistant=fake_assistant, names=list(COLOURS))

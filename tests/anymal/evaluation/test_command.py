@@ -30,9 +30,9 @@ def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any
 
     def load(name: str, **options: Any) -> Any:
         loaded.append({"name": name, **options})
-        return colours.assembled(is_blind=name == "blind")
+        return colours.assistant(is_blind=name == "blind")
 
-    monkeypatch.setattr(bundle, "load_bundle", load)
+    monkeypatch.setattr("anymal.serving.assistant.load", load)
     return loaded
 
 
@@ -67,7 +67,7 @@ def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]])
     text = run("looking", "--suite", manifest, *options)
     assert "100.0" in text
     assert "33.3" in text, "chance is still shown"
-    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu"}]
+    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu", "max_waiting": 16}]
 
 
 def test_figures_are_reused_without_a_model(

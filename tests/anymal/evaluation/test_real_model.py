@@ -18,12 +18,13 @@ from transformers import (
 from typer.testing import CliRunner
 
 from anymal.assemble import Assembled, build
-from anymal.bundle.load import save_bundle
+from anymal.bundle.save import save_bundle
 from anymal.cli.evaluate import eval_command
-from anymal.evaluation.answers import answer_all
 from anymal.evaluation.runner import evaluate
 from anymal.recipe.schema import ModelRecipe
+from anymal.serving.assistant import start_assistant
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
+from tests.anymal.asking import answers
 
 
 def save_llm(folder: Path) -> None:
@@ -131,8 +132,7 @@ def test_answers_do_not_depend_on_the_batch(
 ) -> None:
     prompts = [{"messages": item["messages"][:1]} for item in records]
     alone, together = (
-        answer_all(assembled, prompts, base_dir=None, batch_size=size, max_tokens=6)
-        for size in (1, 6)
+        answers(assembled, prompts, batch_size=size, max_tokens=6) for size in (1, 6)
     )
     assert alone == together
     assert any(alone)
@@ -141,24 +141,26 @@ def test_answers_do_not_depend_on_the_batch(
 def test_controls_pass_through_the_ordinary_path(
     assembled: Assembled, records: list[dict[str, Any]]
 ) -> None:
-    answers: list[dict[str, Any]] = []
-    results = evaluate(
-        assembled,
-        {"colour": records},
-        max_tokens=4,
-        log=answers.append,  # type: ignore[arg-type]  # the log is only read here
-    )
+    heard: list[dict[str, Any]] = []
+    with start_assistant(assembled, name="model") as assistant:
+        results = evaluate(
+            assistant,
+            {"colour": records},
+            max_tokens=4,
+            log=heard.append,  # type: ignore[arg-type]  # the log is only read here
+        )
     (row,) = results.tasks
     assert {name: share.n for name, share in row.controls.items()} == {"blank": 6, "swapped": 6}
     assert row.modalities == ["image_url", "input_imu"]
-    asked = [answer["asked_with"] for answer in answers]
+    asked = [answer["asked_with"] for answer in heard]
     assert asked == ["media"] * 6 + ["blank"] * 6 + ["swapped"] * 6
 
 
 def test_figures_fit_into_a_bundle(
     assembled: Assembled, records: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    results = evaluate(assembled, {"colour": records}, controls=["blank"], max_tokens=2)
+    with start_assistant(assembled, name="model") as assistant:
+        results = evaluate(assistant, {"colour": records}, controls=["blank"], max_tokens=2)
     folder = save_bundle(assembled, tmp_path / "bundle", results=results)
     written = json.loads((folder / "bundle.json").read_text())
     assert written["results"] == results.model_dump(mode="json")

@@ -17,7 +17,7 @@ def records(colours: Any) -> list[dict[str, Any]]:
 def test_a_model_that_looks_falls_to_chance_without_its_media(
     colours: Any, records: list[dict[str, Any]]
 ) -> None:
-    (row,) = evaluate(colours.assembled(), {"colours": records}, bundle="fake").tasks
+    (row,) = evaluate(colours.assistant(), {"colours": records}, bundle="fake").tasks
     assert (row.score.n, row.score.accuracy) == (12, 1.0)
     assert row.chance == pytest.approx(1 / 3)
     assert row.controls["blank"].accuracy == pytest.approx(1 / 3)
@@ -35,7 +35,7 @@ def test_a_model_that_looks_falls_to_chance_without_its_media(
 
 def test_a_blind_model_is_found_out(colours: Any, records: list[dict[str, Any]]) -> None:
     reds = [colours.record("red", number=index) for index in range(20)]
-    (row,) = evaluate(colours.assembled(is_blind=True), {"colours": [*records, *reds]}).tasks
+    (row,) = evaluate(colours.assistant(is_blind=True), {"colours": [*records, *reds]}).tasks
     assert row.score.accuracy == row.controls["blank"].accuracy == 24 / 32
     assert row.baseline == 24 / 32, "guessing red from the question does as well"
     assert row.follows_donor is not None
@@ -43,7 +43,7 @@ def test_a_blind_model_is_found_out(colours: Any, records: list[dict[str, Any]])
 
 
 def test_question_is_asked_without_its_answer(colours: Any, records: list[dict[str, Any]]) -> None:
-    (row,) = evaluate(colours.assembled(), {"colours": records[:1]}, controls=()).tasks
+    (row,) = evaluate(colours.assistant(), {"colours": records[:1]}, controls=()).tasks
     assert row.example == "Which colour? -> red"
     assert row.controls == {}
     assert row.follows_donor is None
@@ -52,12 +52,12 @@ def test_question_is_asked_without_its_answer(colours: Any, records: list[dict[s
 def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str, Any]]) -> None:
     results = []
     for batch_size in (1, 5, 64):
-        assembled = colours.assembled()
+        assistant = colours.assistant()
         heard: list[Any] = []
         results.append(
-            evaluate(assembled, {"c": records}, batch_size=batch_size, log=heard.append).tasks
+            evaluate(assistant, {"c": records}, batch_size=batch_size, log=heard.append).tasks
         )
-        assert max(assembled.model.batch_sizes) == min(batch_size, 12)
+        assert 1 <= assistant.engine.most_at_once <= batch_size
         assert [line["answer"] for line in heard[:3]] == [
             "red",
             "it is green",
@@ -68,14 +68,14 @@ def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str,
 
 
 def test_limit_takes_that_many_of_each_task(colours: Any, records: list[dict[str, Any]]) -> None:
-    results = evaluate(colours.assembled(), {"a": records, "b": records[:2]}, limit=5)
+    results = evaluate(colours.assistant(), {"a": records, "b": records[:2]}, limit=5)
     assert [row.score.n for row in results.tasks] == [5, 2]
     assert results.settings["limit"] == 5
 
 
 def test_two_models_are_paired_by_question(colours: Any, records: list[dict[str, Any]]) -> None:
-    blind = colours.assembled(is_blind=True)
-    (row,) = evaluate(colours.assembled(), {"c": records}, other=blind).tasks
+    blind = colours.assistant(is_blind=True)
+    (row,) = evaluate(colours.assistant(), {"c": records}, other=blind).tasks
     assert row.compared is not None
     assert row.compared.score.accuracy == pytest.approx(1 / 3)
     assert row.compared.gain.mean == pytest.approx(2 / 3)
@@ -87,18 +87,18 @@ def test_progress_ends_at_the_number_of_questions(
 ) -> None:
     heard: list[tuple[str, int, int]] = []
     evaluate(
-        colours.assembled(),
+        colours.assistant(),
         {"c": records},
         batch_size=8,
         progress=lambda label, done, of: heard.append((label, done, of)),
     )
-    assert heard[:2] == [("c (media)", 8, 12), ("c (media)", 12, 12)]
+    assert heard[:12] == [("c (media)", done, 12) for done in range(1, 13)]
     assert {label for label, _, _ in heard} == {"c (media)", "c (blank)", "c (swapped)"}
 
 
 def test_kinds_of_question_are_broken_down(colours: Any, records: list[dict[str, Any]]) -> None:
     other = [{**item, "meta": {**item["meta"], "task": "hue"}} for item in records[:3]]
-    (row,) = evaluate(colours.assembled(), {"c": [*records, *other]}, controls=()).tasks
+    (row,) = evaluate(colours.assistant(), {"c": [*records, *other]}, controls=()).tasks
     assert {name: share.n for name, share in row.breakdown.items()} == {"colour": 12, "hue": 3}
 
 
@@ -107,33 +107,33 @@ def test_paths_are_read_from_the_base_folder(colours: Any, tmp_path: Path) -> No
     item = colours.record("blue")
     item["messages"][0]["content"][0] = {"type": "image_url", "image_url": {"url": "blue.png"}}
     task = Task(name="files", records=[item], base_dir=tmp_path)
-    (row,) = evaluate(colours.assembled(), [task], controls=["blank"]).tasks
+    (row,) = evaluate(colours.assistant(), [task], controls=["blank"]).tasks
     assert row.score.accuracy == 1
     assert row.controls["blank"].accuracy == 0
 
 
 def test_own_scorer_is_used(colours: Any, records: list[dict[str, Any]]) -> None:
     task = Task(name="c", records=records, scorer=lambda text, expected: "picture" in text)
-    (row,) = evaluate(colours.assembled(), [task], controls=()).tasks
+    (row,) = evaluate(colours.assistant(), [task], controls=()).tasks
     assert row.score.accuracy == pytest.approx(1 / 3)
 
 
 def test_unusable_input_is_refused(colours: Any, records: list[dict[str, Any]]) -> None:
     with pytest.raises(DataError, match="unknown controls"):
-        evaluate(colours.assembled(), {"c": records}, controls=["upside down"])  # type: ignore[list-item]
+        evaluate(colours.assistant(), {"c": records}, controls=["upside down"])  # type: ignore[list-item]
     with pytest.raises(DataError, match="'c' has no records"):
-        evaluate(colours.assembled(), {"c": []})
+        evaluate(colours.assistant(), {"c": []})
     with pytest.raises(DataError, match=r"no meta\.answer"):
-        evaluate(colours.assembled(), {"c": [{**records[0], "meta": {}}]})
+        evaluate(colours.assistant(), {"c": [{**records[0], "meta": {}}]})
     sound = {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,AA=="}}
     item = {**records[0], "messages": [{"role": "user", "content": [sound]}]}
     with pytest.raises(ConversationError, match="audio_url"):
-        evaluate(colours.assembled(), {"c": [item]})
+        evaluate(colours.assistant(), {"c": [item]})
 
 
 def test_open_questions_are_not_guessed(colours: Any, records: list[dict[str, Any]]) -> None:
     open_item = {**records[0], "meta": {"task": "say", "answer": "red"}}
-    (row,) = evaluate(colours.assembled(), {"c": [records[0], open_item]}, controls=()).tasks
+    (row,) = evaluate(colours.assistant(), {"c": [records[0], open_item]}, controls=()).tasks
     assert row.chance == pytest.approx(1 / 6)
-    (row,) = evaluate(colours.assembled(), {"c": [open_item] * 2}, controls=()).tasks
+    (row,) = evaluate(colours.assistant(), {"c": [open_item] * 2}, controls=()).tasks
     assert row.chance == 1

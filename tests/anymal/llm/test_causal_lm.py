@@ -64,7 +64,7 @@ def test_any_causal_model_scores_as_its_own_forward_does(
     llm.train()  # a frozen model has no dropout, whatever its configuration says
     with torch.no_grad():
         expected = own(input_ids=ids).logits[0].float()
-        hidden = llm.decode(llm.embed(ids), mask=None, positions=torch.arange(6)[None])
+        hidden = llm.decode(llm.embed(ids), positions=torch.arange(6)[None])
         torch.testing.assert_close(llm.head(hidden[0]), expected, atol=1e-5, rtol=1e-5)
 
 

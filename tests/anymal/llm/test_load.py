@@ -18,7 +18,7 @@ from anymal.llm.load import LoraOptions, load_llm, without_progress
 def run(llm: LLM, embeddings: Tensor) -> Tensor:
     """Logits of every position, flat."""
     positions = torch.arange(embeddings.shape[1]).expand(embeddings.shape[0], -1)
-    hidden = llm.decode(embeddings, mask=None, positions=positions)
+    hidden = llm.decode(embeddings, positions=positions)
     return llm.head(hidden.flatten(0, 1))
 
 

@@ -28,7 +28,7 @@ def logits(llm: LLM) -> Tensor:
     embeddings = torch.randn(2, 9, llm.hidden_size, generator=torch.Generator().manual_seed(1))
     positions = torch.arange(9).expand(2, -1)
     with torch.no_grad():
-        hidden = llm.decode(embeddings.to(llm.dtype), mask=None, positions=positions)
+        hidden = llm.decode(embeddings.to(llm.dtype), positions=positions)
         return llm.head(hidden.flatten(0, 1))
 
 

@@ -15,7 +15,7 @@ from anymal.llm.load import LoraOptions, load_llm
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import Packing, allow_packing
 from anymal.model import AnyMAL
-from anymal.processor import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 from encoders.base import EncoderInputs, Features
 
 SIZES: dict[str, Any] = {
@@ -157,7 +157,6 @@ def test_every_layout_gives_the_same_loss_and_gradients(
             batch = collate(samples(), pad_id=2, is_packed=is_packed, splits_prefix=splits_prefix)
             assert len(batch.prefix) == (PREFIX if splits_prefix else 0)
             assert batch.num_positions == sum(LENGTHS)
-            assert batch.num_run == int(batch.mask.sum())
             for _ in range(2):  # the prefix is read, then found
                 assert_equal(result(model, batch), wanted)
 

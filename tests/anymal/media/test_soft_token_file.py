@@ -15,8 +15,9 @@ from anymal.chat.template import build_template
 from anymal.errors import ConversationError, MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, pack, unpack
-from anymal.processor import ModalityInput, Processor, Slot
+from anymal.processor import ModalityInput, Processor
 from anymal.protocol.conversation import read_conversation
+from anymal.sample import Slot
 
 FOUR = torch.arange(12.0).reshape(4, 3)
 

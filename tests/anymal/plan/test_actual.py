@@ -17,8 +17,8 @@ from anymal.model import AnyMAL
 from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
 from anymal.plan.stage import Pass, StageMemory
-from anymal.processor import IGNORED, Sample, Slot
 from anymal.recipe.schema import Recipe
+from anymal.sample import IGNORED, Sample, Slot
 from train.loop import Objective, answer_loss
 from train.word_loss import WordLoss
 

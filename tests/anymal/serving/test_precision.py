@@ -11,10 +11,12 @@ import torch
 
 import anymal
 from anymal.assemble import Assembled, build
-from anymal.bundle.load import load_bundle, save_bundle
+from anymal.bundle.load import load_bundle
+from anymal.bundle.save import save_bundle
 from anymal.collate import collate
 from anymal.errors import BundleError, RecipeError
 from anymal.serving.precision import load_to_answer, serving_precision
+from tests.anymal.asking import next_logits
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -25,8 +27,7 @@ Bundle = SimpleNamespace
 
 def logits(assembled: Assembled, record: dict[str, Any]) -> torch.Tensor:
     """Of the first token of an answer."""
-    batch = collate([assembled.processor(record, generate=True)], pad_id=0, side="left")
-    return assembled.model.prefill(batch).logits
+    return next_logits(assembled, assembled.processor(record, generate=True))
 
 
 @pytest.fixture(scope="module", name="bundle")
@@ -134,4 +135,4 @@ def test_aligners_do_not_train_through_int8_dynamic(bundle: Bundle, talk: Talk) 
     loaded.model.set_trainable(["image"], lora=False)
     sample = loaded.processor(talk("What?", "Red.", images=[(255, 0, 0)]))
     with pytest.raises(RecipeError, match="no gradient passes through it"):
-        loaded.model.loss(collate([sample], pad_id=0, side="right"))
+        loaded.model.loss(collate([sample], pad_id=0))

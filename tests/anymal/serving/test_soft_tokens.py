@@ -11,7 +11,7 @@ from anymal.collate import collate
 from anymal.engine.base import EngineClosed
 from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
 from anymal.errors import DataError
-from anymal.processor import Sample
+from anymal.sample import Sample
 from anymal.serving.soft_tokens import SoftTokens
 
 if TYPE_CHECKING:

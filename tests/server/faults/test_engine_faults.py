@@ -121,7 +121,13 @@ def test_hardly_any_memory_for_keys_and_values(
     tiny: Backend, assembled: Assembled, run: Callable[..., Any]
 ) -> None:
     block = tiny.engine._runner.block_bytes  # type: ignore[attr-defined]
-    small = build_engine(assembled.model, max_tokens=1024, max_waiting=64, cache_bytes=10 * block)
+    small = build_engine(
+        assembled.model.llm,
+        stop_ids=assembled.model.stop_ids,
+        max_tokens=1024,
+        max_waiting=64,
+        cache_bytes=10 * block,
+    )
     soft_tokens = SoftTokens(assembled.model, cache_bytes=0)
     backend = dataclasses.replace(tiny, engine=small, soften=soft_tokens.prompt)
     questions = [f"{QUESTION} {'very ' * number}well." for number in range(6)]

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import anymal
 from anymal.assemble import build
-from anymal.bundle.load import save_bundle
+from anymal.bundle.save import save_bundle
 from anymal.recipe.schema import ModelRecipe
 from anymal.serving.assistant import Assistant
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel

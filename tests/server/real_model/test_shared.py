@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from anymal.bundle.load import load_bundle, save_bundle
+from anymal.bundle.load import load_bundle
+from anymal.bundle.save import save_bundle
 from anymal.client import Client
 from anymal.media.soft_token_file import pack
 from server.app import create_app

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from anymal.errors import DataError, MediaEmpty
-from anymal.processor import Sample
 from anymal.protocol.requests import Conversation, read_conversation
 from anymal.recipe.schema import StageRecipe
+from anymal.sample import Sample
 from train.data.feed import (
     estimated_length,
     heldout_draws,
@@ -84,9 +84,7 @@ def batches(*, bucket: bool, start: int = 0, size: int = 2) -> Iterator[list[str
         start=start,
     )
     for batch in (piece.batch for piece in feed):
-        yield [
-            f"{name}:{int(mask.sum())}" for name, mask in zip(batch.names, batch.mask, strict=True)
-        ]
+        yield [f"{name}:{own}" for name, own in zip(batch.names, batch.lengths, strict=True)]
 
 
 @pytest.mark.parametrize("bucket", [True, False])

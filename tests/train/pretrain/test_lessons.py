@@ -6,7 +6,8 @@ from transformers import AutoTokenizer
 
 from anymal.bundle.manifest import bundle_folder
 from anymal.chat.template import build_template
-from anymal.processor import Processor, Sample
+from anymal.processor import Processor
+from anymal.sample import Sample
 from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
 
 

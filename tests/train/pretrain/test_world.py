@@ -10,7 +10,8 @@ from anymal.chat.template import build_template
 from anymal.modality import MODALITIES
 from anymal.playground.topics import PREFIXES, SCENE, SUFFIX
 from anymal.playground.words import PLACES, YES_NO
-from anymal.processor import IGNORED, Processor
+from anymal.processor import Processor
+from anymal.sample import IGNORED
 from train.pretrain import language
 from train.pretrain.language import _loss, train_tokenizer
 from train.pretrain.world import (

@@ -1,0 +1,34 @@
+"""What a bundle records of the parts of a model, as they are here."""
+
+from typing import cast
+
+from anymal.assemble import Assembled
+from anymal.bundle.manifest import LlmFacts, ModalityFacts
+from anymal.chat.tokens import tokenizer_digest
+from encoders.base import Encoder
+
+
+def llm_facts(assembled: Assembled) -> LlmFacts:
+    """What a bundle records of the language model, as it is here."""
+    llm, recipe = assembled.model.llm, assembled.model_recipe.llm
+    return LlmFacts(
+        path=recipe.path,
+        revision=recipe.revision,
+        hidden_size=llm.hidden_size,
+        embeddings=llm.embeddings_digest,
+        tokenizer=tokenizer_digest(llm.tokenizer),
+        template=assembled.processor.template.digest,
+    )
+
+
+def modality_facts(assembled: Assembled, name: str) -> ModalityFacts:
+    """What a bundle records of one modality, as it is here."""
+    recipe = assembled.model_recipe.modalities[name]
+    encoder = cast(Encoder, assembled.model.encoders[name])
+    return ModalityFacts(
+        kind=recipe.encoder.kind,
+        path=recipe.encoder.path,
+        fingerprint=encoder.fingerprint,
+        width=encoder.width,
+        aligner=recipe.aligner.model_dump(mode="json"),
+    )

@@ -1,0 +1,179 @@
+"""Write a bundle, whole or not at all.
+
+Does not say what lies where (see `manifest.py`) and never uses pickle.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from pydantic import BaseModel
+from safetensors.torch import save
+
+from anymal.assemble import Assembled
+from anymal.bundle.facts import llm_facts, modality_facts
+from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest
+from anymal.durable import flush
+from anymal.errors import BundleError
+from anymal.recipe.schema import ModelRecipe
+
+# What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
+_COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+
+
+def save_bundle(
+    assembled: Assembled,
+    folder: Path,
+    *,
+    stages: Sequence[Mapping[str, Any] | BaseModel] = (),
+    data_sources: Sequence[Mapping[str, Any] | BaseModel] = (),
+    results: Mapping[str, Any] | BaseModel | None = None,
+) -> Path:
+    """Write a bundle, whole or not at all; replaces an older bundle.
+
+    Files go to a temporary folder, are flushed to disk, and appear by one rename.
+
+    Args:
+        assembled: The trained model.
+        folder: Where it goes, as `free_folder` allows.
+        stages: How it was trained, as JSON values or pydantic models.
+        data_sources: What it was trained on, with licences.
+        results: What was measured.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        BundleError: The folder is taken, or a part that should be embedded cannot be copied.
+    """
+    folder = free_folder(folder)
+    _check_is_trainable(assembled)
+    draft = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed while writing
+    draft.mkdir(parents=True)
+    recipe = _embed(assembled.model_recipe, draft)
+    saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
+    manifest = Manifest(
+        recipe=recipe,
+        llm=llm_facts(saved),
+        modalities={name: modality_facts(saved, name) for name in recipe.modalities},
+        lora=recipe.lora,
+        trained_precision=assembled.model.llm.precision,
+        stages=[_plain(stage) for stage in stages],
+        data_sources=[_plain(source) for source in data_sources],
+        results=_plain(results),
+    )
+    weights = assembled.model.aligners.state_dict()
+    # Not save_file, whose files only their owner may read: bundles are shared.
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    (draft / ALIGNERS).write_bytes(save(plain))
+    if recipe.lora is not None:
+        assembled.model.llm.save_lora(draft / LORA)
+    (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for path in [*draft.rglob("*"), draft]:
+        flush(path)
+    _replace(folder, draft)
+    return folder
+
+
+def free_folder(folder: Path) -> Path:
+    """Where a bundle may be written: a folder that is new, empty or an older bundle.
+
+    Args:
+        folder: As the user gave it.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        BundleError: It holds something else, or a file is in its place.
+    """
+    folder = Path(folder).resolve()
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise BundleError(f"{str(place)!r} is not a folder; give another")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise BundleError(f"{str(folder)!r} holds something that is not a bundle; give another")
+    return folder
+
+
+def _check_is_trainable(assembled: Assembled) -> None:
+    """Refuse to save what `merge` made: LoRA is gone, and the precision is not the trained one."""
+    llm, recipe = assembled.model.llm, assembled.model_recipe
+    has_lora = bool(llm.lora_parameters())
+    if llm.precision != recipe.llm.precision or has_lora != (recipe.lora is not None):
+        raise BundleError(
+            f"a model loaded to answer (here {llm.precision}, LoRA merged) cannot be saved; load "
+            "the bundle without merge_lora, at a precision it can be trained at"
+        )
+
+
+def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
+    """Copy the parts that should be inside; returns the recipe that points at the copies."""
+    llm = recipe.llm
+    if llm.embed:
+        _copy(_checkpoint_files(llm.path, llm.revision), draft / "llm")
+        llm = llm.model_copy(update={"path": f"{EMBEDDED}llm", "revision": None})
+    places: dict[str, str] = {}  # several modalities may read with one encoder, wherever it lies
+    modalities = {}
+    for name, modality in recipe.modalities.items():
+        encoder = modality.encoder
+        if encoder.embed:
+            files = _checkpoint_files(encoder.path, None)
+            content = _digest(files)
+            if content not in places:
+                places[content] = f"encoders/{name}"
+                _copy(files, draft / places[content])
+            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[content]}"})
+        modalities[name] = modality.model_copy(update={"encoder": encoder})
+    return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
+
+
+def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
+    """A checkpoint's configuration and safetensors."""
+    source = Path(path)
+    if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
+        source = Path(snapshot_download(path, revision=revision, local_files_only=True))
+    files = [file for file in sorted(source.iterdir()) if file.suffix in _COPIED and file.is_file()]
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise BundleError(
+            f"{path!r} cannot be embedded: it has no safetensors; convert it with "
+            "save_pretrained, or set embed: false"
+        )
+    return files
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """SHA-256 over names and contents."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _copy(files: Sequence[Path], target: Path) -> None:
+    """Copy files into a new folder."""
+    target.mkdir(parents=True)
+    for file in files:
+        shutil.copyfile(file, target / file.name)
+
+
+def _plain(value: Any) -> Any:
+    """JSON values of a pydantic model; anything else is JSON already."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _replace(folder: Path, draft: Path) -> None:
+    """Put a finished draft in the place of what was there."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(draft, folder)
+    flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""What a model would say next, for tests that compare models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from anymal.assemble import Assembled
+from anymal.collate import collate
+from anymal.engine.sampling import Sampling
+from anymal.evaluation.answers import answer_all
+from anymal.sample import Sample
+from anymal.serving.assistant import start_assistant
+
+
+@torch.no_grad()
+def next_logits(assembled: Assembled, sample: Sample) -> torch.Tensor:
+    """`[V]` scores of the token after a sample, without a cache."""
+    model = assembled.model
+    batch = collate([sample], pad_id=0)
+    hidden = model.decode(model.fuse(batch, model.align(model.encode(batch.media))), batch)
+    return model.llm.head(hidden[0, -1:])[0]
+
+
+def answers(
+    assembled: Assembled,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int = 8,
+    **sampling: Any,
+) -> list[str]:
+    """Through the engine, `batch_size` at a time."""
+    with start_assistant(assembled, name="model") as assistant:
+        return answer_all(
+            assistant,
+            records,
+            base_dir=None,
+            batch_size=batch_size,
+            sampling=Sampling(**sampling),
+        )
