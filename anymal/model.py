@@ -20,7 +20,7 @@ from anymal.llm.attention import Attention, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
 from anymal.llm.packing import Packing, SampleAttention
-from anymal.llm.shared_prefix import ConstantPrefixes
+from anymal.llm.shared_prefix import SharedPrefixes
 from encoders.base import EncoderInputs, Features
 
 
@@ -78,7 +78,7 @@ class AnyMAL(nn.Module):
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
-        self._prefixes = ConstantPrefixes(llm)
+        self._prefixes = SharedPrefixes(llm)
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +122,7 @@ class AnyMAL(nn.Module):
         packing = Packing(batch.lengths, device=self.device) if batch.is_packed else None
         prefix = None
         if batch.prefix:
-            assert not self.llm.trains, "what changes with every step is no constant prefix"
+            assert not self.llm.trains, "what changes with every step is no shared prefix"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 

@@ -1,4 +1,4 @@
-"""Imports run one way: encoders, aligners <- anymal <- train, server."""
+"""Imports run one way: encoders, aligners <- anymal <- train, server; and so inside anymal."""
 
 import ast
 from pathlib import Path
@@ -14,6 +14,44 @@ ALLOWED = {
     "server": ("server", "anymal", "encoders", "aligners"),
 }
 SOLE_IMPORTER = {"bitsandbytes": "anymal/llm/load.py", "peft": "anymal/llm/load.py"}
+
+
+# The rooms of anymal, lowest floor first, each with the rooms that it may import beside `errors`.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "durable": (),
+    "protocol": (),
+    "chat": (),
+    "media": (),
+    "llm": (),
+    "fusion": (),
+    "sample": (),
+    "features": ("durable",),
+    "playground": ("protocol",),
+    "modality": ("media", "protocol"),
+    "collate": ("features", "sample"),
+    "engine": ("llm",),
+    "client": ("protocol",),
+    "model": ("collate", "fusion", "llm"),
+    "processor": ("chat", "features", "media", "modality", "protocol", "sample"),
+    "recipe": ("modality",),
+    "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
+    "plan": ("llm", "recipe"),
+    "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
+    "serving": (
+        *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
+        *("processor", "protocol", "sample"),
+    ),
+    "evaluation": ("engine", "modality", "processor", "protocol", "serving"),
+    "__init__": ("client", "serving"),
+    "cli": (
+        *("__init__", "bundle", "client", "evaluation", "llm", "plan", "playground"),
+        *("protocol", "recipe", "serving"),
+    ),
+}
+MAX_ROOT_FILES, MAX_ROOMS = 10, 24
+# Faces for outsiders; no other __init__ passes on what is defined elsewhere.
+FACES = {"anymal/__init__.py", "anymal/client/__init__.py"}
 
 
 def imported_names(source: str) -> set[str]:
@@ -53,6 +91,67 @@ def test_imports_run_one_way(package: str) -> None:
         if (names := wrong_arrows(package, path.read_text()))
     }
     assert not wrong
+
+
+def room_of(name: str) -> str:
+    """The room of a module or of a name in it; what stands in anymal itself is in `__init__`."""
+    room = name.split(".")[1] if "." in name else "__init__"
+    return room if room in ROOMS else "__init__"
+
+
+def wrong_rooms(room: str, source: str) -> set[str]:
+    ours = {name for name in imported_names(source) if is_inside(name, ("anymal",))}
+    # `from anymal.llm import load` reads as anymal.llm and anymal.llm.load: one room.
+    return {room_of(name) for name in ours} - {room, "errors", *ROOMS[room]}
+
+
+def test_no_room_imports_from_a_floor_above() -> None:
+    names = list(ROOMS)
+    for number, room in enumerate(names):
+        assert set(ROOMS[room]) <= set(names[:number]), room
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_what_the_table_says(room: str) -> None:
+    place = ROOT / "anymal" / room
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    wrong = {
+        str(path.relative_to(ROOT)): names
+        for path in files
+        if (names := wrong_rooms(room, path.read_text()))
+    }
+    assert not wrong
+
+
+def test_every_place_in_anymal_is_a_room() -> None:
+    places = {path.stem for path in (ROOT / "anymal").glob("*.py")}
+    root_files = len(places)
+    folders = {path.parent.name for path in (ROOT / "anymal").glob("*/__init__.py")}
+    assert places | folders == set(ROOMS)
+    assert root_files <= MAX_ROOT_FILES
+    assert len(ROOMS) <= MAX_ROOMS
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("media", "from anymal.protocol.conversation import Part"),
+        ("engine", "from anymal import model"),
+        ("assemble", "def late():\n    from anymal.bundle.start import take_over"),
+        ("client", "from anymal import __version__"),
+    ],
+)
+def test_wrong_room_is_seen(room: str, source: str) -> None:
+    assert wrong_rooms(room, source)
+
+
+def test_only_faces_export_what_is_defined_elsewhere() -> None:
+    passing_on = {
+        str(path.relative_to(ROOT))
+        for path in python_files(*ALLOWED)
+        if path.name == "__init__.py" and "__all__" in path.read_text()
+    }
+    assert passing_on == FACES
 
 
 @pytest.mark.parametrize("module", SOLE_IMPORTER)

@@ -18,6 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from anymal.engine.blocks import BLOCK_SIZE, PADDING_BLOCK
 from anymal.engine.key_values import KeyValues
+from anymal.llm.attention import AttentionCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +119,14 @@ class PackedAttention:
             self._readers.append(_readers(group, row, device))
             row += sum(stretch.stop - stretch.start for stretch in group)
 
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        """See `Attention`."""
-        keys = self._cache.keys[module.layer_idx]
-        values = self._cache.values[module.layer_idx]
-        keys.flatten(0, 1).index_copy_(0, self._places, key[0].transpose(0, 1))
-        values.flatten(0, 1).index_copy_(0, self._places, value[0].transpose(0, 1))
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """See `anymal.llm.attention.Attention`."""
+        assert call.layer is not None, "the self-test refuses layers without numbers"
+        keys, values = self._cache.keys[call.layer], self._cache.values[call.layer]
+        keys.flatten(0, 1).index_copy_(0, self._places, call.key[0].transpose(0, 1))
+        values.flatten(0, 1).index_copy_(0, self._places, call.value[0].transpose(0, 1))
         parts = [
-            _read(each, query[0, :, each.rows], keys, values, scaling, window)
+            _read(each, call.query[0, :, each.rows], keys, values, call.scaling, call.window)
             for each in self._readers
         ]
         return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]

@@ -8,9 +8,10 @@ Shapes: B rows, T positions of a row; Hq heads that ask and H that answer; D wid
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
@@ -19,22 +20,31 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 NAME = "anymal"
 
 
-class Attention(Protocol):
-    """What `attend` calls on this thread."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AttentionCall:
+    """What a layer gives its attention function.
 
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        """From `[B, H, T, D]` to `[B, T, Hq, D]`."""
-        ...
+    Attributes:
+        layer: Its number.
+        query: `[B, Hq, T, D]`.
+        key: `[B, H, T, D]`.
+        value: As `key`.
+        scaling: Of the scores; None is one over the square root of D.
+        window: How many positions back each may read, itself included; None is all.
+        others: Arguments that only some models give, by transformers' names.
+    """
+
+    layer: int | None
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    scaling: float | None
+    window: int | None
+    others: Mapping[str, Any]
+
+
+# From a call to `[B, T, Hq, D]`.
+Attention = Callable[[AttentionCall], Tensor]
 
 
 _active = threading.local()
@@ -58,7 +68,15 @@ def attend(
         )[0]
     else:
         out = attention(
-            module, query, key, value, scaling=scaling, window=sliding_window, others=others
+            AttentionCall(
+                layer=getattr(module, "layer_idx", None),
+                query=query,
+                key=key,
+                value=value,
+                scaling=scaling,
+                window=sliding_window,
+                others=others,
+            )
         )
     return out, None
 
@@ -80,7 +98,7 @@ def attention_is(attention: Attention | None) -> Iterator[None]:
     """Let models attend our way on this thread.
 
     Args:
-        attention: What `attend` calls; None is the model's own.
+        attention: What `attend` calls; None leaves the model's own.
     """
     before = _current()
     _active.attention = attention
@@ -91,7 +109,7 @@ def attention_is(attention: Attention | None) -> Iterator[None]:
 
 
 def same_attention_again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """For torch's checkpointing: what is computed anew attends as it does now.
+    """For torch's checkpointing: what is computed again attends as it does now.
 
     The backward pass runs later and, on CUDA, on a thread of its own.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from anymal.errors import EngineError
-from anymal.llm.attention import attention_is, install
+from anymal.llm.attention import AttentionCall, attention_is, install
 from anymal.llm.causal_lm import LLM
 
 # Frequencies that follow the longest sequence of a batch would let requests change each other.
@@ -117,30 +117,21 @@ class _Seen:
         self.windows: set[int] = set()
         self.dtype: torch.dtype | None = None
 
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        if refused := [name for name in _REFUSED if others.get(name) is not None]:
+    def __call__(self, call: AttentionCall) -> Tensor:
+        query, key, value = call.query, call.key, call.value
+        if refused := [name for name in _REFUSED if call.others.get(name) is not None]:
             raise Unpackable(f"its attention needs {', '.join(refused)}")
-        if getattr(module, "layer_idx", None) in (None, *self.shapes):
+        if call.layer is None or call.layer in self.shapes:
             raise Unpackable("its layers have no numbers of their own to keep keys and values by")
-        self.shapes[module.layer_idx] = LayerShape(
+        self.shapes[call.layer] = LayerShape(
             num_heads=key.shape[1], key_dim=key.shape[-1], value_dim=value.shape[-1]
         )
         self.dtype = key.dtype
-        if window is not None:
-            self.windows.add(window)
+        if call.window is not None:
+            self.windows.add(call.window)
         groups = query.shape[1] // key.shape[1]
         keys, values = (each.repeat_interleave(groups, dim=1) for each in (key, value))
-        out = scaled_dot_product_attention(query, keys, values, is_causal=True, scale=scaling)
+        out = scaled_dot_product_attention(query, keys, values, is_causal=True, scale=call.scaling)
         return out.transpose(1, 2)
 
 

@@ -12,14 +12,13 @@ samples laid side by side, of L positions with padding; P positions of the prefi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
-from anymal.llm.attention import attention_is
+from anymal.llm.attention import AttentionCall, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import check_same, installed, layer_shapes
 
@@ -99,28 +98,19 @@ class SampleAttention:
         self._packing = packing
         self._prefix = prefix
 
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        """See `Attention`; what is right of a position is not read by it, padding included."""
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Attend; no position reads what is to its right, padding included."""
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             if self._prefix is not None:
-                key = _after(self._prefix.keys[module.layer_idx], key)
-                value = _after(self._prefix.values[module.layer_idx], value)
-            return causal(query, key, value, scaling=scaling, window=window)
+                assert call.layer is not None, "the self-test refuses layers without numbers"
+                key = _after(self._prefix.keys[call.layer], key)
+                value = _after(self._prefix.values[call.layer], value)
+            return causal(query, key, value, scaling=call.scaling, window=call.window)
 
         if self._packing is None:
-            return attend(query, key, value)
-        laid_out = (self._packing.laid_out(rows) for rows in (query, key, value))
+            return attend(call.query, call.key, call.value)
+        laid_out = (self._packing.laid_out(rows) for rows in (call.query, call.key, call.value))
         return self._packing.in_a_row([attend(*heads) for heads in zip(*laid_out, strict=True)])
 
 
@@ -160,7 +150,7 @@ def causal(
 
 
 def allow_packing(llm: LLM) -> None:
-    """Let a language model run batches that are packed or have a constant prefix.
+    """Let a language model run batches that are packed or have a shared prefix.
 
     Otherwise it stays what it was. A prefix needs what packing needs.
 

@@ -1,4 +1,4 @@
-"""What every sample of a batch begins with, read once and without gradient.
+"""The prefix that all samples of a batch share, read once and without gradient.
 
 Where only aligners train, nothing before the first soft token changes: the system prompt and what
 the template writes have the same keys and values at every step. They are kept by the ids they
@@ -8,19 +8,18 @@ Shapes: P positions of the prefix; H heads that answer; D width of a head.
 """
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from anymal.llm.attention import attention_is
+from anymal.llm.attention import AttentionCall, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packing import KeysValues, causal
 
 _MOST_KEPT = 16
 
 
-class ConstantPrefixes:
+class SharedPrefixes:
     """Reads prefixes, and keeps those that were read last.
 
     Args:
@@ -28,7 +27,7 @@ class ConstantPrefixes:
     """
 
     def __init__(self, llm: LLM) -> None:
-        self._llm = (llm,)  # in a tuple, so that it is not a module's submodule a second time
+        self._llm = llm
         self._kept: OrderedDict[tuple[int, ...], KeysValues] = OrderedDict()
 
     def read(self, ids: tuple[int, ...]) -> KeysValues:
@@ -42,7 +41,7 @@ class ConstantPrefixes:
         """
         found = self._kept.pop(ids, None)
         if found is None:
-            found = _read(self._llm[0], ids)
+            found = _read(self._llm, ids)
         self._kept[ids] = found
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
@@ -60,19 +59,10 @@ class _Reading:
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
 
-    def __call__(
-        self,
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        scaling: float | None,
-        window: int | None,
-        others: dict[str, Any],
-    ) -> Tensor:
-        self.keys[module.layer_idx], self.values[module.layer_idx] = key, value
-        return causal(query, key, value, scaling=scaling, window=window)
+    def __call__(self, call: AttentionCall) -> Tensor:
+        assert call.layer is not None, "the self-test refuses layers without numbers"
+        self.keys[call.layer], self.values[call.layer] = call.key, call.value
+        return causal(call.query, call.key, call.value, scaling=call.scaling, window=call.window)
 
 
 @torch.no_grad()
