@@ -53,7 +53,7 @@ def eval_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
-        typer.Option(help="Precision of the language model; by default that of `anymal serve`."),
+        typer.Option(help="Precision of the language model, where not the bundle's own."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
@@ -104,22 +104,18 @@ def _evaluate(
     """Load the bundles and the suite, and measure."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from anymal.bundle.load import load_bundle
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
-    from anymal.serving.assistant import Assistant
-    from anymal.serving.assistant import load as load_assistant
+    from anymal.serving.assistant import Assistant, start_assistant
 
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit), choices.tasks
     )
 
     def load(name: str) -> Assistant:
-        return load_assistant(
-            name,
-            precision=choices.precision,
-            device=choices.device,
-            max_waiting=choices.batch_size,
-        )
+        assembled = load_bundle(name, precision=choices.precision, device=choices.device)
+        return start_assistant(assembled, name=name, max_waiting=choices.batch_size)
 
     columns = (
         TextColumn("{task.description}"),
@@ -142,7 +138,7 @@ def _evaluate(
             ),
             log=log,
         )
-    own = {"device": choices.device, "precision": choices.precision or "as served"}
+    own = {"device": choices.device, "precision": choices.precision or "the bundle's"}
     return results.model_copy(
         update={
             "compared_with": choices.other,

@@ -32,7 +32,12 @@ def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any
         loaded.append({"name": name, **options})
         return colours.assistant(is_blind=name == "blind")
 
-    monkeypatch.setattr("anymal.serving.assistant.load", load)
+    def start(assembled: Any, *, name: str, max_waiting: int) -> Any:
+        assert max_waiting == 16, "every question of a batch may wait"
+        return assembled
+
+    monkeypatch.setattr(bundle, "load_bundle", load)
+    monkeypatch.setattr("anymal.serving.assistant.start_assistant", start)
     return loaded
 
 
@@ -67,7 +72,7 @@ def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]])
     text = run("looking", "--suite", manifest, *options)
     assert "100.0" in text
     assert "33.3" in text, "chance is still shown"
-    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu", "max_waiting": 16}]
+    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu"}]
 
 
 def test_figures_are_reused_without_a_model(
