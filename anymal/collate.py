@@ -107,7 +107,8 @@ def collate(
     lengths = [len(sample.ids) - skipped for sample in samples]
     longest = max(lengths)
     shape = (1, sum(lengths)) if is_packed else (len(samples), longest)
-    starts = accumulate(lengths if is_packed else [longest] * len(samples), initial=0)
+    strides = lengths if is_packed else [longest] * len(samples)
+    starts = [0, *accumulate(strides[:-1])]
     ids = torch.full(shape, pad_id).flatten()
     labels, next_ids = torch.full_like(ids, IGNORED), torch.full_like(ids, IGNORED)
     is_text = torch.zeros_like(ids, dtype=torch.bool)
@@ -115,7 +116,7 @@ def collate(
     # Counted on through padding: positions that begin again would look like another sample's.
     positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
     slots: dict[str, list[Tensor]] = {}
-    for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=False)):
+    for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
         check_counts(sample)
         rows = slice(start, start + own)
         ids[rows] = sample.ids[skipped:]
