@@ -12,7 +12,7 @@ from typing import Any
 
 from anymal.media.audio import decode_audio
 from anymal.media.image import decode_image
-from anymal.media.imu.recording import decode_imu
+from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source, read_base64, read_source
 from anymal.media.video import decode_video

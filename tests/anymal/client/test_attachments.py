@@ -15,7 +15,7 @@ from PIL import Image
 
 from anymal.client.attachments import attach
 from anymal.errors import ConversationError, MediaEmpty, MediaNotFound, MediaUnsupported
-from anymal.media.imu.recording import decode_imu
+from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
-from anymal.media.imu.recording import decode_imu
+from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from encoders.signals import Motion
