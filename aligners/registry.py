@@ -1,21 +1,59 @@
-"""The one table of aligner kinds.
-
-Builds nothing itself; each kind lives in its own file.
-"""
+"""The one table of aligner kinds."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from aligners.base import AlignerError
-from aligners.linear import Linear
-from aligners.mlp import Mlp
 from aligners.perceiver import Perceiver
+from aligners.pooled import Pooled
 
 MIN_TOKENS, MAX_TOKENS = 32, 256
 
-ALIGNERS: dict[str, type[nn.Module]] = {"perceiver": Perceiver, "linear": Linear, "mlp": Mlp}
+
+def build_linear(
+    *,
+    encoder_dim: int,
+    llm_dim: int,
+    embedding_rms: float,
+    num_tokens: int = 64,
+    normalise: bool = True,
+) -> Pooled:
+    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Pooled`."""
+    return Pooled(
+        nn.Linear(encoder_dim, llm_dim),
+        encoder_dim=encoder_dim,
+        embedding_rms=embedding_rms,
+        num_tokens=num_tokens,
+        normalise=normalise,
+    )
+
+
+def build_mlp(
+    *,
+    encoder_dim: int,
+    llm_dim: int,
+    embedding_rms: float,
+    num_tokens: int = 64,
+    normalise: bool = True,
+) -> Pooled:
+    """Two linear layers with GELU between, as in LLaVA-1.5, which does not normalise."""
+    return Pooled(
+        nn.Sequential(nn.Linear(encoder_dim, llm_dim), nn.GELU(), nn.Linear(llm_dim, llm_dim)),
+        encoder_dim=encoder_dim,
+        embedding_rms=embedding_rms,
+        num_tokens=num_tokens,
+        normalise=normalise,
+    )
+
+
+ALIGNERS: dict[str, Callable[..., nn.Module]] = {
+    "perceiver": Perceiver,
+    "linear": build_linear,
+    "mlp": build_mlp,
+}
 
 
 def build_aligner(
