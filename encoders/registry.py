@@ -1,4 +1,4 @@
-"""The one table of encoder kinds.
+"""The one table of encoder kinds, and those of other packages.
 
 Each kind is declared in its own file; see `encoders.kind` for what it brings.
 """
@@ -15,11 +15,13 @@ from encoders.clips import VIDEOMAE, VJEPA2, X_CLIP
 from encoders.imagebind.kinds import IMAGEBIND_AUDIO, IMAGEBIND_IMU, IMAGEBIND_VISION
 from encoders.imu.encoder import IMU2CLIP, IMU_TRANSFORMER
 from encoders.kind import EncoderKind
+from encoders.plugins import PluginError, find
 from encoders.spectrogram import SPECTROGRAM
 from encoders.video import FRAMES
 from encoders.vision import VISION
 from encoders.whisper import WHISPER
 
+ENCODER_GROUP = "anymal.encoders"
 ENCODERS: dict[str, EncoderKind] = {
     "vision": VISION,
     "frames": FRAMES,
@@ -42,14 +44,16 @@ def encoder_kind(name: str) -> EncoderKind:
     """Find a kind.
 
     Args:
-        name: a key of `ENCODERS`.
+        name: a key of `ENCODERS`, an entry point in the group `anymal.encoders`, or `module:name`
+            of an `EncoderKind`; see `encoders.plugins` for who may name which.
 
     Raises:
         EncoderError: if there is none of this name.
     """
-    if name not in ENCODERS:
-        raise EncoderError(f"unknown encoder '{name}'; known: {', '.join(ENCODERS)}")
-    return ENCODERS[name]
+    try:
+        return find(name, ENCODERS, what="encoder", group=ENCODER_GROUP, wanted=EncoderKind)
+    except PluginError as error:
+        raise EncoderError(str(error)) from error
 
 
 def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
