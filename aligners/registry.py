@@ -1,21 +1,61 @@
-"""The one table of aligner kinds.
-
-Builds nothing itself; each kind lives in its own file.
-"""
+"""The one table of aligner kinds, and those of other packages."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from aligners.base import AlignerError
-from aligners.linear import Linear
-from aligners.mlp import Mlp
 from aligners.perceiver import Perceiver
+from aligners.pooled import Pooled
+from encoders.plugins import PluginError, find
 
+ALIGNER_GROUP = "anymal.aligners"
 MIN_TOKENS, MAX_TOKENS = 32, 256
 
-ALIGNERS: dict[str, type[nn.Module]] = {"perceiver": Perceiver, "linear": Linear, "mlp": Mlp}
+
+def build_linear(
+    *,
+    encoder_dim: int,
+    llm_dim: int,
+    embedding_rms: float,
+    num_tokens: int = 64,
+    normalise: bool = True,
+) -> Pooled:
+    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Pooled`."""
+    return Pooled(
+        nn.Linear(encoder_dim, llm_dim),
+        encoder_dim=encoder_dim,
+        embedding_rms=embedding_rms,
+        num_tokens=num_tokens,
+        normalise=normalise,
+    )
+
+
+def build_mlp(
+    *,
+    encoder_dim: int,
+    llm_dim: int,
+    embedding_rms: float,
+    num_tokens: int = 64,
+    normalise: bool = True,
+) -> Pooled:
+    """Two linear layers with GELU between, as in LLaVA-1.5, which does not normalise."""
+    return Pooled(
+        nn.Sequential(nn.Linear(encoder_dim, llm_dim), nn.GELU(), nn.Linear(llm_dim, llm_dim)),
+        encoder_dim=encoder_dim,
+        embedding_rms=embedding_rms,
+        num_tokens=num_tokens,
+        normalise=normalise,
+    )
+
+
+ALIGNERS: dict[str, Callable[..., nn.Module]] = {
+    "perceiver": Perceiver,
+    "linear": build_linear,
+    "mlp": build_mlp,
+}
 
 
 def build_aligner(
@@ -30,7 +70,8 @@ def build_aligner(
     """Build an aligner with fresh weights from the global random state.
 
     Args:
-        kind: A key of `ALIGNERS`.
+        kind: A key of `ALIGNERS`, an entry point in the group `anymal.aligners`, or `module:name`
+            of a class or function that takes the arguments below; see `encoders.plugins`.
         encoder_dim: Width of the features.
         llm_dim: Width of the language model's embeddings.
         embedding_rms: Root mean square of the language model's embedding table.
@@ -43,11 +84,12 @@ def build_aligner(
     Raises:
         AlignerError: The kind or an option is unknown, or a number is out of range.
     """
-    if kind not in ALIGNERS:
-        raise AlignerError(f"unknown aligner '{kind}'; known: {', '.join(ALIGNERS)}")
+    try:
+        factory = find(kind, ALIGNERS, what="aligner", group=ALIGNER_GROUP, wanted=Callable)
+    except PluginError as error:
+        raise AlignerError(str(error)) from error
     if not MIN_TOKENS <= num_tokens <= MAX_TOKENS:
         raise AlignerError(f"num_tokens is {num_tokens}; allowed: {MIN_TOKENS} to {MAX_TOKENS}")
-    factory = ALIGNERS[kind]
     given = {"encoder_dim", "llm_dim", "embedding_rms", "num_tokens"}
     known = [name for name in inspect.signature(factory).parameters if name not in given]
     unknown = sorted(set(options) - set(known))

@@ -1,22 +1,26 @@
-"""The one table of modalities: which parts of a message carry them, and how they are decoded.
+"""The one table of modalities, and those of other packages: their parts and their decoders.
 
-Does not preprocess signals (each encoder does) and lists no encoders or aligners.
+A package adds a modality as an entry point in the group `anymal.modalities` that leads to a
+`Modality`. Does not preprocess signals (each encoder does) and lists no encoders or aligners.
 """
 
+import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anymal.errors import ConversationError, DataError
 from anymal.media.audio import decode_audio
 from anymal.media.image import decode_image
 from anymal.media.imu import decode_imu
 from anymal.media.limits import Limits
 from anymal.media.source import Source, read_base64, read_source
 from anymal.media.video import decode_video
-from anymal.protocol.conversation import MediaPart
+from anymal.protocol.conversation import InputMediaPart, MediaPart
+from encoders.plugins import PluginError, find
 from encoders.signals import Signal
 
 
@@ -54,16 +58,81 @@ class Modality:
     """One row of the table.
 
     Attributes:
-        name: Its key.
-        part_types: Types of message parts that carry it.
-        decode: From a medium, under limits, to a signal; takes the hints as keywords.
+        name: Its key, or the name of its entry point: small letters, digits and underscores.
+        decode: From a medium, under limits, to what the encoder's preprocessor takes; is given the
+            hints as keywords. A mistake is a `MediaError`.
+        part_types: Types of message parts that carry it; none for one of another package, which
+            `input_media` carries.
         hints: Attributes of the encoder's preprocessor that decoding wants to know.
+        blank: A file that says nothing, for dry runs and for the blank medium of an evaluation;
+            None for the project's own, whose media are generated.
     """
 
     name: str
-    part_types: tuple[str, ...]
-    decode: Callable[..., Signal]
+    decode: Callable[..., Any]
+    part_types: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    blank: Callable[[], bytes] | None = None
+
+    @property
+    def carriers(self) -> tuple[str, ...]:
+        """What errors call the parts that carry it."""
+        return self.part_types or (f"input_media of {self.name}",)
+
+
+def find_modality(name: str) -> Modality:
+    """Find a modality: a row of the table, or one of another package.
+
+    Args:
+        name: A key of `MODALITIES`, or of an entry point.
+
+    Raises:
+        PluginError: There is none of this name.
+    """
+    found = find(
+        name,
+        MODALITIES,
+        what="modality",
+        group="anymal.modalities",
+        wanted=Modality,
+        takes_modules=False,
+    )
+    if found.name != name:
+        raise PluginError(f"the entry point {name!r} leads to a modality named {found.name!r}")
+    return found
+
+
+def modality_of(part: MediaPart) -> str:
+    """The name of the modality that a part carries."""
+    if isinstance(part, InputMediaPart):
+        return part.input_media.modality
+    return next(name for name, row in MODALITIES.items() if part.type in row.part_types)
+
+
+def carrier_of(part: MediaPart) -> str:
+    """What errors call a part."""
+    is_foreign = isinstance(part, InputMediaPart)
+    return f"{part.type} of {modality_of(part)}" if is_foreign else part.type
+
+
+def carriers_of(modalities: Iterable[str]) -> list[str]:
+    """What errors call the parts that carry some modalities."""
+    return [carrier for name in modalities for carrier in find_modality(name).carriers]
+
+
+def blank_part(modality: Modality) -> dict[str, Any]:
+    """A part with the blank file of a modality of another package.
+
+    Raises:
+        DataError: It brings none.
+    """
+    if modality.blank is None:
+        raise DataError(
+            f"the modality {modality.name!r} brings no blank file; give its Modality one"
+        )
+    data = base64.b64encode(modality.blank()).decode("ascii")
+    url = f"data:application/octet-stream;base64,{data}"
+    return {"type": "input_media", "input_media": {"modality": modality.name, "url": url}}
 
 
 def read_medium(part: MediaPart, *, limits: Limits, base_dir: Path | None) -> Medium:
@@ -78,8 +147,11 @@ def read_medium(part: MediaPart, *, limits: Limits, base_dir: Path | None) -> Me
         The undecoded medium.
 
     Raises:
+        ConversationError: A modality of the table comes as `input_media`.
         MediaError: It cannot be read.
     """
+    if isinstance(part, InputMediaPart):
+        return _read_input_media(part, limits=limits, base_dir=base_dir)
     body = getattr(part, part.type)
     content = {"url", "data", "samples", "detail"}
     options = body.model_dump(exclude=content, exclude_none=True)
@@ -92,7 +164,17 @@ def read_medium(part: MediaPart, *, limits: Limits, base_dir: Path | None) -> Me
     return Medium(source=None, samples=body.samples, options=options)
 
 
-def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Signal:
+def _read_input_media(part: InputMediaPart, *, limits: Limits, base_dir: Path | None) -> Medium:
+    """The file of a modality of another package."""
+    body = part.input_media
+    if body.modality in MODALITIES:
+        carriers = " or ".join(MODALITIES[body.modality].carriers)
+        raise ConversationError(f"{body.modality} is sent as {carriers}, not as input_media")
+    source = read_source(body.url, limits=limits, base_dir=base_dir)
+    return Medium(source=source, options=body.options)
+
+
+def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Any:
     """Decode a medium as an encoder wants it.
 
     Args:
@@ -107,7 +189,7 @@ def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits
     Raises:
         MediaError: It cannot be decoded.
     """
-    row = MODALITIES[modality]
+    row = find_modality(modality)
     hints = {hint: getattr(preprocessor, hint) for hint in row.hints}
     return row.decode(medium, limits, **hints)
 

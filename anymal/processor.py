@@ -22,7 +22,7 @@ from anymal.errors import ConversationError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
-from anymal.modality import MODALITIES, decode_medium, read_medium
+from anymal.modality import carrier_of, carriers_of, decode_medium, modality_of, read_medium
 from anymal.protocol.conversation import (
     Conversation,
     MediaPart,
@@ -107,9 +107,6 @@ class Processor:
         self.embeds_dim = embeds_dim
         self.media_first = media_first
         self._text = TextEncoder(tokenizer)
-        self._modality_of_part = {
-            part_type: name for name in self.modalities for part_type in MODALITIES[name].part_types
-        }
 
     def without_features(self) -> Self:
         """The same processor, which decodes media whether or not they are cached."""
@@ -188,11 +185,11 @@ class Processor:
 
     def _medium(self, part: MediaPart, media: _Media, base_dir: Path | None) -> list[Segment]:
         """Decode and preprocess one media part; returns its slot with the text around it."""
-        name = self._modality_of_part.get(part.type)
-        if name is None:
+        name = modality_of(part)
+        if name not in self.modalities:
             raise ConversationError(
-                f"this model does not take {part.type}; it takes text"
-                f"{''.join(f', {known}' for known in self._modality_of_part)}"
+                f"this model does not take {carrier_of(part)}; it takes "
+                f"{', '.join(['text', *carriers_of(self.modalities)])}"
             )
         own = self.modalities[name]
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)

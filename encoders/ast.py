@@ -7,15 +7,17 @@ Shapes: W windows, T mel frames, K mel bands, P patches, D_enc encoder width.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import ASTFeatureExtractor, ASTModel
+from torch import Tensor, nn
+from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_checkpoint
+from encoders.checkpoint import load_checkpoint, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
+from encoders.kind import EncoderKind, Unloaded
 from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -148,3 +150,30 @@ def build_ast(
         read=ReadPatches(layer=layer),
         width=model.config.hidden_size,
     )
+
+
+def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    """The transformer over one window of mel frames."""
+    return Unloaded(
+        model=ASTModel(config),
+        read=ReadPatches(layer=options["layer"]),
+        window={
+            "input_values": torch.zeros(1, config.max_length, config.num_mel_bins),
+            "num_frames": torch.ones(1, dtype=torch.int64),
+        },
+        num_windows=options["max_windows"],
+    )
+
+
+def _save_random(config: Any, folder: Path) -> nn.Module:
+    """Write a model of random weights with a feature extractor of its frames and mel bands."""
+    extractor: Any = ASTFeatureExtractor
+    made = extractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
+    made.save_pretrained(folder)
+    model: nn.Module = save_random_model(config, folder)
+    return model
+
+
+AST = EncoderKind(
+    build=build_ast, unloaded=_unloaded, usual_config=ASTConfig, save_random=_save_random
+)

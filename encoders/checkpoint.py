@@ -1,16 +1,17 @@
 """Load a pretrained transformers model, by folder or Hub id, completely or not at all.
 
-Does not choose layers and does not preprocess.
+Also builds models of random weights. Does not choose layers and does not preprocess.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
 from encoders.base import EncoderError
 
@@ -99,3 +100,15 @@ def load_checkpoint(
             "transformers reads whole"
         )
     return Checkpoint(model=getattr(model, tower) if tower else model, missing=missing)
+
+
+def random_model(config: Any) -> Any:
+    """A model of the class that transformers has for a configuration."""
+    return AutoModel.from_config(config)  # type: ignore[no-untyped-call]  # untyped there
+
+
+def save_random_model(config: Any, folder: Path) -> Any:
+    """Write such a model to a folder, and return it."""
+    model = random_model(config)
+    model.save_pretrained(folder)
+    return model

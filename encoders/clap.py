@@ -8,17 +8,19 @@ the last grid, D_enc encoder width.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import ClapAudioModel, ClapFeatureExtractor, ClapModel
+from torch import Tensor, nn
+from transformers import ClapAudioModel, ClapConfig, ClapFeatureExtractor, ClapModel
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_part
+from encoders.checkpoint import load_part, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates
+from encoders.kind import EncoderKind, Unloaded
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -155,3 +157,36 @@ def build_clap(path: str, *, window_s: float | None = None, max_windows: int = 8
         read=ReadGrid(clip_samples=clip_samples),
         width=checkpoint.model.config.hidden_size,
     )
+
+
+def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    """The audio half of CLAP over its whole clip."""
+    config = getattr(config, "audio_config", config)
+    model: Any = ClapAudioModel(config)
+    # No window is ever longer than the clip, so the path for longer ones is never taken.
+    model.audio_encoder.enable_fusion = model.audio_encoder.patch_embed.enable_fusion = False
+    num_frames = config.spec_size * config.spec_size // config.num_mel_bins
+    return Unloaded(
+        model=model,
+        read=ReadGrid(clip_samples=1),
+        window={
+            "input_features": torch.zeros(1, 1, num_frames, config.num_mel_bins),
+            "num_real": torch.ones(1, dtype=torch.int64),
+        },
+        num_windows=options["max_windows"],
+    )
+
+
+def _save_random(config: Any, folder: Path) -> nn.Module:
+    """Write a model of random weights; a fused checkpoint is recognised by its truncation."""
+    audio = getattr(config, "audio_config", config)
+    truncation = "fusion" if audio.enable_fusion else "rand_trunc"
+    extractor: Any = ClapFeatureExtractor
+    extractor(feature_size=audio.num_mel_bins, truncation=truncation).save_pretrained(folder)
+    model: nn.Module = save_random_model(config, folder)
+    return model
+
+
+CLAP = EncoderKind(
+    build=build_clap, unloaded=_unloaded, usual_config=ClapConfig, save_random=_save_random
+)

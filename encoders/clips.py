@@ -7,16 +7,26 @@ Shapes: W clips (one per video), T frames per clip, P tokens per clip, D_enc enc
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import VideoMAEModel, VJEPA2Model, XCLIPModel, XCLIPVisionModel
+from torch import Tensor, nn
+from transformers import (
+    VideoMAEConfig,
+    VideoMAEModel,
+    VJEPA2Config,
+    VJEPA2Model,
+    XCLIPConfig,
+    XCLIPModel,
+    XCLIPVisionModel,
+)
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_checkpoint, load_part
-from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
-from encoders.images import load_frame_processor, process_pictures
+from encoders.checkpoint import load_checkpoint, load_part, save_random_model
+from encoders.frozen import FrozenEncoder, Read, WindowStates, check_layer, hidden_layer
+from encoders.images import load_frame_processor, process_pictures, write_frame_processor
+from encoders.kind import EncoderKind, Unloaded
 from encoders.signals import Video
 from encoders.video import uniform_frames
 
@@ -139,7 +149,7 @@ def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
         kind="videomae",
         model=checkpoint.model,
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
-        read=read_videomae(config, layer=layer),
+        read=_read_videomae(config, layer),
         width=config.hidden_size,
     )
 
@@ -164,29 +174,29 @@ def build_vjepa2(
     checkpoint = load_checkpoint(VJEPA2Model, path, unused=("predictor",))
     model: Any = checkpoint.model
     check_layer(layer, model.config.num_hidden_layers + 1)
-    num_frames = prepare_vjepa2(model, num_frames)
+    num_frames = _prepare_vjepa2(model, num_frames)
     return FrozenEncoder(
         kind="vjepa2",
         model=model,
-        preprocessor=ClipPreprocessor(processor=load_vjepa2_processor(path), num_frames=num_frames),
-        read=read_vjepa2(model.config, layer=layer),
+        preprocessor=ClipPreprocessor(
+            processor=_load_vjepa2_processor(path), num_frames=num_frames
+        ),
+        read=_read_vjepa2(model.config, layer),
         width=model.config.hidden_size,
     )
 
 
-def read_videomae(config: Any, *, layer: int | None) -> ReadTubelets:
-    """How features are read off a `VideoMAEModel` of this configuration."""
+def _read_videomae(config: Any, layer: int | None) -> ReadTubelets:
     return ReadTubelets(layer=layer, argument="pixel_values", tubelet_size=config.tubelet_size)
 
 
-def read_vjepa2(config: Any, *, layer: int | None) -> ReadTubelets:
-    """How features are read off a `VJEPA2Model` of this configuration."""
+def _read_vjepa2(config: Any, layer: int | None) -> ReadTubelets:
     return ReadTubelets(
         layer=layer, argument="pixel_values_videos", tubelet_size=config.tubelet_size
     )
 
 
-def prepare_vjepa2(model: Any, num_frames: int | None) -> int:
+def _prepare_vjepa2(model: Any, num_frames: int | None) -> int:
     """Take the predictor off a `VJEPA2Model`, and say how many frames its clips have.
 
     Args:
@@ -210,7 +220,7 @@ def prepare_vjepa2(model: Any, num_frames: int | None) -> int:
     return num_frames
 
 
-def load_vjepa2_processor(path: str) -> Any:
+def _load_vjepa2_processor(path: str) -> Any:
     """What a V-JEPA 2 checkpoint does to each frame."""
     return load_frame_processor(path, defaults=_VJEPA2_DEFAULTS)
 
@@ -220,3 +230,57 @@ def _by_frame(tokens: Tensor, num_times: int, frames_per_time: int) -> WindowSta
     times = torch.arange(num_times, device=tokens.device) * frames_per_time
     steps = times.repeat_interleave(tokens.shape[1] // num_times)
     return WindowStates(values=tokens, steps=steps.expand(len(tokens), -1))
+
+
+def _unloaded_x_clip(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    config = getattr(config, "vision_config", config)
+    read = ReadFramewise(layer=options["layer"])
+    return _unloaded(XCLIPVisionModel(config), read, config.num_frames, config.image_size)
+
+
+def _unloaded_videomae(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    read = _read_videomae(config, options["layer"])
+    return _unloaded(VideoMAEModel(config), read, config.num_frames, config.image_size)
+
+
+def _unloaded_vjepa2(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    model: Any = VJEPA2Model(config)
+    num_frames = _prepare_vjepa2(model, options["num_frames"])
+    side = config.crop_size
+    if Path(options["path"]).is_dir():
+        side = _load_vjepa2_processor(options["path"]).crop_size["height"]
+    return _unloaded(model, _read_vjepa2(config, options["layer"]), num_frames, side)
+
+
+def _unloaded(model: nn.Module, read: Read, num_frames: int, side: int) -> Unloaded:
+    """A video model over one clip of square frames."""
+    window = {"clip": torch.zeros(1, num_frames, 3, side, side)}
+    return Unloaded(model=model, read=read, window=window, num_windows=1)
+
+
+def _save_random(config: Any, folder: Path) -> nn.Module:
+    """Write a model of random weights with a processor of frames of its own size."""
+    model: nn.Module = save_random_model(config, folder)
+    vision = getattr(config, "vision_config", config)
+    write_frame_processor(getattr(vision, "image_size", None) or vision.crop_size, folder)
+    return model
+
+
+X_CLIP = EncoderKind(
+    build=build_x_clip,
+    unloaded=_unloaded_x_clip,
+    usual_config=XCLIPConfig,
+    save_random=_save_random,
+)
+VIDEOMAE = EncoderKind(
+    build=build_videomae,
+    unloaded=_unloaded_videomae,
+    usual_config=VideoMAEConfig,
+    save_random=_save_random,
+)
+VJEPA2 = EncoderKind(
+    build=build_vjepa2,
+    unloaded=_unloaded_vjepa2,
+    usual_config=VJEPA2Config,
+    save_random=_save_random,
+)

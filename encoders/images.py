@@ -33,6 +33,11 @@ class _Place(NamedTuple):
     section: str | None
 
 
+# Halves of models, for which transformers lists no processor.
+_HALVES = {
+    "clip_vision_model": "CLIPImageProcessor",
+    "siglip_vision_model": "SiglipImageProcessor",
+}
 # In order of preference.
 _IMAGE_OPTIONS = (
     _Place("processor_config.json", "image_processor"),
@@ -124,6 +129,31 @@ def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
     options = _read_options(path, _FRAME_OPTIONS)
     known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
     return CLIPImageProcessorPil(**(dict(defaults) | known))
+
+
+def write_image_processor(config: Any, folder: Path) -> None:
+    """Write the options of an image processor: squares of the model's own size.
+
+    Args:
+        config: of a vision model.
+        folder: of its checkpoint.
+    """
+    side = getattr(config, "image_size", None)
+    if isinstance(side, int):
+        square = {"height": side, "width": side}
+        options: dict[str, Any] = {"size": square, "crop_size": square}
+    else:  # convolutional: any size will do
+        options = {"size": {"shortest_edge": 224}}
+    if config.model_type in _HALVES:
+        options["image_processor_type"] = _HALVES[config.model_type]
+    (folder / "preprocessor_config.json").write_text(json.dumps(options), encoding="utf-8")
+
+
+def write_frame_processor(side: int, folder: Path) -> None:
+    """Write the options of a video processor: square frames of `side` pixels."""
+    options = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    file = folder / "video_preprocessor_config.json"
+    file.write_text(json.dumps(options), encoding="utf-8")
 
 
 def _read_options(path: str, places: Sequence[_Place]) -> dict[str, Any]:

@@ -8,23 +8,13 @@ Shapes: W windows, P features per window, F features per item, D_enc encoder wid
 
 import inspect
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig
 
 from encoders.base import EncoderError
 from encoders.checkpoint import reading
-from encoders.drafts import DRAFTS
-from encoders.imu.imu2clip import Imu2ClipConfig
-from encoders.imu.transformer import ImuTransformerConfig
-from encoders.registry import encoder_factory
-
-_OWN_CONFIGS: dict[str, Any] = {
-    "imu_transformer": ImuTransformerConfig,
-    "imu2clip": Imu2ClipConfig,
-}
+from encoders.registry import check_options, encoder_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +41,10 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
     is the configuration's, as published checkpoints have it.
 
     Args:
-        kind: a key of `encoders.registry.ENCODERS`.
-        config: the checkpoint's configuration; None reads it from the folder. Kinds that are
-            defined here (`imu_transformer`, `imu2clip`) then take their default sizes where
-            there is no folder; ImageBind's kinds need no configuration.
+        kind: as in `encoders.registry.encoder_kind`.
+        config: the checkpoint's configuration; None takes `EncoderKind.config` of the path.
         path: a local folder or a Hub id.
-        options: keyword arguments of the kind's factory.
+        options: keyword arguments of the kind's `build`.
 
     Returns:
         The outline; the same numbers as the encoder that `build_encoder` would return.
@@ -65,34 +53,24 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
         EncoderError: if the kind or an option is unknown or does not fit, the configuration cannot
             be read, or the sizes cannot be told without the checkpoint.
     """
-    bound = inspect.signature(encoder_factory(kind, options)).bind(path, **options)
+    found = encoder_kind(kind)
+    check_options(kind, found, options)
+    bound = inspect.signature(found.build).bind(path, **options)
     bound.apply_defaults()
     with reading(kind, path), torch.device("meta"), torch.no_grad():
-        if config is None and not kind.startswith("imagebind_"):
-            config = _config(kind, path)
-        draft = DRAFTS[kind](config, bound.arguments)
-        if draft.num_windows < 1:
+        config = found.config(path) if config is None else config
+        encoder = found.unloaded(config, bound.arguments)
+        num_windows = encoder.num_windows
+        if num_windows < 1:
             raise EncoderError(
-                f"encoder '{kind}' looks at {draft.num_windows} windows of a media item; raise "
+                f"encoder '{kind}' looks at {num_windows} windows of a media item; raise "
                 "max_windows, num_frames or num_clips to at least 1"
             )
-        states = draft.read(draft.model.eval(), draft.tensors).values
+        states = encoder.read(encoder.model.eval(), encoder.window).values
     _, per_window, width = states.shape
     return Outline(
-        num_parameters=sum(parameter.numel() for parameter in draft.model.parameters()),
+        num_parameters=sum(parameter.numel() for parameter in encoder.model.parameters()),
         width=width,
-        num_features=draft.num_windows * per_window,
-        num_windows=draft.num_windows,
+        num_features=num_windows * per_window,
+        num_windows=num_windows,
     )
-
-
-def _config(kind: str, path: str) -> Any:
-    """The configuration in a folder, or a kind's own default."""
-    own = _OWN_CONFIGS.get(kind)
-    if Path(path).is_dir():
-        return (own or AutoConfig).from_pretrained(path)
-    if own is None:
-        raise EncoderError(
-            f"'{path}' is no local folder; give the configuration of encoder '{kind}' as well"
-        )
-    return own()

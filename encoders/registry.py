@@ -1,53 +1,68 @@
-"""The one table of encoder kinds.
+"""The one table of encoder kinds, and those of other packages.
 
-Builds nothing itself; each kind's factory lives in that kind's file.
+Each kind is declared in its own file; see `encoders.kind` for what it brings.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from typing import Any
 
-from encoders.ast import build_ast
+from encoders.ast import AST
 from encoders.base import Encoder, EncoderError
 from encoders.checkpoint import reading
-from encoders.clap import build_clap
-from encoders.clips import build_videomae, build_vjepa2, build_x_clip
-from encoders.imagebind.encoder import (
-    build_imagebind_audio,
-    build_imagebind_imu,
-    build_imagebind_vision,
-)
-from encoders.imu.encoder import build_imu2clip, build_imu_transformer
-from encoders.spectrogram import build_spectrogram
-from encoders.video import build_frames
-from encoders.vision import build_vision
-from encoders.whisper import build_whisper
+from encoders.clap import CLAP
+from encoders.clips import VIDEOMAE, VJEPA2, X_CLIP
+from encoders.imagebind.kinds import IMAGEBIND_AUDIO, IMAGEBIND_IMU, IMAGEBIND_VISION
+from encoders.imu.encoder import IMU2CLIP, IMU_TRANSFORMER
+from encoders.kind import EncoderKind
+from encoders.plugins import PluginError, find
+from encoders.spectrogram import SPECTROGRAM
+from encoders.video import FRAMES
+from encoders.vision import VISION
+from encoders.whisper import WHISPER
 
-ENCODERS: dict[str, Callable[..., Encoder]] = {
-    "vision": build_vision,
-    "frames": build_frames,
-    "x_clip": build_x_clip,
-    "videomae": build_videomae,
-    "vjepa2": build_vjepa2,
-    "clap": build_clap,
-    "whisper": build_whisper,
-    "ast": build_ast,
-    "spectrogram": build_spectrogram,
-    "imu_transformer": build_imu_transformer,
-    "imu2clip": build_imu2clip,
-    "imagebind_vision": build_imagebind_vision,
-    "imagebind_audio": build_imagebind_audio,
-    "imagebind_imu": build_imagebind_imu,
+ENCODER_GROUP = "anymal.encoders"
+ENCODERS: dict[str, EncoderKind] = {
+    "vision": VISION,
+    "frames": FRAMES,
+    "x_clip": X_CLIP,
+    "videomae": VIDEOMAE,
+    "vjepa2": VJEPA2,
+    "clap": CLAP,
+    "whisper": WHISPER,
+    "ast": AST,
+    "spectrogram": SPECTROGRAM,
+    "imu_transformer": IMU_TRANSFORMER,
+    "imu2clip": IMU2CLIP,
+    "imagebind_vision": IMAGEBIND_VISION,
+    "imagebind_audio": IMAGEBIND_AUDIO,
+    "imagebind_imu": IMAGEBIND_IMU,
 }
+
+
+def encoder_kind(name: str) -> EncoderKind:
+    """Find a kind.
+
+    Args:
+        name: a key of `ENCODERS`, an entry point in the group `anymal.encoders`, or `module:name`
+            of an `EncoderKind`; see `encoders.plugins` for who may name which.
+
+    Raises:
+        EncoderError: if there is none of this name.
+    """
+    try:
+        return find(name, ENCODERS, what="encoder", group=ENCODER_GROUP, wanted=EncoderKind)
+    except PluginError as error:
+        raise EncoderError(str(error)) from error
 
 
 def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
     """Build a frozen encoder from a checkpoint.
 
     Args:
-        kind: a key of `ENCODERS`.
+        kind: as in `encoder_kind`.
         path: a local folder or a Hub id.
-        options: keyword arguments of the kind's factory.
+        options: keyword arguments of the kind's `build`.
 
     Returns:
         The encoder, on the CPU in float32.
@@ -56,32 +71,27 @@ def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
         EncoderError: if the kind or an option is unknown or does not fit the checkpoint, or the
             checkpoint cannot be read.
     """
-    factory = encoder_factory(kind, options)
+    found = encoder_kind(kind)
+    check_options(kind, found, options)
     with reading(kind, path):
-        return factory(str(path), **options)
+        return found.build(str(path), **options)
 
 
-def encoder_factory(kind: str, options: Iterable[str]) -> Callable[..., Encoder]:
-    """The factory of a kind, after checking that it takes these options.
+def check_options(name: str, kind: EncoderKind, options: Mapping[str, Any]) -> None:
+    """Refuse options that a kind does not have.
 
     Args:
-        kind: a key of `ENCODERS`.
-        options: names of keyword arguments.
-
-    Returns:
-        The factory.
+        name: of the kind.
+        kind: the kind.
+        options: keyword arguments.
 
     Raises:
-        EncoderError: if the kind or an option is unknown.
+        EncoderError: if its `build` does not take one of them.
     """
-    if kind not in ENCODERS:
-        raise EncoderError(f"unknown encoder '{kind}'; known: {', '.join(ENCODERS)}")
-    factory = ENCODERS[kind]
-    known = [name for name in inspect.signature(factory).parameters if name != "path"]
+    known = [option for option in inspect.signature(kind.build).parameters if option != "path"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise EncoderError(
-            f"unknown option {', '.join(map(repr, unknown))} of encoder '{kind}'; "
+            f"unknown option {', '.join(map(repr, unknown))} of encoder '{name}'; "
             f"known: {', '.join(known)}"
         )
-    return factory

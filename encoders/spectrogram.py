@@ -8,16 +8,19 @@ Shapes: W windows, K mel bands, T mel frames, k x t the model's grid, D_enc enco
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModel, WhisperFeatureExtractor
+from torch import Tensor, nn
+from transformers import AutoModel, ResNetConfig, WhisperFeatureExtractor
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_checkpoint
+from encoders.checkpoint import load_checkpoint, random_model, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
-from encoders.whisper import WhisperPreprocessor, mel_options
+from encoders.kind import EncoderKind, Unloaded
+from encoders.whisper import FRAMES_PER_POSITION, WhisperPreprocessor, mel_options
 from encoders.windows import window_length
 
 
@@ -83,3 +86,40 @@ def build_spectrogram(
         read=ReadGrid(layer=layer),
         width=widths[-1 if layer is None else layer],
     )
+
+
+def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    """The model over the spectrogram that the checkpoint's extractor makes."""
+    if not Path(options["path"]).is_dir():
+        raise EncoderError(
+            f"'{options['path']}' is no local folder; the spectrogram is described by the "
+            "preprocessor_config.json in it"
+        )
+    extractor: Any = WhisperFeatureExtractor.from_pretrained(options["path"])
+    num_frames = extractor.chunk_length * extractor.sampling_rate // extractor.hop_length
+    num_positions = num_frames // FRAMES_PER_POSITION
+    return Unloaded(
+        model=random_model(config),
+        read=ReadGrid(layer=options["layer"]),
+        window={
+            "input_features": torch.zeros(1, extractor.feature_size, num_frames),
+            "real": torch.ones(1, num_positions, dtype=torch.bool),
+        },
+        num_windows=options["max_windows"],
+    )
+
+
+def _save_random(config: Any, folder: Path) -> nn.Module:
+    """Write a model of random weights with a feature extractor of 3 s and 64 mel bands."""
+    extractor: Any = WhisperFeatureExtractor
+    extractor(feature_size=64, chunk_length=3).save_pretrained(folder)
+    model: nn.Module = save_random_model(config, folder)
+    return model
+
+
+SPECTROGRAM = EncoderKind(
+    build=build_spectrogram,
+    unloaded=_unloaded,
+    usual_config=partial(ResNetConfig, num_channels=1),
+    save_random=_save_random,
+)

@@ -3,7 +3,7 @@
 Does not decode videos and does not model motion; dedicated video models are in `clips.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 from encoders.base import EncoderError
 from encoders.frozen import FrozenEncoder
 from encoders.images import process_pictures
+from encoders.kind import EncoderKind
 from encoders.signals import Video
-from encoders.vision import load_vision_tower
+from encoders.vision import VISION, load_vision_tower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +71,6 @@ def build_frames(
         width=tower.width,
         ignored_weights=tower.ignored_weights,
     )
+
+
+FRAMES: EncoderKind = replace(VISION, build=build_frames)

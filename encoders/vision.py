@@ -8,21 +8,30 @@ Shapes: W pictures, P tokens per picture, h x w patch grid, D_enc encoder width.
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, CLIPVisionConfig, PreTrainedModel
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_checkpoint
+from encoders.checkpoint import load_checkpoint, random_model, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, hidden_layer
-from encoders.images import ImagePreprocessor, load_image_processor, process_pictures
+from encoders.images import (
+    ImagePreprocessor,
+    load_image_processor,
+    process_pictures,
+    write_image_processor,
+)
+from encoders.kind import EncoderKind, Unloaded
 
 # Parts that follow the last layer's tokens; a checkpoint may lack them, features do not need them.
 _HEADS = ("pooler", "head")
+# Published processors crop to this, though the positions were learned on larger pictures.
+_CROPPED = {"dinov2": 224, "dinov2_with_registers": 224}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,3 +181,60 @@ def _grid(model: Any, pixels: Tensor) -> tuple[int, int]:
         )
     rows, columns = (patch, patch) if isinstance(patch, int) else patch
     return pixels.shape[2] // rows, pixels.shape[3] // columns
+
+
+def unloaded_tower(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    """A vision tower over one picture, or over one frame of a film."""
+    model = random_model(getattr(config, "vision_config", config))
+    window = _blank_picture(model.config, options)
+    if "pixel_attention_mask" in window:
+        _attend_everywhere(model)
+    return Unloaded(
+        model=model,
+        read=ReadTokens(layer=options["layer"], drop_cls=options["drop_cls"], pool=options["pool"]),
+        window=window,
+        num_windows=options.get("num_frames", 1),
+    )
+
+
+def _attend_everywhere(model: Any) -> None:
+    """Keep a model from looking into its mask, which holds no values on the meta device."""
+    forward = model.forward
+    model.forward = lambda pixel_attention_mask, **tensors: forward(
+        pixel_attention_mask=None, **tensors
+    )
+
+
+def _blank_picture(config: Any, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """One blank picture as a vision tower takes it."""
+    if Path(options["path"]).is_dir():
+        with torch.device("cpu"):
+            processor = load_image_processor(options["path"], size=options["size"])
+            tensors = process_pictures(processor, np.zeros((1, 32, 32, 3), np.uint8))
+        # The number of patches depends on the values of the grid, so it stays readable.
+        return {
+            name: tensor if name == "spatial_shapes" else tensor.to("meta")
+            for name, tensor in tensors.items()
+        }
+    side = options["size"] or _CROPPED.get(config.model_type, getattr(config, "image_size", None))
+    if not isinstance(side, int):
+        raise EncoderError(
+            f"the configuration of '{options['path']}' does not say how large pictures are; "
+            "give size, or a local folder with the checkpoint's processor"
+        )
+    return {"pixel_values": torch.zeros(1, 3, side, side)}
+
+
+def save_random_tower(config: Any, folder: Path) -> nn.Module:
+    """Write a vision model of random weights with an image processor."""
+    model: nn.Module = save_random_model(config, folder)
+    write_image_processor(getattr(config, "vision_config", config), folder)
+    return model
+
+
+VISION = EncoderKind(
+    build=build_vision,
+    unloaded=unloaded_tower,
+    usual_config=CLIPVisionConfig,
+    save_random=save_random_tower,
+)

@@ -7,16 +7,18 @@ Shapes: W windows, T mel frames, K mel bands, P encoder positions, D_enc encoder
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import WhisperFeatureExtractor, WhisperModel
+from torch import Tensor, nn
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from encoders.base import EncoderError
-from encoders.checkpoint import load_part
+from encoders.checkpoint import load_part, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
+from encoders.kind import EncoderKind, Unloaded
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -153,3 +155,31 @@ def mel_options(extractor: Any) -> MelOptions:
         norm="slaney",
         mel_scale="slaney",
     )
+
+
+def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    """The encoder of Whisper over its whole chunk."""
+    num_positions = config.max_source_positions
+    num_frames = num_positions * FRAMES_PER_POSITION
+    return Unloaded(
+        model=WhisperEncoder(config),
+        read=ReadPositions(layer=options["layer"]),
+        window={
+            "input_features": torch.zeros(1, config.num_mel_bins, num_frames),
+            "real": torch.ones(1, num_positions, dtype=torch.bool),
+        },
+        num_windows=options["max_windows"],
+    )
+
+
+def _save_random(config: Any, folder: Path) -> nn.Module:
+    """Write a model of random weights with a feature extractor of its mel bands."""
+    extractor: Any = WhisperFeatureExtractor
+    extractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+    model: nn.Module = save_random_model(config, folder)
+    return model
+
+
+WHISPER = EncoderKind(
+    build=build_whisper, unloaded=_unloaded, usual_config=WhisperConfig, save_random=_save_random
+)

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "encoders": ("encoders",),
-    "aligners": ("aligners", "encoders.base"),
+    "aligners": ("aligners", "encoders.base", "encoders.plugins"),
     "anymal": ("anymal", "encoders", "aligners"),
     "train": ("train", "anymal", "encoders", "aligners"),
     "server": ("server", "anymal", "encoders", "aligners"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anymal.assemble import build
+from anymal.bundle.imports import check_imports
 from anymal.bundle.manifest import Manifest, bundle_folder, check_equal, read_manifest
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.bundle.start import take_over
@@ -39,6 +40,7 @@ def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
     modalities: dict[str, ModalityRecipe] = {}
     for folder, manifest in zip(folders, manifests, strict=True):
         _check_joins(folder, manifest, first, taken=modalities)
+        check_imports(manifest.recipe)
         modalities |= manifest.recipe.modalities
     assembled = build(first.recipe.model_copy(update={"modalities": modalities}))
     for folder in folders:

@@ -10,6 +10,7 @@ import torch
 
 from anymal.assemble import Assembled, build
 from anymal.bundle.facts import llm_facts, modality_facts
+from anymal.bundle.imports import check_imports
 from anymal.bundle.manifest import (
     Manifest,
     bundle_folder,
@@ -47,7 +48,8 @@ def load_bundle(
         The model and its processor, in eval mode.
 
     Raises:
-        BundleError: It is missing or damaged, or a part differs; the message names the field.
+        BundleError: It is missing or damaged, a part differs, or it would import a module that is
+            not installed as an entry point; the message names the field.
         RecipeError: A part cannot be built.
     """
     if precision is not None and precision not in PRECISIONS:
@@ -55,6 +57,7 @@ def load_bundle(
     folder = bundle_folder(bundle)
     manifest = read_manifest(folder)
     recipe = manifest.recipe
+    check_imports(recipe)
     is_merged = merge_lora or precision == INT8_DYNAMIC
     if precision is not None and not is_merged:
         recipe = recipe.model_copy(

@@ -13,10 +13,9 @@ from typing import Any
 from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
-from anymal.modality import MODALITIES, decode_medium, read_medium
+from anymal.modality import blank_part, decode_medium, find_modality, modality_of, read_medium
 from anymal.processor import Processor
 from anymal.protocol.requests import MediaPart, PromptEmbedsPart, TextPart, read_conversation
-from encoders.signals import Signal
 
 Part = Mapping[str, Any]
 
@@ -91,10 +90,8 @@ def blank_media(
         DataError: A kind of medium has no neutral one.
     """
     parts = [part for message in read_conversation(conversation).messages for part in message.parts]
-    signals = [
-        _decode(part, processor, base_dir) for part in parts if not isinstance(part, TextPart)
-    ]
-    return with_media(conversation, [neutral_part(signal) for signal in signals])
+    blanks = [_blank(part, processor, base_dir) for part in parts if not isinstance(part, TextPart)]
+    return with_media(conversation, blanks)
 
 
 def choose_donors(
@@ -114,7 +111,7 @@ def choose_donors(
         The donor's index for each record; None where no record qualifies.
     """
     donors: list[int | None] = [None] * len(prompts)
-    kinds = [tuple(part["type"] for part in media_of(prompt)) for prompt in prompts]
+    kinds = [tuple(map(_kind, media_of(prompt))) for prompt in prompts]
     topics = [(kind, want.task, want.choices) for kind, want in zip(kinds, expected, strict=True)]
     texts = [(topic, text_of(prompt)) for topic, prompt in zip(topics, prompts, strict=True)]
     for keys in (texts, topics, kinds):
@@ -128,16 +125,24 @@ def choose_donors(
     return donors
 
 
-def _decode(
+def _blank(
     part: MediaPart | PromptEmbedsPart, processor: Processor, base_dir: Path | None
-) -> Signal:
-    """A part's signal, as the model's encoder is given it."""
+) -> dict[str, Any]:
+    """A neutral part in the place of a part."""
     if isinstance(part, PromptEmbedsPart):
         raise DataError("prompt_embeds have no neutral medium; evaluate with the medium itself")
-    row = next(row for row in MODALITIES.values() if part.type in row.part_types)
+    name = modality_of(part)
+    if not find_modality(name).part_types:
+        return blank_part(find_modality(name))
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
-    preprocessor = processor.modalities[row.name].preprocessor
-    return decode_medium(medium, preprocessor, modality=row.name, limits=processor.limits)
+    preprocessor = processor.modalities[name].preprocessor
+    return neutral_part(decode_medium(medium, preprocessor, modality=name, limits=processor.limits))
+
+
+def _kind(part: Part) -> str:
+    """What a medium may be swapped for: others of its part type, and of its modality."""
+    is_foreign = part["type"] == "input_media"
+    return str(part["input_media"]["modality"] if is_foreign else part["type"])
 
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:

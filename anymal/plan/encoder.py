@@ -13,9 +13,8 @@ from anymal.recipe.schema import EncoderRecipe
 from encoders.base import EncoderError
 from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline
+from encoders.registry import encoder_kind
 
-# Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
-_OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
 _FLOAT = 4
 
 
@@ -57,10 +56,10 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
     Raises:
         RecipeError: It cannot be told; the message names the key.
     """
-    has_own = recipe.kind.startswith(_OWN_SIZES) or Path(recipe.path).is_dir()
-    config = None if has_own else config_of(recipe.path)
     peak = Peak()
     try:
+        has_own = encoder_kind(recipe.kind).read_config is not None or Path(recipe.path).is_dir()
+        config = None if has_own else config_of(recipe.path)
         with peak:
             found = outline(recipe.kind, config, recipe.path, **recipe.options)
     except EncoderError as error:

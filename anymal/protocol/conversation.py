@@ -175,6 +175,22 @@ class ImuPart(Strict):
     input_imu: InputImu
 
 
+class InputMedia(MediaUrl):
+    """A medium of a modality that another package brings."""
+
+    modality: str = Field(pattern="^[a-z][a-z0-9_]*$", description="name of the modality")
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="what its decoder takes besides the file"
+    )
+
+
+class InputMediaPart(Strict):
+    """A medium that has no part type of its own."""
+
+    type: Literal["input_media"] = "input_media"
+    input_media: InputMedia
+
+
 class PromptEmbeds(Strict):
     """Soft tokens of the caller's own."""
 
@@ -193,7 +209,7 @@ class PromptEmbedsPart(Strict):
     prompt_embeds: PromptEmbeds
 
 
-MediaPart = ImagePart | VideoPart | InputAudioPart | AudioUrlPart | ImuPart
+MediaPart = ImagePart | VideoPart | InputAudioPart | AudioUrlPart | ImuPart | InputMediaPart
 Part = Annotated[TextPart | MediaPart | PromptEmbedsPart, Field(discriminator="type")]
 
 

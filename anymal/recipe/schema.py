@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from anymal.errors import RecipeError
-from anymal.modality import MODALITIES
+from anymal.modality import find_modality
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.prompts import PROMPTS
 
@@ -83,7 +83,7 @@ class LlmRecipe(_Section):
 class EncoderRecipe(_SectionWithOptions):
     """A frozen encoder; every other key is an option of its kind."""
 
-    kind: str = Field(description="a name in encoders.registry")
+    kind: str = Field(description="a name in encoders.registry, or module:name")
     path: str = Field(description="Hub id, folder, or tiny:encoders/NAME")
     embed: bool = Field(False, description="put a copy of the encoder into the bundle")
 
@@ -91,7 +91,7 @@ class EncoderRecipe(_SectionWithOptions):
 class AlignerRecipe(_SectionWithOptions):
     """A trainable aligner; every other key is an option of its kind."""
 
-    kind: Literal["perceiver", "linear", "mlp"] = Field("perceiver", description="its shape")
+    kind: str = Field("perceiver", description="a name in aligners.registry, or module:name")
     num_tokens: int = Field(64, ge=32, le=256, description="soft tokens per media item")
 
 
@@ -125,8 +125,7 @@ class ModelRecipe(_Section):
     @model_validator(mode="after")
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
-            if name not in MODALITIES:
-                raise ValueError(f"unknown modality {name!r}; known: {', '.join(MODALITIES)}")
+            find_modality(name)  # its error is a ValueError
         return self
 
 

@@ -127,16 +127,20 @@ def published_name(name: TrunkName, own: str) -> str:
     return f"{published}.{rest}" if rest else published
 
 
-def save_random(folder: Path, shape: ImageBindShape) -> None:
+def save_random(folder: Path, shape: ImageBindShape) -> dict[TrunkName, ImageBindTrunk]:
     """Write a checkpoint of random weights under the published names, to try recipes out with.
 
     Args:
         folder: where to; made if need be.
         shape: its sizes.
+
+    Returns:
+        The trunks that were written.
     """
+    trunks: dict[TrunkName, ImageBindTrunk] = {}
     tensors = {}
     for name in get_args(TrunkName):
-        trunk = ImageBindTrunk(name, shape)
+        trunk = trunks[name] = ImageBindTrunk(name, shape)
         for parameter in trunk.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
         for own, tensor in trunk.state_dict().items():
@@ -144,6 +148,7 @@ def save_random(folder: Path, shape: ImageBindShape) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / _WEIGHTS_FILE)
     (folder / _SHAPE_FILE).write_text(json.dumps(asdict(shape), indent=2), encoding="utf-8")
+    return trunks
 
 
 def _weights_file(path: str) -> Path:

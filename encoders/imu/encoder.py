@@ -7,17 +7,19 @@ Shapes: W windows, T samples per window, F features per window, D_enc encoder wi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint
-from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
-from encoders.imu.imu2clip import Imu2ClipModel
-from encoders.imu.transformer import ImuTransformerModel
+from encoders.frozen import FrozenEncoder, Read, WindowStates, check_layer, hidden_layer
+from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
+from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
+from encoders.kind import EncoderKind, Unloaded
 from encoders.resample import resample_motion
 from encoders.signals import Motion
 from encoders.windows import check_windows, cut_windows
@@ -177,3 +179,52 @@ def _preprocessor(
         hop_samples=round((own_window_s if hop_s is None else hop_s) * config.rate_hz),
         max_windows=max_windows,
     )
+
+
+def _unloaded_transformer(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    return _unloaded(ImuTransformerModel(config), ReadPatches(layer=options["layer"]), options)
+
+
+def _unloaded_imu2clip(config: Any, options: Mapping[str, Any]) -> Unloaded:
+    return _unloaded(Imu2ClipModel(config), ReadPositions(), options)
+
+
+def _unloaded(model: Any, read: Read, options: Mapping[str, Any]) -> Unloaded:
+    """A model over one window of motion."""
+    window = {
+        "values": torch.zeros(1, 6, model.config.window_samples),
+        "present": torch.ones(1, 6, dtype=torch.bool),
+        "num_real": torch.ones(1, dtype=torch.int64),
+    }
+    return Unloaded(model=model, read=read, window=window, num_windows=options["max_windows"])
+
+
+def _save_transformer(config: Any, folder: Path) -> nn.Module:
+    return _saved(ImuTransformerModel(config), folder)
+
+
+def _save_imu2clip(config: Any, folder: Path) -> nn.Module:
+    return _saved(Imu2ClipModel(config), folder)
+
+
+def _saved(model: Any, folder: Path) -> nn.Module:
+    """The model, after writing it; it needs no processor."""
+    model.save_pretrained(folder)
+    saved: nn.Module = model
+    return saved
+
+
+IMU_TRANSFORMER = EncoderKind(
+    build=build_imu_transformer,
+    unloaded=_unloaded_transformer,
+    usual_config=ImuTransformerConfig,
+    save_random=_save_transformer,
+    read_config=ImuTransformerConfig.from_pretrained,
+)
+IMU2CLIP = EncoderKind(
+    build=build_imu2clip,
+    unloaded=_unloaded_imu2clip,
+    usual_config=Imu2ClipConfig,
+    save_random=_save_imu2clip,
+    read_config=Imu2ClipConfig.from_pretrained,
+)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from anymal.errors import AnymalError, DataError
-from anymal.modality import MODALITIES
+from anymal.modality import modality_of
 from anymal.processor import Processor
-from anymal.protocol.requests import Conversation
+from anymal.protocol.requests import Conversation, PromptEmbedsPart, TextPart
 from anymal.recipe.schema import ModelRecipe, StageRecipe
 from anymal.sample import Sample
 from train.data.piece import Layout, Piece
@@ -50,7 +50,7 @@ def training_pieces(
         sources: The opened `data` of the stage.
         sampler: Decides which record comes where.
         processor: Turns a conversation into a sample.
-        slot_lengths: Soft tokens by part type, to estimate lengths.
+        slot_lengths: Soft tokens by modality, to estimate lengths.
         layout: How samples become a batch.
         size: Most samples of one piece.
         start: Batch to begin at; what comes then does not depend on where one began.
@@ -113,19 +113,16 @@ def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
 
 
 def slot_lengths(model: ModelRecipe) -> dict[str, int]:
-    """Return how many soft tokens each part type becomes."""
-    return {
-        part_type: recipe.aligner.num_tokens
-        for name, recipe in model.modalities.items()
-        for part_type in MODALITIES[name].part_types
-    }
+    """Return how many soft tokens a medium of each modality becomes."""
+    return {name: recipe.aligner.num_tokens for name, recipe in model.modalities.items()}
 
 
 def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> int:
     """Return about how many positions a conversation takes, without tokenising it."""
     parts = [part for message in conversation.messages for part in message.parts]
-    characters = sum(len(part.text) for part in parts if part.type == "text")
-    return characters // CHARACTERS_PER_TOKEN + sum(slots.get(part.type, 0) for part in parts)
+    characters = sum(len(part.text) for part in parts if isinstance(part, TextPart))
+    media = [part for part in parts if not isinstance(part, TextPart | PromptEmbedsPart)]
+    return characters // CHARACTERS_PER_TOKEN + sum(slots.get(modality_of(p), 0) for p in media)
 
 
 def _read(draw: Draw, sources: Sequence[Source]) -> _Row:

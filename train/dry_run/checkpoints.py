@@ -5,7 +5,6 @@ not choose what to stand in for (see `train.dry_run.run`).
 """
 
 import shutil
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from anymal.errors import RecipeError
 from anymal.recipe.file import TINY
 from anymal.recipe.known_configs import config_of
 from anymal.recipe.schema import EncoderRecipe, LlmRecipe
-from train.dry_run.processors import write_processor
+from encoders.base import EncoderError
+from encoders.kind import EncoderKind
+from encoders.registry import encoder_kind
 from train.dry_run.sizes import shrunk
 
 _MIN_LAYERS = 2
@@ -74,7 +75,8 @@ def write_llm(recipe: LlmRecipe, folder: Path) -> StandIn:
     auto: Any = AutoModelForCausalLM  # untyped
     model = auto.from_config(type(config).from_dict(small))
     tokenizer.save_pretrained(folder)
-    return _save(model, folder, replaced=recipe.path, is_guess=is_guess)
+    model.save_pretrained(folder)
+    return _stand_in(model, folder, replaced=recipe.path, is_guess=is_guess)
 
 
 def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
@@ -90,35 +92,16 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
     Raises:
         RecipeError: The configuration of the encoder cannot be had.
     """
-    if recipe.kind.startswith("imagebind_"):
-        return _write_imagebind(recipe.path, folder)
     is_guess = _is_missing(recipe.path)
-    config = _encoder_config(recipe, is_guess=is_guess)
-    layer = recipe.options.get("layer") or 0
-    small = type(config).from_dict(shrunk(config, num_layers=max(_MIN_LAYERS, abs(layer))))
-    model = _own_models().get(recipe.kind, _auto_model)(small)
-    write_processor(recipe.kind, small, folder)
+    try:
+        kind = encoder_kind(recipe.kind)
+        config = _small_config(kind, recipe, is_guess=is_guess)
+        model = kind.save_random(config, folder)
+    except EncoderError as error:
+        raise RecipeError(f"encoder of kind {recipe.kind!r}: {error}") from error
     for file in Path(recipe.path).glob("*processor_config.json"):  # of a folder, as it is
         shutil.copy(file, folder)
-    return _save(model, folder, replaced=recipe.path, is_guess=is_guess)
-
-
-def _write_imagebind(path: str, folder: Path) -> StandIn:
-    """Write ImageBind's trunks, which are no transformers models, under their published names."""
-    from safetensors.torch import load_file
-
-    from encoders.imagebind.checkpoint import save_random
-    from encoders.imagebind.trunk import ImageBindShape, ImageBindTrunk
-
-    save_random(folder, ImageBindShape.tiny())
-    [weights] = (load_file(file) for file in folder.glob("*.safetensors"))
-    return StandIn(
-        replaced=path,
-        path=folder,
-        class_name=ImageBindTrunk.__name__,
-        is_guess=False,
-        num_weights=sum(weight.numel() for weight in weights.values()),
-    )
+    return _stand_in(model, folder, replaced=recipe.path, is_guess=is_guess)
 
 
 def _is_missing(path: str) -> bool:
@@ -126,56 +109,20 @@ def _is_missing(path: str) -> bool:
     return path.startswith("${") or (Path(path).is_absolute() and not Path(path).exists())
 
 
-def _encoder_config(recipe: EncoderRecipe, *, is_guess: bool) -> Any:
-    """The configuration of an encoder's checkpoint, or the default of its kind."""
+def _small_config(kind: EncoderKind, recipe: EncoderRecipe, *, is_guess: bool) -> Any:
+    """The configuration of an encoder's checkpoint, or the usual one of its kind, made small."""
+    if kind.tiny_config is not None:
+        return kind.tiny_config()
     if is_guess:
-        if recipe.kind not in _usual_configs():
-            raise RecipeError(
-                f"{recipe.path!r} does not exist, and no stand-in is known for an encoder of kind "
-                f"{recipe.kind!r}; known: {', '.join(_usual_configs())}"
-            )
-        return _usual_configs()[recipe.kind]
-    own = _own_models().get(recipe.kind)
-    return config_of(recipe.path) if own is None else own.config_class.from_pretrained(recipe.path)
+        config = kind.usual_config()
+    else:
+        config = config_of(recipe.path) if kind.read_config is None else kind.config(recipe.path)
+    layer = recipe.options.get("layer") or 0
+    return type(config).from_dict(shrunk(config, num_layers=max(_MIN_LAYERS, abs(layer))))
 
 
-def _own_models() -> Mapping[str, Any]:
-    """This project's own model classes, which transformers' auto classes do not know."""
-    from encoders.imu.imu2clip import Imu2ClipModel
-    from encoders.imu.transformer import ImuTransformerModel
-
-    return {"imu_transformer": ImuTransformerModel, "imu2clip": Imu2ClipModel}
-
-
-def _auto_model(config: Any) -> Any:
-    """A model of the class that transformers has for a configuration."""
-    from transformers import AutoModel
-
-    build: Callable[[Any], Any] = AutoModel.from_config
-    return build(config)
-
-
-def _usual_configs() -> dict[str, Any]:
-    """What a checkpoint of each kind usually is."""
-    import transformers as t
-
-    own = {kind: model.config_class() for kind, model in _own_models().items()}
-    return own | {
-        "vision": t.CLIPVisionConfig(),
-        "frames": t.CLIPVisionConfig(),
-        "x_clip": t.XCLIPConfig(),
-        "videomae": t.VideoMAEConfig(),
-        "vjepa2": t.VJEPA2Config(),
-        "clap": t.ClapConfig(),
-        "whisper": t.WhisperConfig(),
-        "ast": t.ASTConfig(),
-        "spectrogram": t.ResNetConfig(num_channels=1),
-    }
-
-
-def _save(model: Any, folder: Path, *, replaced: str, is_guess: bool) -> StandIn:
-    """Save a model."""
-    model.save_pretrained(folder)
+def _stand_in(model: Any, folder: Path, *, replaced: str, is_guess: bool) -> StandIn:
+    """What a saved model stands in for."""
     return StandIn(
         replaced=replaced,
         path=folder,

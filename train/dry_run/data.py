@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from anymal.modality import blank_part, find_modality
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
 from anymal.recipe.prompts import PROMPTS, Prompt
@@ -33,11 +34,7 @@ def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> P
     Returns:
         The manifest.
     """
-    records = [
-        record
-        for name in modalities
-        for record in _SOURCES[name](split="train", size=_RECORDS_EACH)
-    ]
+    records = [record for name in modalities for record in _records(name)]
     if prompt is None and len(modalities) > 1:
         records.append(_together(records[::_RECORDS_EACH]))
     manifest = write_manifest(records, folder)
@@ -46,6 +43,18 @@ def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> P
         rows = [_row(json.loads(line), PROMPTS[prompt]) for line in lines]
         manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return manifest
+
+
+def _records(modality: str) -> Sequence[sources.Record]:
+    """A few records of one modality; of another package's, they show its blank file."""
+    if modality in _SOURCES:
+        return _SOURCES[modality](split="train", size=_RECORDS_EACH)
+    question = [blank_part(find_modality(modality)), {"type": "text", "text": "What is this?"}]
+    messages = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": "Nothing."},
+    ]
+    return [{"id": f"{modality}-{i}", "messages": messages} for i in range(_RECORDS_EACH)]
 
 
 def _together(records: Sequence[sources.Record]) -> sources.Record:

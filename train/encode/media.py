@@ -4,7 +4,7 @@ Does not run encoders. Records are read by one thread, as in training; media by 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anymal.errors import AnymalError, DataError
 from anymal.media.limits import Limits
-from anymal.modality import MODALITIES, decode_medium, read_medium
+from anymal.modality import carrier_of, carriers_of, decode_medium, modality_of, read_medium
 from anymal.protocol.requests import MediaPart, PromptEmbedsPart, TextPart
 from encoders.base import Preprocessor
 from train.data.sources import Source, StageData
@@ -58,13 +58,13 @@ class Reading:
     """How media are read; called from several threads at once.
 
     Attributes:
-        modality_of_part: The model's modalities by part type.
+        modalities: The model's.
         preprocessor: By modality.
         is_known: Whether features are there already, by modality and hash.
         limits: How much one medium may hold.
     """
 
-    modality_of_part: Mapping[str, str]
+    modalities: Sequence[str]
     preprocessor: Callable[[str], Preprocessor]
     is_known: Callable[[str, str], bool]
     limits: Limits
@@ -75,12 +75,13 @@ class Reading:
         Raises:
             DataError: The model has none for it.
         """
-        if place.part.type not in self.modality_of_part:
+        name = modality_of(place.part)
+        if name not in self.modalities:
             raise DataError(
-                f"{place.where}: this model does not take {place.part.type}; it takes "
-                f"{', '.join(self.modality_of_part)}"
+                f"{place.where}: this model does not take {carrier_of(place.part)}; it takes "
+                f"{', '.join(carriers_of(self.modalities))}"
             )
-        return self.modality_of_part[place.part.type]
+        return name
 
     def read(self, place: Place) -> Item:
         """Read one medium.
@@ -124,11 +125,6 @@ class Reading:
                     yield [future.result() for future in waiting.popleft()]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def modality_of_part(names: Sequence[str]) -> dict[str, str]:
-    """The modality of each part type, for some modalities."""
-    return {part_type: name for name in names for part_type in MODALITIES[name].part_types}
 
 
 def distinct_sources(data: Sequence[StageData]) -> list[Source]:

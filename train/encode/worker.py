@@ -21,7 +21,7 @@ from anymal.media.limits import Limits
 from anymal.recipe.schema import EncoderRecipe, Recipe
 from encoders.base import Encoder, Features, Preprocessor, stack_inputs
 from train.device import device_of
-from train.encode.media import Item, Reading, modality_of_part
+from train.encode.media import Item, Reading
 from train.errors import TrainingError
 
 
@@ -90,7 +90,6 @@ class Benches:
     """The modalities of a recipe, each set up when its first medium turns up."""
 
     def __init__(self, recipe: Recipe, root: Path, *, batch_windows: int, stack: ExitStack) -> None:
-        self.modality_of_part = modality_of_part(list(recipe.model.modalities))
         self.batch_windows = batch_windows
         self._recipe, self._root, self._stack = recipe, root, stack
         self._device = device_of(recipe)
@@ -110,7 +109,7 @@ class Benches:
     def reading(self, is_known: Callable[[str, str], bool]) -> Reading:
         """How their media are read."""
         return Reading(
-            modality_of_part=self.modality_of_part,
+            modalities=list(self._recipe.model.modalities),
             preprocessor=self._preprocessor,
             is_known=is_known,
             limits=Limits(),

@@ -28,6 +28,10 @@ PARTS: list[dict[str, Any]] = [
     IMU,
     {"type": "input_imu", "input_imu": {"data": "AAAA", "format": "npz", "rotation_unit": "deg/s"}},
     {"type": "input_imu", "input_imu": {"url": "walk.csv", "acceleration_unit": "g"}},
+    {
+        "type": "input_media",
+        "input_media": {"modality": "depth", "url": "a.npy", "options": {"far": 9, "unit": "m"}},
+    },
 ]
 
 
@@ -73,6 +77,11 @@ def imu(**fields: Any) -> dict[str, Any]:
         ({"type": "image_url", "image_url": {"url": ""}}, "image_url.url: String should have"),
         ({"type": "image_url", "image_url": {"url": "a", "detail": "high"}}, "detail: Input"),
         ({"type": "input_audio", "input_audio": {"data": "A"}}, "input_audio.format: Field"),
+        ({"type": "input_media", "input_media": {"url": "a"}}, "input_media.modality: Field"),
+        (
+            {"type": "input_media", "input_media": {"url": "a", "modality": "a:b"}},
+            "input_media.modality: String should match",
+        ),
         (imu(), "give exactly one of data, url and samples; found none"),
         (imu(data="A", format="csv", url="b"), "found data and url"),
         (imu(data="A"), "data needs format: one of csv"),

@@ -162,4 +162,4 @@ def test_estimated_length_counts_words_and_slots() -> None:
             ]
         }
     )
-    assert estimated_length(conversation, {"image_url": 64, "audio_url": 32}) == 15 + 64
+    assert estimated_length(conversation, {"image": 64, "audio": 32}) == 15 + 64

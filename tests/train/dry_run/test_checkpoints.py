@@ -49,8 +49,8 @@ def test_grouped_attention_stays_grouped() -> None:
 def test_an_encoder_of_every_kind_though_nothing_lies_there(kind: str, tmp_path: Path) -> None:
     recipe = EncoderRecipe(kind=kind, path=str(tmp_path / "gone"))
     standin = write_encoder(recipe, tmp_path / "small")
-    assert standin.is_guess == (not kind.startswith("imagebind_"))
-    assert ("nothing lies there" in str(standin)) == standin.is_guess
+    assert standin.is_guess
+    assert "nothing lies there" in str(standin)
     encoder = build_encoder(kind, str(standin.path))
     assert encoder.width <= 192
 

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-from aligners.linear import Linear
-from aligners.mlp import Mlp
+from aligners.pooled import Pooled
 from aligners.pooling import pool_features
+from aligners.registry import build_linear, build_mlp
 from encoders.base import Features
 
 MakeFeatures = Callable[..., Features]
@@ -41,7 +41,8 @@ def test_mlp_equals_llava_projector() -> None:
         text_config=LlamaConfig(hidden_size=20, num_attention_heads=2),
     )
     oracle = LlavaMultiModalProjector(config)
-    ours = Mlp(**SIZES, normalise=False)
+    ours = build_mlp(**SIZES, normalise=False)
+    assert isinstance(ours.project, torch.nn.Sequential)
     ours.project[0].load_state_dict(oracle.linear_1.state_dict())
     ours.project[2].load_state_dict(oracle.linear_2.state_dict())
     ours.scale.fill_(1.0)
@@ -54,24 +55,46 @@ def test_mlp_equals_llava_projector() -> None:
     torch.testing.assert_close(ours(features), oracle(values), atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [Linear, Mlp])
+@pytest.mark.parametrize("build", [build_linear, build_mlp])
 def test_masked_features_never_matter(
-    make_features: MakeFeatures, kind: type[Linear] | type[Mlp]
+    make_features: MakeFeatures, build: Callable[..., Pooled]
 ) -> None:
-    aligner = kind(**SIZES)
+    aligner = build(**SIZES)
     features = make_features(3, 10, 12)
     junk = torch.where(features.mask[..., None], features.values, torch.nan)
     assert torch.equal(aligner(features), aligner(replace(features, values=junk)))
 
 
-@pytest.mark.parametrize("kind", [Linear, Mlp])
-def test_soft_tokens_start_as_large_as_words(kind: type[Linear] | type[Mlp]) -> None:
+@pytest.mark.parametrize("build", [build_linear, build_mlp])
+def test_soft_tokens_start_as_large_as_words(build: Callable[..., Pooled]) -> None:
     values = 30 * torch.randn(16, 6, 12) + 4  # whatever an encoder's scale is
     features = Features(
         values=values,
         mask=torch.ones(16, 6, dtype=torch.bool),
         steps=torch.zeros(16, 6, dtype=torch.int64),
     )
-    soft_tokens = kind(**SIZES)(features)
+    soft_tokens = build(**SIZES)(features)
     assert soft_tokens.shape == (16, 6, 20)
     assert 0.4 < float(soft_tokens.detach().square().mean().sqrt()) < 0.6
+
+
+# As bundles of version 0.1.0 hold them.
+SAVED = {
+    build_linear: {"scale": (), "project.weight": (20, 12), "project.bias": (20,)},
+    build_mlp: {
+        "scale": (),
+        "project.0.weight": (20, 12),
+        "project.0.bias": (20,),
+        "project.2.weight": (20, 20),
+        "project.2.bias": (20,),
+    },
+}
+
+
+@pytest.mark.parametrize("build", SAVED)
+@pytest.mark.parametrize("normalise", [True, False])
+def test_weights_keep_the_names_that_bundles_have(
+    build: Callable[..., Pooled], normalise: bool
+) -> None:
+    state = build(**SIZES, normalise=normalise).state_dict()
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == SAVED[build]

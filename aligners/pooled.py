@@ -1,6 +1,6 @@
-"""One linear layer, as the paper uses for sound and motion.
+"""Features averaged to Q positions and projected one by one: the aligners `linear` and `mlp`.
 
-Does not mix features beyond averaging them to the wanted number.
+Does not mix features beyond averaging them.
 
 Shapes: M media items, F features per item, Q soft tokens per item, D_enc encoder width,
 D_llm width of the language model's embeddings.
@@ -14,12 +14,12 @@ from aligners.pooling import pool_features
 from encoders.base import Features
 
 
-class Linear(nn.Module):
-    """Features averaged to Q positions, then a linear layer.
+class Pooled(nn.Module):
+    """Features averaged to Q positions, then a projection of each position.
 
     Args:
+        project: From `[M, Q, D_enc]` to `[M, Q, D_llm]`.
         encoder_dim: D_enc.
-        llm_dim: D_llm.
         embedding_rms: How large soft tokens are at first.
         num_tokens: Q.
         normalise: Bring each feature to zero mean and unit variance first, so that the first
@@ -30,19 +30,19 @@ class Linear(nn.Module):
 
     def __init__(
         self,
+        project: nn.Module,
         *,
         encoder_dim: int,
-        llm_dim: int,
         embedding_rms: float,
-        num_tokens: int = 64,
-        normalise: bool = True,
+        num_tokens: int,
+        normalise: bool,
     ) -> None:
         super().__init__()
         self.num_tokens = num_tokens
         self.norm = (
             nn.LayerNorm(encoder_dim, elementwise_affine=False) if normalise else nn.Identity()
         )
-        self.project = nn.Linear(encoder_dim, llm_dim)
+        self.project = project
         self.register_buffer("scale", torch.ones(()))
         start_at_rms(
             self, self.scale, num_tokens=num_tokens, encoder_dim=encoder_dim, rms=embedding_rms
