@@ -1,15 +1,15 @@
-"""The words of the built-in model's card; every figure and word list comes from results instead.
+"""The text of the built-in model's card. All figures and word lists come from results instead.
 
-Does not hold results. Sections are Markdown, in the order in which `card.py` writes them.
+The sections are Markdown, in the order in which `card.py` writes them.
 """
 
 HEADER = """# Model card: anymal-tiny
 
-The model that ships in `anymal/tiny`: small frozen encoders of images (and the frames of videos),
-sounds and motion, an aligner for each of the four modalities, and a small Llama with LoRA, all
-trained from nothing on generated media and on a few thousand public recordings. It shows the whole
-path from a file to an answer on a laptop, without a download. It is a demonstration, not an
-assistant.
+This is the model that ships in `anymal/tiny`. It consists of small frozen encoders for images (and
+the frames of videos), audio and motion, an aligner for each of the four modalities, and a small
+Llama with LoRA. All parts were trained from scratch on generated media and on a few thousand public
+recordings. The model shows the complete path from a file to an answer on a laptop, without a
+download. It is a demonstration, not an assistant.
 
 This page is written by
 
@@ -20,95 +20,98 @@ This page is written by
 from measured figures and from `anymal/evaluation/card_text.py`; edit that file, not this one.
 """
 
-USE = """## What it is for
+USE = """## Intended use
 
 - Trying the project: `anymal ask`, `anymal serve`, the Python client, and `anymal train` as a
   starting point for a recipe.
-- Testing that a change to the code still trains, serves and answers, with figures.
+- Testing, with figures, that a change to the code still trains, serves and answers.
 
-It is **not** for monitoring people, for medical or safety decisions, for sign-language
-translation, for transcription, or for any commercial use (see the licences below). Nothing about
-a person should be concluded from its answers.
+Do **not** use it for monitoring people, for medical or safety decisions, for sign-language
+translation, for transcription, or for any commercial purpose (see the licences below). Do not draw
+conclusions about a person from its answers.
 """
 
 TRAINING = """## How it was trained
 
-1. The tokeniser and the language model, from text alone: passages in which every medium is
-   replaced by a description in words, with questions and answers about one or several of them.
-2. Each encoder by itself, on its own kind of media; then frozen.
-3. `align`: one aligner for each modality; nothing else trains. That of images first learns to put
-   the words of descriptions into its soft tokens; then all are asked questions, through the frozen
-   language model in NF4. No sample holds two media, though some compare one medium with another
-   that is told in words.
-4. `instruct`: the aligners together with LoRA on the language model, on questions of all
-   modalities and mixed ones.
+1. The tokeniser and the language model were trained on text alone: passages in which a description
+   in words replaces each media item, with questions and answers about one or several of them.
+2. Each encoder was trained by itself, on its own kind of media, and then frozen.
+3. `align` trained one aligner for each modality, and nothing else. The image aligner first learned
+   to put the words of descriptions into its soft tokens. Then all aligners were trained on
+   questions, through the frozen language model in NF4. No sample had two media items, but some
+   questions compared a media item with another one that was described in words.
+4. `instruct` trained the aligners together with LoRA on the language model, on questions about
+   every modality and about two media items.
 
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands in
-`train/recipes/tiny/README.md`, run from nothing, made this model; that page says when, and how long
-they took.
+`train/recipes/tiny/README.md`, run from scratch, made this model. That page says when they ran and
+how long they took.
 
-How many held-out questions about descriptions in words the language model answers with every token
-right, before it has met a medium, is in `anymal/tiny/llm/pretraining.json`, by kind of question.
+`anymal/tiny/llm/pretraining.json` lists, by kind of question, how many held-out questions about
+descriptions in words the language model answered with every token correct, before it was trained
+with any media.
 
-Recordings were augmented, because few people were recorded: speed, pitch, noise, gain and shift
-of sounds; rotation, crop and light of photos; rotation, side of the body, gain and noise of the
-motion sensor.
+The recordings come from few people, so they were augmented: speed, pitch, noise, gain and shift of
+audio; rotation, crop and light of photos; rotation, side of the body, gain and noise of the motion
+sensor.
 """
 
 WORDS = """## What it can say
 
-It answers in plain English sentences that contain the words below; an answer is right when it
-names exactly the right one (the longest phrase counts: "walking upstairs" is not "walking").
-Questions of the kind "does it match?" are decided by the first word, yes or no; orders must be
-fully right.
+It answers in plain English sentences that contain the words below. An answer is correct if it names
+exactly the correct one (the longest phrase counts: "walking upstairs" is not "walking"). For
+questions such as "does it match?", the first word, yes or no, decides. Orders must be completely
+correct.
 """
 
 MEASURED = """## How often it is right
 
-Held-out data only: other seeds of the playground, and recordings that were not trained on. Answers
-are greedy. The interval is Wilson's at 95%. *Reference* is a plain supervised network trained on
-the same recordings and measured on speakers, people and photos outside them; targets are five
-points below. All speakers of the digits were trained on, so that row does not tell of others, whom
-its target is about. *Chance* is one in the number of choices.
+All figures are for held-out data: other seeds of the playground, and recordings that were not used
+for training. Decoding is greedy. The interval is Wilson's at 95%. *Reference* is an ordinary
+supervised network, trained on the same recordings and measured on speakers, people and photos that
+it was not trained on. Targets are five points below it. The training data contains all speakers of
+the digits, so that row says nothing about other speakers, although its target is for an unseen
+speaker. *Chance* is one divided by the number of choices.
 """
 
 CONTROLS = """## Does it look and listen?
 
-The same questions with the medium blanked (a grey image, a black clip, silence, a sensor that
-reads zero; same size and length) and with the medium of another question of the same kind that
-has another answer. *Guessing* is the better of chance and of always giving the most frequent
-answer to that kind of question; a model that relies on its media comes down to it, or below it
-with swapped media, because there the right answer for the shown medium is a wrong one. *Follows*
-is how often, where the same question was asked about both media, it gave the right answer for the
-medium that it was really shown.
+The same questions were asked with blanked media (a grey image, a black clip, silence, a sensor that
+reads zero; same size and length), and with media swapped for those of another question of the same
+kind that has a different answer. *Guessing* is the better of chance and always giving the most
+frequent answer to that kind of question. Without its media, a model that relies on them drops to
+guessing. With swapped media it can drop below guessing, because the correct answer for the media
+shown then counts as wrong. *Follows* uses the cases where the same question was asked about both
+media: it is how often the model gave the correct answer for the media that it was shown.
 """
 
 COMPARED = """## Before and after `instruct`
 
-The same questions put to the aligners as `align` left them, each trained on one modality alone;
-`instruct` began with them. For questions about two media, that first column is zero-shot: no
-aligner had met another one, though each was asked to compare its medium with others that were told
-in words. The gain is paired by question, with a bootstrap 95% interval.
+The same questions were asked with the aligners as `align` left them, each trained on one modality
+alone. `instruct` started from these aligners. For questions about two media items, the first column
+is zero-shot: no aligner had been trained with another one, although each was trained to compare its
+media with others that were described in words. The gain is paired by question, with a bootstrap 95%
+interval.
 """
 
 DETAILS = """## Where it is right and wrong
 
-The same answers by kind of question, or by right answer.
+These are the same answers by kind of question, or by correct answer.
 """
 
 LICENCES = """## Data and licences
 
-The weights are licensed **CC BY-NC-SA 4.0**, for demonstration: that is what the licences of the
-recordings below amount to when taken together (non-commercial because of the motion data,
-share-alike because of the speech). The code is Apache-2.0. No recording is part of the project.
+The weights are licensed **CC BY-NC-SA 4.0**, for demonstration. This follows from the combined
+licences of the recordings below: non-commercial because of the motion data, share-alike because of
+the speech. The code is Apache-2.0. The project contains none of the recordings.
 
 - **Playground** (`anymal/playground`): generated images, videos, sounds, motion and text.
   Apache-2.0.
 - **[Free Spoken Digit Dataset](https://github.com/Jakobovski/free-spoken-digit-dataset)**: 2250
   spoken digits by 5 speakers, 8 kHz. CC BY-SA 4.0.
 - **[HAPT](https://archive.ics.uci.edu/dataset/341)** (Reyes-Ortiz et al., 2015): acceleration and
-  rotation of a phone at the waist, 21 people, 12 activities, 50 Hz. Citation asked for; "any
-  commercial use is prohibited".
+  rotation of a phone at the waist, 21 people, 12 activities, 50 Hz. The authors ask for citation;
+  "any commercial use is prohibited".
 - **[Sign Language Digits](https://github.com/ardamavi/Sign-Language-Digits-Dataset)** (Mavi,
   2020): 1000 photos of hand signs. Apache-2.0.
 - **[Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist)** (Zalando): 600 grey product
@@ -117,30 +120,30 @@ share-alike because of the speech). The code is Apache-2.0. No recording is part
 
 LIMITS = """## What it cannot do
 
-- **It knows nothing beyond the words above.** Asked about anything else - a dog, a song, a
-  sentence of speech - it answers with one of its own words, and with confidence. It does not say
-  that it does not know.
-- **It loses its way among many things.** Whole descriptions of several shapes are what it most
-  often gets wrong about pictures; of three hand signs in a clip, one is now and then taken for
-  another. It is wrong more often about whether two media hold equally many things, or the same
-  colour, than about either alone. More than three shapes of different kinds, or more than four
-  signs, it has never seen.
-- **No conversation to speak of.** It was trained on English questions of a few shapes, a few in a
-  row, and on a second medium that comes in a later turn. A third, or a question that goes back to
-  the first, it has never met. It cannot reason, count beyond nine, or calculate: where a hand sign
-  and a spoken digit differ, it does little better than guess which is larger.
-- **Speech** means one English digit in a recording of about a second. Five speakers were heard in
-  training; strong accents, children and background noise will do worse.
-- **Motion** means a phone at the waist, six axes, some 2.5 seconds. In a hand, in a bag, or from
-  another sensor whose axes or units differ, answers are worse. Changes of posture were rare in
-  the data, and are the weakest answers.
-- **Hand signs** means one hand on a light, plain background, in the Turkish school's signs for 0
-  to 9; other countries sign digits differently. **Clothing** means small grey product photos, not
+- **It knows nothing beyond the words above.** If you ask about anything else, such as a dog, a song
+  or a spoken sentence, it confidently answers with one of its own words. It does not say that it
+  does not know.
+- **It makes more mistakes when there are several objects.** About images, its most frequent errors
+  are in complete descriptions of several shapes. In clips of three hand signs, it sometimes
+  confuses one sign with another. It is wrong more often about whether two media have the same
+  number of objects, or the same colour, than about each of them separately. It was never trained
+  on more than three shapes of different kinds, or on more than four signs.
+- **It can hardly hold a conversation.** It was trained on English questions of a few forms, a few
+  in a row, and on a second media item in a later turn. It was never trained on a third media item,
+  or on a question that goes back to the first. It cannot reason, count beyond nine, or calculate.
+  When a hand sign and a spoken digit differ, it does little better than guessing which is larger.
+- **Speech** means one English digit in a recording of about a second. The training data contains
+  five speakers. Results will be worse with strong accents, children and background noise.
+- **Motion** means a phone at the waist, six axes, about 2.5 seconds. Answers are worse if the phone
+  is in a hand or a bag, or if another sensor has different axes or units. Changes of posture were
+  rare in the data, and are the weakest answers.
+- **Hand signs** means one hand on a light, plain background, with the Turkish school's signs for 0
+  to 9. Other countries sign digits differently. **Clothing** means small grey product photos, not
   people wearing clothes.
-- **Pictures and clips** of the playground are flat coloured shapes. Photographs of the world mean
-  nothing to it.
-- Held-out recordings come from the same collections as the training data, so other microphones,
-  phones and cameras will lower the figures.
-- Its safety rests on its smallness: there are no filters. Media with hidden text or adversarial
-  noise were not tested.
+- **Images and clips** of the playground are flat coloured shapes. The model cannot interpret
+  photographs of the real world.
+- The held-out recordings come from the same collections as the training data, so figures will be
+  lower with other microphones, phones and cameras.
+- It has no content filters; its only safeguard is that it is small. Media with hidden text or
+  adversarial noise were not tested.
 """
