@@ -1,6 +1,6 @@
-"""The ground every test stands on: offline, seeded, one thread, no machine's own settings.
+"""What every test runs under: offline, seeded, one thread, no settings of this machine.
 
-Does not hold fixtures of single packages; those stand beside their tests.
+Holds the fixtures that several packages share.
 """
 
 import os
@@ -8,13 +8,21 @@ import random
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+
+from tests import tiny
+
+if TYPE_CHECKING:
+    from anymal.assemble import Assembled
+    from anymal.recipe.schema import ModelRecipe
 
 # Before any test imports torch, transformers or matplotlib: they read these once.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="anymal-tests-")
@@ -54,6 +62,39 @@ def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
             connect(self, address)
 
         monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Folders `llm`, `vision`, `audio` and `imu` of tiny random checkpoints."""
+    return tiny.save_checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def model_recipe(checkpoints: SimpleNamespace) -> "Callable[..., ModelRecipe]":
+    """Makes the recipe of a model of images and motion; keywords are those of `model_section`."""
+    from anymal.recipe.schema import ModelRecipe
+
+    return lambda *modalities, **changes: ModelRecipe.model_validate(
+        tiny.model_section(checkpoints, modalities or ("image", "imu"), **changes)
+    )
+
+
+@pytest.fixture(scope="session")
+def assembled(model_recipe: "Callable[..., ModelRecipe]") -> "Assembled":
+    """A float32 model of images and motion, shared: do not train it."""
+    import torch
+
+    from anymal.assemble import build
+
+    torch.manual_seed(0)
+    return build(model_recipe())
+
+
+@pytest.fixture(scope="session")
+def talk() -> Callable[..., dict[str, Any]]:
+    """Makes a record: `talk("What is it?", "Red.", images=[(255, 0, 0)], motions=1)`."""
+    return tiny.talk
 
 
 @pytest.fixture(scope="session")

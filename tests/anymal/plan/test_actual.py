@@ -19,6 +19,7 @@ from anymal.plan.run import measure_parts
 from anymal.plan.stage import Pass, StageMemory
 from anymal.processor import IGNORED, Sample, Slot
 from anymal.recipe.schema import Recipe
+from tests.tiny import save_llm
 from train.loop import Objective, answer_loss
 from train.word_loss import WordLoss
 
@@ -76,12 +77,11 @@ CASES = {
     ),
 }
 
-
 @pytest.fixture(name="make_recipe")
 def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case], Recipe]:
     def make(case: Case) -> Recipe:
         aligner = {"num_tokens": TOKENS, "depth": 1, "num_heads": 2, "head_dim": 8}
-        llm = checkpoints.make_llm(tmp_path / "llm", **(LLM | case.llm))
+        llm = save_llm(tmp_path / "llm", **(LLM | case.llm))
         return Recipe.model_validate(
             {
                 "run_dir": "run",
