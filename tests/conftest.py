@@ -1,6 +1,6 @@
 """What every test runs under: offline, seeded, one thread, no settings of this machine.
 
-Holds the fixtures that several packages share.
+Holds the fixtures that several packages share, the marker `whole`, and the order of test files.
 """
 
 import os
@@ -19,6 +19,7 @@ import soundfile
 from PIL import Image
 
 from tests import tiny
+from tests.processor_time import MOST_S, ProcessorTime
 
 if TYPE_CHECKING:
     from anymal.assemble import Assembled
@@ -34,6 +35,57 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+# What trains, serves a port, measures shipped recipes or loads the built-in model. These run first
+# and longest first where there are several workers, so that the workers end together.
+WHOLE = (
+    "server/page",
+    "train/test_run.py",
+    "train/dry_run/test_run.py",
+    "train/test_train_from_features.py",
+    "test_recipes.py",
+    "anymal/engine/test_schedules.py",
+    "anymal/plan/test_actual.py",
+    "server/faults",
+    "anymal/test_tiny.py",
+    "train/test_swap_llm.py",
+    "train/encode/test_run.py",
+    "train/pretrain",
+    "benchmarks/test_gpu_70b.py",
+    "benchmarks/training",
+    "server/real_model",
+    "server/test_schema.py",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--processor-time",
+        action="store_true",
+        help="show the five files with most processor seconds; a file that is not marked whole "
+        f"and takes more than {MOST_S:.0f} s fails the run",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("processor_time"):
+        config.pluginmanager.register(ProcessorTime())
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks for the marker
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if rank(item) < len(WHOLE):
+            item.add_marker(pytest.mark.whole)
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> int:
+    """The place of a test's file or folder in `WHOLE`, or one behind the last."""
+    path = item.path.relative_to(Path(__file__).parent)
+    places = (place for place, name in enumerate(WHOLE) if path.is_relative_to(name))
+    return next(places, len(WHOLE))
 
 
 @pytest.fixture(autouse=True)
