@@ -96,6 +96,12 @@ stages:
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes half of a short run; runs of fixtures with a wider scope still draw."""
+    monkeypatch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `llm/`, `vision/` and `squares/`."""

@@ -76,6 +76,9 @@ CASES = {
         llm={"num_hidden_layers": 2},
     ),
 }
+# Between them: three precisions, both objectives, LoRA, checkpointing, a deeper aligner.
+EVERY_TIME = ("plain", "lora checkpointed", "nf4", "int8 checkpointed", "words", "large aligner")
+
 
 @pytest.fixture(name="make_recipe")
 def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case], Recipe]:
@@ -172,7 +175,10 @@ def held_bytes(model: Any) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:torch.profiler")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in EVERY_TIME else pytest.mark.slow) for name in CASES],
+)
 def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], Recipe]) -> None:
     case = CASES[name]
     recipe = make_recipe(case)
