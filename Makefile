@@ -4,13 +4,15 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+# Two workers; files stay whole, and run in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # Nothing here downloads from a model hub.
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format serve bench-serve bench-train lock clean
+.PHONY: help demo test test-quick test-all check format serve bench-serve bench-train lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,10 +21,13 @@ demo: .venv/ready  ## Ask the built-in model about an image, a clip, a sound and
 	@$(BIN)/python -m server.demo
 
 test: .venv/ready  ## Run the tests (CPU, offline)
-	$(BIN)/python -m pytest -q -m "not slow and not gpu and not network"
+	$(PYTEST) -m "not slow and not gpu and not network"
 
-test-all: .venv/ready  ## Run the tests, slow and GPU ones included
-	$(BIN)/python -m pytest -q -m "not network"
+test-quick: .venv/ready  ## Run the tests of single parts, for use between two edits
+	$(PYTEST) -m "not whole and not slow and not gpu and not network"
+
+test-all: .venv/ready  ## Run the tests, slow and GPU ones included, and find files that got slow
+	$(PYTEST) -m "not network" --processor-time
 
 check: .venv/ready  ## Check format, lint, types and spelling
 	$(BIN)/ruff format --check --quiet .

@@ -1,6 +1,6 @@
-"""The ground every test stands on: offline, seeded, one thread, no machine's own settings.
+"""What every test runs under: offline, seeded, one thread, no settings of this machine.
 
-Does not hold fixtures of single packages; those stand beside their tests.
+Holds the fixtures that several packages share, the marker `whole`, and the order of test files.
 """
 
 import os
@@ -8,13 +8,22 @@ import random
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+
+from tests import tiny
+from tests.processor_time import MOST_S, ProcessorTime
+
+if TYPE_CHECKING:
+    from anymal.assemble import Assembled
+    from anymal.recipe.schema import ModelRecipe
 
 # Before any test imports torch, transformers or matplotlib: they read these once.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="anymal-tests-")
@@ -26,6 +35,57 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+
+# What trains, serves a port, measures shipped recipes or loads the built-in model. These run first
+# and longest first where there are several workers, so that the workers end together.
+WHOLE = (
+    "server/page",
+    "train/test_run.py",
+    "train/dry_run/test_run.py",
+    "train/test_train_from_features.py",
+    "test_recipes.py",
+    "anymal/engine/test_schedules.py",
+    "anymal/plan/test_actual.py",
+    "server/faults",
+    "anymal/test_tiny.py",
+    "train/test_swap_llm.py",
+    "train/encode/test_run.py",
+    "train/pretrain",
+    "benchmarks/test_gpu_70b.py",
+    "benchmarks/training",
+    "server/real_model",
+    "server/test_schema.py",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--processor-time",
+        action="store_true",
+        help="show the five files with most processor seconds; a file that is not marked whole "
+        f"and takes more than {MOST_S:.0f} s fails the run",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("processor_time"):
+        config.pluginmanager.register(ProcessorTime())
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks for the marker
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if rank(item) < len(WHOLE):
+            item.add_marker(pytest.mark.whole)
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
+
+
+def rank(item: pytest.Item) -> int:
+    """The place of a test's file or folder in `WHOLE`, or one behind the last."""
+    path = item.path.relative_to(Path(__file__).parent)
+    places = (place for place, name in enumerate(WHOLE) if path.is_relative_to(name))
+    return next(places, len(WHOLE))
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +114,39 @@ def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
             connect(self, address)
 
         monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Folders `llm`, `vision`, `audio` and `imu` of tiny random checkpoints."""
+    return tiny.save_checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def model_recipe(checkpoints: SimpleNamespace) -> "Callable[..., ModelRecipe]":
+    """Makes the recipe of a model of images and motion; keywords are those of `model_section`."""
+    from anymal.recipe.schema import ModelRecipe
+
+    return lambda *modalities, **changes: ModelRecipe.model_validate(
+        tiny.model_section(checkpoints, modalities or ("image", "imu"), **changes)
+    )
+
+
+@pytest.fixture(scope="session")
+def assembled(model_recipe: "Callable[..., ModelRecipe]") -> "Assembled":
+    """A float32 model of images and motion, shared: do not train it."""
+    import torch
+
+    from anymal.assemble import build
+
+    torch.manual_seed(0)
+    return build(model_recipe())
+
+
+@pytest.fixture(scope="session")
+def talk() -> Callable[..., dict[str, Any]]:
+    """Makes a record: `talk("What is it?", "Red.", images=[(255, 0, 0)], motions=1)`."""
+    return tiny.talk
 
 
 @pytest.fixture(scope="session")

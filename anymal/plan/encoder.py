@@ -3,8 +3,11 @@
 Does not build encoders (`encoders.outline` does, without memory).
 """
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from anymal.errors import RecipeError
 from anymal.plan.footprint import Peak
@@ -56,14 +59,28 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
     Raises:
         RecipeError: It cannot be told; the message names the key.
     """
-    peak = Peak()
     try:
-        has_own = encoder_kind(recipe.kind).read_config is not None or Path(recipe.path).is_dir()
-        config = None if has_own else config_of(recipe.path)
-        with peak:
-            found = outline(recipe.kind, config, recipe.path, **recipe.options)
+        if Path(recipe.path).is_dir():  # which may change
+            return _measure(recipe.kind, recipe.path, recipe.options)
+        options = json.dumps(recipe.options, sort_keys=True)
+        return _measure_published(recipe.kind, recipe.path, options)
     except EncoderError as error:
         raise RecipeError(f"modalities.{name}.encoder: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _measure_published(kind: str, path: str, options: str) -> Encoder:
+    """Sizes of a Hub id, whose options are JSON."""
+    return _measure(kind, path, json.loads(options))
+
+
+def _measure(kind: str, path: str, options: dict[str, Any]) -> Encoder:
+    """Draw the encoder's outline and watch what it takes."""
+    has_own = encoder_kind(kind).read_config is not None or Path(path).is_dir()
+    config = None if has_own else config_of(path)
+    peak = Peak()
+    with peak:
+        found = outline(kind, config, path, **options)
     # The outline is drawn in float32.
     return Encoder(
         num_parameters=found.num_parameters,

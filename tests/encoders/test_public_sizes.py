@@ -33,13 +33,20 @@ CASES: list[tuple[str, str, dict[str, Any], int, int, int, int]] = [
     ("imagebind_imu", "imagebind_huge.pth", {"max_windows": 8}, 19600384, 512, 8 * 251, 8),
     ("imagebind_imu", "imagebind_huge.pth", {"pooled": True}, 19600384, 1024, 16, 16),
 ]
-IDS = [f"{kind}-{name}-{'-'.join(options)}" for kind, name, options, *_ in CASES]
+# The first of each kind runs every time.
+PARAMS = [
+    pytest.param(
+        *case,
+        id="-".join([case[0], case[1], *case[2]]),
+        marks=[pytest.mark.slow] * any(case[0] == before[0] for before in CASES[:number]),
+    )
+    for number, case in enumerate(CASES)
+]
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "options", "num_parameters", "width", "num_features", "num_windows"),
-    CASES,
-    ids=IDS,
+    PARAMS,
 )
 def test_real_sizes(
     kind: str,
@@ -64,7 +71,11 @@ def test_real_sizes(
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [(CLIP_L, 304.29), ("openai/clip-vit-large-patch14", 303.97), (CLIP_G, 1012.65)],
+    [
+        (CLIP_L, 304.29),
+        pytest.param("openai/clip-vit-large-patch14", 303.97, marks=pytest.mark.slow),
+        pytest.param(CLIP_G, 1012.65, marks=pytest.mark.slow),
+    ],
 )
 def test_clip_towers_are_as_large_as_open_clip_says(name: str, millions: float) -> None:
     """The image column of `model_profile.csv` in open_clip's documentation, projection included."""

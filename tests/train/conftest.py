@@ -9,75 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import tiny
+
 if TYPE_CHECKING:
     import torch
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
-
-
-def save_llm(folder: Path, *, width: int = 16, extra_words: str = "") -> Path:
-    """Save a random Llama with a byte-level tokeniser trained on a few words."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<s>", "</s>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        vocab_size=300 + len(extra_words),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["What colour is it? It is red.", extra_words], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
-    fast.save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=fast.bos_token_id,
-        eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-def save_vision(folder: Path) -> Path:
-    """Save a random CLIP vision tower with its preprocessing options."""
-    from transformers import CLIPVisionConfig, CLIPVisionModel
-
-    config = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
-    CLIPVisionModel(config).save_pretrained(folder)
-    options = {
-        "image_processor_type": "CLIPImageProcessor",
-        "do_resize": True,
-        "size": {"shortest_edge": 16},
-        "do_center_crop": True,
-        "crop_size": {"height": 16, "width": 16},
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "do_convert_rgb": True,
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(options))
-    return folder
 
 
 def save_manifest(folder: Path) -> Path:
@@ -159,15 +96,18 @@ stages:
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes half of a short run; runs of fixtures with a wider scope still draw."""
+    monkeypatch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `llm/`, `vision/` and `squares/`."""
-    import torch
-
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("workshop")
-    save_llm(folder / "llm")
-    save_vision(folder / "vision")
+    tiny.save_llm(folder / "llm")
+    tiny.save_vision(folder / "vision")
     save_manifest(folder / "squares")
     return folder
 
@@ -186,31 +126,12 @@ def write_recipe(workshop: Path) -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
-def make_llm() -> Callable[..., Path]:
-    """Saves another language model: `make_llm(folder, width=..., extra_words=...)`."""
-    return save_llm
-
-
-@pytest.fixture(scope="session")
 def mixed(workshop: Path) -> list[str]:
     """Overrides that train on four records of a picture and a motion each, three of both distinct.
 
     Motions are of 40, 64 and 200 rows, and an encoder's window is of 64.
     """
-    import torch
-
-    from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
-
-    torch.manual_seed(0)
-    config = ImuTransformerConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        stem_layers=1,
-        window_samples=64,
-    )
-    ImuTransformerModel(config).save_pretrained(workshop / "imu")
+    tiny.save_imu(workshop / "imu")
     rows = []
     for number, length in enumerate((40, 64, 200, 200)):
         samples = [[0.1 * min(number, 2), 0.0, 9.8, 0.0, 0.01 * i, 0.0] for i in range(length)]

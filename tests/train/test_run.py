@@ -41,6 +41,13 @@ def train(recipe: Path, *overrides: str, resume: bool = False) -> str:
     return shown.getvalue()
 
 
+def train_one_stage(recipe: Path, *overrides: str) -> None:
+    """Run the first stage of a recipe."""
+    whole = load_recipe(recipe, overrides)
+    alone = whole.model_copy(update={"stages": whole.stages[:1]})
+    run(alone, resume=False, console=Console(file=io.StringIO()))
+
+
 def before_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
     """Call `act` just before the optimiser step of that number."""
     real, taken = stage.optimise, [0]
@@ -116,8 +123,11 @@ def test_a_stage_starts_from_the_weights_of_the_one_before(straight: tuple[Path,
     assert 0 < max(distances) <= 5 * 5e-3 * 1.5
 
 
-# Before any checkpoint; inside a stage, off and on a checkpoint; at a stage's first and last step.
-@pytest.mark.parametrize("cut", [2, 4, 5, 7, 10, 11])
+# Inside a stage, off a checkpoint; at the first step of a stage. Then before any checkpoint, on a
+# checkpoint, and at the last steps of a stage.
+@pytest.mark.parametrize(
+    "cut", [4, 7, *(pytest.param(cut, marks=pytest.mark.slow) for cut in (2, 5, 10, 11))]
+)
 def test_resumed_equals_uninterrupted(
     straight: tuple[Path, str],
     write_recipe: WriteRecipe,
@@ -199,14 +209,13 @@ def test_resuming_with_another_recipe_is_refused(straight: tuple[Path, str]) -> 
 def test_two_by_one_trains_like_one_by_two(write_recipe: WriteRecipe, tmp_path: Path) -> None:
     losses = []
     for name, batch_size, accumulate in (("a", 4, 1), ("b", 2, 2)):
-        train(
+        train_one_stage(
             write_recipe(tmp_path / name),
-            "model.lora.dropout=0",
             f"stages.align.batch_size={batch_size}",
             f"stages.align.accumulate={accumulate}",
             "stages.align.bucket=false",
             "stages.align.steps=3",
-            "stages.instruct.steps=2",
+            "stages.align.heldout=null",
         )
         losses.append([step.loss for step in read_metrics(tmp_path / name / "metrics.jsonl")])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -249,7 +258,7 @@ def test_pieces_and_packing_change_no_step(
     straight: tuple[Path, str], write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     cut = ["stages.align.micro_batch=1", "stages.align.packing=true"]
-    train(write_recipe(tmp_path / "cut"), *cut, "stages.instruct.steps=2")
+    train_one_stage(write_recipe(tmp_path / "cut"), *cut)
     losses = [
         [
             number
@@ -284,17 +293,3 @@ def test_aligners_learn_the_words_of_answers(write_recipe: WriteRecipe, tmp_path
     ]
     assert losses[-1].loss < 0.5 * losses[0].loss
     assert losses[-1].targets == 2 * 2 * 32  # soft tokens of a step
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["stages.instruct.objective=words"],
-        ["stages.align.objective=words", "stages.align.packing=true"],
-    ],
-)
-def test_words_are_for_align_and_not_packed(
-    overrides: list[str], write_recipe: WriteRecipe, tmp_path: Path
-) -> None:
-    with pytest.raises(RecipeError, match="objective: words is for kind: align"):
-        load_recipe(write_recipe(tmp_path / "run"), overrides)

@@ -46,30 +46,46 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FrozenEncoder, "forward", forward)
 
 
+@pytest.fixture(scope="module")
+def short(mixed: list[str]) -> list[str]:
+    """Overrides that train on pictures and motions for three steps and one."""
+    steps = ("stages.align.steps=3", "stages.align.warmup_steps=1", "stages.instruct.steps=1")
+    return [*mixed, *steps, "stages.instruct.warmup_steps=0"]
+
+
+@pytest.fixture(scope="module")
+def from_media(
+    short: list[str], write_recipe: WriteRecipe, tmp_path_factory: pytest.TempPathFactory
+) -> list[float]:
+    """The losses of a run of `short` that reads media."""
+    run_dir = tmp_path_factory.mktemp("media") / "run"
+    return train(recipe_of(write_recipe(run_dir), *short))
+
+
 @pytest.mark.usefixtures("exact")
 def test_training_from_features_is_training_from_media(
-    tmp_path: Path, write_recipe: WriteRecipe, mixed: list[str], run_encode: Encode
+    tmp_path: Path, write_recipe: WriteRecipe, short: list[str], run_encode: Encode
 ) -> None:
-    path, changes = write_recipe(tmp_path / "media"), [*mixed]
-    from_media = train(recipe_of(path, *changes))
-    root = tmp_path / "features"
-    changes += [f"features={root}"]
-    run_encode(recipe_of(path, *changes), root)
-    from_features = train(recipe_of(path, *changes, f"run_dir={tmp_path / 'features-run'}"))
-    assert len(from_media) == 10  # 8 steps and two held-out losses
+    path, root = write_recipe(tmp_path / "media"), tmp_path / "features"
+    from_media = train(recipe_of(path, *short))
+    run_encode(recipe_of(path, *short), root)
+    from_features = train(
+        recipe_of(path, *short, f"features={root}", f"run_dir={tmp_path / 'features-run'}")
+    )
+    assert len(from_media) == 5  # 4 steps and a held-out loss
     assert from_features == pytest.approx(from_media, abs=1e-5)
 
 
 def test_rounding_features_changes_training_by_little(
-    tmp_path: Path, write_recipe: WriteRecipe, mixed: list[str], run_encode: Encode
+    tmp_path: Path,
+    write_recipe: WriteRecipe,
+    short: list[str],
+    from_media: list[float],
+    run_encode: Encode,
 ) -> None:
-    path, changes = write_recipe(tmp_path / "media"), [*mixed]
-    from_media = train(recipe_of(path, *changes))
-    root = tmp_path / "features"
-    changes += [f"features={root}"]
-    run_encode(recipe_of(path, *changes), root)
-    from_features = train(recipe_of(path, *changes, f"run_dir={tmp_path / 'features-run'}"))
-    assert from_features == pytest.approx(from_media, rel=1e-3)
+    recipe = recipe_of(write_recipe(tmp_path / "run"), *short, f"features={tmp_path / 'features'}")
+    run_encode(recipe, tmp_path / "features")
+    assert train(recipe) == pytest.approx(from_media, rel=1e-3)
 
 
 def test_runs_from_features_repeat_and_resume_bit_by_bit(

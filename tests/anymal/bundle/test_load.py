@@ -15,6 +15,7 @@ from anymal.bundle.load import describe, load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.errors import AnymalError, BundleError, RecipeError
 from tests.anymal.asking import next_logits
+from tests.tiny import save_llm, save_vision
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -131,15 +132,8 @@ def test_only_what_the_recipe_embeds_is_inside(
     load_bundle(tmp_path / "light")
 
 
-def test_modalities_share_an_embedded_encoder(
-    model_recipe: MakeRecipe, checkpoints: SimpleNamespace, tmp_path: Path
-) -> None:
-    values = model_recipe(embed=True).model_dump()
-    del values["modalities"]["imu"]
-    frames = {"kind": "frames", "path": str(checkpoints.vision), "num_frames": 2, "embed": True}
-    values["modalities"]["video"] = {"encoder": frames}
-    recipe = model_recipe().model_validate(values)
-    save_bundle(build(recipe), tmp_path / "two")
+def test_modalities_share_an_embedded_encoder(model_recipe: MakeRecipe, tmp_path: Path) -> None:
+    save_bundle(build(model_recipe("image", "video", embed=True)), tmp_path / "two")
     assert [path.name for path in (tmp_path / "two" / "encoders").iterdir()] == ["image"]
     load_bundle(tmp_path / "two")
 
@@ -196,10 +190,10 @@ def test_a_changed_recipe_is_found_out(
     ],
 )
 def test_another_language_model_is_found_out(
-    copy: Path, checkpoints: SimpleNamespace, changes: dict[str, Any], field: str
+    copy: Path, changes: dict[str, Any], field: str
 ) -> None:
     shutil.rmtree(copy / "llm")
-    checkpoints.make_llm(copy / "llm", **changes)
+    save_llm(copy / "llm", **changes)
     with pytest.raises(BundleError) as error:
         load_bundle(copy)
     assert f"{field} differs" in str(error.value)
@@ -214,8 +208,8 @@ def test_another_tokenizer_is_found_out(copy: Path) -> None:
         load_bundle(copy)
 
 
-def test_another_encoder_is_found_out(copy: Path, checkpoints: SimpleNamespace) -> None:
-    checkpoints.make_vision(copy / "encoders" / "image", seed=1)
+def test_another_encoder_is_found_out(copy: Path) -> None:
+    save_vision(copy / "encoders" / "image", seed=1)
     with pytest.raises(BundleError, match=r"modalities\.image\.fingerprint differs"):
         load_bundle(copy)
 

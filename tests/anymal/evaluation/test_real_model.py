@@ -7,108 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
 from typer.testing import CliRunner
 
-from anymal.assemble import Assembled, build
+from anymal.assemble import Assembled
 from anymal.bundle.save import save_bundle
 from anymal.cli.evaluate import eval_command
 from anymal.evaluation.runner import evaluate
-from anymal.recipe.schema import ModelRecipe
 from anymal.serving.assistant import start_assistant
-from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from tests.anymal.asking import answers
-
-
-def save_llm(folder: Path) -> None:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        vocab_size=300,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["Which colour? red green blue"], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-    fast.save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        bos_token_id=fast.bos_token_id,
-        eos_token_id=fast.eos_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-
-
-def save_vision(folder: Path) -> None:
-    config = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
-    CLIPVisionModel(config).save_pretrained(folder)
-    options = {
-        "image_processor_type": "CLIPImageProcessor",
-        "size": {"height": 16, "width": 16},
-        "do_center_crop": False,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(options))
-
-
-def save_motion(folder: Path) -> None:
-    config = ImuTransformerConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        window_samples=32,
-    )
-    ImuTransformerModel(config).save_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def assembled(tmp_path_factory: pytest.TempPathFactory) -> Assembled:
-    folder = tmp_path_factory.mktemp("checkpoints")
-    save_llm(folder / "llm")
-    save_vision(folder / "vision")
-    save_motion(folder / "motion")
-    aligner = {"kind": "linear", "num_tokens": 32}
-    recipe = {
-        "llm": {
-            "path": str(folder / "llm"),
-            "precision": "fp32",
-            "template": "llama2",
-            "max_tokens": 256,
-        },
-        "modalities": {
-            "image": {
-                "encoder": {"kind": "vision", "path": str(folder / "vision")},
-                "aligner": aligner,
-            },
-            "imu": {
-                "encoder": {"kind": "imu_transformer", "path": str(folder / "motion")},
-                "aligner": aligner,
-            },
-        },
-    }
-    return build(ModelRecipe.model_validate(recipe))
 
 
 def motion(number: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from transformers import (
 
 from anymal.errors import RecipeError
 from anymal.llm.load import load_llm, without_progress
+from tests.tiny import save_tokenizer
 
 SIZES = {
     "vocab_size": 320,
@@ -50,12 +51,12 @@ SIZES = {
     ],
 )
 def test_any_causal_model_scores_as_its_own_forward_does(
-    checkpoints: SimpleNamespace, tmp_path: Path, kind: str, options: dict[str, Any]
+    tmp_path: Path, kind: str, options: dict[str, Any]
 ) -> None:
     if kind not in CONFIG_MAPPING:
         pytest.skip(f"this transformers is older than {kind}")
     config = AutoConfig.for_model(kind, **options)
-    checkpoints.make_llm(tmp_path)  # for the tokeniser
+    save_tokenizer(tmp_path)
     with without_progress():
         own = AutoModelForCausalLM.from_config(config).eval()
         own.save_pretrained(tmp_path)
@@ -83,8 +84,8 @@ def test_a_model_with_scores_of_its_own_kind_is_refused(
             load_llm(str(checkpoints.llm), precision=precision)
 
 
-def test_words_are_as_large_as_they_are_read(checkpoints: SimpleNamespace, tmp_path: Path) -> None:
-    checkpoints.make_llm(tmp_path)  # for the tokeniser
+def test_words_are_as_large_as_they_are_read(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path)
     with without_progress():
         AutoModelForCausalLM.from_config(Gemma2Config(**SIZES)).save_pretrained(tmp_path)
     llm = load_llm(str(tmp_path), precision="fp32")

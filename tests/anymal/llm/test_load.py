@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import LoraOptions, load_llm, without_progress
+from tests.tiny import save_llm
 
 
 def run(llm: LLM, embeddings: Tensor) -> Tensor:
@@ -213,8 +214,8 @@ def test_lora_is_written_as_peft_reads_it(checkpoints: SimpleNamespace, tmp_path
         torch.testing.assert_close(run(llm, llm.embed(ids)), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_damaged_checkpoint_is_refused(checkpoints: SimpleNamespace, tmp_path: Path) -> None:
-    weights = checkpoints.make_llm(tmp_path / "llm") / "model.safetensors"
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    weights = save_llm(tmp_path / "llm") / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-40])
     with pytest.raises(RecipeError, match="cannot load the language model"):
         load_llm(str(tmp_path / "llm"), precision="fp32")
@@ -232,7 +233,7 @@ def test_checkpointing_changes_memory_not_gradients(checkpoints: SimpleNamespace
     assert not any(layer.gradient_checkpointing for layer in layers)
 
 
-def test_embedding_facts(llms: dict[str, LLM], checkpoints: SimpleNamespace) -> None:
+def test_embedding_facts(llms: dict[str, LLM]) -> None:
     assert {llm.embeddings_digest for llm in llms.values()} == {llms["fp32"].embeddings_digest}
     assert 0.09 < llms["fp32"].embedding_rms < 0.11
     assert llms["fp32"].hidden_size == 64

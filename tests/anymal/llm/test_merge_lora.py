@@ -14,6 +14,7 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.dynamic_int8 import DynamicInt8Linear
 from anymal.llm.load import LoraOptions, load_llm, without_progress
 from anymal.llm.merge_lora import merge
+from tests.tiny import save_llm, save_tokenizer
 
 FAMILIES = {
     "nf4": (1e-4, 0.0),
@@ -109,11 +110,9 @@ def test_rounding_twice_is_refused(checkpoints: SimpleNamespace, precision: str)
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
-def test_tied_head_stays_when_lora_is_on_the_embeddings(
-    checkpoints: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_tied_head_stays_when_lora_is_on_the_embeddings(tmp_path: Path) -> None:
     with without_progress():
-        checkpoints.make_llm(tmp_path, tie_word_embeddings=True)
+        save_llm(tmp_path, tie_word_embeddings=True)
     llm = with_lora(str(tmp_path), "fp32", targets=["embed_tokens", "q_proj"])
     ids, head = torch.arange(20), llm.model.get_output_embeddings().weight.clone()
     with torch.no_grad():
@@ -125,14 +124,14 @@ def test_tied_head_stays_when_lora_is_on_the_embeddings(
     assert torch.equal(merged.model.get_output_embeddings().weight, head)
 
 
-def make_gpt2(checkpoints: SimpleNamespace, folder: Path) -> str:
+def make_gpt2(folder: Path) -> str:
     """GPT-2, whose linear layers hold their weights transposed."""
     from transformers import AutoModelForCausalLM, GPT2Config
 
     ids = {"bos_token_id": 0, "eos_token_id": 1}
     config = GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=2, **ids)
     with without_progress():
-        checkpoints.make_llm(folder)  # for the tokeniser
+        save_tokenizer(folder)
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return str(folder)
 
@@ -140,9 +139,9 @@ def make_gpt2(checkpoints: SimpleNamespace, folder: Path) -> str:
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
 @pytest.mark.parametrize(("precision", "largest"), [("fp32", 1e-5), ("int8-dynamic", 0.05)])
 def test_transposed_layers_are_merged_the_right_way(
-    checkpoints: SimpleNamespace, tmp_path: Path, precision: str, largest: float
+    tmp_path: Path, precision: str, largest: float
 ) -> None:
-    llm = with_lora(make_gpt2(checkpoints, tmp_path), "fp32", targets=["c_attn", "c_fc"])
+    llm = with_lora(make_gpt2(tmp_path), "fp32", targets=["c_attn", "c_fc"])
     expected = logits(llm)
     merged = merge(llm, precision=precision)
     assert merged.lora_parameters() == {}

@@ -17,6 +17,7 @@ from anymal.llm.packing import Packing, allow_packing
 from anymal.model import AnyMAL
 from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
 from encoders.base import EncoderInputs, Features
+from tests.tiny import save_llm
 
 SIZES: dict[str, Any] = {
     "vocab_size": 320,
@@ -213,11 +214,9 @@ def test_a_prefix_ends_before_the_first_word_that_is_learnt() -> None:
     assert batch.target_ids[0] == sample.ids[10]
 
 
-def test_a_model_that_cannot_be_packed_is_refused_and_stays_as_it_was(
-    checkpoints: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_a_model_that_cannot_be_packed_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
     scaling = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
-    path = checkpoints.make_llm(tmp_path / "dynamic", rope_parameters=scaling)
+    path = save_llm(tmp_path / "dynamic", rope_parameters=scaling)
     llm = load_llm(str(path), precision="fp32")
     with pytest.raises(Unpackable, match="rotary positions depend"):
         allow_packing(llm)

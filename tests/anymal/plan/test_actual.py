@@ -19,6 +19,7 @@ from anymal.plan.run import measure_parts
 from anymal.plan.stage import Pass, StageMemory
 from anymal.recipe.schema import Recipe
 from anymal.sample import IGNORED, Sample, Slot
+from tests.tiny import save_llm
 from train.loop import Objective, answer_loss
 from train.word_loss import WordLoss
 
@@ -75,13 +76,15 @@ CASES = {
         llm={"num_hidden_layers": 2},
     ),
 }
+# Between them: three precisions, both objectives, LoRA, checkpointing, a deeper aligner.
+EVERY_TIME = ("plain", "lora checkpointed", "nf4", "int8 checkpointed", "words", "large aligner")
 
 
 @pytest.fixture(name="make_recipe")
 def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case], Recipe]:
     def make(case: Case) -> Recipe:
         aligner = {"num_tokens": TOKENS, "depth": 1, "num_heads": 2, "head_dim": 8}
-        llm = checkpoints.make_llm(tmp_path / "llm", **(LLM | case.llm))
+        llm = save_llm(tmp_path / "llm", **(LLM | case.llm))
         return Recipe.model_validate(
             {
                 "run_dir": "run",
@@ -172,7 +175,10 @@ def held_bytes(model: Any) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:torch.profiler")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in EVERY_TIME else pytest.mark.slow) for name in CASES],
+)
 def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], Recipe]) -> None:
     case = CASES[name]
     recipe = make_recipe(case)

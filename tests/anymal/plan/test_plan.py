@@ -201,21 +201,12 @@ def test_a_smaller_device_never_takes_more(make_plan: MakePlan) -> None:
 
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = sorted((ROOT / "train" / "recipes" / "llama2-70b").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_recipes_for_one_card_fit(path: Path) -> None:
-    recipe = load_recipe(path, keep_unset=True)
-    plan = plan_recipe(recipe, measure_parts(recipe.model), CARD)
-    assert plan.fits
-    assert plan.tightest.parts["llm"] == pytest.approx(36.4e9, rel=0.03)
-    assert plan.tightest.most_tokens >= 40 * 128
 
 
 def test_forty_samples_of_320_tokens_fit_in_the_shipped_recipe() -> None:
     path = ROOT / "train" / "recipes" / "llama2-70b" / "align-image.yaml"
     recipe = load_recipe(path, keep_unset=True)
     plan = plan_recipe(recipe, measure_parts(recipe.model), CARD, text_tokens=256)
+    assert plan.tightest.parts["llm"] == pytest.approx(36.4e9, rel=0.03)
     assert plan.tightest.sample_tokens == 320
     assert plan.tightest.most_samples >= 40

@@ -41,6 +41,12 @@ RECORDINGS: dict[str, tuple[Callable[[], bytes], int]] = {
     "npy-infinite": (lambda: hostile.array(hostile.rows_with(math.inf)), 400),
     "csv-nan": (lambda: b"t_s,ax,ay,az\n0,1,2,3\n0.02,nan,2,3\n", 400),
 }
+# Like another case of the same reader, and a second or more to make.
+SLOW = {"png-of-black", "png-with-profile", "flac-without-end", "ogg-of-ten-hours"}
+
+
+def names(cases: dict[str, Any]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in cases]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def peak_mib() -> Callable[[], float]:
     return lambda: read("VmHWM") - before
 
 
-@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("name", names(IMAGES))
 def test_image(live: Any, name: str) -> None:
     make, status = IMAGES[name]
     url = data_url(make())
@@ -91,13 +97,7 @@ def test_image(live: Any, name: str) -> None:
     assert peak() < MOST_MIB
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "ogg-of-ten-hours"))
-        for name in SOUNDS
-    ],
-)
+@pytest.mark.parametrize("name", names(SOUNDS))
 def test_sound(live: Any, name: str) -> None:
     make, status = SOUNDS[name]
     url = data_url(make())

@@ -11,6 +11,7 @@ import torch
 from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
 from anymal.engine.build import build_engine
+from anymal.engine.packed import PackedRunner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Scheduler
 from anymal.serving.soft_tokens import SoftTokens
@@ -53,7 +54,7 @@ def test_a_step_fails(
 ) -> None:
     with run(create_app(Settings(), tiny)) as live:
         before = said(live.ask(QUESTION, max_tokens=20))
-        failing(monkeypatch, tiny.engine._runner, "step", error)  # type: ignore[attr-defined]
+        failing(monkeypatch, PackedRunner, "step", error)
         answer = live.ask(QUESTION, max_tokens=20)
         assert answer.status_code == 500
         assert answer.json()["error"]["code"] == "internal_error"
@@ -70,7 +71,7 @@ def test_a_step_fails_in_the_middle_of_a_stream(
             seen = line.recv(2000)
             while b'"content":"' not in seen.partition(b'"content":""')[2]:
                 seen += line.recv(2000)
-            failing(monkeypatch, tiny.engine._runner, "step", RuntimeError("secret"))  # type: ignore[attr-defined]
+            failing(monkeypatch, PackedRunner, "step", RuntimeError("secret"))
             while not seen.endswith(b"0\r\n\r\n"):
                 seen += line.recv(2000)
         assert b"event: error" in seen
@@ -133,7 +134,7 @@ def test_hardly_any_memory_for_keys_and_values(
     questions = [f"{QUESTION} {'very ' * number}well." for number in range(6)]
     try:
         with run(create_app(Settings(), tiny)) as live:
-            options = {"max_tokens": 60, "ignore_eos": True}
+            options = {"max_tokens": 30, "ignore_eos": True}
             expected = [said(live.ask(question, **options)) for question in questions]
         with run(create_app(Settings(), backend)) as live:
             found: dict[str, str] = {}

@@ -11,119 +11,28 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-import transformers
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import anymal
 from anymal.assemble import build
 from anymal.bundle.save import save_bundle
+from anymal.modality import MODALITIES
 from anymal.recipe.schema import ModelRecipe
 from anymal.serving.assistant import Assistant
-from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from server.app import create_app
 from server.served.backend import load_backend
 from server.settings import Settings
 
-BLOCKS = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-}
-QUESTION = "What is it?"
-
-
-def save_llm(folder: Path) -> None:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<s>", "</s>", "<pad>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        vocab_size=300,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([QUESTION], trainer)
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
-    fast.save_pretrained(folder)
-    config = transformers.LlamaConfig(
-        **BLOCKS,
-        vocab_size=len(fast),
-        max_position_embeddings=256,
-        initializer_range=0.5,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=2,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-
-
-def save_encoders(folder: Path) -> None:
-    vision = transformers.CLIPVisionConfig(**BLOCKS, image_size=16, patch_size=8)
-    transformers.CLIPVisionModel(vision).save_pretrained(folder / "vision")
-    size = {"height": 16, "width": 16}
-    transformers.CLIPImageProcessorPil(size=size, crop_size=size).save_pretrained(folder / "vision")
-    whisper = transformers.WhisperConfig(
-        num_mel_bins=20,
-        d_model=16,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=24,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=24,
-        vocab_size=50,
-        max_source_positions=50,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-        begin_suppress_tokens=None,
-    )
-    transformers.WhisperModel(whisper).save_pretrained(folder / "audio")
-    extractor = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=1)
-    extractor.save_pretrained(folder / "audio")
-    imu = ImuTransformerConfig(**BLOCKS, window_samples=64)
-    ImuTransformerModel(imu).save_pretrained(folder / "imu")
-
-
-def recipe_of(folder: Path) -> ModelRecipe:
-    encoders = {
-        "image": {"kind": "vision", "path": folder / "vision"},
-        "video": {"kind": "frames", "path": folder / "vision", "num_frames": 2},
-        "audio": {"kind": "whisper", "path": folder / "audio"},
-        "imu": {"kind": "imu_transformer", "path": folder / "imu"},
-    }
-    return ModelRecipe.model_validate(
-        {
-            "llm": {
-                "path": str(folder / "llm"),
-                "precision": "fp32",
-                "template": "llama2",
-                "max_tokens": 200,
-                "embed": True,
-            },
-            "modalities": {
-                name: {
-                    "encoder": {**encoder, "path": str(encoder["path"]), "embed": True},
-                    "aligner": {"kind": "linear", "num_tokens": 32},
-                }
-                for name, encoder in encoders.items()
-            },
-        }
-    )
-
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(
+    tmp_path_factory: pytest.TempPathFactory, model_recipe: Callable[..., ModelRecipe]
+) -> Path:
+    """A bundle of all four modalities, 32 soft tokens each, on its own."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("parts")
-    save_llm(folder / "llm")
-    save_encoders(folder)
-    return save_bundle(build(recipe_of(folder)), folder / "tiny-random")
+    aligner = {"kind": "linear", "num_tokens": 32}
+    recipe = model_recipe(*MODALITIES, aligner=aligner, embed=True, max_tokens=200)
+    return save_bundle(build(recipe), tmp_path_factory.mktemp("parts") / "tiny-random")
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def test_soft_tokens_sent_back_get_the_answer_of_their_medium(
         (medium, _) = client.message(QUESTION, **media).model_dump(mode="json")["content"]
     with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
         reply = http.post("/v1/align", json={"input": medium}).json()
-        assert reply["shape"] == [32, 16]
+        assert reply["shape"] == [32, 64]
         given = {"data": reply["embeds"], "modality": reply["modality"]}
         embeds = {"type": "prompt_embeds", "prompt_embeds": given}
         direct = http.post(CHAT, json=asked(medium)).json()

@@ -1,6 +1,7 @@
 """The objective `words`: what soft tokens are to be, how far they are, and that no layer runs."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
-from anymal.errors import DataError
+from anymal.errors import DataError, RecipeError
+from anymal.recipe.schema import load_recipe
 from train.word_loss import WordLoss
 
 if TYPE_CHECKING:
@@ -117,3 +119,17 @@ def test_samples_without_one_medium_are_refused_by_name(
     records = [talk("One", "red", images=[RED]), talk("Not one", "blue", images=[BLUE] * count)]
     with pytest.raises(DataError, match=r"^Not one: objective words needs one medium"):
         WordLoss(assembled.model)(assembled.model, batch(assembled, records))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["stages.instruct.objective=words"],
+        ["stages.align.objective=words", "stages.align.packing=true"],
+    ],
+)
+def test_words_are_for_align_and_not_packed(
+    overrides: list[str], write_recipe: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="objective: words is for kind: align"):
+        load_recipe(write_recipe(tmp_path / "run"), overrides)
