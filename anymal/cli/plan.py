@@ -32,8 +32,7 @@ def plan(
     """Plan a run's memory from configurations; exits with 1 if it does not fit."""
     import json
 
-    from rich.console import Console
-
+    from anymal.cli.console import plain_console
     from anymal.llm.load import without_progress
     from anymal.plan.advice import check_fits
     from anymal.plan.picture import plan_values, show_plan
@@ -49,5 +48,5 @@ def plan(
     if as_json:
         typer.echo(json.dumps(plan_values(planned)))
     else:
-        show_plan(planned, Console())
+        show_plan(planned, plain_console())
     check_fits(read, parts, planned)
