@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
 from anymal.protocol.explain import Refusal
-from anymal.protocol.requests import ErrorBody, ErrorDetail
+from anymal.protocol.responses import ErrorBody, ErrorDetail
 from server.edge.request_facts import note_error
 
 

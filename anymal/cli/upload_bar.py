@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferS
 from anymal.client import Client
 from anymal.client.answer import AnswerOptions, AnswerStream
 from anymal.client.attachments import Media
-from anymal.protocol.requests import Message
+from anymal.protocol.conversation import Message
 
 # Smaller requests are gone before a bar could be read.
 WORTH_A_BAR_BYTES = 8 * 2**20

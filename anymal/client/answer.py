@@ -13,7 +13,7 @@ from anymal.engine.events import TokenCounts
 from anymal.engine.events import TokenLogprob as Drawn
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Message, read_conversation, validated
-from anymal.protocol.requests import FinishReason, TokenLogprob, TopLogprob, Usage
+from anymal.protocol.responses import FinishReason, TokenLogprob, TopLogprob, Usage
 
 # JSON has no infinity; what OpenAI tells of tokens that cannot be.
 _LEAST = -9999.0

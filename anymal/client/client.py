@@ -27,7 +27,8 @@ from anymal.client.requests import (
     read_models,
 )
 from anymal.client.soft_tokens import Aligned, read_aligned
-from anymal.protocol.requests import Message, ModelCard
+from anymal.protocol.conversation import Message
+from anymal.protocol.responses import ModelCard
 
 _MODELS = "v1/models"
 _READY = "readyz"

@@ -26,13 +26,8 @@ from anymal.client.backoff import asked_wait_s
 from anymal.client.errors import ConnectionFailedError, ServerError, error_for
 from anymal.client.upload import OnUpload
 from anymal.errors import MediaUnsupported
-from anymal.protocol.requests import (
-    ChatCompletionResponse,
-    ErrorBody,
-    Message,
-    ModelCard,
-    ModelList,
-)
+from anymal.protocol.conversation import Message
+from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
 
 Model = TypeVar("Model", bound=BaseModel)
 Messages = Sequence[Message | Mapping[str, Any]]

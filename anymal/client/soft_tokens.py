@@ -16,7 +16,7 @@ import httpx
 from anymal.client.errors import ServerError
 from anymal.client.requests import REQUEST_ID, parse
 from anymal.protocol.conversation import PromptEmbeds, PromptEmbedsPart
-from anymal.protocol.requests import SoftTokensReply
+from anymal.protocol.responses import SoftTokensReply
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from anymal.client.answer import Answer
 from anymal.client.errors import ServerError
 from anymal.client.event_stream import EventDecoder, ServerEvent
 from anymal.client.requests import parse
-from anymal.protocol.requests import (
+from anymal.protocol.responses import (
     ChatCompletionChunk,
     ChunkChoice,
     ErrorBody,

@@ -30,7 +30,7 @@ from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.processor import Processor, Sample
 from anymal.protocol.conversation import Conversation, Message
-from anymal.protocol.requests import TokenLogprob
+from anymal.protocol.responses import TokenLogprob
 from anymal.serving.precision import load_to_answer
 from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from anymal.client.answer import as_logprob, usage_of
 from anymal.engine.events import TokenCounts
 from anymal.engine.events import TokenLogprob as Drawn
-from anymal.protocol.requests import ChoiceLogprobs, Usage
+from anymal.protocol.responses import ChoiceLogprobs, Usage
 
 
 def logprobs_of(drawn: Sequence[Drawn]) -> ChoiceLogprobs:

@@ -14,13 +14,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts, TokenLogprob
-from anymal.protocol.requests import (
-    AnswerMessage,
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    Choice,
-    FinishReason,
-)
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import AnswerMessage, ChatCompletionResponse, Choice, FinishReason
 from anymal.serving.shapes import logprobs_of, usage_of_all
 from server.answering.answers import Piece, Withheld
 from server.answering.disconnect import unless_disconnected

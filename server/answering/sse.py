@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts
 from anymal.errors import AnymalError
-from anymal.protocol.requests import (
+from anymal.protocol.responses import (
     ChatCompletionChunk,
     ChoiceLogprobs,
     ChunkChoice,

@@ -19,9 +19,9 @@ from anymal.engine.events import Finished, TextDelta
 from anymal.engine.prompt import EmbeddingSegment, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import Conversation, Message, TextPart
+from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
 from anymal.protocol.explain import Refusal
-from anymal.protocol.requests import ChatCompletionRequest, MediaPart
+from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
 from server.errors import BadRequest, TimedOut

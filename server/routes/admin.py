@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from anymal.protocol.requests import BundleCard, BundleList, BundleRequest, ErrorBody
+from anymal.protocol.requests import BundleRequest
+from anymal.protocol.responses import BundleCard, BundleList, ErrorBody
 from server.routes.dependencies import administrator
 from server.routes.openai import ERRORS
 from server.served.bundles import Bundles

@@ -9,7 +9,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 
 from anymal.engine.prompt import EmbeddingSegment
-from anymal.protocol.requests import AlignRequest, SoftTokensReply
+from anymal.protocol.requests import AlignRequest
+from anymal.protocol.responses import SoftTokensReply
 from server.answering.disconnect import unless_disconnected
 from server.routes.dependencies import TheWorker
 from server.routes.openai import ERRORS

@@ -11,13 +11,10 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from anymal.protocol.conversation import AccelerationUnit, RotationUnit
 from anymal.protocol.explain import Refusal, explain
-from anymal.protocol.requests import (
-    AccelerationUnit,
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    RotationUnit,
-)
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import ChatCompletionResponse
 from server.answering.completions import complete
 from server.errors import BadRequest
 from server.routes.dependencies import TheCaller, TheWorker

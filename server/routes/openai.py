@@ -8,13 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from anymal.protocol.requests import (
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    ErrorBody,
-    ModelCard,
-    ModelList,
-)
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
 from server.answering.completions import complete
 from server.routes.dependencies import TheCaller, TheWorker
 from server.served.models import Backend

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from anymal.errors import BundleError
-from anymal.protocol.requests import BundleCard
+from anymal.protocol.responses import BundleCard
 from server.errors import BundleConflict
 from server.served.models import Backend, Models
 from server.settings import Settings

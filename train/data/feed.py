@@ -13,7 +13,7 @@ import numpy as np
 from anymal.errors import AnymalError, DataError
 from anymal.modality import MODALITIES
 from anymal.processor import Processor, Sample
-from anymal.protocol.requests import Conversation
+from anymal.protocol.conversation import Conversation
 from anymal.recipe.schema import ModelRecipe, StageRecipe
 from train.data.piece import Layout, Piece
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler

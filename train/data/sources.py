@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from anymal.errors import ConversationError, DataError
-from anymal.protocol.requests import Conversation, read_conversation
+from anymal.protocol.conversation import Conversation, read_conversation
 from anymal.recipe.prompts import PROMPTS, Prompt
 from anymal.recipe.schema import DataRecipe, Recipe
 

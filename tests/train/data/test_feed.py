@@ -8,7 +8,7 @@ import torch
 
 from anymal.errors import DataError, MediaEmpty
 from anymal.processor import Sample
-from anymal.protocol.requests import Conversation, read_conversation
+from anymal.protocol.conversation import Conversation, read_conversation
 from anymal.recipe.schema import StageRecipe
 from train.data.feed import (
     estimated_length,
