@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from anymal import __version__
 from anymal.errors import AnymalError
-from anymal.protocol.explain import Refusal, explain
+from anymal.protocol.explain import BodyProblem, explain
 from server.answering.disconnect import ClientGone
 from server.answering.worker import Backend, Worker
 from server.edge.body_limit import BodyLimit
@@ -101,7 +101,7 @@ def create_app(
     app.add_exception_handler(AnymalError, _tell)
     app.add_exception_handler(HTTPException, _tell)
     app.add_exception_handler(ClientGone, _tell_nobody)
-    app.add_exception_handler(RequestValidationError, _tell_refusal)
+    app.add_exception_handler(RequestValidationError, _tell_problem)
     _add_edge(app, settings)
     return app
 
@@ -177,18 +177,18 @@ async def _tell_nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _tell_refusal(request: Request, error: Exception) -> Response:
+async def _tell_problem(request: Request, error: Exception) -> Response:
     """What FastAPI found wrong with a body, in our words."""
     assert isinstance(error, RequestValidationError), type(error)
     problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
     given = dict(error.body) if isinstance(error.body, FormData) else error.body
-    refusal = explain(problems, given)
+    problem = explain(problems, given)
     if not isinstance(given, dict):
-        refusal = Refusal(
+        problem = BodyProblem(
             message=(
                 "the body is not a JSON object; send one with 'Content-Type: application/json'"
             ),
             param=None,
             code="invalid_json",
         )
-    return response_for(BadRequest(refusal))
+    return response_for(BadRequest(problem))

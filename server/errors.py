@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
-from anymal.protocol.explain import Refusal
+from anymal.protocol.explain import BodyProblem
 from anymal.protocol.responses import ErrorBody, ErrorDetail
 from server.edge.request_facts import note_error
 
@@ -19,9 +19,9 @@ from server.edge.request_facts import note_error
 class BadRequest(AnymalError):  # noqa: N818 - reads as the fact it states
     """A body that is not a request, with the key at fault."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
+    def __init__(self, problem: BodyProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 class BodyTooLarge(HTTPException):
@@ -176,7 +176,7 @@ def body_for(error: Exception) -> ErrorBody:
     elif isinstance(error, HTTPException):
         message = str(error.detail)
     elif isinstance(error, BadRequest):
-        param, code = error.refusal.param, error.refusal.code
+        param, code = error.problem.param, error.problem.code
     elif code is None:
         code = _snake_case(type(error).__name__)
     note_error(code or "error")

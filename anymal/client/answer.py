@@ -9,14 +9,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, Unpack, cast
 
 from anymal.client.attachments import Media, attach
-from anymal.engine.events import TokenCounts
-from anymal.engine.events import TokenLogprob as Drawn
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Message, read_conversation, validated
-from anymal.protocol.responses import FinishReason, TokenLogprob, TopLogprob, Usage
-
-# JSON has no infinity; what OpenAI tells of tokens that cannot be.
-_LEAST = -9999.0
+from anymal.protocol.responses import FinishReason, TokenLogprob, Usage
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -199,32 +194,6 @@ def user_message(question: str, *, inline: bool, **media: Unpack[Media]) -> Mess
     """
     content = [*attach(inline=inline, **media), {"type": "text", "text": question}]
     return validated(Message, {"role": "user", "content": content})
-
-
-def usage_of(counts: TokenCounts) -> Usage:
-    """The engine's counts in the protocol's words."""
-    return Usage(
-        prompt_tokens=counts.prompt,
-        completion_tokens=counts.completion,
-        total_tokens=counts.prompt + counts.completion,
-        prompt_tokens_details={
-            "cached_tokens": counts.cached,
-            **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
-        },
-    )
-
-
-def as_logprob(drawn: Drawn) -> TokenLogprob:
-    """How likely a token was, in the protocol's words."""
-    return TokenLogprob(
-        token=drawn.token,
-        bytes=list(drawn.bytes_),
-        logprob=max(drawn.logprob, _LEAST),
-        top_logprobs=[
-            TopLogprob(token=token, bytes=list(bytes_), logprob=max(logprob, _LEAST))
-            for token, bytes_, logprob in drawn.top
-        ],
-    )
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Message]:

@@ -7,7 +7,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 
 BLOCK_SIZE = 16
 PADDING_BLOCK = 0  # belongs to nobody: fills up tables of blocks, and holds zeros
@@ -29,12 +29,12 @@ class Fingerprints:
         self.digests: list[bytes] = []
         self._last = root
         self._begun: list[bytes] = []  # positions of the block that is not whole yet
-        for segment in prompt.segments:
-            if isinstance(segment, TokenSegment):
-                self.extend(segment.ids)
+        for span in prompt.spans:
+            if isinstance(span, TokenSpan):
+                self.extend(span.ids)
             else:
-                head = hashlib.sha256(segment.digest.encode()).digest()
-                self._add(head + _number(offset) for offset in range(len(segment)))
+                head = hashlib.sha256(span.digest.encode()).digest()
+                self._add(head + _number(offset) for offset in range(len(span)))
 
     def extend(self, ids: Iterable[int]) -> None:
         """Add words."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anymal.collate import Batch
-from anymal.engine.draw import Sampler
+from anymal.engine.draw import TokenDrawer
 from anymal.engine.sampling import Sampling
 
 
@@ -66,10 +66,10 @@ def generate(model: Decoder, batch: Batch, *, sampling: Sampling) -> Iterator[li
         an answer are not given out.
     """
     state = model.prefill(batch)
-    samplers = [Sampler(sampling) for _ in batch.names]
+    drawers = [TokenDrawer(sampling) for _ in batch.names]
     finished = [False] * len(batch.names)
     for index in range(sampling.max_tokens):
-        chosen = _draw(samplers, state.logits)
+        chosen = _draw(drawers, state.logits)
         finished = [
             done or token in model.stop_ids for done, token in zip(finished, chosen, strict=True)
         ]
@@ -80,6 +80,6 @@ def generate(model: Decoder, batch: Batch, *, sampling: Sampling) -> Iterator[li
             state = model.step(torch.tensor(chosen, device=state.logits.device), state)
 
 
-def _draw(samplers: Sequence[Sampler], logits: Tensor) -> list[int]:
+def _draw(drawers: Sequence[TokenDrawer], logits: Tensor) -> list[int]:
     """The next token of every sample, from `[B, V]`."""
-    return [sampler(row) for sampler, row in zip(samplers, logits, strict=True)]
+    return [drawer(row) for drawer, row in zip(drawers, logits, strict=True)]

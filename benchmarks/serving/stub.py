@@ -12,13 +12,13 @@ from typing import Any
 
 from anymal.engine.base import Ticket
 from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.engine.stream import Stream
 from anymal.protocol.conversation import Conversation
 
-PROMPT = Prompt(segments=(TokenSegment(ids=tuple(range(128))),))
+PROMPT = Prompt(spans=(TokenSpan(ids=tuple(range(128))),))
 TEXT = " word"
 
 

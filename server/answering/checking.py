@@ -10,7 +10,7 @@ import anyio.to_thread
 from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts
 from anymal.engine.prompt import Prompt
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
-from anymal.protocol.explain import Refusal as BodyRefusal
+from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Guard, Piece, Withheld
 from server.answering.sentences import Sentences
@@ -32,7 +32,7 @@ async def check_request(checks: Checks, request: ChatCompletionRequest) -> None:
     if request.logprobs and (checks.has_sentence_checks or checks.has_exchange_checks):
         message = "logprobs are not told here, because answers are checked; leave logprobs out"
         raise BadRequest(
-            BodyRefusal(message=message, param="logprobs", code="unsupported_parameter")
+            BodyProblem(message=message, param="logprobs", code="unsupported_parameter")
         )
     conversation = Conversation(messages=request.messages)
     await check_conversation(checks, conversation)

@@ -16,11 +16,11 @@ import anyio.to_thread
 
 from anymal.engine.base import EngineBusy
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSegment, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
-from anymal.protocol.explain import Refusal
+from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
@@ -150,7 +150,7 @@ class Worker:
                     clock.note(piece)
                     yield piece
 
-    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSegment:
+    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSpan:
         """Turn a medium into soft tokens.
 
         Args:
@@ -174,7 +174,7 @@ class Worker:
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
             prompt = await self._prompt(backend, conversation)
-        (soft,) = (each for each in prompt.segments if isinstance(each, EmbeddingSegment))
+        (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
     async def _fetched(self, conversation: Conversation) -> Conversation:
@@ -204,14 +204,14 @@ class Worker:
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
         if request.n > self._max_requests:
             message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
-            raise BadRequest(Refusal(message=message, param="n", code="too_large"))
+            raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
         limit = request.token_limit or min(self._default_tokens, self._max_tokens)
         if limit > self._max_tokens:
             name = (
                 "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
             )
             message = f"{name} is {limit}; this service allows up to {self._max_tokens}"
-            raise BadRequest(Refusal(message=message, param=name, code="too_large"))
+            raise BadRequest(BodyProblem(message=message, param=name, code="too_large"))
         return Sampling(
             max_tokens=limit,
             temperature=request.temperature,

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _FLUSH_S = 5.0
 
 
-class Connection(H11Protocol):
+class ServerConnection(H11Protocol):
     """HTTP/1.1 with time limits; subclass it to set other ones."""
 
     head_seconds = 10.0
@@ -117,7 +117,7 @@ class Alarm:
             self._timer = None
 
 
-def connection_class(*, head_seconds: float, stall_seconds: float) -> type[Connection]:
+def connection_class(*, head_seconds: float, stall_seconds: float) -> type[ServerConnection]:
     """Connections with these time limits.
 
     Args:
@@ -127,7 +127,7 @@ def connection_class(*, head_seconds: float, stall_seconds: float) -> type[Conne
             the service does too.
     """
     limits = {"head_seconds": head_seconds, "stall_seconds": stall_seconds}
-    return type("TimedConnection", (Connection,), limits)
+    return type("TimedConnection", (ServerConnection,), limits)
 
 
 def notice_dead_lines(listener: socket.socket, *, seconds: float) -> None:

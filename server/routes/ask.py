@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anymal.protocol.conversation import AccelerationUnit, RotationUnit
-from anymal.protocol.explain import Refusal, explain
+from anymal.protocol.explain import BodyProblem, explain
 from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import ChatCompletionResponse
 from server.answering.completions import complete
@@ -74,7 +74,7 @@ async def ask(
     is_text = request.headers.get("accept", "").partition(",")[0].strip() == _TEXT
     if is_text and form.stream:
         message = f"stream sends server-sent events; leave it out, or leave out 'Accept: {_TEXT}'"
-        raise BadRequest(Refusal(message=message, param="stream", code="unsupported_parameter"))
+        raise BadRequest(BodyProblem(message=message, param="stream", code="unsupported_parameter"))
     return await complete(
         await _request_of(form),
         request=request,

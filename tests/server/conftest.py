@@ -19,11 +19,11 @@ from anymal.engine.events import (
     Event,
     Failed,
     Finished,
+    Logprob,
     TextDelta,
     TokenCounts,
-    TokenLogprob,
 )
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
@@ -99,7 +99,7 @@ class EchoEngine:
 
 def said_by(prompt: Prompt) -> str:
     """What the engine will say to a prompt of `soften`'s."""
-    return prompt.segments[1].digest  # type: ignore[union-attr]
+    return prompt.spans[1].digest  # type: ignore[union-attr]
 
 
 def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
@@ -121,14 +121,12 @@ def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
     yield Finished(reason=reason, counts=counts)  # type: ignore[arg-type]
 
 
-def likely(letter: str, num_top: int | None) -> tuple[TokenLogprob, ...]:
+def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     """The letter had half the chance, others none at all."""
     if num_top is None:
         return ()
     top = [Alternative(letter, letter.encode(), -0.5), Alternative("\ufffd", b"\xc3", -math.inf)]
-    said = TokenLogprob(
-        token=letter, bytes_=letter.encode(), logprob=-0.5, top=tuple(top[:num_top])
-    )
+    said = Logprob(token=letter, bytes_=letter.encode(), logprob=-0.5, top=tuple(top[:num_top]))
     return (said,)
 
 
@@ -144,8 +142,8 @@ def echo(conversation: Conversation) -> Any:
 
 def soften(text: Any) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
-    picture = EmbeddingSegment(embeddings=PICTURE, digest=text, kind="image")
-    return Prompt(segments=(TokenSegment(ids=(1, 2, 3)), picture))
+    picture = EmbeddingSpan(embeddings=PICTURE, digest=text, kind="image")
+    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture))
 
 
 def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:

@@ -10,7 +10,7 @@ import pytest
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Failed, Finished, TextDelta
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.errors import EngineError, TooLong
@@ -196,7 +196,7 @@ def test_prompt_that_cannot_be_answered_is_refused_and_not_logged(
 ) -> None:
     prompt = say(text)
     if match == "no byte":
-        prompt = Prompt(segments=(TokenSegment(ids=(256,)),))
+        prompt = Prompt(spans=(TokenSpan(ids=(256,)),))
     with pytest.raises(kind, match=match):
         next(engine.submit(prompt, Sampling()))
     assert caplog.text == ""
@@ -204,7 +204,7 @@ def test_prompt_that_cannot_be_answered_is_refused_and_not_logged(
 
 def test_empty_prompt_is_refused(engine: BatchingEngine) -> None:
     with pytest.raises(EngineError, match="empty"):
-        next(engine.submit(Prompt(segments=(TokenSegment(ids=()),)), Sampling()))
+        next(engine.submit(Prompt(spans=(TokenSpan(ids=()),)), Sampling()))
 
 
 def test_answer_is_cut_where_the_context_ends(byte_runner: Any, say: Say) -> None:
