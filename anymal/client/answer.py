@@ -1,4 +1,4 @@
-"""Question and answer, as the client and the in-process assistant share them.
+"""Questions and answers, shared by the client and the in-process assistant.
 
 Does not send or compute anything.
 """
@@ -15,7 +15,7 @@ from anymal.protocol.responses import FinishReason, TokenLogprob, Usage
 
 
 class AnswerOptions(TypedDict, total=False):
-    """How the answer is drawn."""
+    """How the answer is generated."""
 
     max_tokens: int | None
     """Most tokens to generate."""
@@ -34,15 +34,15 @@ class AnswerOptions(TypedDict, total=False):
     stop: str | Sequence[str] | None
     """Strings that end the answer and are not part of it."""
     ignore_eos: bool
-    """Go on to `max_tokens`, past the token that ends an answer."""
+    """Continue to `max_tokens`, past the token that ends an answer."""
     logprobs: int | None
-    """Tell how likely each token was, and this many of the likeliest beside it, 0 to 20."""
+    """Return the log-probability of each token and of this many alternatives, 0 to 20."""
     seed: int | None
     """Makes sampling repeatable."""
 
 
 class AskOptions(Media, AnswerOptions, total=False):
-    """Everything that may stand beside a question."""
+    """All options of a question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Answer:
         model: Name of the model that answered.
         logprobs: How likely each token was, if asked for.
         refusal: Why a check cut the answer, if one did.
-        request_id: What the service's log calls the request; None in this process.
+        request_id: The request's id in the service's log; None in this process.
     """
 
     text: str
@@ -79,7 +79,7 @@ class Answer:
 
 @dataclass(slots=True)
 class AnswerStream:
-    """Pieces of an answer's text as they arrive; `answer` is there once they ended.
+    """Pieces of an answer's text as they arrive; then `answer` is the whole.
 
     Leave it early with `close`, or use it as a context manager.
     """
@@ -166,9 +166,9 @@ class AsyncAnswerStream:
 
 
 def _whole(answer: Answer | None) -> Answer:
-    """The answer of a stream that has nothing more to give."""
+    """The answer of a stream that has ended."""
     if answer is None:
-        raise AnymalError("the stream was left before the answer ended; ask again, and read on")
+        raise AnymalError("the stream was closed before the answer ended; ask again and read on")
     return answer
 
 
@@ -225,11 +225,11 @@ def split_media(options: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
 
 
 def refuse_unknown(options: Mapping[str, Any], known: type) -> None:
-    """Refuse options that nobody would read.
+    """Refuse options that would be ignored.
 
     Args:
         options: What was given.
-        known: The typed dictionary that says what may be.
+        known: The typed dictionary of the allowed options.
 
     Raises:
         TypeError: If one is not known.

@@ -3,7 +3,6 @@
 Does not answer by itself: the form becomes the request of a chat completion.
 """
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from anymal.protocol.conversation import AccelerationUnit, RotationUnit
+from anymal.protocol.conversation import AccelerationUnit, RotationUnit, data_url
 from anymal.protocol.explain import BodyProblem, explain
 from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import ChatCompletionResponse
@@ -114,10 +113,6 @@ async def _parts(
 ) -> list[dict[str, Any]]:
     """Files as the parts of a message."""
     return [
-        {"type": kind, kind: {"url": _data_url(await file.read()), **(options or {})}}
+        {"type": kind, kind: {"url": data_url(await file.read()), **(options or {})}}
         for file in files
     ]
-
-
-def _data_url(data: bytes) -> str:
-    return f"data:application/octet-stream;base64,{base64.b64encode(data).decode('ascii')}"
