@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from server.edge.request_facts import CURRENT_REQUEST
 
-# Others are heard from warnings on: some tell of every request, with its address.
+# Other loggers write warnings only: some log every request with its address.
 _OURS = ("aligners", "anymal", "encoders", "server")
 
 
@@ -24,7 +24,7 @@ def configure_logging(
 
     Args:
         format: One JSON object a line, or text for people.
-        with_error_text: Write what unforeseen errors say; they may quote what callers sent.
+        with_error_text: Write the messages of unexpected errors, which may quote what callers sent.
     """
     handler = logging.StreamHandler()
     kind = JsonFormatter if format == "json" else TextFormatter

@@ -1,7 +1,7 @@
-"""What the service measures of itself, for Prometheus.
+"""The service's metrics, for Prometheus.
 
-Does not decide what is worth measuring when: the gate, the worker and the engine report here. A
-label never holds anything that a caller wrote.
+Does not decide when to measure: the request log, the worker and the engine report here. A label
+never holds anything that a caller wrote.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -155,7 +155,7 @@ class Metrics:
 
 
 class _StatsCollector:
-    """What engine and caches tell of themselves at the moment of a scrape."""
+    """Reads the engine and the caches at each scrape."""
 
     def __init__(
         self,

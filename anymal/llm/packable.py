@@ -29,7 +29,7 @@ _LAYERS = {"full_attention", "sliding_attention"}
 _SEQUENCES = (21, 6)  # lengths that the self-test runs; longer than a block, and shorter
 
 
-class Unpackable(EngineError):  # noqa: N818 - reads as the fact it states
+class Unpackable(EngineError):
     """The model cannot be run on packed rows; the message says why."""
 
 

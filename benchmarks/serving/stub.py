@@ -65,18 +65,18 @@ def serve(port: int) -> None:
     from server.served.models import Backend
     from server.settings import Settings
 
-    def process(conversation: Conversation) -> Any:
+    def to_sample(conversation: Conversation) -> Any:
         return conversation
 
-    def soften(sample: Any) -> Prompt:
+    def to_prompt(sample: Any) -> Prompt:
         return PROMPT
 
     engine = FreeEngine()
     backend = Backend(
         name="free",
         modalities=(),
-        process=process,
-        soften=soften,
+        to_sample=to_sample,
+        to_prompt=to_prompt,
         engine=engine,
         close=engine.close,
     )

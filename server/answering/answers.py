@@ -22,7 +22,7 @@ class Withheld:
     """The answer ends here: what comes next was refused.
 
     Attributes:
-        message: Why, as the caller is told.
+        message: The reason, for the caller.
         counts: What it took; of generated tokens at least those whose text came out.
     """
 
@@ -151,7 +151,7 @@ class _Mailbox:
 
     def put(self, index: int, event: Event) -> None:
         """Called on a thread of the engine."""
-        # NOTE: a loop that closes meanwhile has nobody left to tell.
+        # NOTE: a loop that was closed meanwhile has no one waiting for the event.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(
                 self._pieces.put_nowait, Piece(index=index, event=event)

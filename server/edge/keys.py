@@ -101,7 +101,7 @@ class Keyring:
         return found
 
     def _reread(self) -> None:
-        """Follow the file; a broken one leaves the keys as they were, and is told once."""
+        """Read the file again if it changed; a broken one is logged once and changes no keys."""
         state = _state_of(self._path)
         if self._path is None or state == self._state:
             return
@@ -109,9 +109,9 @@ class Keyring:
         try:
             self._listed = _locks(read_key_file(self._path))
         except AnymalError as error:
-            logger.error("the keys stay as they were: %s", error)
+            logger.error("keys were not changed: %s", error)
         else:
-            logger.info("read %d keys anew", len(self._listed))
+            logger.info("read %d keys again", len(self._listed))
 
 
 def _locks(entries: Sequence[KeyEntry]) -> list[_Lock]:

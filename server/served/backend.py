@@ -27,7 +27,7 @@ def load_backend(
     Args:
         settings: Say which, and how much memory it may take.
         engines: Those of the other bundles.
-        on_step: Hears of each step of the engine, on its thread.
+        on_step: Called after each step of the engine, on its thread.
 
     Returns:
         The backend.
@@ -60,8 +60,8 @@ def load_backend(
     return Backend(
         name=name_of(settings.bundle),
         modalities=tuple(assembled.processor.modalities),
-        process=partial(assembled.processor, generate=True),
-        soften=soft_tokens.prompt,
+        to_sample=partial(assembled.processor, generate=True),
+        to_prompt=soft_tokens.prompt,
         engine=engine,
         close=close,
         soft_token_stats=soft_tokens.stats,

@@ -1,6 +1,6 @@
 """Bundles that an operator adds, replaces and removes while the service runs.
 
-Does not build models (`backend` does) and does not decide who may (`access` does).
+Does not build models (`backend` does) and does not check rights (`routes.dependencies` does).
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Bundles:
         return next(card for card in self.cards() if card.name == name)
 
     def remove(self, name: str) -> None:
-        """Serve a bundle no longer; what it answers just now it answers to the end.
+        """Stop serving a bundle; its running answers finish.
 
         Raises:
             ModelNotFound: If there is none of that name.

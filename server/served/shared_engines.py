@@ -29,7 +29,7 @@ class _Shared:
 
 
 class SharedEngines:
-    """Engines by language model; one that nobody uses any more is closed."""
+    """Engines by language model; an engine without users is closed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -28,8 +28,8 @@ from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
 from anymal.protocol.conversation import Conversation, TextPart
-from server.answering.worker import Backend
 from server.app import create_app
+from server.served.models import Backend
 from server.settings import Settings
 
 PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
@@ -98,7 +98,7 @@ class EchoEngine:
 
 
 def said_by(prompt: Prompt) -> str:
-    """What the engine will say to a prompt of `soften`'s."""
+    """What the engine will say to a prompt that `to_prompt` made."""
     return prompt.spans[1].digest  # type: ignore[union-attr]
 
 
@@ -140,7 +140,7 @@ def echo(conversation: Conversation) -> Any:
     return f"{text} +{num_media}" if num_media else text
 
 
-def soften(text: Any) -> Prompt:
+def to_prompt(text: Any) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
     picture = EmbeddingSpan(embeddings=PICTURE, digest=text, kind="image")
     return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture))
@@ -150,8 +150,8 @@ def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:
     return Backend(
         name=name,
         modalities=("image",),
-        process=echo,
-        soften=soften,
+        to_sample=echo,
+        to_prompt=to_prompt,
         engine=engine,
         close=engine.close,
         created=7,
