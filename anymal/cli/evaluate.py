@@ -174,7 +174,7 @@ def _report(results: "Results", console: "Console", *, out: Path | None, card: P
 
 @contextmanager
 def _log(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None] | None]:
-    """A callback that writes answers as JSON lines; None where nobody asked for them."""
+    """A callback that writes answers as JSON lines; None without a path."""
     if path is None:
         yield None
         return

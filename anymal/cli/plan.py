@@ -1,6 +1,6 @@
 """The command `anymal plan`: whether a recipe fits, before anything is loaded.
 
-Does not plan (see `anymal.plan.run`); it reads the recipe and shows what came out.
+Does not plan (see `anymal.plan.run`); it reads the recipe and shows the result.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the engine tells about one answer while it grows.
+"""What the engine reports about one answer while it grows.
 
 Does not know HTTP, JSON or the OpenAI shapes; `server` translates.
 """

@@ -22,8 +22,8 @@ class Request:
     Attributes:
         prompt: What to continue.
         sampling: How.
-        emit: Hears its events.
-        ticket: How its owner gives it up.
+        emit: Called with its events.
+        ticket: Cancels it.
         limit: Most tokens of the answer, no more than fit.
         reply: The answer so far, as events.
         fingerprints: Of its whole blocks; None where none are kept.

@@ -17,7 +17,7 @@ class TokenizerVocabulary:
     """See `anymal.engine.reply.Vocabulary`."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Keeps it.
+        """See the class.
 
         Args:
             tokenizer: A transformers tokeniser.

@@ -1,4 +1,4 @@
-"""What is wrong with a refused body, said as a person would.
+"""Validation errors as plain messages.
 
 Does not validate; it reads what pydantic found.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_UNKNOWN_KEY = "this key is not known here; remove it or correct its spelling"
+_UNKNOWN_KEY = "this key is not known; remove it or correct its spelling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
         The problem, its key and its kind.
     """
     first = problems[0]
-    if "param" in first.get("ctx", {}):  # one of ours, that already names its key
+    if "param" in first.get("ctx", {}):  # raised by our validators; it names its key already
         return BodyProblem(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

@@ -1,6 +1,6 @@
 """Response models of the REST API, shared by server and client.
 
-Does not know HTTP; requests are `anymal.protocol.requests`'s.
+Does not know HTTP; requests are in `requests.py`.
 """
 
 from typing import Literal
