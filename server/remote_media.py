@@ -77,7 +77,7 @@ class RemoteMedia:
             conversation: Perhaps with `http:` and `https:` URLs.
 
         Returns:
-            The same with data URLs in their place.
+            The same, with data URLs in their place.
 
         Raises:
             MediaForbidden: A host, scheme or address that is not allowed.
@@ -154,7 +154,7 @@ class RemoteMedia:
             raise MediaNotFound(
                 name, f"a host that is not known ({reason(error)})", _ACCEPTED
             ) from error
-        # Which address it is stays here: it would tell about the network inside.
+        # The message does not name the address: it would reveal the private network.
         if not addresses or not all(map(self.is_allowed, addresses)):
             raise MediaForbidden(name, "a host with an address that is not public", _ACCEPTED)
         return list(dict.fromkeys(addresses))

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         30, ge=0, description="seconds that running answers get to finish when the service stops"
     )
 
-    # What is written down.
+    # What is logged.
     log_format: Literal["json", "text"] = Field(
         "json", description="one JSON object a line, or text"
     )
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     allow_http_media: bool = Field(False, description="fetch media over plain http too")
     media_seconds: float = Field(20, gt=0, description="seconds to fetch all media of a request")
 
-    # What may be said.
+    # Which content is allowed.
     checks: Strings = Field(
         (), description="safety checks, such as server.safety:WordList?words=bomb,poison"
     )

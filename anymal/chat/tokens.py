@@ -76,7 +76,7 @@ class TextEncoder:
     def encode_run(self, text: str) -> Sequence[int]:
         """Tokenise one run of text from the middle of a sequence.
 
-        A tokeniser that puts a space before every text would double the one that is there.
+        A tokeniser that puts a space before every text would double a leading space.
 
         Args:
             text: Any text.

@@ -53,7 +53,7 @@ def eval_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
-        typer.Option(help="Precision of the language model, where not the bundle's own."),
+        typer.Option(help="Precision of the language model; by default the bundle's."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")

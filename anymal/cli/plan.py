@@ -17,7 +17,7 @@ def plan(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="What may be used, such as 80GiB; by default all of the device here."),
+        typer.Option(help="Memory to use, such as 80GiB; by default all of this machine's device."),
     ] = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None,

@@ -21,7 +21,7 @@ WORTH_A_BAR_BYTES = 8 * 2**20
 
 
 class UploadBar:
-    """Shows large uploads on standard error, where that is a terminal; gone once they are done."""
+    """Shows large uploads on standard error, if that is a terminal, until they are complete."""
 
     def __init__(self, console: Console | None = None) -> None:
         """Shows nothing yet.

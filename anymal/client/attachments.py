@@ -1,6 +1,6 @@
-"""What a caller has at hand (paths, bytes, images, arrays, tables) to parts of a message.
+"""Paths, bytes, images, arrays and tables to parts of a message.
 
-Does not decode media: files travel as they are, arrays are written as files. Numpy, torch, PIL and
+Does not decode media: files are sent unchanged, arrays are written as files. Numpy, torch, PIL and
 pandas are recognised without being imported.
 """
 
@@ -53,7 +53,7 @@ class Media(TypedDict, total=False):
     audio_rate_hz: float | None
     """Samples per second of arrays given as `audio`; or give (array, rate) in their place."""
     imu_rate_hz: float | None
-    """Samples per second of `imu`, where it holds no times; or give (recording, rate)."""
+    """Samples per second of `imu`, if it holds no times; or give (recording, rate)."""
     acceleration_unit: AccelerationUnit
     """Unit of the accelerations in `imu`."""
     rotation_unit: RotationUnit

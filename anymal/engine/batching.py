@@ -191,10 +191,10 @@ class BatchingEngine:
         try:
             self._scheduler.add(self._request(arrival))
         except AnymalError as error:
-            _tell(arrival.emit, Failed(error=error))
+            _emit(arrival.emit, Failed(error=error))
         except Exception as error:  # one bad request must not end the others
             logger.exception("a request could not be read")
-            _tell(arrival.emit, Failed(error=error))
+            _emit(arrival.emit, Failed(error=error))
 
     def _request(self, arrival: _Arrival) -> Request:
         runner, prompt, sampling = self._runner, arrival.prompt, arrival.sampling
@@ -259,7 +259,7 @@ class BatchingEngine:
             scheduler.finish(request)
         else:
             scheduler.append(request, result.id)
-        _tell(request.emit, *events)
+        _emit(request.emit, *events)
 
     def _fail(self, request: Request, error: Exception) -> None:
         """End a request whose blocks may hold anything."""
@@ -268,7 +268,7 @@ class BatchingEngine:
         blocks.forget(request.blocks)
         self._runner.scrub(own)
         self._scheduler.finish(request)
-        _tell(request.emit, Failed(error=error))
+        _emit(request.emit, Failed(error=error))
 
     def _abandon(self, error: Exception) -> None:
         """Fail all requests, and forget all blocks."""
@@ -279,10 +279,10 @@ class BatchingEngine:
         self._scheduler = Scheduler(Blocks(self._runner.num_blocks), self._budget)
         for request in requests:
             if not request.ticket.is_cancelled:
-                _tell(request.emit, Failed(error=error))
+                _emit(request.emit, Failed(error=error))
 
 
-def _tell(emit: Callable[[Event], None], *events: Event) -> None:
+def _emit(emit: Callable[[Event], None], *events: Event) -> None:
     """Pass events on; an exception in one listener does not affect other requests."""
     try:
         for event in events:

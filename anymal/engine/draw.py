@@ -159,7 +159,7 @@ def score(logits: Tensor, token: int, *, num_top: int) -> tuple[float, tuple[Sco
     Args:
         logits: `[V]` float32.
         token: Which.
-        num_top: How many of the likeliest to tell.
+        num_top: How many of the likeliest tokens to return.
 
     Returns:
         The logarithm of its probability, and the likeliest tokens with theirs.

@@ -1,4 +1,4 @@
-"""Tokens of one answer to its events: text, stop strings, logprobs, counts.
+"""Tokens of one answer to its events: text, stop strings, log-probabilities, counts.
 
 Does not draw tokens and does not know how they are scheduled. Torch-free.
 """
@@ -53,7 +53,7 @@ class Vocabulary(Protocol):
         ...
 
     def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> Logprob:
-        """A token's probability, told in text and bytes."""
+        """A token's log-probability, with its text and bytes."""
         ...
 
 
@@ -98,7 +98,7 @@ class Reply:
             cached=num_cached,
             by_kind=dict(self._prompt.counts()),
         )
-        # A stop string may come to light only with the last piece.
+        # The last piece may complete a stop string.
         reason = "stop" if self._text.has_stopped else reason
         finished = Finished(reason=reason, counts=counts, logprobs=tuple(self._logprobs))
         return [*events, finished]

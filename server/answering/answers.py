@@ -1,4 +1,4 @@
-"""One prompt to several answers: starts them, mixes their events, ends them together.
+"""One prompt to several answers: starts them, merges their events, ends them together.
 
 Does not know HTTP, and does not judge what is said; a guard may.
 """
@@ -19,11 +19,11 @@ from server.errors import TimedOut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """The answer ends here: what comes next was refused.
+    """The answer ends here because a check refused the rest.
 
     Attributes:
         message: The reason, for the caller.
-        counts: What it took; of generated tokens at least those whose text came out.
+        counts: Its token counts; of generated tokens at least those whose text was sent.
     """
 
     message: str
@@ -127,7 +127,7 @@ class _Running:
             self._tickets.append(self._engine.start(self._prompt, self._samplings[index], emit))
 
     async def passed(self, arrived: Piece, guard: Guard) -> list[Piece]:
-        """What the guard lets out now that a piece arrived."""
+        """The pieces that the guard releases when one arrives."""
         if arrived.index not in self.open:  # on its way when its answer was cut
             return []
         out = await guard(arrived)

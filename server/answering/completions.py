@@ -36,7 +36,7 @@ async def complete(
     """Answer.
 
     Args:
-        body: What is asked.
+        body: The request.
         request: Tells when the client disconnects; its body must have been read.
         worker: Answers the request.
         caller: Who asks.
@@ -70,7 +70,7 @@ async def complete(
             if form == "text":
                 return PlainTextResponse(whole.choices[0].message.content)
             return JSONResponse(whole.model_dump())
-        # The first piece tells whether the prompt was accepted, while the status is still open.
+        # The first piece shows whether the prompt was accepted, while the status can still change.
         first = await unless_disconnected(request.receive, anext(pieces))
         if isinstance(first.event, Failed):
             raise first.event.error

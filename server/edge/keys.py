@@ -84,7 +84,7 @@ class Keyring:
     def find(self, key: str) -> Caller | None:
         """Who holds a key.
 
-        Every stored key is compared, and each in constant time: how long it takes tells neither
+        Every stored key is compared, and each in constant time: the time it takes shows neither
         which key was nearly right nor how much of it was.
 
         Args:

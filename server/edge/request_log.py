@@ -57,10 +57,10 @@ class RequestLog:
             if answer.status is None:
                 await response_for(error)(scope, receive, answer.send)
         finally:
-            self._tell(scope, record, answer, self._clock() - started)
+            self._log(scope, record, answer, self._clock() - started)
             CURRENT_REQUEST.reset(outer)
 
-    def _tell(self, scope: Scope, record: RequestRecord, answer: "_Answer", seconds: float) -> None:
+    def _log(self, scope: Scope, record: RequestRecord, answer: "_Answer", seconds: float) -> None:
         """One line and one count for the request; neither holds anything that the caller wrote."""
         # The pattern of the route, not the path: a path may hold anything a caller wrote.
         path = getattr(scope.get("route"), "path", "(none)")

@@ -37,8 +37,8 @@ class AskForm(BaseModel):
     imu_rate_hz: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="samples per second; for files without times"
     )
-    acceleration_unit: AccelerationUnit | None = Field(None, description="m/s2 where not given")
-    rotation_unit: RotationUnit | None = Field(None, description="rad/s where not given")
+    acceleration_unit: AccelerationUnit | None = Field(None, description="m/s2 by default")
+    rotation_unit: RotationUnit | None = Field(None, description="rad/s by default")
     system: str | None = Field(None, description="instructions that come before the question")
     model: str | None = Field(None, description="a served model's name; absent means the first")
     stream: bool = Field(False, description="answer as server-sent events")
@@ -55,7 +55,7 @@ class AskForm(BaseModel):
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         **EVENTS,
-        "description": f"{EVENTS['description']}; only its words with 'Accept: {_TEXT}'",
+        "description": f"{EVENTS['description']}; only its text with 'Accept: {_TEXT}'",
         "content": {**EVENTS["content"], _TEXT: {"schema": {"type": "string"}}},
     },
     **ERRORS,

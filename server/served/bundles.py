@@ -74,7 +74,7 @@ class Bundles:
         """
         path = _inside(self._settings.bundles_dir, folder)
         if self._loading.locked():
-            raise BundleConflict("another bundle is being loaded; try again when it is there")
+            raise BundleConflict("another bundle is being loaded; try again later")
         async with self._loading:
             name = await anyio.to_thread.run_sync(self._put, path, name)
         return next(card for card in self.cards() if card.name == name)

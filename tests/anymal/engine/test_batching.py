@@ -88,7 +88,7 @@ def test_full_queue_refuses_and_a_cancelled_request_makes_room(
         for _ in range(10):  # some may join the held step before it begins
             tickets.append(start(engine, say("a" * 50))[0])
 
-    with pytest.raises(EngineBusy, match="2 requests wait"):
+    with pytest.raises(EngineBusy, match="2 requests are waiting, and the limit is 2"):
         fill()
     tickets[-1].cancel()
     start(engine, say("fits again"))
@@ -167,7 +167,7 @@ def test_mistake_of_the_engine_itself_fails_all_and_it_starts_afresh(
         patch.setattr(engine._scheduler, "plan", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             next(engine.submit(say("abc"), Sampling()))
-    assert "starts afresh" in caplog.text
+    assert "starts again without its requests" in caplog.text
     assert text_of(engine.submit(say("fine"), Sampling())) == "fine"
 
 
