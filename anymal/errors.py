@@ -1,4 +1,4 @@
-"""The tree of errors that a user can cause and can mend.
+"""The tree of errors that a user can cause and can fix.
 
 It holds no logic: each error carries what was given, what is allowed and what to do next, as words.
 
@@ -20,7 +20,7 @@ It holds no logic: each error carries what was given, what is allowed and what t
 
 
 class AnymalError(ValueError):
-    """A user's mistake, told with what was given, what is allowed and what to do next."""
+    """A user's mistake: its message says what was given, what is allowed and what to do next."""
 
 
 class MediaError(AnymalError):
@@ -44,27 +44,27 @@ class MediaError(AnymalError):
         return f"{self.source}: found {self.found}; accepted: {self.accepted}"
 
 
-class MediaNotFound(MediaError):  # noqa: N818 - reads as the fact it states, like its siblings
+class MediaNotFound(MediaError):
     """No such file, not a file, or not readable."""
 
 
-class MediaForbidden(MediaError):  # noqa: N818
+class MediaForbidden(MediaError):
     """A place that media is never read from: a remote URL, a path outside its folder."""
 
 
-class MediaEmpty(MediaError):  # noqa: N818
+class MediaEmpty(MediaError):
     """Nothing to decode: no bytes, no frames, no samples."""
 
 
-class MediaUnsupported(MediaError):  # noqa: N818
+class MediaUnsupported(MediaError):
     """A kind of file, a layout or an option that is not accepted here."""
 
 
-class MediaCorrupt(MediaError):  # noqa: N818
-    """The right kind of file, but broken, cut short, or with values that cannot be."""
+class MediaCorrupt(MediaError):
+    """The right kind of file, but broken, cut short, or with impossible values."""
 
 
-class MediaTooLarge(MediaError):  # noqa: N818
+class MediaTooLarge(MediaError):
     """More bytes, pixels, frames or seconds than the limits allow."""
 
 
@@ -76,7 +76,7 @@ class ConversationError(AnymalError):
     """Messages that the processor refuses."""
 
 
-class TooLong(ConversationError):  # noqa: N818
+class TooLong(ConversationError):
     """A conversation with more tokens than the model accepts."""
 
 

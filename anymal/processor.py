@@ -14,10 +14,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from anymal.chat.runs import runs_of
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.chat.template import ChatTemplate
-from anymal.chat.tokens import TextEncoder
+from anymal.chat.tokens import TextEncoder, runs_of
 from anymal.errors import ConversationError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits

@@ -1,4 +1,4 @@
-"""Which addresses of the internet are nobody's inside: the only ones that media is fetched from.
+"""Which addresses are public, not private: media is fetched only from those.
 
 Does not resolve names and opens no connections.
 """
@@ -48,7 +48,7 @@ def is_public(address: str) -> bool:
         address: An IPv4 or IPv6 address, as `getaddrinfo` writes it.
 
     Returns:
-        False for everything inside, special or transitional, and for what is no address.
+        False for private, special and transitional addresses, and for anything else.
     """
     try:
         found = ip_address(address)

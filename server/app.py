@@ -1,4 +1,4 @@
-"""The app, put together: routes, worker, gate, and how errors are told.
+"""Builds the app: routes, worker, middleware and error responses.
 
 Does not listen on a port and reads no environment; `cli` does.
 """
@@ -6,7 +6,7 @@ Does not listen on a port and reads no environment; `cli` does.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,31 +18,42 @@ from starlette.responses import Response
 
 from anymal import __version__
 from anymal.errors import AnymalError
-from anymal.protocol.explain import Refusal, explain
+from anymal.protocol.explain import BodyProblem, explain
 from server.answering.disconnect import ClientGone
-from server.answering.worker import Backend, Worker
+from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
 from server.edge.drain import Drain, DrainGate
-from server.edge.key_check import Door
+from server.edge.key_check import KeyCheck
 from server.edge.keys import Keyring
-from server.edge.request_log import Gate
+from server.edge.request_log import RequestLog
 from server.errors import BadRequest, response_for
 from server.metrics import Metrics
-from server.openapi import DescribedApp
 from server.remote_media import RemoteMedia
-from server.routes.admin import router as admin_router
-from server.routes.align import router as align_router
-from server.routes.ask import router as ask_router
-from server.routes.metrics import router as metrics_router
-from server.routes.openai import router
-from server.routes.page import router as page_router
+from server.routes import admin, align, ask, monitoring, openai, page
 from server.safety import load_checks
 from server.served.bundles import Bundles
+from server.served.models import Backend
 from server.settings import Settings
 
 if TYPE_CHECKING:  # the app starts without torch
     from server.served.shared_engines import SharedEngines
+
+
+class DescribedApp(FastAPI):
+    """An app that answers refused bodies with 400 in OpenAI's shape, never with 422."""
+
+    def openapi(self) -> dict[str, Any]:
+        """See FastAPI."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for path in document["paths"].values():
+                for route in path.values():
+                    route["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+        assert self.openapi_schema is not None, "FastAPI keeps the document it made"
+        return self.openapi_schema
 
 
 def create_app(
@@ -57,7 +68,7 @@ def create_app(
     Args:
         settings: How it runs.
         backend: A loaded model; without it, the one of the settings is loaded in the background
-            when the app starts, and `/readyz` tells when it is there.
+            when the app starts; `/readyz` reports when it is ready.
         load: How to load it; by default from the bundle.
         on_failure: Called, on the loading thread, if the model cannot be loaded.
 
@@ -92,24 +103,20 @@ def create_app(
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    app.include_router(router)
-    app.include_router(ask_router)
-    app.include_router(align_router)
-    app.include_router(admin_router)
-    app.include_router(metrics_router)
-    app.include_router(page_router)
-    app.add_exception_handler(AnymalError, _tell)
-    app.add_exception_handler(HTTPException, _tell)
-    app.add_exception_handler(ClientGone, _tell_nobody)
-    app.add_exception_handler(RequestValidationError, _tell_refusal)
+    for routes in (openai, ask, align, admin, monitoring, page):
+        app.include_router(routes.router)
+    app.add_exception_handler(AnymalError, _report)
+    app.add_exception_handler(HTTPException, _report)
+    app.add_exception_handler(ClientGone, _client_gone)
+    app.add_exception_handler(RequestValidationError, _refuse_body)
     _add_edge(app, settings)
     return app
 
 
 def _add_edge(app: FastAPI, settings: Settings) -> None:
-    """What a request passes on its way to a route; the innermost is added first."""
+    """Add the middleware that a request passes on its way to a route, innermost first."""
     app.add_middleware(
-        Door,
+        KeyCheck,
         keyring=Keyring(
             api_key=_shown(settings.api_key),
             admin_key=_shown(settings.admin_key),
@@ -120,9 +127,9 @@ def _add_edge(app: FastAPI, settings: Settings) -> None:
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(DrainGate, drain=app.state.drain)
-    app.add_middleware(Gate, metrics=app.state.metrics)
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
     if settings.cors_origins:
-        # Outermost, so that pages can read refusals too.
+        # Outermost, so that pages can read error responses too.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -133,7 +140,7 @@ def _add_edge(app: FastAPI, settings: Settings) -> None:
 
 
 def _remote_media(settings: Settings) -> RemoteMedia | None:
-    """What fetches media, where a host is allowed."""
+    """Fetches media; None if no host is allowed."""
     if not settings.allow_media_hosts:
         return None
     return RemoteMedia(
@@ -148,7 +155,7 @@ def _shown(secret: SecretStr | None) -> str | None:
 
 
 def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
-    """Loads bundles; those with the same language model share it."""
+    """A function that loads bundles; those with the same language model share it."""
     engines: list[SharedEngines] = []  # one, from the first load on
 
     def load(settings: Settings) -> Backend:
@@ -163,7 +170,7 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
     return load
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def _report(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         # Starlette names the methods of the first route of a path only.
         path = getattr(request.scope.get("route"), "path", None)
@@ -172,23 +179,23 @@ async def _tell(request: Request, error: Exception) -> Response:
     return response_for(error)
 
 
-async def _tell_nobody(request: Request, error: Exception) -> Response:
+async def _client_gone(request: Request, error: Exception) -> Response:
     """The status that proxies log for a client that went away."""
     return Response(status_code=499)
 
 
-async def _tell_refusal(request: Request, error: Exception) -> Response:
-    """What FastAPI found wrong with a body, in our words."""
+async def _refuse_body(request: Request, error: Exception) -> Response:
+    """Report what FastAPI found wrong with a body."""
     assert isinstance(error, RequestValidationError), type(error)
     problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
     given = dict(error.body) if isinstance(error.body, FormData) else error.body
-    refusal = explain(problems, given)
+    problem = explain(problems, given)
     if not isinstance(given, dict):
-        refusal = Refusal(
+        problem = BodyProblem(
             message=(
                 "the body is not a JSON object; send one with 'Content-Type: application/json'"
             ),
             param=None,
             code="invalid_json",
         )
-    return response_for(BadRequest(refusal))
+    return response_for(BadRequest(problem))

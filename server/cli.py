@@ -30,11 +30,9 @@ def serve(
         str | None,
         typer.Option(help="Of the language model: nf4, int8, bf16, fp32 or int8-dynamic (CPU)."),
     ] = None,
-    merge_lora: Annotated[
-        bool | None, typer.Option(help="Add LoRA to the weights it was trained beside.")
-    ] = None,
+    merge_lora: Annotated[bool | None, typer.Option(help="Merge LoRA into the weights.")] = None,
     cors_origin: Annotated[
-        list[str] | None, typer.Option(help="Web origin whose pages may call; repeatable.")
+        list[str] | None, typer.Option(help="Web origin whose pages may send requests; repeatable.")
     ] = None,
     allow_media_host: Annotated[
         list[str] | None, typer.Option(help="Host that media may be fetched from; repeatable.")
@@ -91,7 +89,7 @@ def serve(
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens: opened here, so that a taken port is told in one line."""
+    """A listening socket, opened here so that a port in use is reported in one line."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

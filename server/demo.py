@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.console import Console
 from rich.table import Table
 
+from anymal.cli.console import plain_console
 from anymal.client import Client
 from anymal.modality import MODALITIES
 from anymal.playground.manifest import write_medium
@@ -54,7 +54,7 @@ def main() -> int:
     Returns:
         0 if every answer came, else 1.
     """
-    console = Console()
+    console = plain_console()
     FOLDER.mkdir(parents=True, exist_ok=True)
     # One recording of each modality, then a question that needs two.
     sources = (scenes, clips, sounds, motions, mixed)

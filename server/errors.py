@@ -1,6 +1,6 @@
 """The one table from exceptions to HTTP statuses, and the one shape of an error.
 
-Does not log and does not decide when to answer; `gate` and `app` do.
+Does not log and does not decide when to answer; `request_log` and `app` do.
 """
 
 import math
@@ -11,17 +11,17 @@ from starlette.responses import JSONResponse
 
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
-from anymal.protocol.explain import Refusal
-from anymal.protocol.requests import ErrorBody, ErrorDetail
+from anymal.protocol.explain import BodyProblem
+from anymal.protocol.responses import ErrorBody, ErrorDetail
 from server.edge.request_facts import note_error
 
 
-class BadRequest(AnymalError):  # noqa: N818 - reads as the fact it states
+class BadRequest(AnymalError):
     """A body that is not a request, with the key at fault."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
+    def __init__(self, problem: BodyProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 class BodyTooLarge(HTTPException):
@@ -41,19 +41,19 @@ class BodyTooSlow(HTTPException):
         super().__init__(408, message)
 
 
-class Unauthorized(AnymalError):  # noqa: N818
+class Unauthorized(AnymalError):
     """No key, or a wrong one."""
 
 
-class NotAllowed(AnymalError):  # noqa: N818
-    """A good key that does not open this door."""
+class NotAllowed(AnymalError):
+    """A valid key without the right to do this."""
 
 
-class RateLimited(AnymalError):  # noqa: N818
+class RateLimited(AnymalError):
     """More requests than this caller may send.
 
     Attributes:
-        retry_after: Seconds until another is let in.
+        retry_after: Seconds until another is accepted.
     """
 
     def __init__(self, message: str, *, retry_after: float) -> None:
@@ -61,33 +61,33 @@ class RateLimited(AnymalError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class Draining(AnymalError):  # noqa: N818
-    """The service ends: it finishes its answers and begins no others."""
+class Draining(AnymalError):
+    """The service is shutting down: it finishes running answers and starts no others."""
 
     retry_after = 5.0
 
 
-class EmbedsNotAllowed(AnymalError):  # noqa: N818
+class EmbedsNotAllowed(AnymalError):
     """Soft tokens from a caller who is not trusted with them."""
 
 
-class ContentRefused(AnymalError):  # noqa: N818
+class ContentRefused(AnymalError):
     """A prompt or a medium that a safety check refused."""
 
 
-class TimedOut(AnymalError):  # noqa: N818
+class TimedOut(AnymalError):
     """An answer that took longer than the service allows."""
 
 
-class BundleConflict(AnymalError):  # noqa: N818
+class BundleConflict(AnymalError):
     """A change of the served bundles that cannot be made now."""
 
 
-class ModelNotFound(AnymalError):  # noqa: N818
+class ModelNotFound(AnymalError):
     """A model that is not served here."""
 
 
-class NotReady(AnymalError):  # noqa: N818
+class NotReady(AnymalError):
     """The model is still loading, or could not be loaded."""
 
 
@@ -102,7 +102,7 @@ class Rule:
     param: str | None = None
 
 
-# The first row whose class fits; what fits none is ours, and is told as a plain 500.
+# The first row whose class fits; any other exception is a bug, and is answered with a plain 500.
 RULES = (
     Rule(error=BadRequest, status=400, type="invalid_request_error"),
     Rule(error=Unauthorized, status=401, type="authentication_error", code="invalid_api_key"),
@@ -165,7 +165,7 @@ def rule_for(error: Exception) -> Rule:
 
 
 def body_for(error: Exception) -> ErrorBody:
-    """The body that tells an exception; nothing of an unknown one is given away.
+    """The body that reports an exception; it reveals nothing of an unknown one.
 
     The code is also kept for the request's line in the log.
     """
@@ -176,24 +176,24 @@ def body_for(error: Exception) -> ErrorBody:
     elif isinstance(error, HTTPException):
         message = str(error.detail)
     elif isinstance(error, BadRequest):
-        param, code = error.refusal.param, error.refusal.code
+        param, code = error.problem.param, error.problem.code
     elif code is None:
         code = _snake_case(type(error).__name__)
     note_error(code or "error")
-    # A caller's own words may stand in it, and hold what cannot be sent: halves of characters.
+    # It may quote the caller, and a lone surrogate in a quotation cannot be sent.
     message = message.encode(errors="backslashreplace").decode()
     return ErrorBody(error=ErrorDetail(message=message, type=rule.type, param=param, code=code))
 
 
 def response_for(error: Exception) -> JSONResponse:
-    """The response that tells an exception."""
+    """The response that reports an exception."""
     status = error.status_code if isinstance(error, HTTPException) else rule_for(error).status
     headers = dict((isinstance(error, HTTPException) and error.headers) or {})
     if status in (429, 503):
-        # A full queue empties at the pace of answers; a second is the least worth waiting.
+        # A full queue empties as answers end; waiting less than a second is pointless.
         seconds = getattr(error, "retry_after", 1.0)
         headers["retry-after"] = str(max(1, math.ceil(seconds)))
-    if status == 408:  # the rest of the body is not waited for
+    if status == 408:  # the service does not wait for the rest of the body
         headers["connection"] = "close"
     return JSONResponse(body_for(error).model_dump(), status_code=status, headers=headers)
 

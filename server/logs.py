@@ -1,4 +1,4 @@
-"""What the log looks like: one JSON object a line, or text; never what callers sent.
+"""The format of the log: one JSON object a line, or text; never what callers sent.
 
 Does not decide what is logged. An exception is written as its type and where it came from: what it
 says may quote a prompt, and is written only where a setting asks for it.
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from server.edge.request_facts import CURRENT_REQUEST
 
-# Others are heard from warnings on: some tell of every request, with its address.
+# Other loggers write warnings only: some log every request with its address.
 _OURS = ("aligners", "anymal", "encoders", "server")
 
 
@@ -24,7 +24,7 @@ def configure_logging(
 
     Args:
         format: One JSON object a line, or text for people.
-        with_error_text: Write what unforeseen errors say; they may quote what callers sent.
+        with_error_text: Write the messages of unexpected errors, which may quote what callers sent.
     """
     handler = logging.StreamHandler()
     kind = JsonFormatter if format == "json" else TextFormatter
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
         }
         line |= _fields(record)
         if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = list(told(record.exc_info[1], self._with_error_text))
+            line["exception"] = list(described(record.exc_info[1], self._with_error_text))
         return json.dumps(line)
 
 
@@ -67,17 +67,19 @@ class TextFormatter(logging.Formatter):
         fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
         lines = [f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}"]
         if record.exc_info and record.exc_info[1] is not None:
-            lines += [f"    {line}" for line in told(record.exc_info[1], self._with_error_text)]
+            lines += [
+                f"    {line}" for line in described(record.exc_info[1], self._with_error_text)
+            ]
         # A line break inside a message would look like a line of its own.
         return "\n".join(line.replace("\n", "\\n").replace("\r", "\\r") for line in lines)
 
 
-def told(error: BaseException, with_text: bool) -> Iterator[str]:
+def described(error: BaseException, with_text: bool) -> Iterator[str]:
     """An exception, its causes first: type, then where it came from.
 
     Args:
         error: The exception.
-        with_text: Whether its words may be written.
+        with_text: Whether its message may be written.
 
     Yields:
         Lines without line breaks.

@@ -1,7 +1,7 @@
-"""What the service measures of itself, for Prometheus.
+"""The service's metrics, for Prometheus.
 
-Does not decide what is worth measuring when: the gate, the worker and the engine report here. A
-label never holds anything that a caller wrote.
+Does not decide when to measure: the request log, the worker and the engine report here. A label
+never holds anything that a caller wrote.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -89,7 +89,7 @@ class Metrics:
             path: The route's pattern, such as `/v1/models/{model}`; never what a caller wrote.
             status: Of the answer; 499 where the client went first.
             seconds: What it took, streaming included.
-            error: Code of the error that the caller was told.
+            error: Code of the error that the caller received.
         """
         self._requests.labels(path, str(status)).inc()
         self._request_seconds.labels(path).observe(seconds)
@@ -120,7 +120,7 @@ class Metrics:
         """Count a failure by its code.
 
         Within a request it is kept until the request ends, so that one that is noted here and
-        told to the caller counts once.
+        sent to the caller counts once.
         """
         if not note_error(type):
             self._errors.labels(type).inc()
@@ -155,7 +155,7 @@ class Metrics:
 
 
 class _StatsCollector:
-    """What engine and caches tell of themselves at the moment of a scrape."""
+    """Reads the engine and the caches at each scrape."""
 
     def __init__(
         self,
@@ -186,7 +186,11 @@ class _StatsCollector:
             ("anymal_prefix_tokens_hit", "Positions found cached.", stats.prefix_tokens_hit),
             ("anymal_soft_token_hits", "Media found cached.", sum(each.hits for each in caches)),
             ("anymal_soft_token_misses", "Media encoded.", sum(each.misses for each in caches)),
-            ("anymal_preemptions", "Answers put back for want of room.", stats.preemptions),
+            (
+                "anymal_preemptions",
+                "Answers preempted by a full cache.",
+                stats.preemptions,
+            ),
             ("anymal_steps", "Forward passes.", stats.steps),
             ("anymal_batch_tokens", "Positions computed.", stats.batch_tokens),
         ):

@@ -2,11 +2,10 @@
 
 Does not decode media and reads no paths. A name is resolved once, every address that it has is
 checked, and the connection goes to such an address; what the name says a moment later does not
-matter. Redirects are new requests, checked anew.
+matter. Redirects are new requests, and are checked again.
 """
 
 import asyncio
-import base64
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +18,7 @@ import httpx
 from anymal.errors import MediaForbidden, MediaNotFound, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.media.source import reason, shorten
-from anymal.protocol.conversation import Conversation, Message
+from anymal.protocol.conversation import Conversation, Message, data_url
 from server.addresses import is_public
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -78,7 +77,7 @@ class RemoteMedia:
             conversation: Perhaps with `http:` and `https:` URLs.
 
         Returns:
-            The same with data URLs in their place, so that nothing later knows the difference.
+            The same, with data URLs in their place.
 
         Raises:
             MediaForbidden: A host, scheme or address that is not allowed.
@@ -98,7 +97,7 @@ class RemoteMedia:
                 for url in urls:
                     data = await self.fetch(url, max_bytes=left)
                     left -= len(data)
-                    found[url] = await asyncio.to_thread(_data_url, data)
+                    found[url] = await asyncio.to_thread(data_url, data)
         except TimeoutError:
             name = shorten(next(url for url in urls if url not in found))
             raise MediaNotFound(
@@ -155,7 +154,7 @@ class RemoteMedia:
             raise MediaNotFound(
                 name, f"a host that is not known ({reason(error)})", _ACCEPTED
             ) from error
-        # Which address it is stays here: it would tell about the network inside.
+        # The message does not name the address: it would reveal the private network.
         if not addresses or not all(map(self.is_allowed, addresses)):
             raise MediaForbidden(name, "a host with an address that is not public", _ACCEPTED)
         return list(dict.fromkeys(addresses))
@@ -247,10 +246,6 @@ def _replaced(message: Message, found: dict[str, str]) -> Message:
             part = part.model_copy(update={part.type: body})
         content.append(part)
     return message.model_copy(update={"content": content})
-
-
-def _data_url(data: bytes) -> str:
-    return f"data:application/octet-stream;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 @cache

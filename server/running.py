@@ -1,4 +1,4 @@
-"""A service on a port, until it is told to stop and has finished its answers.
+"""A service on a port, from start to shutdown.
 
 Does not read settings from anywhere, and knows no routes.
 """
@@ -22,10 +22,10 @@ _CANCEL_S = 3
 
 
 class Service(uvicorn.Server):
-    """A server that drains: told to stop, it stays until its answers are out.
+    """A server that drains: when stopped, it first finishes its running answers.
 
-    A plain uvicorn closes its port at once; callers would meet a closed door instead of a 503, and
-    a load balancer would learn nothing from `/readyz`.
+    A plain uvicorn closes its port at once; callers would get a refused connection instead of a
+    503, and a load balancer would learn nothing from `/readyz`.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Service(uvicorn.Server):
         """Configures uvicorn.
 
         Args:
-            app: What `create_app` made.
+            app: From `create_app`.
             settings: The same settings.
-            clock: Seconds that only grow.
+            clock: Returns monotonic seconds.
         """
         config = uvicorn.Config(
             app,
@@ -71,14 +71,14 @@ class Service(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _see_drain(self) -> None:
-        """End once nobody is in the house, or the time is over."""
+        """Exit once no request is running, or the time is over."""
         now = self._clock()
         if self._deadline is None:
             self._deadline = now + self._drain_seconds
             logger.info("stopping once %d requests are answered", self._drain.num_running)
         if self._drain.num_running and now >= self._deadline:
             logger.warning("%d requests were not answered in time", self._drain.num_running)
-            # Streams still open are told so, as an event.
+            # Open streams then end with an error event.
             await asyncio.to_thread(self._worker.close)
             self.should_exit = True
         elif not self._drain.num_running:

@@ -1,4 +1,4 @@
-"""Checks on what goes into the model and what comes out; none is on unless a setting names it.
+"""Checks on what goes into the model and what comes out; a check is on only if a setting names it.
 
 Does not decide what a refusal looks like to the caller; the worker applies the checks. The paper
 (section 5) checks prompts, images and answers in the same places.
@@ -21,7 +21,7 @@ class Refusal:
 
     Attributes:
         check: Name of the check.
-        message: What the caller is told.
+        message: The reason, for the caller.
     """
 
     check: str

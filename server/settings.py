@@ -13,12 +13,12 @@ from anymal.errors import AnymalError
 from anymal.protocol.explain import explain
 
 
-def _words(value: Any) -> Any:
+def _split(value: Any) -> Any:
     return tuple(value.split()) if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-"""Several words; one text with spaces between them where they come from the environment."""
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several strings; in an environment variable, separated by spaces."""
 
 
 class Settings(BaseSettings):
@@ -31,10 +31,10 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     precision: str | None = Field(
         None,
-        description="nf4, int8, bf16, fp32 or int8-dynamic; None: fp32 on a CPU, else the bundle's",
+        description="nf4, int8, bf16, fp32 or int8-dynamic; default: on CPU fp32, else as trained",
     )
     merge_lora: bool | None = Field(
-        None, description="add LoRA to the weights; None: where that does not round them again"
+        None, description="merge LoRA into the weights; default: only if that rounds nothing again"
     )
 
     bundles_dir: str | None = Field(
@@ -42,41 +42,41 @@ class Settings(BaseSettings):
     )
 
     kv_cache_bytes: int | None = Field(
-        None, gt=0, description="bytes set aside for keys and values; None chooses by device"
+        None, gt=0, description="bytes reserved for keys and values; default: chosen by device"
     )
     soft_token_bytes: int = Field(
-        256 * 2**20, ge=0, description="most bytes of soft tokens kept for media that come again"
+        256 * 2**20, ge=0, description="most bytes of soft tokens cached for media that come again"
     )
 
     # Where, and for whom.
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     api_key: SecretStr | None = Field(
-        None, min_length=1, description="a key that requests may carry; for several see keys_file"
+        None, min_length=1, description="key that requests must carry; keys_file holds several"
     )
     keys_file: str | None = Field(
         None, min_length=1, description="file of hashed keys, as `anymal keys new` writes it"
     )
     admin_key: SecretStr | None = Field(
-        None, min_length=1, description="key of /admin and /metrics; it opens the rest too"
+        None, min_length=1, description="key for /admin and /metrics, valid everywhere else too"
     )
     open_metrics: bool = Field(False, description="show /metrics without a key")
-    cors_origins: Words = Field(
-        (), description="web origins whose pages may call, such as https://example.com; or *"
+    cors_origins: Strings = Field(
+        (), description="web origins whose pages may call, such as https://example.com, or *"
     )
 
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
-    max_requests: int = Field(16, ge=1, description="most requests in the house at once")
+    max_requests: int = Field(16, ge=1, description="how many requests run at once")
     max_connections: int = Field(4096, ge=1, description="most connections at once")
-    default_tokens: int = Field(256, ge=1, description="tokens of an answer that sets no limit")
+    default_tokens: int = Field(256, ge=1, description="token limit of a request that sets none")
     max_tokens: int = Field(2048, ge=1, description="largest token limit a request may set")
 
     # For how long, in seconds.
     head_seconds: float = Field(10, gt=0, description="seconds for a request's head to arrive")
     body_seconds: float = Field(120, gt=0, description="seconds for a request's body to arrive")
     request_seconds: float = Field(
-        600, gt=0, description="seconds for a request to be answered to its end"
+        600, gt=0, description="seconds until a request must be answered completely"
     )
     stall_seconds: float = Field(
         30, gt=0, description="seconds that a client may leave its answer unread"
@@ -85,26 +85,26 @@ class Settings(BaseSettings):
         15, ge=1, description="seconds that a connection may idle between requests"
     )
     drain_seconds: float = Field(
-        30, ge=0, description="seconds that running answers get once the service is told to stop"
+        30, ge=0, description="seconds that running answers get to finish when the service stops"
     )
 
-    # What is written down.
+    # What is logged.
     log_format: Literal["json", "text"] = Field(
         "json", description="one JSON object a line, or text"
     )
     log_error_text: bool = Field(
-        False, description="log what unforeseen errors say; they may quote what callers sent"
+        False, description="log messages of unexpected errors, which may quote what callers sent"
     )
 
     # Media from elsewhere.
-    allow_media_hosts: Words = Field(
+    allow_media_hosts: Strings = Field(
         (), description="hosts (or host:port) that media may be fetched from; none by default"
     )
     allow_http_media: bool = Field(False, description="fetch media over plain http too")
     media_seconds: float = Field(20, gt=0, description="seconds to fetch all media of a request")
 
-    # What may be said.
-    checks: Words = Field(
+    # Which content is allowed.
+    checks: Strings = Field(
         (), description="safety checks, such as server.safety:WordList?words=bomb,poison"
     )
 

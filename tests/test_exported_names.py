@@ -12,7 +12,21 @@ def test_library_names() -> None:
     assert sorted(anymal.__all__) == [
         "AnymalError",
         "AsyncClient",
+        "Backoff",
+        "BadRequestError",
+        "BusyError",
         "Client",
+        "ClientError",
+        "ConnectionFailedError",
+        "ContentRefusedError",
+        "ForbiddenError",
+        "NotFoundError",
+        "NotReadyError",
+        "OverdueError",
+        "ServerError",
+        "TimedOutError",
+        "TooLargeError",
+        "UnauthorizedError",
         "__version__",
         "load",
     ]
@@ -22,6 +36,16 @@ def test_library_names() -> None:
 def test_exported_name_exists(name: str) -> None:
     assert getattr(anymal, name) is not None
     assert name in dir(anymal)
+
+
+def test_every_error_of_the_client_is_exported() -> None:
+    kinds = {anymal.ClientError, *all_subclasses(anymal.ClientError)}
+    assert {kind.__name__ for kind in kinds} <= set(anymal.__all__)
+
+
+def all_subclasses(kind: type) -> set[type]:
+    own = set(kind.__subclasses__())
+    return own.union(*map(all_subclasses, own))
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

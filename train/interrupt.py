@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+class Interrupted(Exception):
     """The run was asked to stop and has saved a checkpoint.
 
     Attributes:

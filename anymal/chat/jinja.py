@@ -15,8 +15,8 @@ from anymal.errors import ConversationError, RecipeError
 
 # Contents never pass through the Jinja template; these stand for them.
 _OPEN, _CLOSE = "\ue000", "\ue001"
-# Llama 3 templates write today's date unless told one (theirs); a prompt must not change overnight.
-# Qwen 3 templates leave room for thoughts, which answers here do not have.
+# Llama 3 templates write today's date unless given one; this is their default. A prompt must not
+# change overnight. Qwen 3 templates leave room for thoughts, which answers here do not have.
 _SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 

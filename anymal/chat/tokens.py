@@ -1,6 +1,7 @@
 """Text to token ids, with special tokens only where the chat template put them.
 
-Does not know roles, media or labels; `anymal.chat.template` and `anymal.processor` do.
+Does not know roles and reserves no positions for media; `anymal.chat.template` and
+`anymal.processor` do.
 """
 
 import copy
@@ -8,14 +9,17 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from anymal.chat.segments import MediaSegment, Segment
 
 # What sentencepiece-like and byte-level tokenisers write for a space.
 _SPACE_MARKS = ("\u2581", "\u0120")
 
 
 class TextEncoder:
-    """A tokeniser that nobody's words can make emit a special token.
+    """A tokeniser whose special tokens come from templates only, whatever users write.
 
     Args:
         tokenizer: A transformers tokeniser.
@@ -72,7 +76,7 @@ class TextEncoder:
     def encode_run(self, text: str) -> Sequence[int]:
         """Tokenise one run of text from the middle of a sequence.
 
-        A tokeniser that puts a space before every text would double the one that is there.
+        A tokeniser that puts a space before every text would double a leading space.
 
         Args:
             text: Any text.
@@ -83,6 +87,59 @@ class TextEncoder:
         if self._adds_space and text.startswith(" "):
             text = text[1:]
         return self.encode(text) if text else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdRun:
+    """Ids of one stretch of text.
+
+    Attributes:
+        ids: The ids.
+        is_target: Whether the model learns to write them.
+    """
+
+    ids: Sequence[int]
+    is_target: bool
+
+
+def runs_of(segments: Sequence[Segment], text: TextEncoder) -> list[IdRun | MediaSegment]:
+    """Tokenise text between special tokens, media and changes of target as one run each.
+
+    So the text of the template and the words inside it meet as they do in the model's own
+    training, while ids never depend on what comes after a run.
+
+    Args:
+        segments: A written conversation.
+        text: The tokeniser.
+
+    Returns:
+        Runs of ids, and media between them.
+    """
+    runs: list[IdRun | MediaSegment] = []
+    words, is_target = "", False
+
+    def end_run() -> None:
+        nonlocal words
+        if words:
+            runs.append(IdRun(ids=text.encode_run(words), is_target=is_target))
+        words = ""
+
+    for segment in segments:
+        if isinstance(segment, MediaSegment):
+            end_run()
+            runs.append(segment)
+            continue
+        if segment.is_target != is_target:
+            end_run()
+            is_target = segment.is_target
+        for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
+            if isinstance(piece, str):
+                words += piece
+            else:
+                end_run()
+                runs.append(IdRun(ids=[piece], is_target=is_target))
+    end_run()
+    return runs
 
 
 _PROBE = "Which is larger, 3.5 or 12?\n  An unseen word: \u00e9t\u00e9, \u4e2d."

@@ -1,6 +1,6 @@
 """A conversation in the terminal: lines in, answers out, files attached by slash commands.
 
-Does not know where the answers come from; it is given an `Asker`.
+Does not know where the answers come from: an `Asker` gives them.
 """
 
 import shlex
@@ -80,7 +80,7 @@ class ChatLoop:
         typer.echo(f"attached: {', '.join(attached) or 'nothing'}")
 
     def _answer(self, question: str) -> None:
-        # The files leave with the question, also when it is refused: the next may do without.
+        # Files go with one question only, even if it is refused.
         files, self._files = self._files, {}
         media = cast("Media", {**self._motion, **files})
         messages = [*self._messages, self._asker.message(question, **media)]

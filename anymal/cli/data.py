@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
+from anymal.cli.console import plain_console
 from anymal.errors import DataError
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
@@ -32,20 +32,9 @@ def data(
     split: Annotated[str, typer.Option(help="train or heldout; they never share a seed")] = "train",
     seed: Annotated[int, typer.Option(min=0, help="another seed, other records")] = 0,
 ) -> None:
-    """Generate recordings with questions and answers.
-
-    Args:
-        topic: What to generate.
-        out: Folder for the files.
-        size: Number of records.
-        split: Which seeds.
-        seed: Start of the seeds.
-
-    Raises:
-        DataError: The topic or split is unknown.
-    """
+    """Generate recordings with questions and answers."""
     if topic not in _TOPICS:
         raise DataError(f"unknown topic '{topic}'; known: {', '.join(_TOPICS)}")
     records = _TOPICS[topic](split=split, size=size, seed=seed)
     manifest = write_manifest(track(records, description=topic, transient=True), out)
-    Console().print(f"{size} records in {manifest}")
+    plain_console().print(f"{size} records in {manifest}")

@@ -53,7 +53,7 @@ def eval_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
-        typer.Option(help="Precision of the language model, where not the bundle's own."),
+        typer.Option(help="Precision of the language model; by default the bundle's."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
@@ -70,11 +70,10 @@ def eval_command(
 ) -> None:
     """Measure how often a bundle's answers are right, and whether it looks and listens at all."""
     # torch and transformers take seconds to import; `anymal --help` must not.
-    from rich.console import Console
-
+    from anymal.cli.console import plain_console
     from anymal.evaluation.results import Results
 
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
         # A pipe has no width; the default of 80 would cut columns of a comparison.
         console.width = 120
@@ -154,10 +153,10 @@ def _report(results: "Results", console: "Console", *, out: Path | None, card: P
     from anymal.evaluation.report import table
 
     if results.compared_with:
-        console.print(f"other: {results.compared_with}", markup=False)
+        console.print(f"other: {results.compared_with}")
     console.print(table(results))
     for name, reason in results.skipped.items():
-        console.print(f"skipped {name}: {reason}", style="yellow", markup=False)
+        console.print(f"skipped {name}: {reason}", style="yellow")
     written = []
     if out is not None:
         results.write(out)
@@ -172,12 +171,12 @@ def _report(results: "Results", console: "Console", *, out: Path | None, card: P
         draw_chart(results, chart)
         written.append(chart)
     for path in written:
-        console.print(f"wrote {path}", markup=False, soft_wrap=True)
+        console.print(f"wrote {path}")
 
 
 @contextmanager
 def _log(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None] | None]:
-    """A callback that writes answers as JSON lines; None where nobody asked for them."""
+    """A callback that writes answers as JSON lines; None without a path."""
     if path is None:
         yield None
         return

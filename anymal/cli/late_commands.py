@@ -42,7 +42,7 @@ _OWN = {
         target="anymal.cli.data:data", help="Generate recordings with questions and answers."
     ),
 }
-# What the packages of this project bring; others are listed without a line of help.
+# Commands of this project's other packages; those of third parties have no line of help here.
 _HELP = {
     "train": "Train aligners (and LoRA) as a recipe says.",
     "data encode": "Run a recipe's frozen encoders once and keep their features.",

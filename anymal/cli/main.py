@@ -78,7 +78,7 @@ def ask(
         bool, typer.Option("--json", help='Print {"text": ...} once the answer is whole.')
     ] = False,
 ) -> None:
-    """Ask one question about any number of files; the answer appears as it is made.
+    """Ask one question about any number of files; the answer appears as it is generated.
 
     Files come before the question: images, then videos, sounds and motion recordings.
     """
@@ -116,7 +116,7 @@ def chat(
     bundle: BundleOption = "tiny",
     url: UrlOption = None,
 ) -> None:
-    """Talk with the model; /image PATH and the like attach files, /help tells more."""
+    """Talk with the model; /image PATH and the like attach files, /help shows more."""
     from anymal.cli.chat_loop import ChatLoop
     from anymal.client.attachments import Media
 

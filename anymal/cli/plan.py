@@ -1,6 +1,6 @@
 """The command `anymal plan`: whether a recipe fits, before anything is loaded.
 
-Does not plan (see `anymal.plan.run`); it reads the recipe and shows what came out.
+Does not plan (see `anymal.plan.run`); it reads the recipe and shows the result.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ def plan(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="What may be used, such as 80GiB; by default all of the device here."),
+        typer.Option(help="Memory to use, such as 80GiB; by default all of this machine's device."),
     ] = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None,
@@ -32,8 +32,7 @@ def plan(
     """Plan a run's memory from configurations; exits with 1 if it does not fit."""
     import json
 
-    from rich.console import Console
-
+    from anymal.cli.console import plain_console
     from anymal.llm.load import without_progress
     from anymal.plan.advice import check_fits
     from anymal.plan.picture import plan_values, show_plan
@@ -49,5 +48,5 @@ def plan(
     if as_json:
         typer.echo(json.dumps(plan_values(planned)))
     else:
-        show_plan(planned, Console())
+        show_plan(planned, plain_console())
     check_fits(read, parts, planned)

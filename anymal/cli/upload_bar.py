@@ -1,9 +1,8 @@
-"""A bar in the terminal while a large file is on its way to a service.
+"""A progress bar while a large file is uploaded to a service.
 
 Does not send anything; it stands between the command line and a client.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -11,17 +10,18 @@ from typing import Any, Self, Unpack
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
+from anymal.cli.console import plain_console
 from anymal.client import Client
 from anymal.client.answer import AnswerOptions, AnswerStream
 from anymal.client.attachments import Media
-from anymal.protocol.requests import Message
+from anymal.protocol.conversation import Message
 
-# Smaller requests are gone before a bar could be read.
+# Smaller requests are sent before a bar could be read.
 WORTH_A_BAR_BYTES = 8 * 2**20
 
 
 class UploadBar:
-    """Shows large uploads on standard error, where that is a terminal; gone once they are done."""
+    """Shows large uploads on standard error, if that is a terminal, until they are complete."""
 
     def __init__(self, console: Console | None = None) -> None:
         """Shows nothing yet.
@@ -29,12 +29,12 @@ class UploadBar:
         Args:
             console: Where to; by default standard error.
         """
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or plain_console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
 
     def __call__(self, sent: int, total: int) -> None:
-        """Tell how far an upload is.
+        """Show the progress of an upload.
 
         Args:
             sent: Bytes sent so far.

@@ -1,6 +1,5 @@
 """The Python client of the service. Loads no torch."""
 
-from anymal.client.backoff import Backoff
 from anymal.client.client import AsyncClient, Client
 from anymal.client.errors import (
     BadRequestError,
@@ -17,6 +16,7 @@ from anymal.client.errors import (
     TooLargeError,
     UnauthorizedError,
 )
+from anymal.client.retries import Backoff
 
 __all__ = [
     "AsyncClient",

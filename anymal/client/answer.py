@@ -1,4 +1,4 @@
-"""Question and answer, as the client and the in-process assistant share them.
+"""Questions and answers, shared by the client and the in-process assistant.
 
 Does not send or compute anything.
 """
@@ -9,18 +9,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypedDict, Unpack, cast
 
 from anymal.client.attachments import Media, attach
-from anymal.engine.events import TokenCounts
-from anymal.engine.events import TokenLogprob as Drawn
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Message, read_conversation, validated
-from anymal.protocol.requests import FinishReason, TokenLogprob, TopLogprob, Usage
-
-# JSON has no infinity; what OpenAI tells of tokens that cannot be.
-_LEAST = -9999.0
+from anymal.protocol.responses import FinishReason, TokenLogprob, Usage
 
 
 class AnswerOptions(TypedDict, total=False):
-    """How the answer is drawn."""
+    """How the answer is generated."""
 
     max_tokens: int | None
     """Most tokens to generate."""
@@ -39,15 +34,15 @@ class AnswerOptions(TypedDict, total=False):
     stop: str | Sequence[str] | None
     """Strings that end the answer and are not part of it."""
     ignore_eos: bool
-    """Go on to `max_tokens`, past the token that ends an answer."""
+    """Continue to `max_tokens`, past the token that ends an answer."""
     logprobs: int | None
-    """Tell how likely each token was, and this many of the likeliest beside it, 0 to 20."""
+    """Return the log-probability of each token and of this many alternatives, 0 to 20."""
     seed: int | None
     """Makes sampling repeatable."""
 
 
 class AskOptions(Media, AnswerOptions, total=False):
-    """Everything that may stand beside a question."""
+    """All options of a question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +57,7 @@ class Answer:
         model: Name of the model that answered.
         logprobs: How likely each token was, if asked for.
         refusal: Why a check cut the answer, if one did.
-        request_id: What the service's log calls the request; None in this process.
+        request_id: The request's id in the service's log; None in this process.
     """
 
     text: str
@@ -84,7 +79,7 @@ class Answer:
 
 @dataclass(slots=True)
 class AnswerStream:
-    """Pieces of an answer's text as they arrive; `answer` is there once they ended.
+    """Pieces of an answer's text as they arrive; then `answer` is the whole.
 
     Leave it early with `close`, or use it as a context manager.
     """
@@ -171,9 +166,9 @@ class AsyncAnswerStream:
 
 
 def _whole(answer: Answer | None) -> Answer:
-    """The answer of a stream that has nothing more to give."""
+    """The answer of a stream that has ended."""
     if answer is None:
-        raise AnymalError("the stream was left before the answer ended; ask again, and read on")
+        raise AnymalError("the stream was closed before the answer ended; ask again and read on")
     return answer
 
 
@@ -199,32 +194,6 @@ def user_message(question: str, *, inline: bool, **media: Unpack[Media]) -> Mess
     """
     content = [*attach(inline=inline, **media), {"type": "text", "text": question}]
     return validated(Message, {"role": "user", "content": content})
-
-
-def usage_of(counts: TokenCounts) -> Usage:
-    """The engine's counts in the protocol's words."""
-    return Usage(
-        prompt_tokens=counts.prompt,
-        completion_tokens=counts.completion,
-        total_tokens=counts.prompt + counts.completion,
-        prompt_tokens_details={
-            "cached_tokens": counts.cached,
-            **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
-        },
-    )
-
-
-def as_logprob(drawn: Drawn) -> TokenLogprob:
-    """How likely a token was, in the protocol's words."""
-    return TokenLogprob(
-        token=drawn.token,
-        bytes=list(drawn.bytes_),
-        logprob=max(drawn.logprob, _LEAST),
-        top_logprobs=[
-            TopLogprob(token=token, bytes=list(bytes_), logprob=max(logprob, _LEAST))
-            for token, bytes_, logprob in drawn.top
-        ],
-    )
 
 
 def as_messages(messages: Sequence[Message | Mapping[str, Any]]) -> list[Message]:
@@ -256,11 +225,11 @@ def split_media(options: Mapping[str, Any]) -> tuple[Media, dict[str, Any]]:
 
 
 def refuse_unknown(options: Mapping[str, Any], known: type) -> None:
-    """Refuse options that nobody would read.
+    """Refuse options that would be ignored.
 
     Args:
         options: What was given.
-        known: The typed dictionary that says what may be.
+        known: The typed dictionary of the allowed options.
 
     Raises:
         TypeError: If one is not known.

@@ -1,7 +1,7 @@
 """Arrays in memory as the bytes of files that hold them without loss.
 
 PNG, AVI, WAV and NPY, written without the packages that usually do. Arrays are numpy's; tensors of
-torch become such. Numpy is used where it is there already, never imported.
+torch are converted. Numpy is used if it is imported already, and never imported here.
 
 Shapes: H, W height and width, T frames or samples in time, C channels.
 """

@@ -1,10 +1,9 @@
-"""What a caller has at hand (paths, bytes, images, arrays, tables) to parts of a message.
+"""Paths, bytes, images, arrays and tables to parts of a message.
 
-Does not decode media: files travel as they are, arrays are written as files. Numpy, torch, PIL and
+Does not decode media: files are sent unchanged, arrays are written as files. Numpy, torch, PIL and
 pandas are recognised without being imported.
 """
 
-import base64
 import io
 import mimetypes
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from anymal.protocol.conversation import (
     MediaUrl,
     RotationUnit,
     VideoPart,
+    data_url,
     validated,
 )
 
@@ -53,7 +53,7 @@ class Media(TypedDict, total=False):
     audio_rate_hz: float | None
     """Samples per second of arrays given as `audio`; or give (array, rate) in their place."""
     imu_rate_hz: float | None
-    """Samples per second of `imu`, where it holds no times; or give (recording, rate)."""
+    """Samples per second of `imu`, if it holds no times; or give (recording, rate)."""
     acceleration_unit: AccelerationUnit
     """Unit of the accelerations in `imu`."""
     rotation_unit: RotationUnit
@@ -134,13 +134,13 @@ def _url(kind: str, value: Any, rate_hz: float | None, write: Writer, inline: bo
     if isinstance(value, str | PathLike):
         return _path_url(kind, Path(value), inline)
     if isinstance(value, bytes | bytearray | memoryview):
-        return _data_url(kind, bytes(value))
+        return _checked_url(kind, bytes(value))
     if callable(getattr(value, "read", None)):
-        return _data_url(kind, _bytes_of(kind, value))
+        return _checked_url(kind, _bytes_of(kind, value))
     data = write(value, rate_hz)
     if data is None:
         raise MediaUnsupported(kind, f"a {type(value).__name__}", f"{_FILES}, {_ALSO[kind]}")
-    return _data_url(kind, data)
+    return _checked_url(kind, data)
 
 
 _ALSO = {
@@ -158,7 +158,7 @@ def _path_url(kind: str, path: Path, inline: bool) -> str:
     if not path.is_file():
         raise MediaNotFound(str(path), "no such file", f"an existing {kind} file")
     try:
-        return _data_url(str(path), path.read_bytes(), mimetypes.guess_type(path.name)[0])
+        return _checked_url(str(path), path.read_bytes(), mimetypes.guess_type(path.name)[0])
     except OSError as error:
         raise MediaNotFound(str(path), f"a file that cannot be read ({error})", "a file") from error
 
@@ -172,11 +172,10 @@ def _bytes_of(kind: str, file: Any) -> bytes:
     return data
 
 
-def _data_url(name: str, data: bytes, mime: str | None = None) -> str:
+def _checked_url(name: str, data: bytes, media_type: str | None = None) -> str:
     if not data:
         raise MediaEmpty(name, "no bytes", "a file that holds something")
-    text = base64.b64encode(data).decode("ascii")
-    return f"data:{mime or 'application/octet-stream'};base64,{text}"
+    return data_url(data, media_type)
 
 
 def _image_file(value: Any, _: float | None) -> bytes | None:

@@ -11,7 +11,6 @@ from anyio.to_thread import run_sync
 
 from anymal.client.answer import Answer, AnswerStream, AsyncAnswerStream, user_message
 from anymal.client.attachments import Media
-from anymal.client.backoff import Backoff
 from anymal.client.connection import AsyncConnection, Connection
 from anymal.client.errors import ClientError
 from anymal.client.requests import (
@@ -26,8 +25,10 @@ from anymal.client.requests import (
     read_answer,
     read_models,
 )
+from anymal.client.retries import Backoff
 from anymal.client.soft_tokens import Aligned, read_aligned
-from anymal.protocol.requests import Message, ModelCard
+from anymal.protocol.conversation import Message
+from anymal.protocol.responses import ModelCard
 
 _MODELS = "v1/models"
 _READY = "readyz"
@@ -57,12 +58,12 @@ class Client:
         Args:
             base_url: The service; by default `ANYMAL_BASE_URL`, else http://127.0.0.1:8000.
             api_key: Its key, if it asks for one; by default `ANYMAL_API_KEY`.
-            timeout: Seconds to wait for the next bytes, and at most 10 of them for a connection;
-                or httpx's own, which says each.
-            max_retries: How often a request is sent again that the service could not take: no
-                connection, 408, 429, 502, 503 or 504. Never once a stream has begun.
-            backoff: How long to wait before that.
-            transport: What carries the requests, for tests.
+            timeout: Seconds to wait for the next bytes, of which at most 10 for a connection; or
+                an `httpx.Timeout`.
+            max_retries: How often to retry a request that got no connection, or 408, 429, 502, 503
+                or 504. A stream that has begun is not retried.
+            backoff: How long to wait before a retry.
+            transport: Carries the requests, for tests.
         """
         self._connection = Connection(
             base_url=base_url,
@@ -89,8 +90,8 @@ class Client:
         Args:
             question: The question.
             stream: Return pieces of text as they arrive instead of the whole answer.
-            **options: Media (`image`, `video`, `audio`, `imu`, each one or a list), what is to be
-                known of them, how the answer is drawn, `model`, `extra` and `on_upload`: see
+            **options: Media (`image`, `video`, `audio`, `imu`, each one or a list), their rates and
+                units, how the answer is generated, `model`, `extra` and `on_upload`: see
                 `anymal.client.attachments.Media`, `anymal.client.answer.AnswerOptions` and
                 `anymal.client.requests.ServiceOptions`.
 
@@ -121,8 +122,8 @@ class Client:
         """Turn one medium into the soft tokens that the language model reads; needs numpy.
 
         Args:
-            **options: One of `image`, `video`, `audio` and `imu` with what is to be known of it,
-                `model` and `on_upload`.
+            **options: One of `image`, `video`, `audio` and `imu` with its rate and units, `model`
+                and `on_upload`.
 
         Returns:
             The soft tokens, `[Q, D_llm]`.
@@ -137,7 +138,7 @@ class Client:
         return read_models(self._connection.send(get_call(_MODELS)))
 
     def is_ready(self) -> bool:
-        """Whether the service is there, its model is loaded, and it takes requests; asks once."""
+        """Whether the service has loaded its model and accepts requests; does not retry."""
         try:
             self._connection.send(get_call(_READY), is_repeatable=False)
         except ClientError as error:
@@ -161,7 +162,7 @@ class Client:
 
 
 class AsyncClient:
-    """Like `Client`, for async code; files are read on a thread, but by `message` at once."""
+    """Like `Client`, for async code. Reads files on a thread, except in `message`."""
 
     def __init__(
         self,
@@ -247,7 +248,7 @@ class AsyncClient:
 
 
 def _not_yet(error: ClientError) -> Literal[False]:
-    """What passes with time is no answer yet; a wrong key or a wrong address stays an error."""
+    """False for errors that go away with time; raises others, such as a wrong key or address."""
     if not error.is_transient:
         raise error
     return False

@@ -1,33 +1,25 @@
-"""Sends requests, again where that helps, and reads what comes back.
+"""Sends requests and reads the responses.
 
-Does not know questions or media. A request is repeated where nothing was answered and the same may
-be answered later: `errors.py` says of each error whether it is so, `backoff.py` how long to wait.
-A stream is not repeated once its first event is there.
+Does not know questions or media, nor when to retry; `anymal.client.retries` does.
 """
 
-import logging
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from itertools import count
+from contextlib import aclosing, closing
 
 import httpx
 
 from anymal.client.answer import Answer
-from anymal.client.backoff import Backoff
-from anymal.client.errors import ClientError, ConnectionFailedError, TimedOutError
-from anymal.client.requests import REQUEST_ID, Call, key_headers, raise_for_status, service_root
-from anymal.client.stream import StreamReader
-from anymal.client.upload import async_pieces, pieces
+from anymal.client.errors import ConnectionFailedError
+from anymal.client.requests import REQUEST_ID, Call, async_pieces, pieces, raise_for_status
+from anymal.client.retries import Backoff, Retries
 
-logger = logging.getLogger(__name__)
-
+_LOCAL = "http://127.0.0.1:8000"
 _CONNECT_WITHIN_S = 10.0
-# A service that reads or answers too slowly is at work: asked again, it would work twice.
-_TRANSIENT = (httpx.ConnectTimeout, httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class Connection:
-    """The line to a service; connects when it is first used."""
+    """A connection to a service, opened by the first request."""
 
     def __init__(
         self,
@@ -41,38 +33,32 @@ class Connection:
     ) -> None:
         """See `anymal.client.Client`."""
         self._http = httpx.Client(
-            base_url=service_root(base_url),
-            headers=key_headers(api_key),
+            base_url=_service_root(base_url),
+            headers=_key_headers(api_key),
             timeout=_timeout(timeout),
             transport=transport,
         )
-        self._retries = _Retries(max_retries, backoff)
+        self._retries = Retries(self._http.base_url, max_retries, backoff)
 
     def send(self, call: Call, *, is_repeatable: bool = True) -> httpx.Response:
-        """Send a request and read its response whole.
+        """Send a request and read the whole response.
 
         Args:
             call: The request.
-            is_repeatable: Ask again where that helps.
+            is_repeatable: Retry where that may help.
 
         Raises:
             ClientError: If there is no answer.
         """
-        for attempt in count():
-            try:
-                with _told(self._http, call):
-                    response = self._http.send(self._request(call))
+        attempt = self._retries.attempt(call, is_repeatable=is_repeatable)
+        while True:
+            with attempt:
+                response = self._http.send(self._request(call))
                 raise_for_status(response)
                 return response
-            except ClientError as error:
-                wait_s = self._retries.wait_s(attempt, error) if is_repeatable else None
-                if wait_s is None:
-                    raise
-            self._retries.backoff.sleep(wait_s)
-        raise AssertionError("counting ended")
 
     def stream(self, call: Call) -> Iterator[str | Answer]:
-        """Send a request with the first piece that is asked for.
+        """Send a request when the first piece is read.
 
         Yields:
             Pieces of text, then the answer. Closing the iterator closes the response.
@@ -80,30 +66,23 @@ class Connection:
         Raises:
             ClientError: If there is no answer, or it broke off.
         """
-        for attempt in count():
-            reader = StreamReader(call.request_id)
-            try:
-                with _told(self._http, call, reader):
-                    response = self._http.send(self._request(call), stream=True)
-                    try:
-                        if not response.is_success:
-                            response.read()
-                        raise_for_status(response)
-                        reader.request_id = response.headers.get(REQUEST_ID, call.request_id)
-                        for fragment in response.iter_bytes():
-                            yield from reader.push(fragment)
-                    finally:
-                        response.close()
+        attempt = self._retries.attempt(call)
+        while True:
+            with (
+                attempt as reader,
+                closing(self._http.send(self._request(call), stream=True)) as response,
+            ):
+                if not response.is_success:
+                    response.read()
+                raise_for_status(response)
+                reader.request_id = response.headers.get(REQUEST_ID, call.request_id)
+                for fragment in response.iter_bytes():
+                    yield from reader.push(fragment)
                 yield reader.answer()
                 return
-            except ClientError as error:
-                wait_s = self._retries.wait_s(attempt, error, reader)
-                if wait_s is None:
-                    raise
-            self._retries.backoff.sleep(wait_s)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._http.close()
 
     def _request(self, call: Call) -> httpx.Request:
@@ -129,55 +108,42 @@ class AsyncConnection:
     ) -> None:
         """See `anymal.client.Client`."""
         self._http = httpx.AsyncClient(
-            base_url=service_root(base_url),
-            headers=key_headers(api_key),
+            base_url=_service_root(base_url),
+            headers=_key_headers(api_key),
             timeout=_timeout(timeout),
             transport=transport,
         )
-        self._retries = _Retries(max_retries, backoff)
+        self._retries = Retries(self._http.base_url, max_retries, backoff)
 
     async def send(self, call: Call, *, is_repeatable: bool = True) -> httpx.Response:
         """See `Connection.send`."""
-        for attempt in count():
-            try:
-                with _told(self._http, call):
-                    response = await self._http.send(self._request(call))
+        attempt = self._retries.attempt(call, is_repeatable=is_repeatable)
+        while True:
+            async with attempt:
+                response = await self._http.send(self._request(call))
                 raise_for_status(response)
                 return response
-            except ClientError as error:
-                wait_s = self._retries.wait_s(attempt, error) if is_repeatable else None
-                if wait_s is None:
-                    raise
-            await self._retries.backoff.sleep_async(wait_s)
-        raise AssertionError("counting ended")
 
     async def stream(self, call: Call) -> AsyncIterator[str | Answer]:
         """See `Connection.stream`."""
-        for attempt in count():
-            reader = StreamReader(call.request_id)
-            try:
-                with _told(self._http, call, reader):
-                    response = await self._http.send(self._request(call), stream=True)
-                    try:
-                        if not response.is_success:
-                            await response.aread()
-                        raise_for_status(response)
-                        reader.request_id = response.headers.get(REQUEST_ID, call.request_id)
-                        async for fragment in response.aiter_bytes():
-                            for piece in reader.push(fragment):
-                                yield piece
-                    finally:
-                        await response.aclose()
+        attempt = self._retries.attempt(call)
+        while True:
+            async with (
+                attempt as reader,
+                aclosing(await self._http.send(self._request(call), stream=True)) as response,
+            ):
+                if not response.is_success:
+                    await response.aread()
+                raise_for_status(response)
+                reader.request_id = response.headers.get(REQUEST_ID, call.request_id)
+                async for fragment in response.aiter_bytes():
+                    for piece in reader.push(fragment):
+                        yield piece
                 yield reader.answer()
                 return
-            except ClientError as error:
-                wait_s = self._retries.wait_s(attempt, error, reader)
-                if wait_s is None:
-                    raise
-            await self._retries.backoff.sleep_async(wait_s)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._http.aclose()
 
     def _request(self, call: Call) -> httpx.Request:
@@ -188,54 +154,28 @@ class AsyncConnection:
         )
 
 
-class _Retries:
-    """Whether to ask again, and when."""
+def _service_root(given: str | None) -> str:
+    """The service's root, with or without the `/v1` that other clients want."""
+    url = given or os.environ.get("ANYMAL_BASE_URL") or _LOCAL
+    try:
+        is_address = url.startswith(("http://", "https://")) and bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        is_address = False
+    if not is_address:
+        raise ConnectionFailedError(
+            f"base_url is {url!r}; give one such as {_LOCAL}, with http:// or https://"
+        )
+    return url.rstrip("/").removesuffix("/v1") + "/"
 
-    def __init__(self, max_retries: int, backoff: Backoff) -> None:
-        if max_retries < 0:
-            raise ValueError(f"max_retries is {max_retries}; give 0 for none, or more")
-        self.backoff = backoff
-        self._max_retries = max_retries
 
-    def wait_s(
-        self, attempt: int, error: ClientError, reader: StreamReader | None = None
-    ) -> float | None:
-        """Seconds until the next attempt; None if there is to be none."""
-        has_begun = reader is not None and reader.has_begun
-        if attempt >= self._max_retries or has_begun or not error.is_transient:
-            return None
-        wait_s = self.backoff.wait_s(attempt, error.retry_after_s)
-        if wait_s is not None:
-            logger.info("request %s: %s; asking again in %.1f s", error.request_id, error, wait_s)
-        return wait_s
+def _key_headers(api_key: str | None) -> dict[str, str]:
+    """The key, if there is one."""
+    key = api_key or os.environ.get("ANYMAL_API_KEY")
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _timeout(given: float | httpx.Timeout) -> httpx.Timeout:
-    """A number is for the answer; a service that cannot be reached shows sooner."""
+    """A number limits the wait for the answer; connecting gets at most 10 of these seconds."""
     if isinstance(given, httpx.Timeout):
         return given
     return httpx.Timeout(given, connect=min(given, _CONNECT_WITHIN_S))
-
-
-@contextmanager
-def _told(
-    http: httpx.Client | httpx.AsyncClient, call: Call, reader: StreamReader | None = None
-) -> Iterator[None]:
-    """Tell httpx's own errors as ours."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        raise _as_ours(error, http.base_url, call, reader) from error
-
-
-def _as_ours(
-    error: httpx.HTTPError, url: httpx.URL, call: Call, reader: StreamReader | None
-) -> ClientError:
-    kind = ConnectionFailedError
-    text = f"no answer from {url} ({error}); is the service running? `anymal serve` starts one"
-    if isinstance(error, httpx.TimeoutException):
-        kind = TimedOutError
-        text = f"{url} did not answer in time; raise the client's timeout"
-    elif reader is not None and reader.has_begun:
-        text = f"the line to {url} broke before the answer ended ({error}); ask again"
-    return kind(text, request_id=call.request_id, is_transient=isinstance(error, _TRANSIENT))

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 from anymal.errors import AnymalError
 
-# These pass by themselves: the queue empties, the model gets loaded, a proxy finds its service.
+# These go away by themselves: the queue empties, the model is loaded, a proxy finds its service.
 _TRANSIENT = (408, 429, 502, 503, 504)
 
 
@@ -33,10 +33,10 @@ class ClientError(AnymalError):
         status: HTTP status; None where there was none.
         code: The service's short name of the problem.
         param: The key of the request at fault.
-        request_id: What the service's log calls the request.
-        retry_after_s: Seconds after which the service wants to be asked again, if it said so.
-        is_transient: Whether the same request may well be answered later. The client has asked
-            again by itself then, as often as it may.
+        request_id: The request's id in the service's log.
+        retry_after_s: Seconds that the service asked the client to wait, if it did.
+        is_transient: Whether the same request may succeed later. The client has then already
+            retried it, up to its limit.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class ClientError(AnymalError):
         retry_after_s: float | None = None,
         is_transient: bool | None = None,
     ) -> None:
-        """Keeps what was found out.
+        """See the class.
 
         Args:
             message: What happened, and what to do.
-            status: See the class, as for the others.
+            status: HTTP status.
             code: The service's short name of the problem.
             param: The key of the request at fault.
-            request_id: What the service's log calls the request.
-            retry_after_s: When the service wants to be asked again.
-            is_transient: None tells it from the status.
+            request_id: The request's id in the service's log.
+            retry_after_s: Seconds that the service asked the client to wait.
+            is_transient: None derives it from the status.
         """
         super().__init__(message)
         self.status = status
@@ -134,14 +134,14 @@ _BY_CODE: Mapping[str, type[ClientError]] = {"content_refused": ContentRefusedEr
 
 
 def error_for(status: int, code: str | None = None) -> type[ClientError]:
-    """The class of an answer that is not 2xx.
+    """The class of error for a response that is not 2xx.
 
     Args:
         status: HTTP status.
         code: The service's short name of the problem, if it gave one.
 
     Returns:
-        The class, the most particular one that fits.
+        The most specific class that fits.
     """
     by_status = _BY_STATUS.get(status, ServerError if status >= 500 else ClientError)
     return by_status if code is None else _BY_CODE.get(code, by_status)

@@ -4,10 +4,12 @@ Does not open connections: the ordinary and the async client share this, and onl
 """
 
 import json
-import os
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypedDict, TypeVar, cast
 
 import httpx
@@ -22,27 +24,22 @@ from anymal.client.answer import (
     user_message,
 )
 from anymal.client.attachments import Media, attach
-from anymal.client.backoff import asked_wait_s
-from anymal.client.errors import ConnectionFailedError, ServerError, error_for
-from anymal.client.upload import OnUpload
+from anymal.client.errors import ServerError, error_for
 from anymal.errors import MediaUnsupported
-from anymal.protocol.requests import (
-    ChatCompletionResponse,
-    ErrorBody,
-    Message,
-    ModelCard,
-    ModelList,
-)
+from anymal.protocol.conversation import Message
+from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
 
 Model = TypeVar("Model", bound=BaseModel)
 Messages = Sequence[Message | Mapping[str, Any]]
+OnUpload = Callable[[int, int], None]
+"""Called with the bytes sent so far and the bytes in all."""
 
-_LOCAL = "http://127.0.0.1:8000"
 REQUEST_ID = "x-request-id"
+_PIECE_BYTES = 64 * 1024
 
 
 class _Sending(TypedDict, total=False):
-    """Where a request goes, and who watches."""
+    """Which model a request is for, and a callback for its upload."""
 
     model: str | None
     """Which of the served models answers; by default the service's first."""
@@ -62,7 +59,7 @@ class ServiceAskOptions(Media, ServiceOptions, total=False):
 
 
 class AlignOptions(Media, _Sending, total=False):
-    """Everything that may be said about a medium whose soft tokens are wanted."""
+    """The options of `align`: a medium, and where to send it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +70,8 @@ class Call:
         method: HTTP method.
         path: Below the service's root.
         content: The body; empty where there is none.
-        on_upload: Watches the body go out.
-        request_id: What logs call the request, the same in every attempt.
+        on_upload: Called as the body is sent.
+        request_id: Identifies the request in logs; the same in every attempt.
     """
 
     method: str = "POST"
@@ -85,36 +82,16 @@ class Call:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What is said about the request beside the client's own headers."""
+        """The headers of this request, beside those of every request."""
         about = {REQUEST_ID: self.request_id}
         if self.method == "GET":
             return about
         return about | {
-            # Whoever keeps answers by this key gives the same one to every attempt.
+            # A proxy that stores answers by this key sends the same one to every attempt.
             "idempotency-key": self.request_id,
             "content-type": "application/json",
             "content-length": str(len(self.content)),
         }
-
-
-def service_root(given: str | None) -> str:
-    """The service's root, with or without the `/v1` that other clients want."""
-    url = given or os.environ.get("ANYMAL_BASE_URL") or _LOCAL
-    try:
-        is_address = url.startswith(("http://", "https://")) and bool(httpx.URL(url).host)
-    except httpx.InvalidURL:
-        is_address = False
-    if not is_address:
-        raise ConnectionFailedError(
-            f"base_url is {url!r}; give one such as {_LOCAL}, with http:// or https://"
-        )
-    return url.rstrip("/").removesuffix("/v1") + "/"
-
-
-def key_headers(api_key: str | None) -> dict[str, str]:
-    """The key, if there is one."""
-    key = api_key or os.environ.get("ANYMAL_API_KEY")
-    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def chat_call(messages: Messages, options: ServiceOptions, *, stream: bool = False) -> Call:
@@ -172,13 +149,41 @@ def get_call(path: str) -> Call:
     return Call(method="GET", path=path)
 
 
+def pieces(content: bytes, on_upload: OnUpload) -> Iterator[bytes]:
+    """Cut a body up.
+
+    Args:
+        content: The body.
+        on_upload: Called before the first piece and after each; what it raises ends the upload.
+
+    Yields:
+        The pieces.
+    """
+    on_upload(0, len(content))
+    for start in range(0, len(content), _PIECE_BYTES):
+        piece = content[start : start + _PIECE_BYTES]
+        yield piece
+        # httpx asks for the next piece once it has sent this one.
+        on_upload(start + len(piece), len(content))
+
+
+async def async_pieces(content: bytes, on_upload: OnUpload) -> AsyncIterator[bytes]:
+    """Like `pieces`, for async code."""
+    for piece in pieces(content, on_upload):
+        yield piece
+
+
 def parse(model: type[Model], text: str | bytes, request_id: str | None = None) -> Model:
-    """Read a response's JSON; what is no such thing comes from no AnyMAL service."""
+    """Read a response's JSON.
+
+    Raises:
+        ServerError: If it has another shape; then no AnyMAL service sent it.
+    """
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
         raise ServerError(
-            f"the service answered with something else than a {model.__name__}: {text[:200]!r}",
+            f"the service did not answer with a {model.__name__}: {text[:200]!r}",
             request_id=request_id,
         ) from error
 
@@ -224,6 +229,36 @@ def raise_for_status(response: httpx.Response) -> None:
         raise error_for(response.status_code)(text, **about) from None
     kind = error_for(response.status_code, detail.code)
     raise kind(detail.message, code=detail.code, param=detail.param, **about)
+
+
+def asked_wait_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """Read `Retry-After`, which is a number of seconds or a date.
+
+    Args:
+        headers: Of a response, found whatever their case.
+        now: Seconds since 1970, for a date in a response without a date of its own.
+
+    Returns:
+        Seconds, 0 or more; None if the header is absent or unreadable.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _seconds_since_1970(text)
+    if until is None:
+        return None
+    # By the service's own clock if it sends the time: ours may be wrong.
+    sent = _seconds_since_1970(headers.get("date", ""))
+    return max(0.0, until - (now() if sent is None else sent))
+
+
+def _seconds_since_1970(text: str) -> float | None:
+    """A date of HTTP."""
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (date if date.tzinfo else datetime.combine(date.date(), date.time(), UTC)).timestamp()
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""A medium as the language model reads it, as the client hands it over.
+"""A medium's soft tokens, as the client returns them.
 
 Does not compute it; a service does. Reads safetensors by itself, so that numpy is all it needs.
 
@@ -16,7 +16,7 @@ import httpx
 from anymal.client.errors import ServerError
 from anymal.client.requests import REQUEST_ID, parse
 from anymal.protocol.conversation import PromptEmbeds, PromptEmbedsPart
-from anymal.protocol.requests import SoftTokensReply
+from anymal.protocol.responses import SoftTokensReply
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ class Aligned:
         modality: Which kind of medium it was.
         model: Name of the model whose language model they are for.
         part: The same as a part of a message, for a service that takes soft tokens from this key.
-        request_id: What the service's log calls the request.
+        request_id: The request's id in the service's log.
     """
 
     embeds: "NDArray[np.floating[Any]]"

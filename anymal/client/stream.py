@@ -1,15 +1,16 @@
-"""Puts a streamed answer together, however its bytes arrive.
+"""Bytes of a stream to server-sent events, and those to an answer.
 
-Does not read from a network; `anymal.client.connection` hands the bytes over.
+Does not read from a network: `anymal.client.connection` passes the bytes on, in fragments of any
+size.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from anymal.client.answer import Answer
 from anymal.client.errors import ServerError
-from anymal.client.event_stream import EventDecoder, ServerEvent
 from anymal.client.requests import parse
-from anymal.protocol.requests import (
+from anymal.protocol.responses import (
     ChatCompletionChunk,
     ChunkChoice,
     ErrorBody,
@@ -19,20 +20,55 @@ from anymal.protocol.requests import (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEvent:
+    """One event: its name (`message` where it has none) and its data."""
+
+    name: str
+    data: str
+
+
+class EventDecoder:
+    """Collects bytes, and returns whole events.
+
+    NOTE: lines end at LF or CRLF only. `str.splitlines`, which httpx's `iter_lines` follows, also
+    ends them at U+2028 and its like, which JSON may carry unescaped.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._name = "message"
+        self._data: list[str] = []
+
+    def push(self, fragment: bytes) -> Iterator[ServerEvent]:
+        """Add bytes; yields the events that they completed."""
+        *lines, self._buffer = (self._buffer + fragment).split(b"\n")
+        for line in lines:
+            yield from self._read(line.removesuffix(b"\r").decode())
+
+    def _read(self, line: str) -> Iterator[ServerEvent]:
+        """One line: a field, a comment, or the blank line that ends an event."""
+        if not line:
+            if self._data:
+                yield ServerEvent(name=self._name, data="\n".join(self._data))
+            self._name, self._data = "message", []
+            return
+        key, _, value = line.partition(":")
+        if key == "data":
+            self._data.append(value.removeprefix(" "))
+        elif key == "event":
+            self._name = value.removeprefix(" ")
+
+
 class StreamReader:
     """One stream, from its first byte to the answer.
 
     Attributes:
-        has_begun: Whether an event was read: from then on, asking again would repeat words.
-        request_id: What the service's log calls the request.
+        has_begun: Whether an event was read; a retry would then repeat words.
+        request_id: The request's id in the service's log.
     """
 
     def __init__(self, request_id: str) -> None:
-        """Waits for bytes.
-
-        Args:
-            request_id: What the service's log calls the request.
-        """
         self.has_begun = False
         self.request_id = request_id
         self._decoder = EventDecoder()
@@ -53,7 +89,7 @@ class StreamReader:
             The pieces of text in them.
 
         Raises:
-            ServerError: For an error that the service tells, or bytes that are no such stream.
+            ServerError: If the service reports an error, or the bytes are not such a stream.
         """
         try:
             for event in self._decoder.push(fragment):
@@ -63,11 +99,12 @@ class StreamReader:
                     yield from self._read(parse(ChatCompletionChunk, event.data, self.request_id))
         except UnicodeDecodeError as error:
             raise ServerError(
-                f"the service streamed what is no UTF-8 ({error})", request_id=self.request_id
+                f"the service streamed bytes that are not UTF-8 ({error})",
+                request_id=self.request_id,
             ) from error
 
     def answer(self) -> Answer:
-        """The whole answer, once the stream ended.
+        """The whole answer, once the stream has ended.
 
         Raises:
             ServerError: If it ended too early.

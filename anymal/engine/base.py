@@ -1,6 +1,6 @@
-"""The engine's seam: what it is given and what it gives back.
+"""The engine's interface: prompts and options in, events out.
 
-Does not run anything. Prompts come in, events go out: no HTTP, no decoding of media.
+Does not run anything, and knows neither HTTP nor media.
 """
 
 import threading
@@ -14,27 +14,27 @@ from anymal.engine.stats import EngineStats
 from anymal.errors import EngineError
 
 
-class EngineBusy(EngineError):  # noqa: N818 - reads as the fact it states
-    """As many requests wait as may wait."""
+class EngineBusy(EngineError):
+    """The queue is full."""
 
 
-class EngineClosed(EngineError):  # noqa: N818
+class EngineClosed(EngineError):
     """The engine takes no more requests."""
 
 
 class Ticket:
-    """One request's handle: lets its owner give it up, from any thread."""
+    """One request's handle: cancels it, from any thread."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Give up the request: no event follows, and work on it ends within one step."""
+        """Cancel the request: no event follows, and work on it ends within one step."""
         self._cancelled.set()
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the request was given up."""
+        """Whether the request was cancelled."""
         return self._cancelled.is_set()
 
 
@@ -42,7 +42,7 @@ class Events(Iterator[Event], Protocol):
     """Events of one request until the last one; a failure is raised."""
 
     def close(self) -> None:
-        """Give the request up, and wake whoever waits for its next event."""
+        """Cancel the request, and wake a thread that waits for its next event."""
         ...
 
 

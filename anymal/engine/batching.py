@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
-    """What the engine needs of a model. Only the engine's thread uses it, but for `check`.
+    """What the engine needs of a model. Only the engine's thread calls it, except `check`.
 
     Attributes:
         vocabulary: Ids to text.
@@ -91,7 +91,7 @@ class BatchingEngine:
             runner: The model's side.
             max_waiting: Most requests that may wait to be admitted.
             budget: How much one step may hold.
-            on_step: Hears of each step, on the engine's thread.
+            on_step: Called after each step, on the engine's thread.
         """
         self._runner = runner
         self._max_waiting = max_waiting
@@ -114,7 +114,10 @@ class BatchingEngine:
             if self._is_closed:
                 raise EngineClosed("the engine is closed; start a new one")
             if (number := self._num_waiting()) >= self._max_waiting:
-                raise EngineBusy(f"{number} requests wait already, as many as may; try again later")
+                raise EngineBusy(
+                    f"{number} requests are waiting, and the limit is {self._max_waiting}; "
+                    "try again later"
+                )
             self._arrivals.append(arrival)
             self._changed.notify()
         return arrival.ticket
@@ -158,8 +161,8 @@ class BatchingEngine:
         while (arrivals := self._wait()) is not None:
             try:
                 self._turn(arrivals)
-            except Exception as error:  # the thread's edge: the engine outlives its own mistakes
-                logger.exception("the engine lost its place and starts afresh")
+            except Exception as error:  # the thread's edge: the engine survives its own bugs
+                logger.exception("the engine failed and starts again without its requests")
                 self._abandon(error)
         self._abandon(EngineClosed("the engine was closed before the answer ended"))
 
@@ -171,7 +174,7 @@ class BatchingEngine:
             )
             if self._is_closed:
                 return None
-            # They leave the queue one by one as they are read, so that none is lost to a mistake.
+            # They leave the queue one by one as they are read, so that an exception loses none.
             return list(self._arrivals)
 
     def _turn(self, arrivals: Sequence[_Arrival]) -> None:
@@ -188,10 +191,10 @@ class BatchingEngine:
         try:
             self._scheduler.add(self._request(arrival))
         except AnymalError as error:
-            _tell(arrival.emit, Failed(error=error))
+            _emit(arrival.emit, Failed(error=error))
         except Exception as error:  # one bad request must not end the others
             logger.exception("a request could not be read")
-            _tell(arrival.emit, Failed(error=error))
+            _emit(arrival.emit, Failed(error=error))
 
     def _request(self, arrival: _Arrival) -> Request:
         runner, prompt, sampling = self._runner, arrival.prompt, arrival.sampling
@@ -235,7 +238,7 @@ class BatchingEngine:
             self._on_step(Step(num_sequences=len(works), num_tokens=num_tokens, seconds=seconds))
 
     def _advance(self, work: Work, result: Drawn | Exception | None) -> None:
-        """What came of one request's stretch."""
+        """Apply the result of one request's stretch."""
         request, scheduler = work.request, self._scheduler
         if isinstance(result, Exception):
             logger.error("a request failed in a step: %s", result)
@@ -248,15 +251,15 @@ class BatchingEngine:
             events = request.reply.push(
                 result, limit=request.limit, num_cached=request.num_cached or 0
             )
-        except Exception as error:  # one answer that cannot be told must not end the others
-            logger.exception("an answer could not be told")
+        except Exception as error:  # one answer's failure must not end the others
+            logger.exception("the events of an answer could not be made")
             self._fail(request, error)
             return
         if events and isinstance(events[-1], Finished):
             scheduler.finish(request)
         else:
             scheduler.append(request, result.id)
-        _tell(request.emit, *events)
+        _emit(request.emit, *events)
 
     def _fail(self, request: Request, error: Exception) -> None:
         """End a request whose blocks may hold anything."""
@@ -265,7 +268,7 @@ class BatchingEngine:
         blocks.forget(request.blocks)
         self._runner.scrub(own)
         self._scheduler.finish(request)
-        _tell(request.emit, Failed(error=error))
+        _emit(request.emit, Failed(error=error))
 
     def _abandon(self, error: Exception) -> None:
         """Fail all requests, and forget all blocks."""
@@ -276,13 +279,13 @@ class BatchingEngine:
         self._scheduler = Scheduler(Blocks(self._runner.num_blocks), self._budget)
         for request in requests:
             if not request.ticket.is_cancelled:
-                _tell(request.emit, Failed(error=error))
+                _emit(request.emit, Failed(error=error))
 
 
-def _tell(emit: Callable[[Event], None], *events: Event) -> None:
-    """Pass events on; a listener that breaks harms nobody else."""
+def _emit(emit: Callable[[Event], None], *events: Event) -> None:
+    """Pass events on; an exception in one listener does not affect other requests."""
     try:
         for event in events:
             emit(event)
     except Exception:
-        logger.exception("whoever asked did not take an event")
+        logger.exception("a listener failed on an event")

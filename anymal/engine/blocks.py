@@ -1,4 +1,4 @@
-"""Blocks of the key-value cache: who holds them, and what those that nobody holds still hold.
+"""Blocks of the key-value cache: which requests hold them, and which free ones can be reused.
 
 Does not hold keys or values; a block here is a number. Torch-free.
 """
@@ -7,10 +7,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 
 BLOCK_SIZE = 16
-PADDING_BLOCK = 0  # belongs to nobody: fills up tables of blocks, and holds zeros
+PADDING_BLOCK = 0  # never given out: fills up tables of blocks, and holds zeros
 
 
 class Fingerprints:
@@ -29,12 +29,12 @@ class Fingerprints:
         self.digests: list[bytes] = []
         self._last = root
         self._begun: list[bytes] = []  # positions of the block that is not whole yet
-        for segment in prompt.segments:
-            if isinstance(segment, TokenSegment):
-                self.extend(segment.ids)
+        for span in prompt.spans:
+            if isinstance(span, TokenSpan):
+                self.extend(span.ids)
             else:
-                head = hashlib.sha256(segment.digest.encode()).digest()
-                self._add(head + _number(offset) for offset in range(len(segment)))
+                head = hashlib.sha256(span.digest.encode()).digest()
+                self._add(head + _number(offset) for offset in range(len(span)))
 
     def extend(self, ids: Iterable[int]) -> None:
         """Add words."""
@@ -99,7 +99,7 @@ class Blocks:
         return found
 
     def num_kept(self, blocks: Sequence[int]) -> int:
-        """How many of these blocks nobody holds, so that holding them makes them unavailable."""
+        """How many of these blocks are not held, so that holding them makes them unavailable."""
         return sum(self._holders[block] == 0 for block in blocks)
 
     def is_held_once(self, block: int) -> bool:
@@ -113,7 +113,7 @@ class Blocks:
             self._holders[block] += 1
 
     def take(self, number: int) -> list[int]:
-        """Hold blocks with nothing in them; there must be so many available."""
+        """Hold empty blocks; that many must be available."""
         assert number <= self.num_available, (number, self.num_available)
         taken = []
         for _ in range(number):
@@ -140,7 +140,7 @@ class Blocks:
                     self._kept[block] = None
 
     def forget(self, blocks: Sequence[int]) -> None:
-        """Let nobody find these blocks any more, whoever holds them."""
+        """Make these blocks impossible to find, whether or not they are held."""
         for block in blocks:
             self._unpublish(block)
             if block in self._kept:

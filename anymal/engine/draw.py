@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from anymal.engine.prompt import TokenSegment
+from anymal.engine.prompt import TokenSpan
 from anymal.engine.reply import Drawn, Scored
 from anymal.engine.request import Request
 from anymal.engine.sampling import Sampling
@@ -51,9 +51,9 @@ def _draw(request: Request, logits: Tensor, likeliest: int, stop_ids: Collection
     sampling = request.sampling
     token = likeliest
     if sampling.has_penalties or not sampling.is_greedy:
-        if request.sampler is None:
-            request.sampler = Sampler(sampling, prompt_ids=_words(request))
-        token = request.sampler(logits)
+        if request.drawer is None:
+            request.drawer = TokenDrawer(sampling, prompt_ids=_words(request))
+        token = request.drawer(logits)
     ends = token in stop_ids and not sampling.ignore_eos
     if sampling.logprobs is None:
         return Drawn(id=token, ends=ends)
@@ -62,11 +62,11 @@ def _draw(request: Request, logits: Tensor, likeliest: int, stop_ids: Collection
 
 
 def _words(request: Request) -> list[int]:
-    segments = request.prompt.segments
-    return [i for segment in segments if isinstance(segment, TokenSegment) for i in segment.ids]
+    spans = request.prompt.spans
+    return [i for span in spans if isinstance(span, TokenSpan) for i in span.ids]
 
 
-class Sampler:
+class TokenDrawer:
     """Draws the tokens of one answer; its random numbers are its own.
 
     So a seed means the same answer alone and beside others, and on every device.
@@ -159,7 +159,7 @@ def score(logits: Tensor, token: int, *, num_top: int) -> tuple[float, tuple[Sco
     Args:
         logits: `[V]` float32.
         token: Which.
-        num_top: How many of the likeliest to tell.
+        num_top: How many of the likeliest tokens to return.
 
     Returns:
         The logarithm of its probability, and the likeliest tokens with theirs.

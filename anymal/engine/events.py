@@ -1,4 +1,4 @@
-"""What the engine tells about one answer while it grows.
+"""What the engine reports about one answer while it grows.
 
 Does not know HTTP, JSON or the OpenAI shapes; `server` translates.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-FinishReason = Literal["stop", "length"]
+EndReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Alternative(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenLogprob:
+class Logprob:
     """How likely a token of the answer was, before temperature, penalties and choice.
 
     Attributes:
@@ -62,7 +62,7 @@ class TextDelta:
     """
 
     text: str
-    logprobs: tuple[TokenLogprob, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ class Finished:
         logprobs: Of tokens whose text never came out, if asked for.
     """
 
-    reason: FinishReason
+    reason: EndReason
     counts: TokenCounts
-    logprobs: tuple[TokenLogprob, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

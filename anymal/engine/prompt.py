@@ -3,7 +3,7 @@
 Does not tokenise, encode or align; `anymal.serving.soft_tokens` makes prompts from samples. Light:
 torch only for its types.
 
-Shapes: Q positions of one segment, D_llm width of the language model's embeddings.
+Shapes: Q positions of one span, D_llm width of the language model's embeddings.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSegment:
+class TokenSpan:
     """Words.
 
     Attributes:
@@ -30,7 +30,7 @@ class TokenSegment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EmbeddingSegment:
+class EmbeddingSpan:
     """Positions that hold no word.
 
     Attributes:
@@ -47,22 +47,22 @@ class EmbeddingSegment:
         return len(self.embeddings)
 
 
-Segment = TokenSegment | EmbeddingSegment
+Span = TokenSpan | EmbeddingSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prompt:
-    """Segments, one after the other; its length is its number of positions."""
+    """Spans, one after the other; its length is its number of positions."""
 
-    segments: tuple[Segment, ...]
+    spans: tuple[Span, ...]
 
     def __len__(self) -> int:
-        return sum(len(segment) for segment in self.segments)
+        return sum(len(span) for span in self.spans)
 
     def counts(self) -> Mapping[str, int]:
         """Positions by kind: `text` always, and what else there is."""
         counts = Counter({"text": 0})
-        for segment in self.segments:
-            kind = "text" if isinstance(segment, TokenSegment) else segment.kind
-            counts[kind] += len(segment)
+        for span in self.spans:
+            kind = "text" if isinstance(span, TokenSpan) else span.kind
+            counts[kind] += len(span)
         return dict(counts)

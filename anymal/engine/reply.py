@@ -1,4 +1,4 @@
-"""Tokens of one answer to its events: text, stop strings, logprobs, counts.
+"""Tokens of one answer to its events: text, stop strings, log-probabilities, counts.
 
 Does not draw tokens and does not know how they are scheduled. Torch-free.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from anymal.engine.events import (
+    EndReason,
     Event,
     Finished,
-    FinishReason,
+    Logprob,
     TextDelta,
     TokenCounts,
-    TokenLogprob,
 )
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
@@ -52,8 +52,8 @@ class Vocabulary(Protocol):
         """The text of some ids, bytes that are no whole character as U+FFFD."""
         ...
 
-    def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> TokenLogprob:
-        """A token's probability, told in text and bytes."""
+    def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> Logprob:
+        """A token's log-probability, with its text and bytes."""
         ...
 
 
@@ -64,7 +64,7 @@ class Reply:
         self._vocabulary = vocabulary
         self._prompt = prompt
         self._text = AnswerText(vocabulary.text, sampling.stop)
-        self._logprobs: list[TokenLogprob] = []
+        self._logprobs: list[Logprob] = []
         self._num_tokens = 0
 
     def push(self, drawn: Drawn, *, limit: int, num_cached: int) -> list[Event]:
@@ -90,7 +90,7 @@ class Reply:
             return events + self._finish("length", num_cached)
         return events
 
-    def _finish(self, reason: FinishReason, num_cached: int) -> list[Event]:
+    def _finish(self, reason: EndReason, num_cached: int) -> list[Event]:
         events = self._say(self._text.flush())
         counts = TokenCounts(
             prompt=len(self._prompt),
@@ -98,7 +98,7 @@ class Reply:
             cached=num_cached,
             by_kind=dict(self._prompt.counts()),
         )
-        # A stop string may come to light only with the last piece.
+        # The last piece may complete a stop string.
         reason = "stop" if self._text.has_stopped else reason
         finished = Finished(reason=reason, counts=counts, logprobs=tuple(self._logprobs))
         return [*events, finished]

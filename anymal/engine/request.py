@@ -22,8 +22,8 @@ class Request:
     Attributes:
         prompt: What to continue.
         sampling: How.
-        emit: Hears its events.
-        ticket: How its owner gives it up.
+        emit: Called with its events.
+        ticket: Cancels it.
         limit: Most tokens of the answer, no more than fit.
         reply: The answer so far, as events.
         fingerprints: Of its whole blocks; None where none are kept.
@@ -33,7 +33,7 @@ class Request:
         num_cached: Prompt positions that were found and not computed when it was first admitted;
             None before.
         scratch: What the runner remembers between steps while the request runs.
-        sampler: What the runner draws with; it outlives pre-emption.
+        drawer: What the runner draws with; it outlives pre-emption.
     """
 
     prompt: Prompt
@@ -48,7 +48,7 @@ class Request:
     num_computed: int = 0
     num_cached: int | None = None
     scratch: Any = None
-    sampler: Any = None
+    drawer: Any = None
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:

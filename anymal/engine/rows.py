@@ -8,7 +8,7 @@ Shapes: S positions, D_llm embedding width.
 import torch
 from torch import Tensor
 
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.request import Request, Work
 from anymal.errors import EngineError
 from anymal.llm.causal_lm import LLM
@@ -21,14 +21,14 @@ def check_prompt(llm: LLM, prompt: Prompt) -> None:
         EngineError: An id is outside the vocabulary, or an embedding has another width.
     """
     size, width = llm.vocab_size, llm.hidden_size
-    for segment in prompt.segments:
-        if isinstance(segment, TokenSegment):
-            if wrong := [id_ for id_ in segment.ids if not 0 <= id_ < size]:
+    for span in prompt.spans:
+        if isinstance(span, TokenSpan):
+            if wrong := [id_ for id_ in span.ids if not 0 <= id_ < size]:
                 raise EngineError(f"the prompt holds id {wrong[0]}; allowed: 0 to {size - 1}")
-        elif segment.embeddings.ndim != 2 or segment.embeddings.shape[1] != width:
-            shape = list(segment.embeddings.shape)
+        elif span.embeddings.ndim != 2 or span.embeddings.shape[1] != width:
+            shape = list(span.embeddings.shape)
             raise EngineError(
-                f"{segment.kind} embeddings have shape {shape}; allowed: [positions, {width}]"
+                f"{span.kind} embeddings have shape {shape}; allowed: [positions, {width}]"
             )
 
 
@@ -42,12 +42,12 @@ def embed_request(llm: LLM, request: Request) -> Tensor:
     Returns:
         `[S, D_llm]`.
     """
-    segments = [*request.prompt.segments, TokenSegment(ids=tuple(request.ids))]
+    spans = [*request.prompt.spans, TokenSpan(ids=tuple(request.ids))]
     rows = [
-        embed_ids(llm, segment.ids)
-        if isinstance(segment, TokenSegment)
-        else segment.embeddings.to(llm.device, llm.dtype)
-        for segment in segments
+        embed_ids(llm, span.ids)
+        if isinstance(span, TokenSpan)
+        else span.embeddings.to(llm.device, llm.dtype)
+        for span in spans
     ]
     return torch.cat(rows)
 

@@ -25,8 +25,8 @@ class Sampling:
         frequency_penalty: Taken from it as often as the answer holds it.
         stop: Strings that end the answer; they are not part of it.
         ignore_eos: Go on to the limit, whatever the model says.
-        logprobs: How many of the likeliest tokens to tell with each token of the answer, next to
-            its own probability; None tells nothing.
+        logprobs: How many of the likeliest tokens to return with each token of the answer, beside
+            its own log-probability; None returns neither.
         seed: Makes sampling repeatable; None draws a fresh one.
     """
 

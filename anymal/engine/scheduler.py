@@ -1,7 +1,7 @@
-"""Who computes what in the next step: decode first, then prompts in chunks, as blocks allow.
+"""What to compute in the next step: decode first, then prompts in chunks, as blocks allow.
 
-Does not compute and does not talk to anybody; the engine asks it for a plan, carries it out, and
-tells it what came of it. Torch-free.
+Does not compute: the engine asks it for a plan, carries it out, and reports the results. Does not
+import torch.
 """
 
 from collections import deque
@@ -18,8 +18,8 @@ class Budget:
 
     Attributes:
         max_running: Most requests that hold blocks at once.
-        step_tokens: Most positions of a step in which nobody waits for a next word.
-        beside_decode: Most prompt positions of a step in which somebody does: they delay it.
+        step_tokens: Most positions of a step in which no answer is in progress.
+        beside_decode: Most prompt positions of a step in which answers are: they delay these.
     """
 
     max_running: int = 32
@@ -39,7 +39,7 @@ class Scheduler:
         """Starts empty.
 
         Args:
-            blocks: All blocks; nobody else takes them.
+            blocks: All blocks; only the scheduler takes them.
             budget: Limits of a step.
         """
         self.blocks = blocks

@@ -1,4 +1,4 @@
-"""What an engine can tell about itself.
+"""An engine's counters.
 
 Does not measure time on its own account and knows no metrics library.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """An engine at one moment. What only grows counts from the engine's start.
+    """An engine at one moment. Counters start with the engine.
 
     Attributes:
         waiting: Requests that wait.
@@ -35,7 +35,7 @@ class EngineStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One forward pass, for whoever measures.
+    """One forward pass, for metrics.
 
     Attributes:
         num_sequences: Requests that took part.

@@ -1,4 +1,4 @@
-"""Events of one request as an iterator, for callers that would rather pull than be called.
+"""The events of one request as an iterator, for callers that prefer it to a callback.
 
 Does not start requests; engines do.
 """
@@ -11,13 +11,13 @@ from anymal.engine.events import Event, Failed, TextDelta
 
 
 class Stream:
-    """See `anymal.engine.base.Events`; leaving early, or forgetting it, cancels."""
+    """See `anymal.engine.base.Events`; closing or dropping it early cancels the request."""
 
     def __init__(self, start: Callable[[Callable[[Event], None]], Ticket]) -> None:
         """Starts the request.
 
         Args:
-            start: Given whom to tell of each event, starts it.
+            start: Starts it, given a callback for its events.
         """
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._has_ended = False
@@ -37,7 +37,7 @@ class Stream:
         return event
 
     def close(self) -> None:
-        """Give the request up, and wake whoever waits for its next event."""
+        """Cancel the request, and wake a thread that waits for its next event."""
         self._ticket.cancel()
         self._events.put(Failed(error=EngineClosed("the iterator over the events was closed")))
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from anymal.engine.events import Alternative, TokenLogprob
+from anymal.engine.events import Alternative, Logprob
 from anymal.engine.reply import Scored
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -17,7 +17,7 @@ class TokenizerVocabulary:
     """See `anymal.engine.reply.Vocabulary`."""
 
     def __init__(self, tokenizer: Any) -> None:
-        """Keeps it.
+        """See the class.
 
         Args:
             tokenizer: A transformers tokeniser.
@@ -32,10 +32,10 @@ class TokenizerVocabulary:
         )
         return text
 
-    def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> TokenLogprob:
+    def logprob(self, id_: int, logprob: float, top: Sequence[Scored]) -> Logprob:
         """See `Vocabulary.logprob`."""
         own = self._alternative(id_, logprob)
-        return TokenLogprob(
+        return Logprob(
             token=own.token,
             bytes_=own.bytes_,
             logprob=own.logprob,

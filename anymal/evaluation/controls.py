@@ -15,7 +15,7 @@ from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
 from anymal.modality import blank_part, decode_medium, find_modality, modality_of, read_medium
 from anymal.processor import Processor
-from anymal.protocol.requests import MediaPart, PromptEmbedsPart, TextPart, read_conversation
+from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart, read_conversation
 
 Part = Mapping[str, Any]
 

@@ -26,7 +26,7 @@ _REFUSED = ("softcap", "s_aux", "sinks", "position_bias", "alibi", "head_mask", 
 _LAYERS = {"full_attention", "sliding_attention"}
 
 
-class Unpackable(EngineError):  # noqa: N818 - reads as the fact it states
+class Unpackable(EngineError):
     """The model cannot be run on packed rows; the message says why."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from anymal.playground import clips, labels, motions, scene_questions, scenes, sounds
 from anymal.playground.question import Question
+from anymal.protocol.conversation import data_url
 
 Part = dict[str, Any]
 
@@ -47,11 +48,6 @@ class Topic:
 def tell(topic: Topic, facts: Any) -> str:
     """The description of a medium, where the medium would be."""
     return f"{PREFIXES[topic.modality]} {topic.describe(facts)}{SUFFIX}"
-
-
-def data_url(data: bytes, media_type: str) -> str:
-    """The bytes of a file as a data URL."""
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def image_part(data: bytes, media_type: str = "image/png") -> Part:

@@ -3,6 +3,7 @@
 Does not decode media, tokenise text or open files: a part only says where its medium is.
 """
 
+import base64
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -276,3 +277,9 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise ConversationError(explain(error.errors(), value).message) from None
+
+
+def data_url(data: bytes, media_type: str | None = None) -> str:
+    """Bytes as the URL of a medium; services recognise the kind of file by its content."""
+    text = base64.b64encode(data).decode("ascii")
+    return f"data:{media_type or 'application/octet-stream'};base64,{text}"

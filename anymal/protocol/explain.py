@@ -1,4 +1,4 @@
-"""What is wrong with a refused body, said as a person would.
+"""Validation errors as plain messages.
 
 Does not validate; it reads what pydantic found.
 """
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_UNKNOWN_KEY = "this key is not known here; remove it or correct its spelling"
+_UNKNOWN_KEY = "this key is not known; remove it or correct its spelling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class BodyProblem:
     """The first problem of a body.
 
     Attributes:
@@ -25,7 +25,7 @@ class Refusal:
     code: str
 
 
-def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> Refusal:
+def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
     """Say the first problem.
 
     Args:
@@ -36,13 +36,13 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> Refusal:
         The problem, its key and its kind.
     """
     first = problems[0]
-    if "param" in first.get("ctx", {}):  # one of ours, that already names its key
-        return Refusal(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
+    if "param" in first.get("ctx", {}):  # raised by our validators; it names its key already
+        return BodyProblem(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = _UNKNOWN_KEY
     param = _path(first["loc"], given, is_missing=first["type"] == "missing")
-    return Refusal(
+    return BodyProblem(
         message=f"{param}: {message}" if param else message,
         param=param or None,
         code=first["type"],

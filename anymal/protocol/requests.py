@@ -10,97 +10,10 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from anymal.protocol.conversation import (
-    AccelerationUnit,
-    AudioUrlPart,
-    Conversation,
-    ImagePart,
-    ImageUrl,
-    ImuFormat,
-    ImuPart,
-    InputAudio,
-    InputAudioPart,
-    InputImu,
-    MediaPart,
-    MediaUrl,
-    Message,
-    Part,
-    PromptEmbeds,
-    PromptEmbedsPart,
-    RotationUnit,
-    Strict,
-    TextPart,
-    VideoPart,
-    read_conversation,
-)
-from anymal.protocol.responses import (
-    AnswerMessage,
-    BundleCard,
-    BundleList,
-    ChatCompletionChunk,
-    ChatCompletionResponse,
-    Choice,
-    ChoiceLogprobs,
-    ChunkChoice,
-    Delta,
-    ErrorBody,
-    ErrorDetail,
-    FinishReason,
-    ModelCard,
-    ModelList,
-    SoftTokensReply,
-    TokenLogprob,
-    TopLogprob,
-    Usage,
-)
+from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart, Strict
 
-__all__ = [
-    "AccelerationUnit",
-    "AlignRequest",
-    "AnswerMessage",
-    "AudioUrlPart",
-    "BundleCard",
-    "BundleList",
-    "BundleRequest",
-    "ChatCompletionChunk",
-    "ChatCompletionRequest",
-    "ChatCompletionResponse",
-    "Choice",
-    "ChoiceLogprobs",
-    "ChunkChoice",
-    "Conversation",
-    "Delta",
-    "ErrorBody",
-    "ErrorDetail",
-    "FinishReason",
-    "ImagePart",
-    "ImageUrl",
-    "ImuFormat",
-    "ImuPart",
-    "InputAudio",
-    "InputAudioPart",
-    "InputImu",
-    "MediaPart",
-    "MediaUrl",
-    "Message",
-    "ModelCard",
-    "ModelList",
-    "Part",
-    "PromptEmbeds",
-    "PromptEmbedsPart",
-    "RotationUnit",
-    "SoftTokensReply",
-    "StreamOptions",
-    "TextPart",
-    "TokenLogprob",
-    "TopLogprob",
-    "Usage",
-    "VideoPart",
-    "read_conversation",
-]
-
-# What stock clients may send and this service does not do; the value is the one that asks for
-# nothing, and is let through.
+# Fields that stock clients may send and this service does not support. The value is the one that
+# asks for nothing, and is accepted.
 _NOT_SUPPORTED: dict[str, Any] = {
     "logit_bias": {},
     "tools": [],
@@ -148,9 +61,9 @@ class ChatCompletionRequest(Strict):
         False, description="go on to the token limit, past the token that ends an answer"
     )
     seed: int | None = Field(None, ge=0, lt=2**63, description="makes sampling repeatable")
-    logprobs: bool = Field(False, description="tell how likely each token was")
+    logprobs: bool = Field(False, description="return the log-probability of each token")
     top_logprobs: int | None = Field(
-        None, ge=0, le=20, description="and this many likeliest ones; only with logprobs"
+        None, ge=0, le=20, description="and of this many alternatives; only with logprobs"
     )
     user: str | None = Field(None, description="the caller's own mark; not used")
     safety_identifier: str | None = Field(None, description="the caller's own mark; not used")
@@ -165,7 +78,7 @@ class ChatCompletionRequest(Strict):
         for name, neutral in _NOT_SUPPORTED.items():
             schema["properties"][name] = {
                 "enum": [neutral, None],
-                "description": "not supported; accepted where it asks for nothing",
+                "description": "not supported; accepted if it asks for nothing",
             }
         return schema
 
@@ -209,7 +122,7 @@ class ChatCompletionRequest(Strict):
 
     @property
     def num_logprobs(self) -> int | None:
-        """How many of the likeliest tokens are told beside the drawn one; None tells neither."""
+        """How many alternatives to return with each log-probability; None returns neither."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
     @property

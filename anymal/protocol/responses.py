@@ -1,6 +1,6 @@
 """Response models of the REST API, shared by server and client.
 
-Does not know HTTP; requests are `anymal.protocol.requests`'s.
+Does not know HTTP; requests are in `requests.py`.
 """
 
 from typing import Literal
@@ -148,7 +148,7 @@ class BundleCard(_Reply):
     modalities: list[str]
     is_default: bool = Field(description="answers requests that name no model")
     shares_llm_with: list[str] = Field(description="bundles that use the same language model")
-    num_running: int = Field(description="requests that it answers just now")
+    num_running: int = Field(description="requests that it is answering")
 
 
 class BundleList(_Reply):

@@ -18,7 +18,7 @@ _KEPT = ("id", "meta")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class PromptStyle:
     """Words around one medium; `{name}` in them is filled from the row.
 
     Attributes:
@@ -98,32 +98,32 @@ _IMU = (
     "Always answer under 30 words. \n\n Here are the user's predicted motions: "
 )
 
-PROMPTS: dict[str, Prompt] = {
-    "image": Prompt(
+PROMPTS: dict[str, PromptStyle] = {
+    "image": PromptStyle(
         modality="image", system=_IMAGE, user="{question}", source="B.1, MM-IT; as quoted"
     ),
-    "describe_image": Prompt(
+    "describe_image": PromptStyle(
         modality="image", system=_IMAGE, user="Describe the image.", source="ours, for captions"
     ),
-    "vqa": Prompt(
+    "vqa": PromptStyle(
         modality="image",
         system=_IMAGE_ONE_PHRASE,
         user="In the image, {question} Reply in one word.",
         source="B.1, VQAv2 and its like; as quoted",
     ),
-    "vqa_unanswerable": Prompt(
+    "vqa_unanswerable": PromptStyle(
         modality="image",
         system=_IMAGE_ONE_PHRASE,
         user="In the image, {question} Reply in one word, or with 'unanswerable'.",
         source="B.1, VizWiz, which allows 'unanswerable'; our wording",
     ),
-    "meme": Prompt(
+    "meme": PromptStyle(
         modality="image",
         system=_IMAGE_ONE_PHRASE,
         user="The image carries the text: {ocr} Is this hateful? Reply yes or no.",
         source="B.1, Hateful Memes, which passes the text on the image; our wording",
     ),
-    "caption": Prompt(
+    "caption": PromptStyle(
         modality="image",
         system=_IMAGE,
         user=(
@@ -134,31 +134,31 @@ PROMPTS: dict[str, Prompt] = {
         source="B.1, COCO, one generic sentence as JSON with two examples; our wording",
         answer_key="caption",
     ),
-    "science": Prompt(
+    "science": PromptStyle(
         modality="image",
         system=_IMAGE_ONE_PHRASE,
         user="{question} Options: {options}. Reply with a single letter.",
         source="B.1, ScienceQA, answered by one letter; our wording",
     ),
-    "video": Prompt(
+    "video": PromptStyle(
         modality="video", system=_VIDEO, user="{question}", source="ours, after that of images"
     ),
-    "describe_video": Prompt(
+    "describe_video": PromptStyle(
         modality="video", system=_VIDEO, user="Describe the video.", source="ours, for captions"
     ),
-    "video_choice": Prompt(
+    "video_choice": PromptStyle(
         modality="video",
         system=_VIDEO,
         user="{question} Select exactly one option from the following: {options}.",
         source="B.1, video questions; the request as quoted",
     ),
-    "audio": Prompt(
+    "audio": PromptStyle(
         modality="audio",
         system=_AUDIO,
         user="Describe the sound.",
         source="B.1, AudioCaps; the request as quoted",
     ),
-    "imu": Prompt(
+    "imu": PromptStyle(
         modality="imu",
         system=_IMU,
         user="Describe this motion.",

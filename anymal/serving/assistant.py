@@ -16,10 +16,8 @@ from anymal.client.answer import (
     AnswerOptions,
     AnswerStream,
     AskOptions,
-    as_logprob,
     as_messages,
     split,
-    usage_of,
     user_message,
 )
 from anymal.client.attachments import Media
@@ -31,14 +29,15 @@ from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, Message
-from anymal.protocol.requests import TokenLogprob
+from anymal.protocol.responses import TokenLogprob
 from anymal.sample import Sample
 from anymal.serving.precision import load_to_answer
+from anymal.serving.shapes import logprob_of, usage_of
 from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 
 logger = logging.getLogger(__name__)
 
-# The caller's own process may read what the caller may: paths are not held in a folder.
+# This is the caller's own process, so it may read any path that the caller may.
 _ANYWHERE = Path(Path.cwd().anchor)
 
 
@@ -125,14 +124,14 @@ def name_of(bundle: str | Path) -> str:
 
 
 class PromptMaker(Protocol):
-    """What makes prompts of samples; `SoftTokens` does."""
+    """Makes prompts from samples, as `SoftTokens` does."""
 
     def prompt(self, sample: Sample) -> Prompt:
         """Make one; blocks while media are encoded."""
         ...
 
     def close(self) -> None:
-        """Take no more."""
+        """Accept no more samples."""
         ...
 
 
@@ -192,20 +191,12 @@ class Assistant:
     def ask(
         self, question: str, *, stream: bool = False, **options: Unpack[AskOptions]
     ) -> Answer | AnswerStream:
-        """Ask one question about any media.
+        """Ask one question about any media; see `anymal.Client.ask`.
 
-        Args:
-            question: The question.
-            stream: Return pieces of text as they arrive instead of the whole answer.
-            **options: `image`, `video`, `audio`, `imu` (each one or a list), `audio_rate_hz`,
-                `imu_rate_hz`, `acceleration_unit`, `rotation_unit`, and `max_tokens`,
-                `temperature`, `top_p`, `stop`, `seed`: see `AskOptions`.
-
-        Returns:
-            The answer, or a stream of it.
+        Of its options, those of a service are absent here: `model`, `extra` and `on_upload`.
 
         Raises:
-            AnymalError: For media or conversations that are refused.
+            AnymalError: If the media or the conversation cannot be used.
         """
         media, rest = split(options)
         messages = [self.message(question, **media)]
@@ -236,11 +227,11 @@ class Assistant:
         sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True)
         prompt = self.soft_tokens.prompt(sample)
         pieces: list[str] = []
-        drawn: list[TokenLogprob] = []
+        logprobs: list[TokenLogprob] = []
         with closing(self.engine.submit(prompt, sampling)) as events:
             for event in events:
                 if not isinstance(event, Failed):
-                    drawn += map(as_logprob, event.logprobs)
+                    logprobs += map(logprob_of, event.logprobs)
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
                     yield event.text
@@ -250,7 +241,7 @@ class Assistant:
                         finish_reason=event.reason,
                         usage=usage_of(event.counts),
                         model=self.name,
-                        logprobs=None if sampling.logprobs is None else tuple(drawn),
+                        logprobs=None if sampling.logprobs is None else tuple(logprobs),
                     )
 
 

@@ -1,7 +1,6 @@
-"""How a language model is held to answer, where nobody says.
+"""The default precision for serving.
 
-Does not convert anything, and is for answering alone: evaluation and training keep the precision
-that a bundle was trained at.
+Does not convert anything. Evaluation and training keep the precision that a bundle was trained at.
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
 function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast

@@ -1,27 +1,47 @@
-"""What an engine tells, in OpenAI's shapes: probabilities and token counts.
+"""What an engine reports, in OpenAI's shapes: probabilities and token counts.
 
-Does not write responses; `completions` and `sse` do.
+Does not write responses; `server.answering.completions` and `server.answering.sse` do.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from anymal.client.answer import as_logprob, usage_of
-from anymal.engine.events import TokenCounts
-from anymal.engine.events import TokenLogprob as Drawn
-from anymal.protocol.requests import ChoiceLogprobs, Usage
+from anymal.engine.events import Logprob, TokenCounts
+from anymal.protocol.responses import ChoiceLogprobs, TokenLogprob, TopLogprob, Usage
+
+# JSON has no infinity; OpenAI sends this for tokens that cannot be drawn.
+_LEAST = -9999.0
 
 
-def logprobs_of(drawn: Sequence[Drawn]) -> ChoiceLogprobs:
-    """How likely some tokens were.
+def logprob_of(logprob: Logprob) -> TokenLogprob:
+    """How likely one token was."""
+    return TokenLogprob(
+        token=logprob.token,
+        bytes=list(logprob.bytes_),
+        logprob=max(logprob.logprob, _LEAST),
+        top_logprobs=[
+            TopLogprob(token=token, bytes=list(bytes_), logprob=max(value, _LEAST))
+            for token, bytes_, value in logprob.top
+        ],
+    )
 
-    Args:
-        drawn: The tokens, in order.
 
-    Returns:
-        The same as a choice carries it.
-    """
-    return ChoiceLogprobs(content=[as_logprob(each) for each in drawn])
+def logprobs_of(logprobs: Sequence[Logprob]) -> ChoiceLogprobs:
+    """How likely the tokens of a choice were, in order."""
+    return ChoiceLogprobs(content=[logprob_of(each) for each in logprobs])
+
+
+def usage_of(counts: TokenCounts) -> Usage:
+    """Token counts of one answer."""
+    return Usage(
+        prompt_tokens=counts.prompt,
+        completion_tokens=counts.completion,
+        total_tokens=counts.prompt + counts.completion,
+        prompt_tokens_details={
+            "cached_tokens": counts.cached,
+            **{f"{kind}_tokens": number for kind, number in counts.by_kind.items()},
+        },
+    )
 
 
 def usage_of_all(counts: Mapping[int, TokenCounts]) -> Usage:
@@ -31,7 +51,7 @@ def usage_of_all(counts: Mapping[int, TokenCounts]) -> Usage:
         counts: Of each answer, by its index.
 
     Returns:
-        The sum; what was cached is what the first answer found so.
+        The sum; the cached tokens are those that the first answer found in the cache.
     """
     completion = sum(each.completion for each in counts.values())
     return usage_of(replace(counts[min(counts)], completion=completion))

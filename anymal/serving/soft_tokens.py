@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import EmbeddingSegment, Prompt, Segment, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, Span, TokenSpan
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
@@ -113,14 +113,14 @@ class SoftTokens:
             for name, items in sample.media.items()
             for hashes in [sample.media_hashes[name]]
         }
-        segments: list[Segment] = []
+        spans: list[Span] = []
         position = 0
         for slot in sample.slots:
-            segments += _words(sample.ids[position : slot.start])
-            segments.append(_soft(next(media[slot.modality]), slot))
+            spans += _words(sample.ids[position : slot.start])
+            spans.append(_soft(next(media[slot.modality]), slot))
             position = slot.start + slot.length
-        segments += _words(sample.ids[position:])
-        return Prompt(segments=tuple(segments))
+        spans += _words(sample.ids[position:])
+        return Prompt(spans=tuple(spans))
 
     def stats(self) -> SoftTokenStats:
         """How the cache is doing."""
@@ -229,7 +229,7 @@ class SoftTokens:
             self._bytes_used -= oldest.nbytes
 
 
-def _soft(job: _Job, slot: Slot) -> Segment:
+def _soft(job: _Job, slot: Slot) -> Span:
     """The soft tokens of a slot; waits for them."""
     tokens = job.result.result()
     if len(tokens) != slot.length:
@@ -237,11 +237,11 @@ def _soft(job: _Job, slot: Slot) -> Segment:
             f"{slot.modality}: the sample reserves {slot.length} positions, but the aligner gave "
             f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens"
         )
-    return EmbeddingSegment(embeddings=tokens, digest=job.digest, kind=slot.modality)
+    return EmbeddingSpan(embeddings=tokens, digest=job.digest, kind=slot.modality)
 
 
-def _words(ids: Tensor) -> list[Segment]:
-    return [TokenSegment(ids=tuple(ids.tolist()))] if len(ids) else []
+def _words(ids: Tensor) -> list[Span]:
+    return [TokenSpan(ids=tuple(ids.tolist()))] if len(ids) else []
 
 
 def _salt(model: AnyMAL, modality: str) -> str:

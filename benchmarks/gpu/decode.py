@@ -18,7 +18,7 @@ from transformers import LlamaForCausalLM
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Failed, TextDelta
 from anymal.engine.packed import PackedRunner
-from anymal.engine.prompt import EmbeddingSegment, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.llm.causal_lm import LLM
 from benchmarks.gpu.shape import Shape, twin
@@ -49,10 +49,10 @@ def by_engine(base: LlamaForCausalLM, shape: Shape, stack: ExitStack) -> Answer:
         clients = []
         for rows in prompts:
             digest = f"{start} {len(clients)}"  # nothing is found in a cache
-            segment = EmbeddingSegment(embeddings=rows, digest=digest, kind="image")
+            span = EmbeddingSpan(embeddings=rows, digest=digest, kind="image")
             client = _Client()
             sampling = Sampling(max_tokens=num_new, ignore_eos=True)
-            engine.start(Prompt(segments=(segment,)), sampling, client.hear)
+            engine.start(Prompt(spans=(span,)), sampling, client.hear)
             clients.append(client)
         for client in clients:
             client.wait(num_new)

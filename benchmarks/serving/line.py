@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from anymal.client.event_stream import EventDecoder
+from anymal.client.stream import EventDecoder
 
 PATH = "/v1/chat/completions"
 _LONGEST_LINE = 2**20

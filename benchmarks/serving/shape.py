@@ -23,8 +23,8 @@ from transformers import (
 
 from anymal.assemble import build
 from anymal.bundle.save import save_bundle
-from anymal.engine.events import TokenLogprob
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.events import Logprob
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import without_progress
 from anymal.recipe.file import TINY
@@ -66,7 +66,7 @@ class Numbers:
         """See `anymal.engine.reply.Vocabulary`."""
         return "".join(f" {id_}" for id_ in ids)
 
-    def logprob(self, id_: int, logprob: float, top: Any) -> TokenLogprob:
+    def logprob(self, id_: int, logprob: float, top: Any) -> Logprob:
         """See `anymal.engine.reply.Vocabulary`; nobody asks for it here."""
         raise NotImplementedError
 
@@ -119,12 +119,12 @@ def questions(model: LlamaForCausalLM, number: int, seed: int) -> list[Question]
     for index in range(number):
         soft = 0.02 * torch.randn(NUM_SOFT, WIDE["hidden_size"], generator=random)
         ids = torch.randint(WIDE["vocab_size"], (NUM_TEXT,), generator=random)
-        segments = (
-            EmbeddingSegment(embeddings=soft, digest=f"{seed} {index}", kind="image"),
-            TokenSegment(ids=tuple(ids.tolist())),
+        spans = (
+            EmbeddingSpan(embeddings=soft, digest=f"{seed} {index}", kind="image"),
+            TokenSpan(ids=tuple(ids.tolist())),
         )
         rows = torch.cat([soft, table(ids)])  # [Q + T, D_llm]
-        found.append(Question(prompt=Prompt(segments=segments), rows=rows))
+        found.append(Question(prompt=Prompt(spans=spans), rows=rows))
     return found
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from anymal.engine.base import Ticket
 from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.engine.stream import Stream
 from anymal.protocol.conversation import Conversation
 
-PROMPT = Prompt(segments=(TokenSegment(ids=tuple(range(128))),))
+PROMPT = Prompt(spans=(TokenSpan(ids=tuple(range(128))),))
 TEXT = " word"
 
 
@@ -65,18 +65,18 @@ def serve(port: int) -> None:
     from server.served.models import Backend
     from server.settings import Settings
 
-    def process(conversation: Conversation) -> Any:
+    def to_sample(conversation: Conversation) -> Any:
         return conversation
 
-    def soften(sample: Any) -> Prompt:
+    def to_prompt(sample: Any) -> Prompt:
         return PROMPT
 
     engine = FreeEngine()
     backend = Backend(
         name="free",
         modalities=(),
-        process=process,
-        soften=soften,
+        to_sample=to_sample,
+        to_prompt=to_prompt,
         engine=engine,
         close=engine.close,
     )

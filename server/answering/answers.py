@@ -1,4 +1,4 @@
-"""One prompt to several answers: starts them, mixes their events, ends them together.
+"""One prompt to several answers: starts them, merges their events, ends them together.
 
 Does not know HTTP, and does not judge what is said; a guard may.
 """
@@ -19,11 +19,11 @@ from server.errors import TimedOut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withheld:
-    """The answer ends here: what comes next was refused.
+    """The answer ends here because a check refused the rest.
 
     Attributes:
-        message: Why, as the caller is told.
-        counts: What it took; of generated tokens at least those whose text came out.
+        message: The reason, for the caller.
+        counts: Its token counts; of generated tokens at least those whose text was sent.
     """
 
     message: str
@@ -127,7 +127,7 @@ class _Running:
             self._tickets.append(self._engine.start(self._prompt, self._samplings[index], emit))
 
     async def passed(self, arrived: Piece, guard: Guard) -> list[Piece]:
-        """What the guard lets out now that a piece arrived."""
+        """The pieces that the guard releases when one arrives."""
         if arrived.index not in self.open:  # on its way when its answer was cut
             return []
         out = await guard(arrived)
@@ -151,7 +151,7 @@ class _Mailbox:
 
     def put(self, index: int, event: Event) -> None:
         """Called on a thread of the engine."""
-        # NOTE: a loop that closes meanwhile has nobody left to tell.
+        # NOTE: a loop that was closed meanwhile has no one waiting for the event.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(
                 self._pieces.put_nowait, Piece(index=index, event=event)

@@ -10,7 +10,7 @@ import anyio.to_thread
 from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts
 from anymal.engine.prompt import Prompt
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
-from anymal.protocol.explain import Refusal as BodyRefusal
+from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Guard, Piece, Withheld
 from server.answering.sentences import Sentences
@@ -27,12 +27,12 @@ async def check_request(checks: Checks, request: ChatCompletionRequest) -> None:
 
     Raises:
         ContentRefused: If a check refuses the words of a message, or a medium.
-        BadRequest: If probabilities were asked for: they would tell words that no check has seen.
+        BadRequest: If log-probabilities are requested: they would show unchecked words.
     """
     if request.logprobs and (checks.has_sentence_checks or checks.has_exchange_checks):
-        message = "logprobs are not told here, because answers are checked; leave logprobs out"
+        message = "logprobs are not available here, because answers are checked; leave logprobs out"
         raise BadRequest(
-            BodyRefusal(message=message, param="logprobs", code="unsupported_parameter")
+            BodyProblem(message=message, param="logprobs", code="unsupported_parameter")
         )
     conversation = Conversation(messages=request.messages)
     await check_conversation(checks, conversation)
@@ -52,7 +52,7 @@ async def check_conversation(checks: Checks, conversation: Conversation) -> None
 
 
 def _first_refusal(checks: Checks, conversation: Conversation) -> Refusal | None:
-    """What the checks say of a conversation, message by message."""
+    """The first refusal of a conversation, message by message."""
     for message in conversation.messages:
         text = "\n".join(part.text for part in message.parts if isinstance(part, TextPart))
         if text and (refusal := checks.prompt(text)) is not None:
@@ -67,7 +67,7 @@ def _first_refusal(checks: Checks, conversation: Conversation) -> Refusal | None
 
 
 def guard_for(checks: Checks, conversation: Conversation, prompt: Prompt) -> Guard:
-    """What the pieces of a request's answers pass on their way out.
+    """The guard that the pieces of a request's answers pass on their way out.
 
     Args:
         checks: The service's.
@@ -151,7 +151,7 @@ class _Judge:
         return [*delta, last]
 
     def _counts(self, answer: _Answer) -> TokenCounts:
-        """What an answer took that is cut before its end."""
+        """The token counts of an answer that is cut before its end."""
         return TokenCounts(
             prompt=len(self.prompt), completion=answer.num_pieces, by_kind=self.prompt.counts()
         )

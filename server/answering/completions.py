@@ -1,4 +1,4 @@
-"""A question to a response: whole, as events, or as plain words.
+"""A question to a response: whole, as events, or as plain text.
 
 Does not run the engine; the routes that answer questions share it.
 """
@@ -13,14 +13,9 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts, TokenLogprob
-from anymal.protocol.requests import (
-    AnswerMessage,
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    Choice,
-    FinishReason,
-)
+from anymal.engine.events import Failed, Finished, Logprob, TextDelta, TokenCounts
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import AnswerMessage, ChatCompletionResponse, Choice, FinishReason
 from anymal.serving.shapes import logprobs_of, usage_of_all
 from server.answering.answers import Piece, Withheld
 from server.answering.disconnect import unless_disconnected
@@ -41,11 +36,11 @@ async def complete(
     """Answer.
 
     Args:
-        body: What is asked.
-        request: Carries the news that the client went away; its body must have been read.
-        worker: What answers.
+        body: The request.
+        request: Tells when the client disconnects; its body must have been read.
+        worker: Answers the request.
         caller: Who asks.
-        form: Of an answer that is not streamed: the whole response, or its first answer's words.
+        form: Of an answer that is not streamed: the whole response, or the first answer's text.
 
     Returns:
         The response.
@@ -75,7 +70,7 @@ async def complete(
             if form == "text":
                 return PlainTextResponse(whole.choices[0].message.content)
             return JSONResponse(whole.model_dump())
-        # The first piece tells whether the prompt was accepted, while the status is still open.
+        # The first piece shows whether the prompt was accepted, while the status can still change.
         first = await unless_disconnected(request.receive, anext(pieces))
         if isinstance(first.event, Failed):
             raise first.event.error
@@ -99,7 +94,7 @@ class _Growing:
     """One answer while its pieces come."""
 
     texts: list[str] = field(default_factory=list)
-    drawn: list[TokenLogprob] = field(default_factory=list)
+    logprobs: list[Logprob] = field(default_factory=list)
     reason: FinishReason | None = None
     refusal: str | None = None
 
@@ -110,7 +105,7 @@ class _Growing:
             index=index,
             message=AnswerMessage(content="".join(self.texts), refusal=self.refusal),
             finish_reason=self.reason,
-            logprobs=logprobs_of(self.drawn) if has_logprobs else None,
+            logprobs=logprobs_of(self.logprobs) if has_logprobs else None,
         )
 
 
@@ -121,12 +116,12 @@ async def _collect(pieces: AsyncIterator[Piece], writer: ChunkWriter) -> ChatCom
     async for piece in pieces:
         own = growing.setdefault(piece.index, _Growing())
         match piece.event:
-            case TextDelta(text=text, logprobs=drawn):
+            case TextDelta(text=text, logprobs=logprobs):
                 own.texts.append(text)
-                own.drawn += drawn
-            case Finished(reason=reason, logprobs=drawn):
+                own.logprobs += logprobs
+            case Finished(reason=reason, logprobs=logprobs):
                 own.reason, counts[piece.index] = reason, piece.event.counts
-                own.drawn += drawn
+                own.logprobs += logprobs
             case Withheld(message=message):
                 own.reason, own.refusal = "content_filter", message
                 counts[piece.index] = piece.event.counts

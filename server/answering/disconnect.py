@@ -1,6 +1,6 @@
-"""Work that ends when its client hangs up.
+"""Work that ends when its client disconnects.
 
-Does not answer: nobody is left to read it.
+Does not send a response: no client is left to read it.
 """
 
 import asyncio
@@ -12,24 +12,25 @@ from starlette.types import Receive
 Result = TypeVar("Result")
 
 
-class ClientGone(Exception):  # noqa: N818 - no error: the client changed its mind
+class ClientGone(Exception):
     """The client closed the connection before its answer was ready."""
 
 
 async def unless_disconnected(receive: Receive, work: Awaitable[Result]) -> Result:
-    """Race some work against the client's hanging up.
+    """Run some work, and cancel it if the client disconnects first.
 
-    `Request.is_disconnected` only looks when asked, and nobody would ask while a token is computed.
+    `Request.is_disconnected` checks only when called, and no code runs to call it while a token is
+    computed.
 
     Args:
         receive: The request's ASGI channel; its body must have been read.
-        work: What to do meanwhile; cancelled when the client goes first.
+        work: Cancelled if the client disconnects first.
 
     Returns:
         What the work returned.
 
     Raises:
-        ClientGone: If the client went first.
+        ClientGone: If the client disconnected first.
     """
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(receive))
@@ -45,6 +46,6 @@ async def unless_disconnected(receive: Receive, work: Awaitable[Result]) -> Resu
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Return when the client hung up."""
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -21,7 +21,7 @@ class Sentences:
         """Take the next piece.
 
         Args:
-            text: What the model just said.
+            text: The next text of the answer.
 
         Returns:
             The sentences that are whole now, with their white space.
@@ -34,7 +34,7 @@ class Sentences:
         return sentences
 
     def rest(self) -> str:
-        """What is left when the answer ended; afterwards nothing is."""
+        """Return what is left when the answer has ended."""
         rest, self._held = self._held, ""
         return rest
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from anymal.engine.events import Failed, Finished, TextDelta, TokenCounts
 from anymal.errors import AnymalError
-from anymal.protocol.requests import (
+from anymal.protocol.responses import (
     ChatCompletionChunk,
     ChoiceLogprobs,
     ChunkChoice,
@@ -35,7 +35,7 @@ class ChunkWriter:
         id: The response's.
         created: When it began, in seconds since 1970.
         model: What answers.
-        has_logprobs: Whether chunks tell how likely their tokens were.
+        has_logprobs: Whether chunks carry how likely their tokens were.
         counts: Token counts of the answers that have ended, by index.
     """
 
@@ -52,13 +52,13 @@ class ChunkWriter:
     def piece(self, piece: Piece) -> Iterator[bytes]:
         """The chunks of a piece that is no failure."""
         match piece.event:
-            case TextDelta(text=text, logprobs=drawn):
-                logprobs = logprobs_of(drawn) if self.has_logprobs else None
+            case TextDelta(text=text, logprobs=found):
+                logprobs = logprobs_of(found) if self.has_logprobs else None
                 yield self._choice(piece.index, Delta(content=text), logprobs=logprobs)
-            case Finished(reason=reason, counts=counts, logprobs=drawn):
+            case Finished(reason=reason, counts=counts, logprobs=found):
                 self.counts[piece.index] = counts
                 # Tokens whose text never came out, such as those of a stop string.
-                logprobs = logprobs_of(drawn) if self.has_logprobs and drawn else None
+                logprobs = logprobs_of(found) if self.has_logprobs and found else None
                 yield self._choice(piece.index, Delta(), reason, logprobs)
             case Withheld(message=message, counts=counts):
                 self.counts[piece.index] = counts

@@ -16,12 +16,12 @@ import anyio.to_thread
 
 from anymal.engine.base import EngineBusy
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSegment, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import Conversation, Message, TextPart
-from anymal.protocol.explain import Refusal
-from anymal.protocol.requests import ChatCompletionRequest, MediaPart
+from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
+from anymal.protocol.explain import BodyProblem
+from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
 from server.errors import BadRequest, TimedOut
@@ -30,15 +30,13 @@ from server.remote_media import RemoteMedia
 from server.safety import Checks
 from server.served.models import Backend, Models
 
-__all__ = ["Backend", "Worker"]
-
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 
 class Worker:
-    """Admits requests, and sees them through.
+    """Admits requests, and runs them to their end.
 
     Attributes:
         models: What is served.
@@ -59,13 +57,13 @@ class Worker:
         """Holds no model yet.
 
         Args:
-            max_requests: Most answers in the house at once.
+            max_requests: How many answers may run at once.
             default_tokens: Token limit of a request that sets none.
             max_tokens: Largest limit that a request may set.
             request_seconds: How long a request may take, in seconds.
             checks: What may be asked and said; None checks nothing.
             metrics: Where to note tokens and times.
-            remote_media: Fetches media from other hosts; None leaves them refused.
+            remote_media: Fetches media from other hosts; None refuses them.
         """
         self._max_requests = max_requests
         self._default_tokens = default_tokens
@@ -75,8 +73,8 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._remote_media = remote_media
         self._num_answers = 0
-        # One at a time: decoding media is bounded in memory per file, not in total. Words do not
-        # wait for it, and encoders batch what waits for them.
+        # One at a time: memory is bounded per decoded file, not in total. Text does not wait for
+        # it, and encoders batch what is waiting for them.
         self._decoding = anyio.CapacityLimiter(1)
         self._preparing = anyio.CapacityLimiter(max_requests)
         self.models = Models()
@@ -87,12 +85,12 @@ class Worker:
     def load_in_background(
         self, load: Callable[[], Backend], on_failure: Callable[[], None] = lambda: None
     ) -> None:
-        """Load the first model on a thread of its own; `models` tells when it is there."""
+        """Load the first model on a thread of its own; `models` has it once it is ready."""
 
         def run() -> None:
             try:
                 self.use(load())
-            except Exception as error:  # the thread's edge: `failure` tells what happened
+            except Exception as error:  # the thread's edge: `failure` keeps what happened
                 self.failure = error
                 self.models.why_none = f"the model could not be loaded: {error}"
                 if not isinstance(error, AnymalError):
@@ -124,7 +122,7 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If the house is full.
+            EngineBusy: If too many answers are running.
             ContentRefused: If a check refuses what is asked.
             TimedOut: If it takes too long.
             AnymalError: If the conversation or its media are refused.
@@ -150,7 +148,7 @@ class Worker:
                     clock.note(piece)
                     yield piece
 
-    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSegment:
+    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSpan:
         """Turn a medium into soft tokens.
 
         Args:
@@ -163,7 +161,7 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If the house is full.
+            EngineBusy: If too many answers are running.
             ContentRefused: If a check refuses the medium.
             TimedOut: If it takes too long.
             AnymalError: If the medium is refused.
@@ -174,7 +172,7 @@ class Worker:
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
             prompt = await self._prompt(backend, conversation)
-        (soft,) = (each for each in prompt.segments if isinstance(each, EmbeddingSegment))
+        (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
     async def _fetched(self, conversation: Conversation) -> Conversation:
@@ -190,11 +188,11 @@ class Worker:
             for message in conversation.messages
             for part in message.parts
         )
-        process = partial(backend.process, conversation)
+        to_sample = partial(backend.to_sample, conversation)
         if not has_media:
-            return await self._on_thread(lambda: backend.soften(process()), self._preparing)
-        sample = await self._on_thread(process, self._decoding)
-        return await self._on_thread(partial(backend.soften, sample), self._preparing)
+            return await self._on_thread(lambda: backend.to_prompt(to_sample()), self._preparing)
+        sample = await self._on_thread(to_sample, self._decoding)
+        return await self._on_thread(partial(backend.to_prompt, sample), self._preparing)
 
     def _on_thread(
         self, work: Callable[[], Result], limiter: anyio.CapacityLimiter
@@ -204,14 +202,14 @@ class Worker:
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
         if request.n > self._max_requests:
             message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
-            raise BadRequest(Refusal(message=message, param="n", code="too_large"))
+            raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
         limit = request.token_limit or min(self._default_tokens, self._max_tokens)
         if limit > self._max_tokens:
             name = (
                 "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
             )
             message = f"{name} is {limit}; this service allows up to {self._max_tokens}"
-            raise BadRequest(Refusal(message=message, param=name, code="too_large"))
+            raise BadRequest(BodyProblem(message=message, param=name, code="too_large"))
         return Sampling(
             max_tokens=limit,
             temperature=request.temperature,
@@ -231,8 +229,8 @@ class Worker:
         """Count answers; media are decoded before the engine's own queue is reached."""
         if self._num_answers + number > self._max_requests:
             raise EngineBusy(
-                f"{self._num_answers} answers are under way, and {number} more would be over the "
-                f"{self._max_requests} that may be; try again later"
+                f"{self._num_answers} answers are running, and {number} more would exceed the "
+                f"limit of {self._max_requests}; try again later"
             )
         self._num_answers += number
         try:
@@ -243,7 +241,7 @@ class Worker:
 
 @contextmanager
 def _until(deadline: float) -> Iterator[None]:
-    """Give up at a time on the clock of the event loop; work on a thread is waited for."""
+    """Stop at a time on the clock of the event loop, but wait for work on a thread."""
     with anyio.CancelScope(deadline=deadline) as scope:
         yield
     if scope.cancelled_caught:
@@ -254,7 +252,7 @@ def _until(deadline: float) -> Iterator[None]:
 
 
 class _Stopwatch:
-    """Notes how long pieces took to come, and the tokens that they tell of."""
+    """Measures the time between pieces, and counts tokens."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

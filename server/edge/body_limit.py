@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.errors import BodyTooLarge, BodyTooSlow, response_for
 
-_MOST_DIGITS = 19  # more would be more bytes than there are
+_MOST_DIGITS = 19  # enough for any real size
 
 
 class BodyLimit:
@@ -20,7 +20,7 @@ class BodyLimit:
         """Wraps an app.
 
         Args:
-            app: What reads the bodies.
+            app: Reads the bodies.
             max_bytes: Largest body.
             seconds: How long one may take from the request's head to its own last byte.
         """
@@ -56,7 +56,7 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal num_bytes, has_ended
-            if has_ended:  # from here on, only the client's leaving is waited for
+            if has_ended:  # from here on, the only message to come is the client's disconnect
                 return await receive()
             try:
                 async with asyncio.timeout_at(deadline):

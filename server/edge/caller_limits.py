@@ -1,6 +1,6 @@
-"""How often, and how often at once, each caller may ask.
+"""Each caller's limits: requests per minute, and requests at once.
 
-Does not know keys or HTTP: a caller is told apart by name.
+Does not know keys or HTTP: it identifies callers by name.
 """
 
 import time
@@ -21,8 +21,8 @@ class TokenBucket:
         """Starts full.
 
         Args:
-            per_minute: Requests a minute; as many may come at once after a quiet minute.
-            clock: Seconds that only grow.
+            per_minute: Requests a minute; all of them may come at once after a quiet minute.
+            clock: Returns monotonic seconds.
         """
         self.per_minute = per_minute
         self._clock = clock
@@ -45,7 +45,7 @@ class TokenBucket:
 
 
 class CallerLimits:
-    """Holds every caller to its own limits."""
+    """Applies each caller's own limits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -54,7 +54,7 @@ class CallerLimits:
 
     @contextmanager
     def admit(self, caller: Caller) -> Iterator[None]:
-        """Hold a place for a request while the block runs.
+        """Count a request as running while the block runs.
 
         Raises:
             RateLimited: If the caller sends too many requests, or has too many running.
@@ -62,7 +62,7 @@ class CallerLimits:
         most = caller.max_concurrent
         if most is not None and self._running[caller.name] >= most:
             raise RateLimited(
-                f"{most} requests of this key are being answered, as many as may; "
+                f"{most} requests of this key are running, and the limit is {most}; "
                 "wait for one to end",
                 retry_after=1,
             )

@@ -1,4 +1,4 @@
-"""One connection: heads that never end, answers that nobody reads, and lines that went dead.
+"""Time limits of a connection: for a request's head, for unread answers, and for dead clients.
 
 Does not know requests; uvicorn's protocol does, and this adds the time limits that it lacks.
 """
@@ -11,11 +11,11 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Seconds that what is still unsent may take once a connection is to close.
+# Seconds to send the remaining bytes of a connection that is closing.
 _FLUSH_S = 5.0
 
 
-class Connection(H11Protocol):
+class ServerConnection(H11Protocol):
     """HTTP/1.1 with time limits; subclass it to set other ones."""
 
     head_seconds = 10.0
@@ -27,23 +27,23 @@ class Connection(H11Protocol):
         self._stall_alarm = Alarm(self.loop, self.stall_seconds, self._abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client came: its first request's head is due."""
+        """A client connected: the head of its first request is due."""
         super().connection_made(transport)
         _send_at_once(transport)
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came; a head that has begun stays due since its first byte."""
+        """Bytes arrived; the deadline of a head counts from its first byte."""
         super().data_received(data)
         self._watch_head()
 
     def on_response_complete(self) -> None:
-        """An answer is out; the next head may have begun behind the last request."""
+        """A response is complete; the next head may have begun already."""
         super().on_response_complete()
         self._watch_head()
 
     def pause_writing(self) -> None:
-        """So much is unsent that the app has to wait for the client to read."""
+        """The send buffer is full: the app waits until the client reads."""
         super().pause_writing()
         self._stall_alarm.set()
 
@@ -53,18 +53,18 @@ class Connection(H11Protocol):
         self._stall_alarm.clear()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing more was asked for; what nobody takes does not hold the line open."""
+        """No further request came; unread bytes must not keep the connection open."""
         super().timeout_keep_alive_handler()
         self.loop.call_later(_FLUSH_S, self._abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client went, or was sent away."""
+        """The client disconnected, or was disconnected."""
         self._head_alarm.clear()
         self._stall_alarm.clear()
         super().connection_lost(exc)
 
     def _watch_head(self) -> None:
-        """Give what is due its time, and stop the clock when it is there."""
+        """Start the clock while the client owes bytes, else stop it."""
         if self._is_client_due():
             self._head_alarm.set()
         else:
@@ -84,7 +84,7 @@ class Connection(H11Protocol):
 
 
 def _send_at_once(transport: asyncio.Transport) -> None:
-    """Let no piece of a stream wait until the client has acknowledged the one before.
+    """Send each piece of a stream without waiting until the client acknowledged the last one.
 
     asyncio does so only for sockets that were made with TCP as their explicit protocol, and
     `socket.create_server` makes others; each answer would lose some 40 ms.
@@ -95,7 +95,7 @@ def _send_at_once(transport: asyncio.Transport) -> None:
 
 
 class Alarm:
-    """Calls somebody after a while, unless it is cleared before."""
+    """Calls a function after a while, unless it is cleared before."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]
@@ -106,7 +106,7 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self) -> None:
-        """Start the clock, where it does not run yet."""
+        """Start the clock, unless it is running."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._action)
 
@@ -117,7 +117,7 @@ class Alarm:
             self._timer = None
 
 
-def connection_class(*, head_seconds: float, stall_seconds: float) -> type[Connection]:
+def connection_class(*, head_seconds: float, stall_seconds: float) -> type[ServerConnection]:
     """Connections with these time limits.
 
     Args:
@@ -127,7 +127,7 @@ def connection_class(*, head_seconds: float, stall_seconds: float) -> type[Conne
             the service does too.
     """
     limits = {"head_seconds": head_seconds, "stall_seconds": stall_seconds}
-    return type("TimedConnection", (Connection,), limits)
+    return type("TimedConnection", (ServerConnection,), limits)
 
 
 def notice_dead_lines(listener: socket.socket, *, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The end of a service: answers that are under way finish, and no others begin.
+"""Shutdown: running answers finish, and no others start.
 
 Does not know signals or ports; `running` does.
 """
@@ -7,19 +7,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.errors import Draining, response_for
 
-# Asked by whoever watches the service end.
+# Monitoring still needs these.
 _STILL_OPEN = frozenset({"/healthz", "/metrics"})
 
 
 class Drain:
-    """Counts the requests in the house."""
+    """Counts the running requests."""
 
     def __init__(self) -> None:
         self.is_draining = False
         self.num_running = 0
 
     def begin(self) -> None:
-        """Let nobody in any more."""
+        """Accept no more requests."""
         self.is_draining = True
 
 

@@ -1,6 +1,6 @@
-"""Who may come in: which paths ask for which key, and each caller's limits.
+"""Which paths need which key, and each caller's limits.
 
-Does not store keys (`keys`) and does not count requests (`limits`).
+Does not store keys (`keys`) and does not count requests (`caller_limits`).
 """
 
 from contextlib import ExitStack
@@ -14,16 +14,16 @@ from server.edge.keys import ANONYMOUS, Caller, Keyring
 from server.edge.request_facts import CURRENT_REQUEST
 from server.errors import NotAllowed, Unauthorized, response_for
 
-# What anybody may see: signs of life, the page, and the documentation. All else asks for a key
-# where there are keys, also paths that are yet to be written.
+# Open to everyone: health checks, the page, and the documentation. All other paths need a key
+# where there are keys, including paths that do not exist yet.
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/redoc"})
 _PAGE = "/page/"
 _ADMIN = "/admin"
 _METRICS = "/metrics"
 
 
-class Door:
-    """Lets callers in, and tells the app who they are: `request.state.caller`."""
+class KeyCheck:
+    """Admits callers, and passes them to the app as `request.state.caller`."""
 
     def __init__(
         self, app: ASGIApp, *, keyring: Keyring, limits: CallerLimits, has_open_metrics: bool
@@ -31,10 +31,10 @@ class Door:
         """Wraps an app.
 
         Args:
-            app: What is behind the door.
+            app: Handles admitted requests.
             keyring: All keys.
-            limits: Holds each caller to its own.
-            has_open_metrics: Whether `/metrics` asks for no key.
+            limits: Applies each caller's limits.
+            has_open_metrics: Whether `/metrics` needs no key.
         """
         self._app = app
         self._keyring = keyring
@@ -59,7 +59,7 @@ class Door:
             await self._app(scope, receive, send)
 
     def _caller(self, path: str, authorization: str | None) -> Caller:
-        """Who calls, if that is enough for the path."""
+        """The caller, if the caller may use the path."""
         caller = self._keyring.find(_key_of(authorization))
         if self._asks_for_admin(path):
             if caller is None:
@@ -80,7 +80,7 @@ class Door:
 
 
 def _key_of(authorization: str | None) -> str:
-    """What follows `Bearer`; empty, which no key is, where there is nothing."""
+    """The token after `Bearer`; empty, which is never a key, if there is none."""
     scheme, _, key = (authorization or "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 

@@ -25,7 +25,7 @@ class KeyEntry(BaseModel):
     """One key.
 
     One round of SHA-256 is enough: slow hashes protect what people think up, and a key is 32
-    random bytes, which nobody guesses at any speed.
+    random bytes, which cannot be guessed at any speed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

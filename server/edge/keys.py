@@ -84,7 +84,7 @@ class Keyring:
     def find(self, key: str) -> Caller | None:
         """Who holds a key.
 
-        Every stored key is compared, and each in constant time: how long it takes tells neither
+        Every stored key is compared, and each in constant time: the time it takes shows neither
         which key was nearly right nor how much of it was.
 
         Args:
@@ -101,7 +101,7 @@ class Keyring:
         return found
 
     def _reread(self) -> None:
-        """Follow the file; a broken one leaves the keys as they were, and is told once."""
+        """Read the file again if it changed; a broken one is logged once and changes no keys."""
         state = _state_of(self._path)
         if self._path is None or state == self._state:
             return
@@ -109,9 +109,9 @@ class Keyring:
         try:
             self._listed = _locks(read_key_file(self._path))
         except AnymalError as error:
-            logger.error("the keys stay as they were: %s", error)
+            logger.error("keys were not changed: %s", error)
         else:
-            logger.info("read %d keys anew", len(self._listed))
+            logger.info("read %d keys again", len(self._listed))
 
 
 def _locks(entries: Sequence[KeyEntry]) -> list[_Lock]:

@@ -1,4 +1,4 @@
-"""What is known of the request in progress: for its line in the log, and nothing that it carried.
+"""Facts about the request in progress, for its line in the log; nothing that the caller sent.
 
 Does not log. A record is found from wherever the request's own task, or one that it started, runs.
 """
@@ -16,7 +16,7 @@ class RequestRecord:
         request_id: The id that its answer carries.
         caller: Name of the key it came with; None before that is known.
         tokens: Tokens of its prompt and answer by kind.
-        error: Code of the error that it was told; None where all went well.
+        error: Code of the error it was answered with; None if it succeeded.
     """
 
     request_id: str
@@ -29,7 +29,7 @@ CURRENT_REQUEST: ContextVar[RequestRecord | None] = ContextVar("anymal_request",
 
 
 def note_error(code: str) -> bool:
-    """Keep the code of an error that the request in progress is told.
+    """Keep the code of the error that the request in progress is answered with.
 
     Returns:
         Whether there is a request in progress.

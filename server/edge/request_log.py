@@ -1,7 +1,7 @@
-"""The edge of the app: request ids, the log's line and the measures, and what nobody expected.
+"""The outer edge of the app: request ids, a line in the log, metrics, and unexpected exceptions.
 
-Does not refuse requests (`drain`, `body` and `door` do) and is plain ASGI, so that streams pass
-through untouched.
+Does not refuse requests (`drain`, `body_limit` and `key_check` do). Plain ASGI, so that streams
+pass through unchanged.
 """
 
 import logging
@@ -24,8 +24,8 @@ _LONGEST_ID = 128
 _CLIENT_GONE = 499  # as proxies log it
 
 
-class Gate:
-    """Numbers requests, and tells what became of each."""
+class RequestLog:
+    """Gives each request an id, and logs and counts its outcome."""
 
     def __init__(
         self, app: ASGIApp, *, metrics: Metrics, clock: Callable[[], float] = time.perf_counter
@@ -33,9 +33,9 @@ class Gate:
         """Wraps an app.
 
         Args:
-            app: What is behind the gate.
-            metrics: Counts the answers.
-            clock: Seconds that only grow.
+            app: Handles the request.
+            metrics: Counts the responses.
+            clock: Returns monotonic seconds.
         """
         self._app = app
         self._metrics = metrics
@@ -57,12 +57,12 @@ class Gate:
             if answer.status is None:
                 await response_for(error)(scope, receive, answer.send)
         finally:
-            self._tell(scope, record, answer, self._clock() - started)
+            self._log(scope, record, answer, self._clock() - started)
             CURRENT_REQUEST.reset(outer)
 
-    def _tell(self, scope: Scope, record: RequestRecord, answer: "_Answer", seconds: float) -> None:
-        """One line and one count for the request; neither holds what the caller wrote."""
-        # The pattern of the route, not the path: whatever a caller writes there stays unwritten.
+    def _log(self, scope: Scope, record: RequestRecord, answer: "_Answer", seconds: float) -> None:
+        """One line and one count for the request; neither holds anything that the caller wrote."""
+        # The pattern of the route, not the path: a path may hold anything a caller wrote.
         path = getattr(scope.get("route"), "path", "(none)")
         status = _CLIENT_GONE if answer.status is None else answer.status
         self._metrics.request(path, status, seconds, error=record.error)
@@ -84,7 +84,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 @dataclass(slots=True)
 class _Answer:
-    """Sends an answer with its id, and sees how far it gets."""
+    """Sends a response with its id, and notes how far it got."""
 
     _send: Send
     request_id: str
@@ -102,7 +102,7 @@ class _Answer:
 
 
 def _request_id(given: str | None) -> str:
-    """The caller's own id where it is a plain word, else a new one."""
+    """The caller's own id if it is short printable ASCII, else a new one."""
     if given and len(given) <= _LONGEST_ID and given.isascii() and given.isprintable():
         return given
     return uuid.uuid4().hex

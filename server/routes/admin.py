@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from anymal.protocol.requests import BundleCard, BundleList, BundleRequest, ErrorBody
+from anymal.protocol.requests import BundleRequest
+from anymal.protocol.responses import BundleCard, BundleList, ErrorBody
 from server.routes.dependencies import administrator
 from server.routes.openai import ERRORS
 from server.served.bundles import Bundles
@@ -33,15 +34,15 @@ async def list_bundles(bundles: TheBundles) -> BundleList:
 async def add_bundle(body: BundleRequest, bundles: TheBundles) -> BundleCard:
     """Load a bundle and serve it; answers once it is served.
 
-    A served bundle of the same name is replaced: what it answers just now it answers to the end.
+    It replaces a served bundle of the same name, whose running answers finish.
     """
     return await bundles.add(body.folder, body.name)
 
 
 @router.delete("/{name}", status_code=204, responses={**ERRORS, 409: {"model": ErrorBody}})
 async def remove_bundle(name: Annotated[str, Path()], bundles: TheBundles) -> None:
-    """Serve a bundle no longer; what it answers just now it answers to the end.
+    """Stop serving a bundle; its running answers finish.
 
-    The last one stays: a service without a model is closed, not emptied.
+    The last bundle cannot be removed: stop the service instead.
     """
     bundles.remove(name)

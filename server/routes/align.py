@@ -8,8 +8,9 @@ from functools import partial
 import anyio.to_thread
 from fastapi import APIRouter, Request
 
-from anymal.engine.prompt import EmbeddingSegment
-from anymal.protocol.requests import AlignRequest, SoftTokensReply
+from anymal.engine.prompt import EmbeddingSpan
+from anymal.protocol.requests import AlignRequest
+from anymal.protocol.responses import SoftTokensReply
 from server.answering.disconnect import unless_disconnected
 from server.routes.dependencies import TheWorker
 from server.routes.openai import ERRORS
@@ -29,7 +30,7 @@ async def align(body: AlignRequest, request: Request, worker: TheWorker) -> Soft
     return await anyio.to_thread.run_sync(write)
 
 
-def _reply(soft: EmbeddingSegment, *, model: str, as_lists: bool) -> SoftTokensReply:
+def _reply(soft: EmbeddingSpan, *, model: str, as_lists: bool) -> SoftTokensReply:
     """What is sent; on a thread, because it may be megabytes."""
     # Imported here: by now the model has brought torch, which the app starts without.
     from anymal.media.soft_token_file import pack

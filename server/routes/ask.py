@@ -3,7 +3,6 @@
 Does not answer by itself: the form becomes the request of a chat completion.
 """
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,13 +10,10 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from anymal.protocol.explain import Refusal, explain
-from anymal.protocol.requests import (
-    AccelerationUnit,
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    RotationUnit,
-)
+from anymal.protocol.conversation import AccelerationUnit, RotationUnit, data_url
+from anymal.protocol.explain import BodyProblem, explain
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import ChatCompletionResponse
 from server.answering.completions import complete
 from server.errors import BadRequest
 from server.routes.dependencies import TheCaller, TheWorker
@@ -41,8 +37,8 @@ class AskForm(BaseModel):
     imu_rate_hz: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="samples per second; for files without times"
     )
-    acceleration_unit: AccelerationUnit | None = Field(None, description="m/s2 where not given")
-    rotation_unit: RotationUnit | None = Field(None, description="rad/s where not given")
+    acceleration_unit: AccelerationUnit | None = Field(None, description="m/s2 by default")
+    rotation_unit: RotationUnit | None = Field(None, description="rad/s by default")
     system: str | None = Field(None, description="instructions that come before the question")
     model: str | None = Field(None, description="a served model's name; absent means the first")
     stream: bool = Field(False, description="answer as server-sent events")
@@ -59,7 +55,7 @@ class AskForm(BaseModel):
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         **EVENTS,
-        "description": f"{EVENTS['description']}; only its words with 'Accept: {_TEXT}'",
+        "description": f"{EVENTS['description']}; only its text with 'Accept: {_TEXT}'",
         "content": {**EVENTS["content"], _TEXT: {"schema": {"type": "string"}}},
     },
     **ERRORS,
@@ -77,7 +73,7 @@ async def ask(
     is_text = request.headers.get("accept", "").partition(",")[0].strip() == _TEXT
     if is_text and form.stream:
         message = f"stream sends server-sent events; leave it out, or leave out 'Accept: {_TEXT}'"
-        raise BadRequest(Refusal(message=message, param="stream", code="unsupported_parameter"))
+        raise BadRequest(BodyProblem(message=message, param="stream", code="unsupported_parameter"))
     return await complete(
         await _request_of(form),
         request=request,
@@ -117,10 +113,6 @@ async def _parts(
 ) -> list[dict[str, Any]]:
     """Files as the parts of a message."""
     return [
-        {"type": kind, kind: {"url": _data_url(await file.read()), **(options or {})}}
+        {"type": kind, kind: {"url": data_url(await file.read()), **(options or {})}}
         for file in files
     ]
-
-
-def _data_url(data: bytes) -> str:
-    return f"data:application/octet-stream;base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,6 +1,6 @@
-"""What routes ask of a request before they act: the worker, the caller, whether it may.
+"""What routes depend on: the worker, the caller, and an administrator's rights.
 
-Does not look at keys; the door did.
+Does not look at keys; `key_check` did.
 """
 
 from typing import Annotated
@@ -18,7 +18,7 @@ def _worker(request: Request) -> Worker:
 
 
 def calling(request: Request) -> Caller:
-    """Who sent the request, as the door found."""
+    """Who sent the request, as `key_check` found."""
     caller: Caller = request.state.caller
     return caller
 
@@ -28,10 +28,10 @@ TheCaller = Annotated[Caller, Depends(calling)]
 
 
 def administrator(caller: TheCaller) -> None:
-    """Refuse all but administrators.
+    """Refuse callers who are not administrators.
 
     Raises:
-        NotAllowed: If the caller is none.
+        NotAllowed: If the caller is not one.
     """
     if not caller.is_admin:
         raise NotAllowed(f"{caller.name!r} is not an administrator; send an administrator's key")

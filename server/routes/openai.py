@@ -1,6 +1,6 @@
-"""The paths of the OpenAI shape, and signs of life.
+"""The paths of OpenAI's API.
 
-Does not know tensors: a route reads a request, hands it to the worker and shapes what comes back.
+Does not know tensors: a route reads a request, passes it to the worker and shapes the response.
 """
 
 from typing import Any
@@ -8,13 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from anymal.protocol.requests import (
-    ChatCompletionRequest,
-    ChatCompletionResponse,
-    ErrorBody,
-    ModelCard,
-    ModelList,
-)
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
 from server.answering.completions import complete
 from server.routes.dependencies import TheCaller, TheWorker
 from server.served.models import Backend
@@ -64,15 +59,3 @@ async def retrieve_model(model: str, worker: TheWorker) -> ModelCard:
 
 def _card(backend: Backend) -> ModelCard:
     return ModelCard(id=backend.name, created=backend.created, modalities=list(backend.modalities))
-
-
-@router.get("/healthz")
-async def health() -> dict[str, str]:
-    """200 while the process lives."""
-    return {"status": "ok"}
-
-
-@router.get("/readyz", responses={503: {"model": ErrorBody}})
-async def readiness(worker: TheWorker) -> dict[str, str]:
-    """200 once a model is loaded, 503 before and while the service ends."""
-    return {"status": "ready", "model": worker.models.find().name}

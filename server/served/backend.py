@@ -61,8 +61,8 @@ def load_backend(
     return Backend(
         name=name_of(settings.bundle),
         modalities=tuple(assembled.processor.modalities),
-        process=partial(assembled.processor, generate=True),
-        soften=soft_tokens.prompt,
+        to_sample=partial(assembled.processor, generate=True),
+        to_prompt=soft_tokens.prompt,
         engine=engine,
         close=close,
         soft_token_stats=soft_tokens.stats,

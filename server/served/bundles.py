@@ -1,6 +1,6 @@
 """Bundles that an operator adds, replaces and removes while the service runs.
 
-Does not build models (`backend` does) and does not decide who may (`access` does).
+Does not build models (`backend` does) and does not check rights (`routes.dependencies` does).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from anymal.errors import BundleError
-from anymal.protocol.requests import BundleCard
+from anymal.protocol.responses import BundleCard
 from server.errors import BundleConflict
 from server.served.models import Backend, Models
 from server.settings import Settings
@@ -74,13 +74,13 @@ class Bundles:
         """
         path = _inside(self._settings.bundles_dir, folder)
         if self._loading.locked():
-            raise BundleConflict("another bundle is being loaded; try again when it is there")
+            raise BundleConflict("another bundle is being loaded; try again later")
         async with self._loading:
             name = await anyio.to_thread.run_sync(self._put, path, name)
         return next(card for card in self.cards() if card.name == name)
 
     def remove(self, name: str) -> None:
-        """Serve a bundle no longer; what it answers just now it answers to the end.
+        """Stop serving a bundle; its running answers finish.
 
         Raises:
             ModelNotFound: If there is none of that name.

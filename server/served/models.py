@@ -1,4 +1,4 @@
-"""The set of served models: which answers what, and when one that left may be closed.
+"""The set of served models: which one answers, and when a removed one is closed.
 
 Does not load models and does not run them; the event loop and loading threads share it.
 """
@@ -31,18 +31,18 @@ class Backend:
     Attributes:
         name: What requests call the model.
         modalities: Media that it takes.
-        process: Conversation to sample: decodes media, so it may take a while.
-        soften: Sample to prompt: runs encoders, so it may take a while.
+        to_sample: Conversation to sample: decodes media, so it may take a while.
+        to_prompt: Sample to prompt: runs encoders, so it may take a while.
         engine: Answers prompts; several backends may share one.
-        close: Frees what it holds, the engine too where nobody else uses it; may take a while.
+        close: Frees its resources, and the engine if no other backend uses it; may take a while.
         created: When it was loaded, in seconds since 1970.
         soft_token_stats: How its cache of soft tokens is doing; None where it has none.
     """
 
     name: str
     modalities: tuple[str, ...]
-    process: Callable[[Conversation], "Sample"]
-    soften: Callable[["Sample"], Prompt]
+    to_sample: Callable[[Conversation], "Sample"]
+    to_prompt: Callable[["Sample"], Prompt]
     engine: Engine
     close: Callable[[], None]
     created: int = field(default_factory=lambda: int(time.time()))
@@ -62,7 +62,7 @@ class Models:
     """Served models by name; the first answers requests that name none.
 
     Attributes:
-        why_none: What is told while there is no model at all.
+        why_none: The error message while there is no model at all.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Models:
                 self._close_if_idle(served)
 
     def num_running(self, backend: Backend) -> int:
-        """How many requests a served model answers just now."""
+        """How many requests a served model is answering."""
         with self._lock:
             served = self._served.get(backend.name)
             return served.num_running if served and served.backend is backend else 0
@@ -109,7 +109,7 @@ class Models:
     def put(self, backend: Backend) -> bool:
         """Serve a model from now on; returns whether it took the place of another.
 
-        What the other answers just now it answers to the end, and is closed then.
+        The other finishes its running answers, and is then closed.
         """
         with self._lock:
             before = self._served.get(backend.name)
@@ -120,7 +120,7 @@ class Models:
         return before is not None
 
     def remove(self, name: str) -> None:
-        """Serve a model no longer; it is closed once its last answer ended.
+        """Stop serving a model; it is closed when its last answer has ended.
 
         Raises:
             NotReady: If there is none at all.
@@ -135,7 +135,7 @@ class Models:
                 )
             self._leave(model)
             del self._served[name]
-        logger.info("%s is not served any more", name)
+        logger.info("%s is no longer served", name)
 
     def stats(self) -> EngineStats | None:
         """The numbers of all engines together; None while there is none."""
@@ -178,7 +178,7 @@ class Models:
         self._close_if_idle(served)
 
     def _close_if_idle(self, served: _Served) -> None:
-        """Close on a thread: an engine ends its step first, and nobody here should wait."""
+        """Close on a thread, because an engine finishes its step first."""
         if served.has_left and served.num_running == 0:
             thread = threading.Thread(target=_close, args=[served.backend], name="anymal-close")
             self._closing = [*(each for each in self._closing if each.is_alive()), thread]
@@ -188,5 +188,5 @@ class Models:
 def _close(backend: Backend) -> None:
     try:
         backend.close()
-    except Exception:  # the thread's edge: nobody is left to tell
+    except Exception:  # the thread's edge: there is no caller to raise to
         logger.exception("%s did not close well", backend.name)

@@ -29,7 +29,7 @@ class _Shared:
 
 
 class SharedEngines:
-    """Engines by language model; one that nobody uses any more is closed."""
+    """Engines by language model; an engine without users is closed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class SharedEngines:
             return shared.engine
 
     def leave(self, engine: Engine) -> None:
-        """Use an engine no longer; the last one closes it."""
+        """Stop using an engine; its last user closes it."""
         with self._lock:
             shared = next(each for each in self._all if each.engine is engine)
             shared.num_users -= 1
@@ -76,7 +76,7 @@ def _facts(assembled: Assembled) -> list[Any]:
     llm = model.llm
     config = {name: v for name, v in llm.model.config.to_dict().items() if name != "_name_or_path"}
     return [
-        config,  # but for where it was loaded from
+        config,  # without the path it was loaded from
         llm.precision,
         tokenizer_digest(llm.tokenizer),
         sorted(model.stop_ids),
@@ -87,7 +87,7 @@ def _facts(assembled: Assembled) -> list[Any]:
 
 def _are_equal(one: LLM, other: LLM) -> bool:
     """Whether two language models have the same weights, LoRA among them."""
-    if one.precision == INT8_DYNAMIC:  # packed for the kernel, where nothing compares them
+    if one.precision == INT8_DYNAMIC:  # packed for the kernel, so they cannot be compared
         return False
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     return ours.keys() == theirs.keys() and all(

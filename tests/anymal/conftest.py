@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from anymal.engine.events import TokenLogprob
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.events import Logprob
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.reply import Drawn
 from anymal.errors import TooLong
 
@@ -49,7 +49,7 @@ class ByteRunner:
 
     def check(self, prompt: Any) -> None:
         """Refuses prompts with a byte that is none."""
-        if max(prompt.segments[0].ids, default=0) > 255:
+        if max(prompt.spans[0].ids, default=0) > 255:
             raise TooLong("no byte")
 
     def step(self, works: Any) -> list[Any]:
@@ -59,11 +59,11 @@ class ByteRunner:
         return [self._draw(work.request) if work.is_complete else None for work in works]
 
     def _draw(self, request: Any) -> Any:
-        number, words = len(request.ids), request.prompt.segments[0].ids
+        number, words = len(request.ids), request.prompt.spans[0].ids
         if number == 0:
             self.said.append("")
             self.samplings.append(request.sampling)
-            request.sampler = len(self.said) - 1
+            request.drawer = len(self.said) - 1
         if number == len(words):
             return Drawn(id=0, ends=True)
         letter = chr(words[number])
@@ -71,7 +71,7 @@ class ByteRunner:
             raise RuntimeError("out of luck")
         if letter == self.breaks_answer_at:
             return RuntimeError("out of luck alone")
-        self.said[request.sampler] += letter
+        self.said[request.drawer] += letter
         return Drawn(id=words[number], logprob=None if request.sampling.logprobs is None else -1.0)
 
     def scrub(self, blocks: Any) -> None:
@@ -80,8 +80,8 @@ class ByteRunner:
     def text(self, ids: Any) -> str:
         return bytes(ids).decode(errors="replace")
 
-    def logprob(self, id_: int, logprob: float, top: Any) -> TokenLogprob:
-        return TokenLogprob(token=chr(id_), bytes_=bytes([id_]), logprob=logprob)
+    def logprob(self, id_: int, logprob: float, top: Any) -> Logprob:
+        return Logprob(token=chr(id_), bytes_=bytes([id_]), logprob=logprob)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def say() -> "Callable[[str], Prompt]":
 
     def make(text: str) -> Prompt:
         motion: Any = range(6)
-        words = TokenSegment(ids=tuple(text.encode()))
-        return Prompt(segments=(words, EmbeddingSegment(embeddings=motion, digest="0", kind="imu")))
+        words = TokenSpan(ids=tuple(text.encode()))
+        return Prompt(spans=(words, EmbeddingSpan(embeddings=motion, digest="0", kind="imu")))
 
     return make

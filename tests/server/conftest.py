@@ -19,17 +19,17 @@ from anymal.engine.events import (
     Event,
     Failed,
     Finished,
+    Logprob,
     TextDelta,
     TokenCounts,
-    TokenLogprob,
 )
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
 from anymal.protocol.conversation import Conversation, TextPart
-from server.answering.worker import Backend
 from server.app import create_app
+from server.served.models import Backend
 from server.settings import Settings
 
 PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
@@ -98,8 +98,8 @@ class EchoEngine:
 
 
 def said_by(prompt: Prompt) -> str:
-    """What the engine will say to a prompt of `soften`'s."""
-    return prompt.segments[1].digest  # type: ignore[union-attr]
+    """What the engine will say to a prompt that `to_prompt` made."""
+    return prompt.spans[1].digest  # type: ignore[union-attr]
 
 
 def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
@@ -121,14 +121,12 @@ def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
     yield Finished(reason=reason, counts=counts)  # type: ignore[arg-type]
 
 
-def likely(letter: str, num_top: int | None) -> tuple[TokenLogprob, ...]:
+def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     """The letter had half the chance, others none at all."""
     if num_top is None:
         return ()
     top = [Alternative(letter, letter.encode(), -0.5), Alternative("\ufffd", b"\xc3", -math.inf)]
-    said = TokenLogprob(
-        token=letter, bytes_=letter.encode(), logprob=-0.5, top=tuple(top[:num_top])
-    )
+    said = Logprob(token=letter, bytes_=letter.encode(), logprob=-0.5, top=tuple(top[:num_top]))
     return (said,)
 
 
@@ -142,18 +140,18 @@ def echo(conversation: Conversation) -> Any:
     return f"{text} +{num_media}" if num_media else text
 
 
-def soften(text: Any) -> Prompt:
+def to_prompt(text: Any) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
-    picture = EmbeddingSegment(embeddings=PICTURE, digest=text, kind="image")
-    return Prompt(segments=(TokenSegment(ids=(1, 2, 3)), picture))
+    picture = EmbeddingSpan(embeddings=PICTURE, digest=text, kind="image")
+    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture))
 
 
 def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:
     return Backend(
         name=name,
         modalities=("image",),
-        process=echo,
-        soften=soften,
+        to_sample=echo,
+        to_prompt=to_prompt,
         engine=engine,
         close=engine.close,
         created=7,

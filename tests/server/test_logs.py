@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from server.edge.request_facts import CURRENT_REQUEST, RequestRecord
-from server.logs import JsonFormatter, TextFormatter, configure_logging, told
+from server.logs import JsonFormatter, TextFormatter, configure_logging, described
 
 CHAT = "/v1/chat/completions"
 SECRET = "xyzzy-plugh"
@@ -143,7 +143,7 @@ def test_exception_is_told_by_type_and_place(written: io.StringIO) -> None:
         except KeyError:
             raise RuntimeError("secret") from None
     except RuntimeError as error:
-        bare, full = list(told(error, False)), list(told(error, True))
+        bare, full = list(described(error, False)), list(described(error, True))
         logging.getLogger("test").exception("failed")
     assert bare[0] == "RuntimeError"
     assert "test_logs.py" in bare[1]

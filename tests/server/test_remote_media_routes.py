@@ -9,8 +9,8 @@ import pytest
 
 from anymal.media.limits import Limits
 from anymal.media.source import read_source
-from server.answering.worker import Backend
 from server.app import create_app
+from server.served.models import Backend
 from server.settings import Settings
 
 CHAT = "/v1/chat/completions"
@@ -47,7 +47,7 @@ def test_what_was_fetched_stands_in_the_conversation(
         return read_source(part.image_url.url, limits=Limits()).data.decode()
 
     monkeypatch.setattr("server.remote_media.RemoteMedia.fetch", fetch)
-    reading = replace(backend, process=process)
+    reading = replace(backend, to_sample=process)
     with httpx.Client(
         transport=make_bridge(create_app(Settings(allow_media_hosts=("media.test",)), reading)),
         base_url="http://anymal",

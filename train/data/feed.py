@@ -13,7 +13,7 @@ import numpy as np
 from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
 from anymal.processor import Processor
-from anymal.protocol.requests import Conversation, PromptEmbedsPart, TextPart
+from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
 from anymal.recipe.schema import ModelRecipe, StageRecipe
 from anymal.sample import Sample
 from train.data.piece import Layout, Piece

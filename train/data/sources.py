@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, overload
 
 from anymal.errors import ConversationError, DataError
-from anymal.protocol.requests import Conversation, read_conversation
-from anymal.recipe.prompts import PROMPTS, Prompt
+from anymal.protocol.conversation import Conversation, read_conversation
+from anymal.recipe.prompts import PROMPTS, PromptStyle
 from anymal.recipe.schema import DataRecipe, Recipe
 
 Record = Mapping[str, Any]
@@ -74,7 +74,7 @@ class Manifest(Sequence[Record]):
         prompt: Makes conversations of its rows; None expects conversations.
     """
 
-    def __init__(self, path: Path, *, prompt: Prompt | None = None) -> None:
+    def __init__(self, path: Path, *, prompt: PromptStyle | None = None) -> None:
         self.path = path
         self.prompt = prompt
         self.base_dir = path.parent

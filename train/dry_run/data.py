@@ -11,7 +11,7 @@ from typing import Any
 from anymal.modality import blank_part, find_modality
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
-from anymal.recipe.prompts import PROMPTS, Prompt
+from anymal.recipe.prompts import PROMPTS, PromptStyle
 
 _RECORDS_EACH = 2
 _SOURCES: dict[str, Callable[..., sources.LazyRecords]] = {
@@ -68,7 +68,7 @@ def _together(records: Sequence[sources.Record]) -> sources.Record:
     }
 
 
-def _row(record: sources.Record, prompt: Prompt) -> dict[str, Any]:
+def _row(record: sources.Record, prompt: PromptStyle) -> dict[str, Any]:
     """A record as the plain row that a prompt takes."""
     medium, question = record["messages"][0]["content"]
     known = {"question": question["text"], "options": _OPTIONS, "ocr": "none"}

@@ -14,7 +14,7 @@ from torch import Tensor
 from anymal.errors import AnymalError, DataError
 from anymal.media.limits import Limits
 from anymal.modality import carrier_of, carriers_of, decode_medium, modality_of, read_medium
-from anymal.protocol.requests import MediaPart, PromptEmbedsPart, TextPart
+from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart
 from encoders.base import Preprocessor
 from train.data.sources import Source, StageData
 

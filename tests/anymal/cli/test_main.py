@@ -18,7 +18,7 @@ from anymal.client.answer import Answer, AnswerStream
 from anymal.client.attachments import attach
 from anymal.errors import AnymalError, MediaNotFound
 from anymal.protocol.conversation import Message
-from anymal.protocol.requests import Usage
+from anymal.protocol.responses import Usage
 
 if TYPE_CHECKING:
     from anymal.assemble import Assembled

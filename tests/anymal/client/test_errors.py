@@ -96,7 +96,7 @@ def test_page_of_a_proxy_is_an_error_too() -> None:
         client.models()
     with (
         make(lambda _: httpx.Response(200, text="<html>hello")) as client,
-        pytest.raises(errors.ServerError, match="something else than a ModelList"),
+        pytest.raises(errors.ServerError, match="did not answer with a ModelList"),
     ):
         client.models()
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from anymal.client import AsyncClient, Client, errors
-from anymal.client.backoff import Backoff
+from anymal.client.retries import Backoff
 
 MODELS = {"data": [{"id": "a", "created": 1}]}
 WHOLE = (
@@ -222,3 +222,23 @@ def test_attempts_are_logged(make: Any, caplog: pytest.LogCaptureFixture) -> Non
         client.ask("a secret", stream=True).answer  # noqa: B018 - reads the stream
     assert "asking again in 0.5 s" in caplog.text
     assert "a secret" not in caplog.text
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    backoff = Backoff(draw=lambda: 0.0)
+    assert [backoff.wait_s(n, None) for n in (0, 1, 2, 3, 4, 5, 10**6)] == [0.5, 1, 2, 4, 8, 8, 8]
+
+
+def test_chance_shortens_by_up_to_half() -> None:
+    assert Backoff(draw=lambda: 0.999).wait_s(2, None) == pytest.approx(1.0, abs=0.01)
+    backoff = Backoff()
+    waits = {backoff.wait_s(2, None) or 0 for _ in range(100)}
+    assert len(waits) > 50
+    assert 1 < min(waits) <= max(waits) <= 2
+
+
+def test_service_is_never_asked_before_it_wants() -> None:
+    assert Backoff(draw=lambda: 0.0).wait_s(0, 20) == 20
+    assert Backoff(draw=lambda: 0.8).wait_s(0, 20) == pytest.approx(20.4)
+    assert Backoff().wait_s(0, 60.1) is None
+    assert Backoff(longest_asked_s=100, draw=lambda: 0.0).wait_s(0, 60.1) == 60.1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anymal.client.errors import ServerError
-from anymal.client.stream import StreamReader
+from anymal.client.stream import EventDecoder, ServerEvent, StreamReader
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
 
@@ -67,9 +67,9 @@ def test_stream_cut_off_is_no_answer(end: int) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"data: <html>\n\n", "something else than a ChatCompletionChunk"),
-        (b"data: \xff\n\n", "no UTF-8"),
-        (b"event: error\ndata: oops\n\n", "something else than a ErrorBody"),
+        (b"data: <html>\n\n", "did not answer with a ChatCompletionChunk"),
+        (b"data: \xff\n\n", "not UTF-8"),
+        (b"event: error\ndata: oops\n\n", "did not answer with a ErrorBody"),
     ],
 )
 def test_what_is_no_such_stream_is_told(data: bytes, words: str) -> None:
@@ -83,3 +83,35 @@ def test_answer_without_extras_has_none() -> None:
     list(reader.push(event({"delta": {}, "finish_reason": "stop"}, usage=USAGE).encode()))
     answer = reader.answer()
     assert (answer.text, answer.logprobs, answer.refusal) == ("", None, None)
+
+
+EVENT_BYTES = (
+    ": a comment\n\n"
+    'data: {"text": "Gr\xfc\xdfe \N{LINE SEPARATOR} \x0b"}\n\n'
+    "event: error\r\ndata: one\r\ndata: two\r\n\r\n"
+    "id: 7\ndata:[DONE]\n\n"
+).encode()
+EVENTS = [
+    ServerEvent(name="message", data='{"text": "Gr\xfc\xdfe \N{LINE SEPARATOR} \x0b"}'),
+    ServerEvent(name="error", data="one\ntwo"),
+    ServerEvent(name="message", data="[DONE]"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 97, 100_000])
+def test_events_in_fragments_of_any_size(size: int) -> None:
+    decoder = EventDecoder()
+    fragments = [EVENT_BYTES[start : start + size] for start in range(0, len(EVENT_BYTES), size)]
+    assert [event for fragment in fragments for event in decoder.push(fragment)] == EVENTS
+
+
+@given(st.lists(st.integers(0, len(EVENT_BYTES)), max_size=6))
+def test_events_cut_anywhere(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(EVENT_BYTES)]
+    decoder = EventDecoder()
+    fragments = [EVENT_BYTES[start:end] for start, end in itertools.pairwise(edges)]
+    assert [event for fragment in fragments for event in decoder.push(fragment)] == EVENTS
+
+
+def test_unfinished_event_is_not_given_out() -> None:
+    assert list(EventDecoder().push(b"data: half\n")) == []

@@ -146,11 +146,11 @@ async def test_answer_of_a_stream_that_was_left_is_refused() -> None:
     stream = make(Watched()).ask("What?", stream=True)
     next(stream)
     stream.close()
-    with pytest.raises(AnymalError, match="left before the answer ended"):
+    with pytest.raises(AnymalError, match="closed before the answer ended"):
         _ = stream.answer
     other = await make_async(Watched()).ask("What?", stream=True)
     await other.close()
-    with pytest.raises(AnymalError, match="left before the answer ended"):
+    with pytest.raises(AnymalError, match="closed before the answer ended"):
         await other.answer()
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from anymal.engine.batching import BatchingEngine, Runner
-from anymal.engine.events import Event, Finished, TextDelta, TokenLogprob
+from anymal.engine.events import Event, Finished, Logprob, TextDelta
 from anymal.engine.packed import PackedRunner
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.engine.unpacked import UnpackedRunner
@@ -42,8 +42,8 @@ class Numbers:
     def text(self, ids: Sequence[int]) -> str:
         return "".join(f"{id_} " for id_ in ids)
 
-    def logprob(self, id_: int, logprob: float, top: Any) -> TokenLogprob:
-        return TokenLogprob(
+    def logprob(self, id_: int, logprob: float, top: Any) -> Logprob:
+        return Logprob(
             token=str(id_),
             bytes_=b"",
             logprob=logprob,
@@ -75,10 +75,10 @@ class Bench:
     @torch.no_grad()
     def rows(self, prompt: Prompt) -> Tensor:
         parts = [
-            self.llm.embed(torch.tensor(segment.ids, dtype=torch.int64))
-            if isinstance(segment, TokenSegment)
-            else segment.embeddings.to(self.llm.dtype)
-            for segment in prompt.segments
+            self.llm.embed(torch.tensor(span.ids, dtype=torch.int64))
+            if isinstance(span, TokenSpan)
+            else span.embeddings.to(self.llm.dtype)
+            for span in prompt.spans
         ]
         return torch.cat(parts)
 
@@ -127,12 +127,12 @@ def bench_of() -> Callable[[LLM], Bench]:
 
 
 @pytest.fixture(scope="session")
-def soft() -> Callable[..., EmbeddingSegment]:
+def soft() -> Callable[..., EmbeddingSpan]:
     """Makes soft tokens by seed."""
 
-    def make(number: int, seed: int) -> EmbeddingSegment:
+    def make(number: int, seed: int) -> EmbeddingSpan:
         rows = torch.randn(number, D, generator=torch.Generator().manual_seed(seed))
-        return EmbeddingSegment(embeddings=rows, digest=f"{seed} {number}", kind="image")
+        return EmbeddingSpan(embeddings=rows, digest=f"{seed} {number}", kind="image")
 
     return make
 

@@ -10,7 +10,7 @@ import pytest
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Failed, Finished, TextDelta
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.errors import EngineError, TooLong
@@ -88,7 +88,7 @@ def test_full_queue_refuses_and_a_cancelled_request_makes_room(
         for _ in range(10):  # some may join the held step before it begins
             tickets.append(start(engine, say("a" * 50))[0])
 
-    with pytest.raises(EngineBusy, match="2 requests wait"):
+    with pytest.raises(EngineBusy, match="2 requests are waiting, and the limit is 2"):
         fill()
     tickets[-1].cancel()
     start(engine, say("fits again"))
@@ -167,7 +167,7 @@ def test_mistake_of_the_engine_itself_fails_all_and_it_starts_afresh(
         patch.setattr(engine._scheduler, "plan", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             next(engine.submit(say("abc"), Sampling()))
-    assert "starts afresh" in caplog.text
+    assert "starts again without its requests" in caplog.text
     assert text_of(engine.submit(say("fine"), Sampling())) == "fine"
 
 
@@ -179,7 +179,7 @@ def test_listener_that_breaks_harms_nobody_else(
 
     engine.start(say("abc"), Sampling(), refuse)
     assert text_of(engine.submit(say("fine"), Sampling())) == "fine"
-    assert "did not take an event" in caplog.text
+    assert "a listener failed on an event" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_prompt_that_cannot_be_answered_is_refused_and_not_logged(
 ) -> None:
     prompt = say(text)
     if match == "no byte":
-        prompt = Prompt(segments=(TokenSegment(ids=(256,)),))
+        prompt = Prompt(spans=(TokenSpan(ids=(256,)),))
     with pytest.raises(kind, match=match):
         next(engine.submit(prompt, Sampling()))
     assert caplog.text == ""
@@ -204,7 +204,7 @@ def test_prompt_that_cannot_be_answered_is_refused_and_not_logged(
 
 def test_empty_prompt_is_refused(engine: BatchingEngine) -> None:
     with pytest.raises(EngineError, match="empty"):
-        next(engine.submit(Prompt(segments=(TokenSegment(ids=()),)), Sampling()))
+        next(engine.submit(Prompt(spans=(TokenSpan(ids=()),)), Sampling()))
 
 
 def test_answer_is_cut_where_the_context_ends(byte_runner: Any, say: Say) -> None:

@@ -6,26 +6,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.engine.blocks import BLOCK_SIZE, Blocks, Fingerprints, blocks_for
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 
 
-def soft(digest: str, number: int = BLOCK_SIZE) -> EmbeddingSegment:
+def soft(digest: str, number: int = BLOCK_SIZE) -> EmbeddingSpan:
     embeddings: Any = range(number)
-    return EmbeddingSegment(embeddings=embeddings, digest=digest, kind="image")
+    return EmbeddingSpan(embeddings=embeddings, digest=digest, kind="image")
 
 
-def words(*ids: int) -> TokenSegment:
-    return TokenSegment(ids=ids)
+def words(*ids: int) -> TokenSpan:
+    return TokenSpan(ids=ids)
 
 
-def digests(*segments: Any, root: bytes = b"root") -> list[bytes]:
-    return Fingerprints(Prompt(segments=segments), root=root).digests
+def digests(*spans: Any, root: bytes = b"root") -> list[bytes]:
+    return Fingerprints(Prompt(spans=spans), root=root).digests
 
 
 def test_only_whole_blocks_have_digests() -> None:
     assert len(digests(words(*range(40)))) == 2
     assert blocks_for(40) == 3
-    fingerprints = Fingerprints(Prompt(segments=(words(*range(40)),)), root=b"root")
+    fingerprints = Fingerprints(Prompt(spans=(words(*range(40)),)), root=b"root")
     fingerprints.extend(range(40, 48))
     assert fingerprints.digests == digests(words(*range(48)))
 

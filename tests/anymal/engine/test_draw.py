@@ -12,7 +12,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from anymal.engine.draw import Sampler, score
+from anymal.engine.draw import TokenDrawer, score
 from anymal.engine.sampling import Sampling
 
 LOGITS = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
@@ -45,40 +45,40 @@ def test_chances_are_those_of_transformers(options: dict[str, Any]) -> None:
     for name, processor in processors.items():
         if name in options:
             expected = processor(options[name])(ids, expected)
-    chances = Sampler(Sampling(**options), prompt_ids=prompt).chances(logits)
+    chances = TokenDrawer(Sampling(**options), prompt_ids=prompt).chances(logits)
     torch.testing.assert_close(chances, expected[0].softmax(dim=-1))
 
 
 def test_repetition_penalty_counts_the_answer_too() -> None:
-    sampler = Sampler(Sampling(repetition_penalty=9))
-    assert [sampler(torch.tensor([3.0, 2.0, 1.0])) for _ in range(3)] == [0, 1, 2]
+    drawer = TokenDrawer(Sampling(repetition_penalty=9))
+    assert [drawer(torch.tensor([3.0, 2.0, 1.0])) for _ in range(3)] == [0, 1, 2]
 
 
 def test_presence_and_frequency_are_taken_off_what_was_said() -> None:
     options: Any = {"presence_penalty": 0.5, "frequency_penalty": 0.25, "temperature": 1.0}
-    sampler = Sampler(Sampling(**options), prompt_ids=[1, 1, 1])
+    drawer = TokenDrawer(Sampling(**options), prompt_ids=[1, 1, 1])
     certain = torch.full((4,), -100.0)
     certain[2] = 100.0
     for times in range(3):
         expected = LOGITS.clone()
         if times:
             expected[2] -= 0.5 + 0.25 * times
-        torch.testing.assert_close(sampler.chances(LOGITS), expected.softmax(dim=-1))
-        assert sampler(certain) == 2
+        torch.testing.assert_close(drawer.chances(LOGITS), expected.softmax(dim=-1))
+        assert drawer(certain) == 2
 
 
 def test_penalties_do_not_change_the_logits_they_are_given() -> None:
     logits = random_logits()
     before = logits.clone()
-    sampler = Sampler(Sampling(presence_penalty=1.0, repetition_penalty=2.0), prompt_ids=[1, 2])
+    drawer = TokenDrawer(Sampling(presence_penalty=1.0, repetition_penalty=2.0), prompt_ids=[1, 2])
     for _ in range(3):
-        sampler(logits)
+        drawer(logits)
     assert torch.equal(logits, before)
 
 
 def draws(sampling: Sampling, number: int = 400) -> list[int]:
-    sampler = Sampler(sampling)
-    return [sampler(LOGITS) for _ in range(number)]
+    drawer = TokenDrawer(sampling)
+    return [drawer(LOGITS) for _ in range(number)]
 
 
 def test_seed_makes_sampling_repeatable() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from anymal.engine.build import build_engine
 from anymal.engine.events import Event, Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.errors import EngineError
 from anymal.llm.packable import Unpackable, check_same
@@ -18,7 +18,7 @@ IdsOf = Callable[[Sequence[Event]], list[int]]
 
 
 def words(*ids: int) -> Prompt:
-    return Prompt(segments=(TokenSegment(ids=ids),))
+    return Prompt(spans=(TokenSpan(ids=ids),))
 
 
 GEMMA: dict[str, Any] = {"head_dim": 8, "sliding_window": 64, "attn_implementation": "eager"}
@@ -146,11 +146,11 @@ def test_logprobs_are_those_of_the_model(llama: Any) -> None:
 
 
 def test_scores_that_are_not_finite_fail_their_own_request_only(llama: Any, ids_of: IdsOf) -> None:
-    broken = EmbeddingSegment(
+    broken = EmbeddingSpan(
         embeddings=torch.full((20, 32), float("nan")), digest="nan", kind="image"
     )
     engine = llama.engine()
-    stream = engine.submit(Prompt(segments=(broken,)), Sampling(max_tokens=3))
+    stream = engine.submit(Prompt(spans=(broken,)), Sampling(max_tokens=3))
     others = [engine.submit(prompt, Sampling(max_tokens=8)) for prompt in PROMPTS]
     with pytest.raises(EngineError, match="not finite"):
         list(stream)
@@ -166,11 +166,7 @@ def test_scores_that_are_not_finite_fail_their_own_request_only(llama: Any, ids_
     [
         (words(3, 61), "id 61; allowed: 0 to 60"),
         (
-            Prompt(
-                segments=(
-                    EmbeddingSegment(embeddings=torch.zeros(4, 5), digest="0", kind="embeds"),
-                )
-            ),
+            Prompt(spans=(EmbeddingSpan(embeddings=torch.zeros(4, 5), digest="0", kind="embeds"),)),
             r"shape \[4, 5\]; allowed: \[positions, 32\]",
         ),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from anymal.engine.blocks import Blocks, Fingerprints
-from anymal.engine.prompt import Prompt, TokenSegment
+from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.request import Request
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget, Scheduler
@@ -15,7 +15,7 @@ Make = Callable[..., Request]
 
 
 def request(length: int, *, first: int = 0, limit: int = 100) -> Request:
-    prompt = Prompt(segments=(TokenSegment(ids=tuple(range(first, first + length))),))
+    prompt = Prompt(spans=(TokenSpan(ids=tuple(range(first, first + length))),))
     nothing: Any = None
     return Request(
         prompt=prompt,

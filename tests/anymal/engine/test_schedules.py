@@ -13,10 +13,10 @@ import pytest
 from anymal.engine.base import Ticket
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, TextDelta
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 
-Soft = Callable[..., EmbeddingSegment]
+Soft = Callable[..., EmbeddingSpan]
 LONGEST = 40
 
 
@@ -25,8 +25,8 @@ def prompts(soft: Soft) -> list[Prompt]:
     """Prompts of all lengths that share beginnings, media, and media at other places."""
     source = random.Random(0)
 
-    def words(number: int) -> TokenSegment:
-        return TokenSegment(ids=tuple(source.randrange(61) for _ in range(number)))
+    def words(number: int) -> TokenSpan:
+        return TokenSpan(ids=tuple(source.randrange(61) for _ in range(number)))
 
     starts: list[tuple[Any, ...]] = [
         (),
@@ -35,9 +35,9 @@ def prompts(soft: Soft) -> list[Prompt]:
         (words(16), soft(8, 2), words(5), soft(24, 1)),
     ]
     made = [
-        Prompt(segments=(*start, words(length))) for start in starts for length in (1, 2, 7, 16, 33)
+        Prompt(spans=(*start, words(length))) for start in starts for length in (1, 2, 7, 16, 33)
     ]
-    return [*made, made[7], Prompt(segments=(soft(32, 3),)), Prompt(segments=(soft(90, 4),))]
+    return [*made, made[7], Prompt(spans=(soft(32, 3),)), Prompt(spans=(soft(90, 4),))]
 
 
 @pytest.fixture(scope="module")

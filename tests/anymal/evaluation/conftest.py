@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from anymal.chat.template import build_template
 from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
-from anymal.engine.prompt import EmbeddingSegment, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.processor import ModalityInput, Processor
 from anymal.sample import Sample
@@ -87,15 +87,15 @@ class ColourModel:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         (medium,) = sample.media["image"]
-        segment = EmbeddingSegment(embeddings=medium["colour"], digest="", kind="image")
-        return Prompt(segments=(segment,))
+        span = EmbeddingSpan(embeddings=medium["colour"], digest="", kind="image")
+        return Prompt(spans=(span,))
 
     def submit(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:
         """One word of the answer at a time."""
         assert sampling.is_greedy
-        (segment,) = prompt.segments
-        assert isinstance(segment, EmbeddingSegment)
-        words = ANSWERS[self._see(segment.embeddings[0])].split()[: sampling.max_tokens]
+        (span,) = prompt.spans
+        assert isinstance(span, EmbeddingSpan)
+        words = ANSWERS[self._see(span.embeddings[0])].split()[: sampling.max_tokens]
         for number, word in enumerate(words):
             yield TextDelta(text=word if number == 0 else f" {word}")
         with self._lock:

@@ -7,7 +7,7 @@ from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
-from anymal.protocol.requests import read_conversation
+from anymal.protocol.conversation import read_conversation
 from encoders.signals import Audio, Image, Motion, Signal, Video
 
 

@@ -10,7 +10,7 @@ from anymal.modality import MODALITIES, read_medium
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
 from anymal.playground.sources import Record
-from anymal.protocol.requests import MediaPart, read_conversation
+from anymal.protocol.conversation import MediaPart, read_conversation
 
 
 def media(record: Record) -> list[MediaPart]:

@@ -10,7 +10,7 @@ from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import recorded, variation
 from anymal.playground.archives import HELD_OUT_PEOPLE, Stretch, load_activities, load_digits
-from anymal.protocol.requests import TextPart, read_conversation
+from anymal.protocol.conversation import TextPart, read_conversation
 
 SOURCES = (
     "digits",

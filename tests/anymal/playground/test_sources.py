@@ -12,7 +12,7 @@ from anymal.playground import sources
 from anymal.playground.clips import draw_order
 from anymal.playground.scenes import draw_several
 from anymal.playground.topics import CLIP, MOTION, PREFIXES, SOUND, SUFFIX, Topic
-from anymal.protocol.requests import TextPart, read_conversation
+from anymal.protocol.conversation import TextPart, read_conversation
 
 SOURCES = {
     "scenes": sources.scenes,

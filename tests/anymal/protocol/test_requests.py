@@ -6,17 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from anymal.errors import ConversationError
+from anymal.protocol.conversation import Conversation, ImuPart, TextPart, read_conversation
 from anymal.protocol.explain import explain
-from anymal.protocol.requests import (
-    ChatCompletionChunk,
-    ChatCompletionRequest,
-    ChunkChoice,
-    Conversation,
-    Delta,
-    ImuPart,
-    TextPart,
-    read_conversation,
-)
+from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.responses import ChatCompletionChunk, ChunkChoice, Delta
 
 IMU = {"type": "input_imu", "input_imu": {"samples": [[0, 0, 9.8, 0, 0, 0]], "rate_hz": 50}}
 PARTS: list[dict[str, Any]] = [

@@ -9,7 +9,7 @@ import torch
 
 from anymal.collate import collate
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import EmbeddingSegment, Prompt, TokenSegment
+from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.errors import DataError
 from anymal.sample import Sample
 from anymal.serving.soft_tokens import SoftTokens
@@ -35,8 +35,8 @@ def sample(assembled: "Assembled", talk: Talk) -> Callable[..., Sample]:
     )
 
 
-def softs(prompt: Prompt) -> list[EmbeddingSegment]:
-    return [segment for segment in prompt.segments if isinstance(segment, EmbeddingSegment)]
+def softs(prompt: Prompt) -> list[EmbeddingSpan]:
+    return [span for span in prompt.spans if isinstance(span, EmbeddingSpan)]
 
 
 def test_prompt_is_what_the_model_fuses(
@@ -48,10 +48,10 @@ def test_prompt_is_what_the_model_fuses(
         expected = model.fuse(batch, model.align(model.encode(batch.media)))[0]
         prompt = soft_tokens.prompt(given)
         rows = [
-            model.llm.embed(torch.tensor(segment.ids))
-            if isinstance(segment, TokenSegment)
-            else segment.embeddings
-            for segment in prompt.segments
+            model.llm.embed(torch.tensor(span.ids))
+            if isinstance(span, TokenSpan)
+            else span.embeddings
+            for span in prompt.spans
         ]
     torch.testing.assert_close(torch.cat(rows), expected)
     assert prompt.counts() == {"text": len(given.ids) - 104, "image": 64, "imu": 40}

@@ -13,10 +13,11 @@ from anymal.engine.events import Finished
 from anymal.errors import BundleError
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.disconnect import ClientGone, unless_disconnected
-from server.answering.worker import Backend, Worker
+from server.answering.worker import Worker
 from server.app import create_app
 from server.errors import TimedOut
 from server.metrics import Metrics
+from server.served.models import Backend
 from server.settings import Settings
 
 BODY: Any = {"messages": [{"role": "user", "content": "hello"}]}
@@ -216,8 +217,8 @@ class Decoding:
 
     def __init__(self, backend: Backend) -> None:
         self.has_begun, self.may_end = threading.Event(), threading.Event()
-        self._process = backend.process
-        self.backend = dataclasses.replace(backend, process=self.process)
+        self._process = backend.to_sample
+        self.backend = dataclasses.replace(backend, to_sample=self.process)
 
     def process(self, conversation: Any) -> Any:
         if len(conversation.messages[0].parts) > 1:

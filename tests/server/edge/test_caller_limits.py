@@ -95,6 +95,6 @@ def test_request_that_finds_no_place_costs_nothing() -> None:
     caller = Caller(name="ada", max_concurrent=1, requests_per_minute=2)
     with limits.admit(caller):
         for _ in range(9):
-            with pytest.raises(RateLimited, match="being answered"):
+            with pytest.raises(RateLimited, match="the limit is 1"):
                 ask(limits, caller)
     ask(limits, caller)

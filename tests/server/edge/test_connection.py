@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from server.edge.connection import Connection, connection_class, notice_dead_lines
+from server.edge.connection import ServerConnection, connection_class, notice_dead_lines
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: anymal\r\n\r\n"
 
@@ -93,7 +93,7 @@ def line() -> Line:
 
 
 @pytest.fixture
-async def connection(loop: Loop, line: Line) -> Connection:
+async def connection(loop: Loop, line: Line) -> ServerConnection:
     kind = connection_class(head_seconds=7, stall_seconds=13)
     config = uvicorn.Config(answer, ws="none", log_config=None, timeout_keep_alive=5)
     made = kind(config=config, server_state=ServerState(), app_state={}, _loop=loop)
@@ -101,12 +101,12 @@ async def connection(loop: Loop, line: Line) -> Connection:
     return made
 
 
-async def answered(connection: Connection) -> None:
+async def answered(connection: ServerConnection) -> None:
     await asyncio.gather(*connection.tasks)
 
 
 async def test_client_that_says_nothing_is_sent_away(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     (timer,) = loop.waiting(7)
     assert not line.is_aborted
@@ -114,7 +114,7 @@ async def test_client_that_says_nothing_is_sent_away(
     assert line.is_aborted
 
 
-async def test_head_that_drips_does_not_gain_time(connection: Connection, loop: Loop) -> None:
+async def test_head_that_drips_does_not_gain_time(connection: ServerConnection, loop: Loop) -> None:
     (timer,) = loop.waiting(7)
     for byte in HEAD[:-1]:
         connection.data_received(bytes([byte]))
@@ -125,7 +125,7 @@ async def test_head_that_drips_does_not_gain_time(connection: Connection, loop: 
 
 
 async def test_quiet_between_requests_is_the_keep_alives(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     connection.data_received(HEAD)
     await answered(connection)
@@ -138,7 +138,7 @@ async def test_quiet_between_requests_is_the_keep_alives(
 
 
 async def test_requests_in_one_piece_are_all_answered(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     connection.data_received(HEAD + HEAD + HEAD[:9])
     await answered(connection)
@@ -148,7 +148,7 @@ async def test_requests_in_one_piece_are_all_answered(
 
 
 async def test_rest_of_a_refused_body_has_a_time_too(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     connection.data_received(b"POST /a HTTP/1.1\r\nHost: anymal\r\nContent-Length: 999\r\n\r\nx")
     assert loop.waiting(7) == []
@@ -161,7 +161,7 @@ async def test_rest_of_a_refused_body_has_a_time_too(
 
 
 async def test_client_that_does_not_read_is_sent_away(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     connection.pause_writing()
     connection.resume_writing()
@@ -173,7 +173,7 @@ async def test_client_that_does_not_read_is_sent_away(
 
 
 async def test_idle_connection_does_not_wait_for_what_nobody_takes(
-    connection: Connection, loop: Loop, line: Line
+    connection: ServerConnection, loop: Loop, line: Line
 ) -> None:
     connection.data_received(HEAD)
     await answered(connection)
@@ -184,7 +184,7 @@ async def test_idle_connection_does_not_wait_for_what_nobody_takes(
     assert line.is_aborted
 
 
-async def test_lost_connection_leaves_no_timers(connection: Connection, loop: Loop) -> None:
+async def test_lost_connection_leaves_no_timers(connection: ServerConnection, loop: Loop) -> None:
     connection.pause_writing()
     connection.connection_lost(None)
     assert [timer for timer in loop.timers if not timer.is_cancelled] == []
@@ -200,7 +200,7 @@ async def test_pieces_of_a_stream_are_sent_at_once(line: Line, loop: Loop) -> No
             accepted if name == "socket" else default
         )
         config = uvicorn.Config(answer, ws="none", log_config=None)
-        made = Connection(config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        made = ServerConnection(config=config, server_state=ServerState(), app_state={}, _loop=loop)
         made.connection_made(line)
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.types import Receive, Scope, Send
 
 from server.edge.caller_limits import CallerLimits
-from server.edge.key_check import Door
+from server.edge.key_check import KeyCheck
 from server.edge.key_file import KeyEntry, digest_of, write_key_file
 from server.edge.keys import Keyring
 
@@ -112,7 +112,7 @@ def test_app_is_told_the_caller(keys_file: str, make_bridge: Callable[..., Any])
         return {"name": caller.name, "embeds": caller.may_send_embeds}
 
     ring = Keyring(path=Path(keys_file))
-    app.add_middleware(Door, keyring=ring, limits=CallerLimits(), has_open_metrics=False)
+    app.add_middleware(KeyCheck, keyring=ring, limits=CallerLimits(), has_open_metrics=False)
     with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
         bob = http.get("/v1/me", headers=bearer("bob's key")).json()
     assert bob == {"name": "bob", "embeds": True}
@@ -129,8 +129,10 @@ async def test_place_is_held_until_the_answer_ends(tmp_path: Path) -> None:
         await may_end.wait()
         await send({"type": "http.response.body", "body": b""})
 
-    door = Door(app, keyring=Keyring(path=path), limits=CallerLimits(), has_open_metrics=False)
-    transport = httpx.ASGITransport(door)  # type: ignore[arg-type]
+    key_check = KeyCheck(
+        app, keyring=Keyring(path=path), limits=CallerLimits(), has_open_metrics=False
+    )
+    transport = httpx.ASGITransport(key_check)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://anymal") as http:
         first = asyncio.create_task(http.get("/v1/models", headers=bearer("ada's key")))
         await has_begun.wait()

@@ -92,7 +92,7 @@ def test_the_plan_fails(tiny: Backend, run: Any, monkeypatch: pytest.MonkeyPatch
 def test_an_encoder_fails(
     tiny: Backend, run: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    soft_tokens: SoftTokens = tiny.soften.__self__  # type: ignore[attr-defined]
+    soft_tokens: SoftTokens = tiny.to_prompt.__self__  # type: ignore[attr-defined]
     monkeypatch.setattr(soft_tokens, "_cache_bytes", 0)  # or the second would not be encoded
     with run(create_app(Settings(), tiny)) as live:
         failing(monkeypatch, soft_tokens, "_run_model", error)
@@ -106,9 +106,9 @@ def test_decoding_fails(tiny: Backend, run: Any) -> None:
     def process(conversation: Any) -> Any:
         if "boom" in str(conversation):
             raise MemoryError
-        return tiny.process(conversation)
+        return tiny.to_sample(conversation)
 
-    with run(create_app(Settings(), dataclasses.replace(tiny, process=process))) as live:
+    with run(create_app(Settings(), dataclasses.replace(tiny, to_sample=process))) as live:
         assert live.ask([PICTURE, {"type": "text", "text": "boom"}]).status_code == 500
         said(live.ask([PICTURE, {"type": "text", "text": QUESTION}], max_tokens=5))
 
@@ -130,7 +130,7 @@ def test_hardly_any_memory_for_keys_and_values(
         cache_bytes=10 * block,
     )
     soft_tokens = SoftTokens(assembled.model, cache_bytes=0)
-    backend = dataclasses.replace(tiny, engine=small, soften=soft_tokens.prompt)
+    backend = dataclasses.replace(tiny, engine=small, to_prompt=soft_tokens.prompt)
     questions = [f"{QUESTION} {'very ' * number}well." for number in range(6)]
     try:
         with run(create_app(Settings(), tiny)) as live:
@@ -158,15 +158,15 @@ def test_hardly_any_memory_for_keys_and_values(
 
 def test_cancelled_prompts_free_what_they_held(tiny: Backend, assembled: Assembled) -> None:
     engine: Any = tiny.engine
-    sample = tiny.process(_conversation(QUESTION))
+    sample = tiny.to_sample(_conversation(QUESTION))
     used = engine.stats().cache_bytes_used
     tickets = [
-        engine.start(tiny.soften(sample), Sampling(max_tokens=500, ignore_eos=True), print)
+        engine.start(tiny.to_prompt(sample), Sampling(max_tokens=500, ignore_eos=True), print)
         for _ in range(3)
     ]
     for ticket in tickets:
         ticket.cancel()
-    engine.submit(tiny.soften(sample), Sampling(max_tokens=1)).__next__()
+    engine.submit(tiny.to_prompt(sample), Sampling(max_tokens=1)).__next__()
     assert engine.stats().running <= 1
     assert engine.stats().cache_bytes_used <= used + 40 * engine._runner.block_bytes
 

@@ -19,7 +19,7 @@ from anymal.media.limits import Limits
 from anymal.modality import MODALITIES, read_medium
 from anymal.playground import clips, motions, scenes, sounds
 from anymal.protocol.conversation import Conversation, TextPart
-from server.answering.worker import Backend
+from server.served.models import Backend
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Playwright client is missing")
 

@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from anymal.client import Client
-from anymal.protocol.requests import Usage
+from anymal.protocol.responses import Usage
 from anymal.serving.assistant import Assistant
 
 KINDS = ("image", "video", "audio", "imu")

@@ -37,8 +37,8 @@ def test_answer_is_that_of_a_chat_completion(http: httpx.Client, engine: Any) ->
 
 def test_files_arrive_as_they_were_sent(http: httpx.Client, backend: Any, monkeypatch: Any) -> None:
     seen = []
-    process = backend.process
-    object.__setattr__(backend, "process", lambda talk: (seen.append(talk), process(talk))[1])
+    process = backend.to_sample
+    object.__setattr__(backend, "to_sample", lambda talk: (seen.append(talk), process(talk))[1])
     files: Any = [QUESTION, ("imu", ("a.csv", b"\x00\xff")), ("acceleration_unit", (None, "g"))]
     assert http.post(ASK, files=files).status_code == 200
     (part, words) = seen[0].messages[0].parts

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 import server
-from server.routes.page import FILES
+from server.routes.page import FILES, files_in
 
 FOLDER = Path(server.__file__).parent / "page"
 TEXTS = {path.name: path.read_text() for path in FOLDER.iterdir()}
@@ -25,13 +25,19 @@ def test_the_page(http: httpx.Client) -> None:
 
 
 def test_every_file_is_served_as_what_it_is(http: httpx.Client) -> None:
-    assert set(FILES) == TEXTS.keys() - {"index.html"}
+    assert set(FILES) == TEXTS.keys()
     types = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-    for name in FILES:
+    for name in TEXTS.keys() - {"index.html"}:
         response = http.get(f"/page/{name}")
         assert response.status_code == 200
         assert response.headers["content-type"].startswith(types[name.rpartition(".")[2]])
         assert response.text == TEXTS[name]
+
+
+def test_only_known_kinds_of_files_may_be_served(tmp_path: Path) -> None:
+    for name in ("main.js", "notes.txt", "page.py", ".env", "js"):
+        (tmp_path / name).touch()
+    assert set(files_in(tmp_path)) == {"main.js"}
 
 
 @pytest.mark.parametrize(

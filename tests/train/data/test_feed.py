@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anymal.errors import DataError, MediaEmpty
-from anymal.protocol.requests import Conversation, read_conversation
+from anymal.protocol.conversation import Conversation, read_conversation
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.feed import (

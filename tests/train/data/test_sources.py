@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anymal.errors import DataError
-from anymal.recipe.prompts import PROMPTS, Prompt
+from anymal.recipe.prompts import PROMPTS, PromptStyle
 from anymal.recipe.schema import Recipe
 from train.data.sources import Manifest, Source, open_data
 
@@ -155,7 +155,7 @@ def test_what_two_stages_name_is_opened_once(
     opened = []
     real = Manifest.__init__
 
-    def count(self: Manifest, given: Path, **arguments: Prompt | None) -> None:
+    def count(self: Manifest, given: Path, **arguments: PromptStyle | None) -> None:
         opened.append(given)
         real(self, given, **arguments)
 

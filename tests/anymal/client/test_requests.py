@@ -1,4 +1,4 @@
-"""An upload tells how far it is, and still says its size beforehand."""
+"""Uploads report their progress, and the wait that a response asks for is read."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ import httpx
 import pytest
 
 from anymal.client import AsyncClient, Client
-from anymal.client.backoff import Backoff
+from anymal.client.requests import asked_wait_s
+from anymal.client.retries import Backoff
 
+EARLY = "Sun, 06 Nov 1994 08:49:37 GMT"
+LATE = "Sun, 06 Nov 1994 08:50:07 GMT"
 ANSWER = {
     "id": "1",
     "created": 1,
@@ -101,3 +104,28 @@ def test_watcher_is_not_sent() -> None:
     text = transport.bodies[0].decode()
     fields = '"model":"m","logprobs":true,"top_k":5,"top_logprobs":3,"user":"me"}'
     assert text.endswith(f'"text":"What?"}}]}}],{fields}')
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ({}, None),
+        ({"Retry-After": " 12 "}, 12),
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "\xb2"}, None),
+        ({"Retry-After": LATE, "Date": EARLY}, 30),
+        ({"Retry-After": EARLY, "Date": LATE}, 0),
+        ({"Retry-After": LATE}, 20),
+        ({"Retry-After": LATE.replace("GMT", "-0000")}, 20),
+        ({"Retry-After": LATE, "Date": "today"}, 20),
+        ({"Retry-After": "Sun, 06 Nov 99999 08:50:07 GMT"}, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], wanted: float | None) -> None:
+    ten_seconds_past_early = 784111787.0
+    assert (
+        asked_wait_s(httpx.Headers(headers, encoding="latin-1"), lambda: ten_seconds_past_early)
+        == wanted
+    )
