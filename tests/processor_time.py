@@ -20,7 +20,7 @@ class ProcessorTime:
     """Adds up processor seconds by file; a file that is not `whole` may take `MOST_S`."""
 
     def __init__(self) -> None:
-        self._before = time.process_time()
+        self._before = 0.0
         self._seconds: Counter[str] = Counter()
         self._whole: set[str] = set()
 
@@ -31,6 +31,9 @@ class ProcessorTime:
             for path, seconds in self._seconds.most_common()
             if seconds > MOST_S and path not in self._whole
         ]
+
+    def pytest_collection_finish(self) -> None:
+        self._before = time.process_time()  # collecting is no file's own
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
