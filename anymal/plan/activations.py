@@ -10,9 +10,10 @@ All numbers are bytes of one token unless they say otherwise.
 
 from dataclasses import dataclass
 
+from anymal.llm.cross_entropy import chunk_rows
 from anymal.plan.device import DeviceType
 from anymal.plan.language_model import LanguageModel
-from anymal.plan.lora import Lora
+from anymal.plan.trainable import Lora
 from anymal.plan.weights import compute_bytes
 from anymal.recipe.schema import Precision
 
@@ -85,6 +86,22 @@ def layer_bytes(
 def rotary_bytes(llm: LanguageModel, *, number: int) -> int:
     """Cosines and sines of one token, which all layers share."""
     return 2 * number * llm.head_dim
+
+
+def logits_bytes(num_rows: int, *, vocab_size: int, number: int) -> int:
+    """Bytes at the fullest moment: log-probabilities and two gradients in float32.
+
+    Args:
+        num_rows: Labelled positions of the pass.
+        vocab_size: V.
+        number: Bytes of what the output head gives; a copy of less than float32 has a gradient too.
+
+    Returns:
+        Bytes.
+    """
+    rows = min(num_rows, chunk_rows(vocab_size))
+    copies = 0 if number == _FLOAT else 2 * number
+    return rows * vocab_size * (3 * _FLOAT + copies)
 
 
 def _attention(llm: LanguageModel, *, number: int) -> int:

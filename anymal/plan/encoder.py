@@ -15,7 +15,7 @@ from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline
 
 # Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
-_OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
+OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
 _FLOAT = 4
 
 
@@ -57,7 +57,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
     Raises:
         RecipeError: It cannot be told; the message names the key.
     """
-    has_own = recipe.kind.startswith(_OWN_SIZES) or Path(recipe.path).is_dir()
+    has_own = recipe.kind.startswith(OWN_SIZES) or Path(recipe.path).is_dir()
     config = None if has_own else config_of(recipe.path)
     peak = Peak()
     try:

@@ -6,12 +6,15 @@ Does not load anything and does not show anything (see `anymal.plan.picture`).
 from dataclasses import dataclass
 
 from anymal.plan.aligner import measure_aligner
-from anymal.plan.cost import TEXT_TOKENS
 from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
 from anymal.plan.encoder import measure_encoder
 from anymal.plan.language_model import read_language_model
-from anymal.plan.stage import Parts, Pass, StageMemory
+from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
+
+# Assumed text of a sample besides its soft tokens: a caption behind a short prompt; a few turns of
+# a conversation.
+TEXT_TOKENS = {"align": 64, "instruct": 256}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,14 +154,14 @@ def _plan_stage(
         wanted = min(wanted, stage.micro_batch)
     elif stage.micro_batch == "auto":
         wanted = max(1, min(wanted, most))
-    run = Pass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
+    samples = MemoryPass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
     return StagePlan(
         name=stage.name,
         soft_tokens=memory.soft_tokens,
         text_tokens=text_tokens,
-        sample_tokens=memory.tokens(run),
+        sample_tokens=memory.tokens(samples),
         most_samples=most,
         num_samples=wanted,
-        parts=memory.held() | memory.passing(run),
+        parts=memory.held() | memory.passing(samples),
         fits=wanted <= most,
     )

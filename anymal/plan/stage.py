@@ -13,14 +13,18 @@ of text, all of it labelled.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anymal.plan.activations import RANDOM_STATE, LayerBytes, layer_bytes, rotary_bytes
+from anymal.plan.activations import (
+    RANDOM_STATE,
+    LayerBytes,
+    layer_bytes,
+    logits_bytes,
+    rotary_bytes,
+)
 from anymal.plan.aligner import Aligner
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder
 from anymal.plan.language_model import LanguageModel
-from anymal.plan.logits import logits_bytes
-from anymal.plan.lora import Lora
-from anymal.plan.optimiser import gradient_bytes, optimiser_bytes
+from anymal.plan.trainable import Lora, gradient_bytes, optimiser_bytes
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
 from anymal.recipe.schema import Precision, Recipe, StageRecipe
 
@@ -44,7 +48,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
+class MemoryPass:
     """The samples of one forward and backward pass.
 
     Attributes:
@@ -102,9 +106,9 @@ class StageMemory:
         """Soft tokens of a sample."""
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
-    def tokens(self, run: Pass) -> int:
+    def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
-        return min(self.soft_tokens + run.text_tokens, run.max_tokens)
+        return min(self.soft_tokens + samples.text_tokens, samples.max_tokens)
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
@@ -120,28 +124,30 @@ class StageMemory:
             "overhead": self._device.overhead,
         }
 
-    def passing(self, run: Pass) -> dict[str, int]:
+    def passing(self, samples: MemoryPass) -> dict[str, int]:
         """Bytes that a pass adds at its fullest moment, by name."""
-        kept = {"activations": self._kept(run)}
+        kept = {"activations": self._kept(samples)}
         moments = [
-            {"encoding": self._encoding(run)},
-            kept | {"logits": self._loss(run)},
+            {"encoding": self._encoding(samples)},
+            kept | {"logits": self._loss(samples)},
             {"gradients again": self._gradients_again()},
         ]
         if self._runs_layers:
-            moments.append(kept | {"layer": self._running(run)})
+            moments.append(kept | {"layer": self._running(samples)})
         return max(moments, key=lambda moment: sum(moment.values()))
 
-    def total(self, run: Pass) -> int:
+    def total(self, samples: MemoryPass) -> int:
         """Bytes of the whole stage."""
-        return sum(self.held().values()) + sum(self.passing(run).values())
+        return sum(self.held().values()) + sum(self.passing(samples).values())
 
     def most_samples(self, *, text_tokens: int, max_tokens: int) -> int:
         """The largest pass that fits; 0 where not one sample does."""
 
         def fits(num_samples: int) -> bool:
-            run = Pass(num_samples=num_samples, text_tokens=text_tokens, max_tokens=max_tokens)
-            return self.total(run) <= self._device.memory
+            samples = MemoryPass(
+                num_samples=num_samples, text_tokens=text_tokens, max_tokens=max_tokens
+            )
+            return self.total(samples) <= self._device.memory
 
         low, high = 0, 1
         while high <= _MOST_SAMPLES and fits(high):
@@ -153,11 +159,11 @@ class StageMemory:
 
     # --- moments of a pass ----------------------------------------------------------------------
 
-    def _encoding(self, run: Pass) -> int:
+    def _encoding(self, samples: MemoryPass) -> int:
         """While media are encoded, before anything else of the pass is there."""
         if self._is_cached:
             return 0
-        most = max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
+        most = max(self._parts.encoders[name].encoding(samples.num_samples) for name in self._names)
         return self._encoder_number * most
 
     def _gradients_again(self) -> int:
@@ -165,35 +171,37 @@ class StageMemory:
         has_more = self._stage.accumulate > 1 or self._stage.micro_batch is not None
         return gradient_bytes(self._num_trained) if has_more else 0
 
-    def _kept(self, run: Pass) -> int:
+    def _kept(self, samples: MemoryPass) -> int:
         """From the forward to the backward pass."""
-        aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
+        aligners = samples.num_samples * max(
+            self._parts.aligners[name].kept for name in self._names
+        )
         if not self._runs_layers:
             return aligners
-        llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
+        llm, tokens = self._parts.llm, samples.num_samples * self.tokens(samples)
         layers = llm.num_layers * tokens * self._layer.kept
         states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
         rotary = tokens * rotary_bytes(llm, number=self._number)
         return layers + states + aligners + rotary
 
-    def _loss(self, run: Pass) -> int:
+    def _loss(self, samples: MemoryPass) -> int:
         """Where the loss is taken: logits, and the last hidden states with their gradient."""
         llm = self._parts.llm
         if not self._runs_layers:
-            rows = run.num_samples * self.soft_tokens
+            rows = samples.num_samples * self.soft_tokens
             logits = logits_bytes(rows, vocab_size=llm.vocab_size, number=_FLOAT)
             return logits + 2 * rows * _FLOAT * llm.embedding_dim
-        tokens = run.num_samples * self.tokens(run)
+        tokens = samples.num_samples * self.tokens(samples)
         logits = logits_bytes(
-            run.num_samples * min(run.text_tokens, self.tokens(run)),
+            samples.num_samples * min(samples.text_tokens, self.tokens(samples)),
             vocab_size=llm.vocab_size,
             number=self._number,
         )
         return logits + 2 * tokens * self._number * llm.hidden_dim
 
-    def _running(self, run: Pass) -> int:
+    def _running(self, samples: MemoryPass) -> int:
         """While one layer runs backward."""
-        parts, tokens = self._parts, run.num_samples * self.tokens(run)
+        parts, tokens = self._parts, samples.num_samples * self.tokens(samples)
         layer: LayerBytes = self._layer
         scratch = scratch_bytes(parts.llm, self._precision, self._device.type)
         busy = tokens * layer.running
