@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from anymal.durable import write_file
 from train.metrics import StepMetrics
 
 # The smooth line follows about this many steps of each panel.
@@ -31,9 +32,8 @@ def plot_losses(metrics: Sequence[StepMetrics], path: Path) -> None:
         _draw_stage(panel, [step for step in metrics if step.stage == stage])
         panel.set_title(stage)
     panels[0].set_ylabel("loss (nats per token)")
-    temporary = path.with_suffix(".part.png")
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(path)
+    with write_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _draw_stage(panel: Axes, metrics: Sequence[StepMetrics]) -> None:

@@ -12,8 +12,9 @@ from typing import Self
 
 import torch
 
+from anymal.durable import LEFTOVERS
 from anymal.errors import DataError
-from anymal.features.shard import KEY_BYTES, SUFFIX, TEMPORARY, is_finite, write_shard
+from anymal.features.shard import KEY_BYTES, SUFFIX, is_finite, write_shard
 from anymal.features.store import FeatureStore, shard_paths, store_folder
 from encoders.base import Encoder, Features
 
@@ -38,7 +39,7 @@ class FeatureWriter:
     def __init__(self, root: Path, *, modality: str, encoder: Encoder) -> None:
         self.folder = store_folder(root, modality, encoder.fingerprint)
         self._lock = _lock(self.folder)
-        for leftover in self.folder.glob(f"{TEMPORARY}*"):  # of a process that was killed
+        for leftover in self.folder.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
         self.store = FeatureStore(root, modality=modality, encoder=encoder)
         self._fingerprint = encoder.fingerprint

@@ -247,7 +247,7 @@ def _encoder_bytes(path: str) -> int:
     build: Any = AutoModel  # untyped
     with torch.device("meta"):
         model = build.from_config(config)
-    count = sum(weight.numel() for weight in model.parameters())
+    count: int = sum(weight.numel() for weight in model.parameters())
     return _number_bytes(config, _ENCODER_FILE_BYTES) * count
 
 
