@@ -1,6 +1,6 @@
 """Checkpoints of a run: written whole or not at all, read back exactly, never with pickle.
 
-Does not know the loop: it stores a position, tensors and JSON, and finds the newest of them.
+Knows nothing of the loop: it stores a position, tensors and JSON, and finds the newest checkpoint.
 
     run_dir/checkpoints/00000120/    number of the optimiser step, over all stages
         state.json                   stage, step, recipe, scalars of the optimiser, random states
@@ -64,7 +64,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         The folder of this checkpoint.
     """
     final = folder / f"{checkpoint.total_step:08d}"
-    if final.exists():  # the end of a stage met save_every; a step has one content
+    if final.exists():  # saved both by save_every and at the end of a stage
         return final
     for leftover in folder.glob(LEFTOVERS):  # of a run that was killed while writing
         shutil.rmtree(leftover)
@@ -131,7 +131,7 @@ def _read(folder: Path) -> Checkpoint:
     except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"checkpoint {str(folder)!r} cannot be read ({error}); "
-            "remove it, and --resume continues from the one before"
+            "remove it, and --resume continues from the previous one"
         ) from error
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from anymal.durable import write_file
 from train.metrics import StepMetrics
 
-# The smooth line follows about this many steps of each panel.
+# The smooth line averages over about this share of the steps of its panel.
 SMOOTH_SHARE = 0.05
 
 
@@ -37,7 +37,7 @@ def plot_losses(metrics: Sequence[StepMetrics], path: Path) -> None:
 
 
 def _draw_stage(panel: Axes, metrics: Sequence[StepMetrics]) -> None:
-    """Draw one stage: every step faintly, their running mean, and held-out points."""
+    """Draw one stage: a faint line of all steps, their running mean, and held-out points."""
     steps = [step.step for step in metrics]
     losses = [step.loss for step in metrics]
     panel.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
@@ -52,7 +52,7 @@ def _draw_stage(panel: Axes, metrics: Sequence[StepMetrics]) -> None:
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
-    """Return the exponential running mean, corrected for its start."""
+    """The exponential running mean, corrected for its start."""
     keep = 1 - 1 / max(1.0, SMOOTH_SHARE * len(losses))
     total, weight, smooth = 0.0, 0.0, []
     for loss in losses:

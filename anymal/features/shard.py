@@ -1,6 +1,6 @@
-"""One file of cached features: how it is written whole, and what is checked when it is opened.
+"""One file of cached features: its layout, and what is checked when it is opened.
 
-Does not know which media the features are of, nor which encoder gave them; both are hashes here.
+Media and encoder are only hashes here.
 
 Shapes: N items of one file, F_all features of all its items, D_enc encoder width.
 

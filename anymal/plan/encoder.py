@@ -1,4 +1,4 @@
-"""How large an encoder is and what it needs for each media item, before its weights are loaded.
+"""The size of an encoder and what it needs for each media item, before its weights are loaded.
 
 Does not build encoders (`encoders.outline` does, without memory).
 """
@@ -14,7 +14,7 @@ from encoders.base import EncoderError
 from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline
 
-# Kinds whose sizes this project knows by itself, where there is no folder to say otherwise.
+# Kinds whose sizes are built into this project, unless there is a folder with others.
 OWN_SIZES = ("imagebind_", "imu_transformer", "imu2clip")
 _FLOAT = 4
 
@@ -28,8 +28,8 @@ class Encoder:
         width: D_enc.
         num_features: F, of the longest media item.
         num_windows: W, of the longest media item.
-        working: Numbers that it holds while it encodes one window; an upper bound, since all its
-            hidden states are kept and attention may be taken apart.
+        working: Numbers that it holds while it encodes one window; an upper bound, because all
+            hidden states are kept and attention may not run as one fused kernel.
     """
 
     num_parameters: int
@@ -39,13 +39,13 @@ class Encoder:
     working: int
 
     def encoding(self, num_items: int) -> int:
-        """Numbers held while it encodes media items: of some windows at work, and all features."""
+        """Numbers held while it encodes media items: of the windows at work and all features."""
         at_once = min(num_items * self.num_windows, WINDOWS_AT_ONCE)
         return at_once * self.working + num_items * self.num_features * self.width
 
 
 def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
-    """Work out an encoder's sizes from its configuration.
+    """Compute an encoder's sizes from its configuration.
 
     Args:
         name: Of the modality.
@@ -55,7 +55,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
         Its sizes.
 
     Raises:
-        RecipeError: It cannot be told; the message names the key.
+        RecipeError: They cannot be computed; the message names the key.
     """
     has_own = recipe.kind.startswith(OWN_SIZES) or Path(recipe.path).is_dir()
     config = None if has_own else config_of(recipe.path)

@@ -18,7 +18,7 @@ _COLOURS = ("blue", "cyan", "green", "yellow", "magenta", "red", "white")
 
 
 def show_plan(plan: Plan, cost: Cost, console: Console) -> None:
-    """Draw a bar for each stage, all to the scale of the memory that there is; then the cost."""
+    """Draw a bar for each stage, to the scale of the device's memory; then print the cost."""
     for stage in plan.stages:
         console.print(_picture(stage, plan.device.memory))
     for line in describe_cost(cost):
@@ -88,7 +88,7 @@ def _picture(stage: StagePlan, memory: int) -> RenderableType:
 
 
 def _bar(stage: StagePlan, memory: int) -> Text:
-    """One line; what does not fit goes on behind the end mark."""
+    """One line; what does not fit continues behind the end mark."""
     bar, before = Text("["), 0
     for (_, size), colour in zip(stage.parts.items(), _colours(stage), strict=True):
         columns = round(_WIDTH * (before + size) / memory) - round(_WIDTH * before / memory)

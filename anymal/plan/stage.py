@@ -2,7 +2,7 @@
 
 Does not read recipes' files and does not show anything.
 
-A pass is planned at its fullest moments: while media are encoded, where the loss is taken, while
+A pass is planned at its possible peaks: while media are encoded, where the loss is taken, while
 the last decoder layer runs backward, with the activations of all others still kept, and at its end,
 where its gradients are added to those of the passes before. No decoder layer runs for the
 objective `words`, whose loss is taken of soft tokens.
@@ -34,7 +34,7 @@ _MOST_SAMPLES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a model is made of, however it is held.
+    """The parts of a model, at any precision.
 
     Attributes:
         llm: The language model.
@@ -81,7 +81,7 @@ class StageMemory:
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
         trains_lora = stage.kind == "instruct"
-        # Adapters come to the device when they train or were loaded, and stay.
+        # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
         is_loaded = recipe.model.start_from is not None
         self._uses_lora = is_loaded or any(one.kind == "instruct" for one in so_far)
@@ -125,7 +125,7 @@ class StageMemory:
         }
 
     def passing(self, samples: MemoryPass) -> dict[str, int]:
-        """Bytes that a pass adds at its fullest moment, by name."""
+        """Bytes that a pass adds at its peak, by name."""
         kept = {"activations": self._kept(samples)}
         moments = [
             {"encoding": self._encoding(samples)},
@@ -157,10 +157,10 @@ class StageMemory:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return low
 
-    # --- moments of a pass ----------------------------------------------------------------------
+    # --- peaks of a pass ------------------------------------------------------------------------
 
     def _encoding(self, samples: MemoryPass) -> int:
-        """While media are encoded, before anything else of the pass is there."""
+        """While media are encoded, before the rest of the pass."""
         if self._is_cached:
             return 0
         most = max(self._parts.encoders[name].encoding(samples.num_samples) for name in self._names)
@@ -172,7 +172,7 @@ class StageMemory:
         return gradient_bytes(self._num_trained) if has_more else 0
 
     def _kept(self, samples: MemoryPass) -> int:
-        """From the forward to the backward pass."""
+        """What is kept from the forward to the backward pass."""
         aligners = samples.num_samples * max(
             self._parts.aligners[name].kept for name in self._names
         )
@@ -185,7 +185,7 @@ class StageMemory:
         return layers + states + aligners + rotary
 
     def _loss(self, samples: MemoryPass) -> int:
-        """Where the loss is taken: logits, and the last hidden states with their gradient."""
+        """At the loss: logits, and the last hidden states with their gradient."""
         llm = self._parts.llm
         if not self._runs_layers:
             rows = samples.num_samples * self.soft_tokens
@@ -212,18 +212,18 @@ class StageMemory:
     # --- what is held ---------------------------------------------------------------------------
 
     def _encoder_bytes(self) -> int:
-        """Of the encoders; with cached features they stay in the machine's own memory."""
+        """Of the encoders; with cached features they stay in main memory."""
         if self._is_cached and self._device.type == "cuda":
             return 0
         encoders = self._parts.encoders.values()
         return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
 
     def _table_bytes(self) -> int:
-        """Of the copied embeddings, and the squared length of each."""
+        """Of the copied embedding table, and the squared length of each row."""
         return _FLOAT * self._parts.llm.vocab_size * (self._parts.llm.embedding_dim + 1)
 
     def _lora_bytes(self) -> int:
-        """Of LoRA, and of the bfloat16 copies that autocast, which float32 goes without, keeps."""
+        """Of LoRA, and of its bfloat16 copies, which autocast keeps unless all is float32."""
         if self._device.type == "cpu":
             return _FLOAT * self._lora.num_parameters
         copies = 0 if self._precision == "fp32" else _HALF * self._trained_lora.num_parameters

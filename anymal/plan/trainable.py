@@ -21,8 +21,8 @@ class Lora:
 
     Attributes:
         num_parameters: Of all of them; held in float32.
-        inputs: Widths of what their gradients need, the inputs of adapted linears, over all layers.
-        ranks: Ranks of all adapters added up.
+        inputs: Widths of the inputs of all adapted linear layers, which their gradients need.
+        ranks: Sum of all adapters' ranks.
     """
 
     num_parameters: int
@@ -31,7 +31,7 @@ class Lora:
 
     @classmethod
     def of(cls, recipe: LoraRecipe | None, llm: LanguageModel) -> Self:
-        """Work out the adapters of a recipe; without one, all sizes are 0."""
+        """Compute the adapters of a recipe; without one, all sizes are 0."""
         if recipe is None:
             return cls(num_parameters=0, inputs=0, ranks=0)
         adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
@@ -55,7 +55,7 @@ def optimiser_bytes(num_trainable: int, kind: Literal["adamw", "paged_adamw_8bit
         kind: Of optimiser; small tensors of the 8-bit one stay in float32, which is not counted.
 
     Returns:
-        Bytes, as if nothing of them were paged out.
+        Bytes, none of them paged out.
     """
     if kind == "adamw":
         return 2 * _FLOAT * num_trainable

@@ -24,7 +24,7 @@ def step(number: int, heldout: float | None = None) -> StepMetrics:
 
 def show(*, is_terminal: bool) -> str:
     shown = io.StringIO()
-    console = Console(file=shown, force_terminal=is_terminal, width=140)
+    console = Console(file=shown, force_terminal=is_terminal, highlight=False, width=140)
     with RunProgress(console, total_steps=200) as progress:
         progress.skip_to(100)
         for number in range(1, 101):

@@ -1,4 +1,4 @@
-"""Generated records in the place of a recipe's data: a few of each medium, as files and a manifest.
+"""Generated records in place of a recipe's data: a few of each medium, as files and a manifest.
 
 Does not read recipes (see `train.dry_run.run`).
 """
@@ -23,15 +23,15 @@ _OPTIONS = ["yes", "no"]
 
 
 def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> Path:
-    """Write what a manifest of a recipe could hold.
+    """Write generated records as a manifest.
 
     Args:
-        modalities: What its records show; where there are several, one record shows all of them.
+        modalities: Media of its records; where there are several, one record has all of them.
         prompt: Name of the prompt that its rows are for; None writes conversations.
-        folder: Made for it.
+        folder: Is created.
 
     Returns:
-        The manifest.
+        Path of the manifest.
     """
     records = [
         record
@@ -49,7 +49,7 @@ def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> P
 
 
 def _together(records: Sequence[sources.Record]) -> sources.Record:
-    """One conversation about the media of several."""
+    """One conversation about the media of several records."""
     media = [record["messages"][0]["content"][0] for record in records]
     question = {"type": "text", "text": "How many are there?"}
     answer = {"role": "assistant", "content": str(len(media))}
@@ -60,7 +60,7 @@ def _together(records: Sequence[sources.Record]) -> sources.Record:
 
 
 def _row(record: sources.Record, prompt: Prompt) -> dict[str, Any]:
-    """A record as the plain row that a prompt takes."""
+    """A record as a row for a prompt."""
     medium, question = record["messages"][0]["content"]
     known = {"question": question["text"], "options": _OPTIONS, "ocr": "none"}
     return {

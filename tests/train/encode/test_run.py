@@ -39,10 +39,10 @@ def test_every_medium_is_stored_once(
     assert sorted(names) == ["image"] * 3 + ["imu"] * 3  # of four each, one equals another
     lengths = sorted(len(values) for name, values in stored(root).items() if "imu" in name)
     assert lengths[0] < lengths[1] < lengths[2]
-    assert "image: 4 media, 3 encoded now, 1 duplicates or there already" in shown
+    assert "image: 4 media, 3 encoded now, 1 duplicates or already there" in shown
     # A second time there is nothing left to do.
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")}
-    assert "image: 4 media, 0 encoded now, 4 duplicates or there already" in run_encode(
+    assert "image: 4 media, 0 encoded now, 4 duplicates or already there" in run_encode(
         recipe, root
     )
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")} == before
