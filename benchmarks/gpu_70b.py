@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -132,27 +133,28 @@ def answering(bench: Bench) -> Iterator[Row]:
             "generate": lambda: by_generate(bench.base),
         }
         for who, make in ways.items():
-            found: list[Answer] = []
-
-            def begin(make: Any = make, found: list[Answer] = found) -> Row:
-                found.append(make())
-                return {}
-
-            yield {"case": "ready to answer", "who": who, **attempt(begin, bench.device)}
-            for name, measure, values in (
-                ("decode", decode_speed, bench.shape.batches),
-                ("prefill", prefill_speed, bench.shape.prompts),
-            ):
-                for value in values if found else ():
-
-                    def work(measure: Any = measure, value: int = value) -> Row:
-                        return measure(found[0], bench.base, bench.shape, value)  # noqa: B023
-
-                    size = {"batch" if name == "decode" else "length": value}
-                    yield {"case": name, "who": who, **size, **attempt(work, bench.device)}
-            found.clear()
+            yield from _answered(bench, who, make)
             stack.close()
             release(bench.device)
+
+
+def _answered(bench: Bench, who: str, make: Callable[[], Answer]) -> Iterator[Row]:
+    """Load one of the ways to answer and measure it at every size; it is gone afterwards."""
+    made: list[Answer] = []
+
+    def begin() -> Row:
+        made.append(make())
+        return {}
+
+    yield {"case": "ready to answer", "who": who, **attempt(begin, bench.device)}
+    if not made:
+        return
+    for batch in bench.shape.batches:
+        work = partial(decode_speed, made[0], bench.base, bench.shape, batch)
+        yield {"case": "decode", "who": who, "batch": batch, **attempt(work, bench.device)}
+    for length in bench.shape.prompts:
+        work = partial(prefill_speed, made[0], bench.base, bench.shape, length)
+        yield {"case": "prefill", "who": who, "length": length, **attempt(work, bench.device)}
 
 
 def micro_batches(bench: Bench) -> Iterator[Row]:

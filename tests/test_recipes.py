@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anymal.plan.advice import check_fits
-from anymal.plan.cost import describe_needs
+from anymal.plan.cost import describe_cost, measure_cost
 from anymal.plan.run import device_for, measure_parts, plan_recipe
 from anymal.recipe.schema import Recipe, load_recipe
 
@@ -74,7 +74,9 @@ def test_it_fits_the_memory_it_names(path: Path) -> None:
 @pytest.mark.parametrize("path", LARGE, ids=name_of)
 def test_the_header_says_what_it_takes(path: Path) -> None:
     recipe, said = read(path), header(path)
-    for sentence in describe_needs(recipe):
+    parts = measure_parts(recipe.model)
+    plan = plan_recipe(recipe, parts, device_for(recipe, "cuda"))
+    for sentence in describe_cost(measure_cost(recipe, parts, plan)):
         assert sentence in said
     days = re.findall(r"([\d,]+) days on one H100", said)
     assert ("OUT OF REACH" in said) == bool(days)

@@ -1,6 +1,6 @@
-"""Held-out accuracy after the last stage: answers scored by `anymal.evaluation`, blank beside true.
+"""Held-out accuracy after the last stage, with the true and with a blank medium.
 
-Does not score or generate by itself.
+Does not generate or score by itself (see `anymal.evaluation`).
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from train.data.sources import Source
 
 
 def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
-    """Make one task of each source whose held-out records say what the right answer is.
+    """Make one task of each source whose held-out records have a known right answer.
 
     Args:
         sources: The opened `heldout` of a stage.
         limit: Most questions in all; the same records that held-out loss is measured on.
 
     Returns:
-        No task where no record has `meta.answer`.
+        The tasks; none where no record has `meta.answer`.
     """
     draws = heldout_draws([len(source.records) for source in sources], limit)
     tasks = []

@@ -1,6 +1,6 @@
 """Checkpoints of a run: written whole or not at all, read back exactly, never with pickle.
 
-Does not know the loop: it stores a position, tensors and JSON, and finds the newest of them.
+Knows nothing of the loop: it stores a position, tensors and JSON, and finds the newest checkpoint.
 
     run_dir/checkpoints/00000120/    number of the optimiser step, over all stages
         state.json                   stage, step, recipe, scalars of the optimiser, random states
@@ -10,7 +10,6 @@ Does not know the loop: it stores a position, tensors and JSON, and finds the ne
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from anymal.durable import flush
+from anymal.durable import LEFTOVERS, write_folder
 from train.errors import TrainingError
 from train.optimiser import OptimiserState
 from train.random_state import RandomState
 
 FORMAT = 1
 KEEP = 2
-_TEMPORARY = ".writing-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +56,6 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint so that a crash at any moment leaves the previous one in force.
 
-    Files go to a temporary folder, are flushed to disk, and appear by one rename.
-
     Args:
         folder: The run's checkpoints folder.
         checkpoint: What to write.
@@ -67,17 +63,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     Returns:
         The folder of this checkpoint.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"{checkpoint.total_step:08d}"
-    if final.exists():  # the end of a stage met save_every; a step has one content
+    if final.exists():  # saved both by save_every and at the end of a stage
         return final
-    for leftover in folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed while writing
+    for leftover in folder.glob(LEFTOVERS):  # of a run that was killed while writing
         shutil.rmtree(leftover)
-    temporary = folder / f"{_TEMPORARY}{final.name}"
-    temporary.mkdir()
-    _save_tensors(checkpoint.weights, temporary / "weights.safetensors")
-    _save_tensors(checkpoint.optimiser.tensors, temporary / "optimiser.safetensors")
-    _save_tensors(checkpoint.random.tensors, temporary / "random.safetensors")
     state = {
         "format": FORMAT,
         "stage": checkpoint.stage,
@@ -88,11 +78,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "optimiser": checkpoint.optimiser.scalars,
         "random": checkpoint.random.values,
     }
-    (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for path in [*temporary.iterdir(), temporary]:
-        flush(path)
-    os.replace(temporary, final)
-    flush(folder)
+    with write_folder(final) as draft:
+        _save_tensors(checkpoint.weights, draft / "weights.safetensors")
+        _save_tensors(checkpoint.optimiser.tensors, draft / "optimiser.safetensors")
+        _save_tensors(checkpoint.random.tensors, draft / "random.safetensors")
+        (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for old in _finished(folder)[:-KEEP]:
         shutil.rmtree(old)
     return final
@@ -141,7 +131,7 @@ def _read(folder: Path) -> Checkpoint:
     except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"checkpoint {str(folder)!r} cannot be read ({error}); "
-            "remove it, and --resume continues from the one before"
+            "remove it, and --resume continues from the previous one"
         ) from error
 
 

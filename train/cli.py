@@ -28,14 +28,13 @@ def train(
             "--dry-run",
             metavar="tiny",
             help="Try the recipe: two steps of every stage with tiny random stand-ins for its "
-            "models and data. Loads nothing, keeps nothing.",
+            "models and data. Downloads nothing, keeps nothing.",
         ),
     ] = None,
 ) -> None:
     """Train aligners (and LoRA) as a recipe says; ends with a bundle in run_dir/bundle."""
     # torch and transformers take seconds to import; `anymal --help` must not.
-    from rich.console import Console
-
+    from anymal.cli.console import plain_console
     from anymal.recipe.schema import load_recipe
     from train.interrupt import Interrupted
     from train.run import run
@@ -48,17 +47,17 @@ def train(
         from train.dry_run.run import dry_run as try_out
 
         try:
-            try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=Console())
+            try_out(load_recipe(recipe, overrides or [], keep_unset=True), console=plain_console())
         except Interrupted as interrupted:
             typer.echo("Stopped; nothing was kept.", err=True)
             raise typer.Exit(interrupted.exit_code) from None
         return
     command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
     try:
-        run(load_recipe(recipe, overrides or []), resume=resume, console=Console())
+        run(load_recipe(recipe, overrides or []), resume=resume, console=plain_console())
     except Interrupted as interrupted:
         typer.echo(f"{interrupted} To resume: {command}", err=True)
         raise typer.Exit(interrupted.exit_code) from None
-    except KeyboardInterrupt:  # outside the steps, or a second Ctrl-C
+    except KeyboardInterrupt:  # not during a step, or a second Ctrl-C
         typer.echo(f"Stopped; the last checkpoint is whole. To resume: {command}", err=True)
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""Which device a recipe means.
+"""The device that a recipe runs on.
 
 Does not put anything there.
 """
@@ -10,10 +10,10 @@ from train.errors import TrainingError
 
 
 def device_of(recipe: Recipe) -> torch.device:
-    """Return the device of a recipe; auto takes a GPU where there is one.
+    """The device of a recipe; `auto` is a GPU where there is one.
 
     Raises:
-        TrainingError: The recipe asks for a GPU and there is none.
+        TrainingError: The recipe needs a GPU and there is none.
     """
     if recipe.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

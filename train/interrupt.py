@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM turned into a question that the loop asks between two steps.
+"""Ctrl-C and SIGTERM noted, for the loop to check between two steps.
 
-Does not save anything: whoever asks `requested` does.
+Does not save anything; the loop that reads `requested` does.
 """
 
 import signal
@@ -29,7 +29,9 @@ class StopSignals:
         self._previous: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # other threads may not set handlers
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._note)
         return self
@@ -45,7 +47,7 @@ class StopSignals:
         self._previous.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal; the second Ctrl-C is the user's last word."""
+        """Remember the signal; a second Ctrl-C interrupts at once."""
         if self.requested is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = number

@@ -23,13 +23,13 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pass:
-    """What one pass through the model saw.
+class Accumulated:
+    """The loss of one micro-batch, whose gradients were added to the others' of its step.
 
     Attributes:
         total: Scalar, the loss summed over target tokens, without gradient.
-        targets: How many target tokens that were.
-        tokens: Positions that ran, neither padding nor a constant prefix counted.
+        targets: Number of target tokens.
+        tokens: Positions that ran, without padding and without a shared prefix.
         names: Of the samples.
     """
 
@@ -40,7 +40,7 @@ class Pass:
 
 
 Objective = Callable[[AnyMAL, Batch], Loss]
-Apply = Callable[[Callable[[Batch], Pass], Iterable[Item]], Iterator[Pass]]
+Apply = Callable[[Callable[[Batch], Accumulated], Iterable[Item]], Iterator[Accumulated]]
 
 
 def answer_loss(model: AnyMAL, batch: Batch) -> Loss:
@@ -50,12 +50,12 @@ def answer_loss(model: AnyMAL, batch: Batch) -> Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What one optimiser step saw.
+    """What was measured in one optimiser step.
 
     Attributes:
         loss: Mean over the target tokens of all micro-batches, in nats.
-        targets: How many target tokens that were.
-        tokens: Positions that ran, neither padding nor a constant prefix counted.
+        targets: Number of target tokens.
+        tokens: Positions that ran, without padding and without a shared prefix.
         grad_norm: Norm of the gradient of `loss`, before clipping.
     """
 
@@ -84,15 +84,15 @@ def optimise(
         optimiser: Over the parameters that train, its learning rate set.
         batches: The window, on any device.
         clip_norm: Largest norm of the gradient; None does not clip.
-        objective: What is made small.
-        apply: Runs a function on batches; another one may take something else that batches are
-            made of, such as `train.out_of_memory.Halving.map`.
+        objective: The loss to minimise.
+        apply: Runs a function on batches, like `map`; `train.out_of_memory.Halving.map` takes
+            micro-batches instead.
 
     Returns:
-        What the step saw.
+        What was measured.
 
     Raises:
-        TrainingError: A loss or the gradient is not finite; nothing was updated.
+        TrainingError: A loss or the gradient is not finite; no parameter was updated.
     """
     optimiser.zero_grad(set_to_none=True)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
@@ -122,7 +122,7 @@ def heldout_loss(
     objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
 ) -> float:
-    """Return the mean loss over the target tokens of all batches; leaves the mode as it was."""
+    """The mean loss over the target tokens of all batches; the model's mode does not change."""
     was_training = model.training
     model.eval()
     loss = _mean(list(apply(partial(_learn, model, (), objective), batches)))
@@ -132,10 +132,12 @@ def heldout_loss(
 
 def _learn(
     model: AnyMAL, parameters: Sequence[nn.Parameter], objective: Objective, batch: Batch
-) -> Pass:
-    """Add the gradients of one micro-batch to those of the parameters, all of them or none."""
+) -> Accumulated:
+    """Run one micro-batch and add its gradients to the parameters', all of them or none."""
     loss = _loss(model, objective, batch)
-    if parameters and loss.total.requires_grad:  # not so without media of a trained aligner
+    if (
+        parameters and loss.total.requires_grad
+    ):  # false where no sample has media of a trained aligner
         # Not backward(): if it ran out of memory half way, some gradients would be added twice.
         gradients = torch.autograd.grad(loss.total, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -143,7 +145,7 @@ def _learn(
                 parameter.grad = gradient
             elif gradient is not None:
                 parameter.grad += gradient
-    return Pass(
+    return Accumulated(
         total=loss.total.detach(),
         targets=loss.num_tokens,
         tokens=batch.num_run,
@@ -151,14 +153,14 @@ def _learn(
     )
 
 
-def _mean(passes: Sequence[Pass]) -> float:
-    """Return the loss per target token."""
+def _mean(passes: Sequence[Accumulated]) -> float:
+    """The loss per target token."""
     total = sum(each.total.item() for each in passes)
     return total / sum(each.targets for each in passes)
 
 
 def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:
-    """Compute the summed loss of one micro-batch, and refuse one that is not finite."""
+    """Compute the summed loss of one micro-batch; raise if it is not finite."""
     with _precision(model):
         loss = objective(model, batch.to(model.device))
     if not bool(torch.isfinite(loss.total)):
@@ -172,7 +174,7 @@ def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:
 
 
 def _precision(model: AnyMAL) -> AbstractContextManager[object]:
-    """Return bf16 autocast on CUDA, unless all is float32; a CPU computes as its weights are."""
+    """Autocast to bf16 on CUDA, unless the model is in float32; nothing on a CPU."""
     if model.device.type == "cuda" and model.llm.dtype != torch.float32:
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()

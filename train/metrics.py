@@ -1,6 +1,6 @@
 """What is measured at every optimiser step, as lines of metrics.jsonl.
 
-Does not draw (see `train.plot`) and does not measure: the loop does.
+Does not draw (see `train.plot`) and does not measure (see `train.loop`).
 """
 
 import json
@@ -24,7 +24,7 @@ class StepMetrics:
         step: Steps done in the stage, this one included.
         loss: Mean over the step's target tokens, in nats.
         lr: Learning rate of the aligners (of LoRA where only LoRA trains).
-        tokens: Positions that ran: soft tokens included, padding and a constant prefix not.
+        tokens: Positions that ran, with soft tokens, without padding and without a shared prefix.
         targets: Tokens that the loss is the mean of.
         tokens_per_s: `tokens` over the seconds of the step, waiting for data included.
         grad_norm: Norm of the gradient before clipping.
@@ -48,7 +48,7 @@ class MetricsLog:
     """Appends steps to a file, one line each, flushed at once."""
 
     def __init__(self, path: Path, *, keep_bytes: int) -> None:
-        """Opens the file, and forgets what was written after the checkpoint resumed from."""
+        """Open the file and drop the lines after the checkpoint that the run resumes from."""
         self._file = path.open("ab")
         self._file.truncate(min(keep_bytes, self._file.seek(0, os.SEEK_END)))
         self._file.seek(0, os.SEEK_END)

@@ -16,18 +16,18 @@ from train.device import device_of
 
 
 def refuse_what_cannot_fit(recipe: Recipe, *, say: Callable[[str], None]) -> None:
-    """Plan a run before anything of it is loaded, on a GPU or where `memory` says what there is.
+    """Plan a run before anything is loaded, on a GPU or where the recipe sets `memory`.
 
-    A CPU without `memory` is let be: the system may still make room. So is a model whose sizes
-    cannot be told, unless `memory` or a `micro_batch` of `auto` asks for a plan.
+    A CPU without `memory` is not checked, because the system may still make room; nor is a model of
+    unknown size, unless `memory` or a `micro_batch` of `auto` needs a plan.
 
     Args:
         recipe: The resolved recipe.
-        say: Tells the user that there is no plan.
+        say: Called with a message for the user if there is no plan.
 
     Raises:
         RecipeError: It cannot fit; the message names the key to change. Or it cannot be planned.
-        TrainingError: The recipe asks for a GPU and there is none.
+        TrainingError: The recipe needs a GPU and there is none.
     """
     if _kind(recipe) == "cpu" and recipe.memory is None:
         return
@@ -41,20 +41,20 @@ def refuse_what_cannot_fit(recipe: Recipe, *, say: Callable[[str], None]) -> Non
     check_fits(recipe, parts, plan)
 
 
-def resolve(recipe: Recipe, stage: StageRecipe) -> int:
-    """Work out the most samples of one forward and backward pass.
+def micro_batch_size(recipe: Recipe, stage: StageRecipe) -> int:
+    """Work out how many samples go through the model in one forward and backward pass.
 
     Args:
         recipe: The resolved recipe.
         stage: One of its stages.
 
     Returns:
-        `micro_batch` where it is a number, the whole batch where it is null; for `auto` what the
-        plan says will fit, never more than a batch.
+        `micro_batch` where it is a number, the whole batch where it is null; for `auto` the
+        most that the plan says will fit, but no more than a batch.
 
     Raises:
         RecipeError: Not one sample fits; the message names the key to change.
-        TrainingError: The recipe asks for a GPU and there is none.
+        TrainingError: The recipe needs a GPU and there is none.
     """
     if stage.micro_batch is None:
         return stage.batch_size
@@ -67,20 +67,20 @@ def resolve(recipe: Recipe, stage: StageRecipe) -> int:
 
 
 def _plan(recipe: Recipe) -> tuple[Parts, Plan]:
-    """Every stage, since a later one holds what an earlier one brought to the device."""
+    """Plan every stage, because what an earlier one loads stays on the device in later ones."""
     parts = measure_parts(recipe.model)
     return parts, plan_recipe(recipe, parts, _device(recipe))
 
 
 def _device(recipe: Recipe) -> Device:
-    """The device that the run will have: `memory` may leave some of a GPU unused, not add to it."""
+    """The device of the run; `memory` may be less than a GPU has, but not more."""
     kind = _kind(recipe)
     stated = device_for(recipe, kind)
-    if kind == "cpu":  # where the system may still make room
+    if kind == "cpu":  # the system may still make room
         return stated
     return replace(stated, memory=min(stated.memory, memory_of(kind)))
 
 
 def _kind(recipe: Recipe) -> DeviceType:
-    """The device, as plans know it."""
+    """The type of the device."""
     return "cuda" if device_of(recipe).type == "cuda" else "cpu"

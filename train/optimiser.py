@@ -20,7 +20,7 @@ BETAS = (0.9, 0.999)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimiserState:
-    """What an optimiser remembers, by `parameter name/key`: tensors, and everything else."""
+    """The state of an optimiser by `parameter name/key`: tensors, and other values."""
 
     tensors: dict[str, Tensor]
     scalars: dict[str, float | int]
@@ -29,15 +29,15 @@ class OptimiserState:
 def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimizer:
     """Build the optimiser over the parameters that train.
 
-    Aligners train at `lr`, everything else that trains (LoRA) at `lora_lr`. Weight decay spares
-    norms and biases: parameters with fewer than two dimensions.
+    Aligners train at `lr`, everything else that trains (LoRA) at `lora_lr`. Norms and biases,
+    parameters with fewer than two dimensions, have no weight decay.
 
     Args:
         model: Its trainable parameters are those that require a gradient.
         stage: Learning rates, weight decay and kind of optimiser.
 
     Returns:
-        An optimiser whose groups remember their full rate as `peak_lr`.
+        An optimiser whose groups hold their full rate as `peak_lr`.
     """
     groups = _groups(model, stage)
     if stage.optimizer == "paged_adamw_8bit":
@@ -46,7 +46,7 @@ def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimiz
 
 
 def rate_factor(step: int, *, steps: int, warmup_steps: int, min_ratio: float) -> float:
-    """Return the share of the peak learning rate for one step.
+    """The share of the peak learning rate for one step.
 
     Rises linearly over `warmup_steps`, then falls along half a cosine to `min_ratio`.
 
@@ -73,7 +73,7 @@ def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> float:
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> OptimiserState:
-    """Copy what the optimiser remembers to the CPU, under the names of the parameters."""
+    """Copy the optimiser's state to the CPU, by names of parameters."""
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float | int] = {}
@@ -104,8 +104,8 @@ def load_optimiser_state(
         name, _, key = full_name.rpartition("/")
         if name not in numbers:
             raise TrainingError(
-                f"the checkpoint's optimiser knows {name!r}, which does not train in this run; "
-                "resume with the recipe that the run was started with"
+                f"the checkpoint has an optimiser state of {name!r}, which does not train in this "
+                "run; resume with the recipe that the run was started with"
             )
         by_number.setdefault(numbers[name], {})[key] = value
     groups = optimiser.state_dict()["param_groups"]
@@ -113,7 +113,7 @@ def load_optimiser_state(
 
 
 def _groups(model: nn.Module, stage: StageRecipe) -> list[dict[str, Any]]:
-    """Return the groups: aligners and the rest, with and without weight decay."""
+    """The groups: aligners and the rest, with and without weight decay."""
     trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not trainable:
         raise TrainingError(

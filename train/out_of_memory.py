@@ -1,6 +1,6 @@
-"""Fewer samples at a time once memory runs out, so that a plan that was too bold costs no run.
+"""Smaller micro-batches once memory runs out, so that a plan that was too optimistic ends no run.
 
-How a step is cut does not change its gradient: see `train.loop`.
+How a batch is cut into micro-batches does not change its gradient: see `train.loop`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,19 +9,19 @@ from typing import TypeVar
 import torch
 
 from anymal.collate import Batch
-from train.data.piece import Piece
+from train.data.feed import MicroBatch
 from train.errors import TrainingError
 
 Result = TypeVar("Result")
 
 
 class Halving:
-    """Passes pieces on to a function, and cuts them in halves where it runs out of memory.
+    """Calls a function on micro-batches, and halves them when it runs out of memory.
 
     Args:
-        size: Most samples of one pass, to begin with.
-        key: Names `micro_batch` of the stage in messages.
-        say: Tells the user.
+        size: Most samples of one pass at first.
+        key: The recipe key of the stage's `micro_batch`, for messages.
+        say: Called with a message for the user.
     """
 
     def __init__(self, size: int, *, key: str, say: Callable[[str], None]) -> None:
@@ -29,21 +29,23 @@ class Halving:
         self._key = key
         self._say = say
 
-    def map(self, run: Callable[[Batch], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    def map(
+        self, run: Callable[[Batch], Result], micro_batches: Iterable[MicroBatch]
+    ) -> Iterator[Result]:
         """Run every sample once.
 
         Args:
-            run: Leaves nothing behind when it raises.
-            pieces: Of any size.
+            run: Called with each batch; must change nothing when it raises.
+            micro_batches: Of any size; larger ones than `size` are cut.
 
         Yields:
-            What `run` gave.
+            What `run` returned.
 
         Raises:
             TrainingError: Not even one sample fits.
         """
-        for piece in pieces:
-            waiting = [piece]
+        for micro_batch in micro_batches:
+            waiting = [micro_batch]
             while waiting:
                 own = waiting.pop()
                 if len(own.samples) > self.size:
@@ -58,22 +60,22 @@ class Halving:
                 else:
                     yield result
                     continue
-                # Only here, where the error no longer holds on to what was computed.
+                # Not in the except block, where the error keeps what was computed alive.
                 self._halve(own)
                 waiting.append(own)
 
-    def _check(self, piece: Piece, error: RuntimeError) -> None:
-        """Refuse to halve one sample."""
-        if len(piece.samples) == 1:
-            name, positions = piece.batch.names[0], piece.batch.num_positions
+    def _check(self, micro_batch: MicroBatch, error: RuntimeError) -> None:
+        """Raise if there is only one sample, which cannot be halved."""
+        if len(micro_batch.samples) == 1:
+            name, positions = micro_batch.batch.names[0], micro_batch.batch.num_positions
             raise TrainingError(
                 f"memory runs out on {name} alone ({positions} positions): {error}; set "
                 "checkpointing: true, lower llm.max_tokens, or take a lower llm.precision"
             ) from error
 
-    def _halve(self, piece: Piece) -> None:
-        """Take half as many from now on."""
-        number = len(piece.samples)
+    def _halve(self, micro_batch: MicroBatch) -> None:
+        """Use half the size from now on."""
+        number = len(micro_batch.samples)
         self.size = -(-number // 2)
         torch.cuda.empty_cache()
         self._say(
@@ -83,5 +85,5 @@ class Halving:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out; cuBLAS asks for its own beside torch's, and says so in words."""
+    """Whether memory ran out; cuBLAS allocates its own, and reports it in the message only."""
     return isinstance(error, torch.OutOfMemoryError) or "CUBLAS_STATUS_ALLOC_FAILED" in str(error)

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from anymal.durable import write_file
 from train.metrics import StepMetrics
 
-# The smooth line follows about this many steps of each panel.
+# The smooth line averages over about this share of the steps of its panel.
 SMOOTH_SHARE = 0.05
 
 
@@ -31,13 +32,12 @@ def plot_losses(metrics: Sequence[StepMetrics], path: Path) -> None:
         _draw_stage(panel, [step for step in metrics if step.stage == stage])
         panel.set_title(stage)
     panels[0].set_ylabel("loss (nats per token)")
-    temporary = path.with_suffix(".part.png")
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(path)
+    with write_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _draw_stage(panel: Axes, metrics: Sequence[StepMetrics]) -> None:
-    """Draw one stage: every step faintly, their running mean, and held-out points."""
+    """Draw one stage: a faint line of all steps, their running mean, and held-out points."""
     steps = [step.step for step in metrics]
     losses = [step.loss for step in metrics]
     panel.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
@@ -52,7 +52,7 @@ def _draw_stage(panel: Axes, metrics: Sequence[StepMetrics]) -> None:
 
 
 def _smooth(losses: Sequence[float]) -> list[float]:
-    """Return the exponential running mean, corrected for its start."""
+    """The exponential running mean, corrected for its start."""
     keep = 1 - 1 / max(1.0, SMOOTH_SHARE * len(losses))
     total, weight, smooth = 0.0, 0.0, []
     for loss in losses:

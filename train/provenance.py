@@ -1,38 +1,38 @@
-"""What a bundle says about its training: the stages, and the data they saw.
+"""What a bundle records about its training: the stages and their data.
 
-Holds no paths of the machine it ran on: bundles are given away.
+Leaves out the paths of this machine, because bundles are shared.
 """
 
 from typing import Any
 
 from train.metrics import read_metrics
-from train.stage import Run
+from train.stage import StageRun
 
-# Where data lay and when things were saved matter to the run, not to its bundle.
+# Where data was and how often the run saved matters to the run, not to its bundle.
 _LEFT_OUT = {"data", "heldout", "save_every", "eval_every"}
 
 
-def stage_facts(run: Run, number: int) -> list[Any]:
-    """Return how the model was trained up to the end of a stage.
+def stage_facts(run: StageRun, number: int) -> list[Any]:
+    """How the model was trained up to the end of a stage.
 
     Args:
         run: The run, with metrics up to there.
         number: Index of the stage.
 
     Returns:
-        What the bundle that it started from says, then the settings of each stage of this run, with
-        its last losses.
+        The stages of the bundle that it started from, then the settings of each stage of this run
+        with its last losses.
     """
     before = [] if run.started_from is None else run.started_from.stages
     return [*before, *(_settings(run, earlier) for earlier in range(number + 1))]
 
 
-def data_facts(run: Run, number: int) -> list[Any]:
-    """Return where all training records came from, and under which licence.
+def data_facts(run: StageRun, number: int) -> list[Any]:
+    """Where all training records came from, and under which licence.
 
     Args:
         run: The run.
-        number: Index of its last stage that counts.
+        number: Index of the last stage to include.
 
     Returns:
         The sources of the bundle that it started from, then those of each stage of this run.
@@ -41,7 +41,7 @@ def data_facts(run: Run, number: int) -> list[Any]:
     return [*before, *(fact for earlier in range(number + 1) for fact in _sources(run, earlier))]
 
 
-def _settings(run: Run, number: int) -> dict[str, Any]:
+def _settings(run: StageRun, number: int) -> dict[str, Any]:
     stage = run.recipe.stages[number]
     steps = [step for step in read_metrics(run.folder.metrics) if step.stage == stage.name]
     heldout = [step.heldout_loss for step in steps if step.heldout_loss is not None]
@@ -52,7 +52,7 @@ def _settings(run: Run, number: int) -> dict[str, Any]:
     }
 
 
-def _sources(run: Run, number: int) -> list[dict[str, Any]]:
+def _sources(run: StageRun, number: int) -> list[dict[str, Any]]:
     return [
         {
             "stage": run.recipe.stages[number].name,

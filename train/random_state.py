@@ -1,6 +1,6 @@
-"""The states of the random generators that training could touch, as JSON and tensors.
+"""The states of the random generators that training may use, as JSON and tensors.
 
-Does not seed the sampler: that one is a function of its position and keeps no state.
+Does not seed the sampler, which is a function of its position and keeps no state.
 """
 
 import random
@@ -28,7 +28,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> RandomState:
-    """Return the present state of every generator."""
+    """The current state of every generator."""
     version, words, spare = random.getstate()
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
@@ -45,7 +45,7 @@ def random_state() -> RandomState:
 
 
 def set_random_state(state: RandomState) -> None:
-    """Put every generator back to a state returned by `random_state`."""
+    """Set every generator to a state that `random_state` returned."""
     version, words, spare = state.values["python"]
     random.setstate((version, tuple(words), spare))
     name, keys, place, has_gauss, gauss = state.values["numpy"]

@@ -3,7 +3,6 @@
 Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
 """
 
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +25,7 @@ from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
-from train.stage import Run, draw_curve, interrupt, train_stage
+from train.stage import StageRun, draw_curve, interrupt, train_stage
 
 
 def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
@@ -46,7 +45,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     check_stage_names(recipe)
-    refuse_what_cannot_fit(recipe, say=partial(console.print, markup=False, soft_wrap=True))
+    refuse_what_cannot_fit(recipe, say=console.print)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
@@ -54,7 +53,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         check_same_recipe(recipe, checkpoint.recipe)
     data = open_data(recipe)
     folder.write_recipe(recipe)
-    # Read now: nothing says that it will still be there when this run is saved.
+    # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
@@ -68,7 +67,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         RunProgress(console, total_steps=sum(stage.steps for stage in recipe.stages)) as progress,
         StopSignals() as stop,
     ):
-        this = Run(
+        this = StageRun(
             recipe=recipe,
             data=data,
             started_from=started_from,
@@ -86,17 +85,17 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     return _finish(this, console)
 
 
-def _say_where(run: Run, checkpoint: Checkpoint | None) -> None:
-    """Tell the user where the run goes on."""
+def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:
+    """Show where the run continues."""
     if checkpoint is None:
-        run.progress.say(f"no checkpoint in {run.folder.path} yet: starting from the beginning")
+        run.progress.say(f"no checkpoint in {run.folder.path} yet; starting from the beginning")
         return
     stage = run.recipe.stages[checkpoint.stage]
     run.progress.skip_to(checkpoint.total_step)
     run.progress.say(f"resuming after step {checkpoint.step} of stage {stage.name}")
 
 
-def _train_stages(run: Run, checkpoint: Checkpoint | None) -> None:
+def _train_stages(run: StageRun, checkpoint: Checkpoint | None) -> None:
     """Train the stages that are left; each begins with the weights of the one before."""
     first = 0 if checkpoint is None else checkpoint.stage
     for number in range(first, len(run.recipe.stages)):
@@ -106,8 +105,8 @@ def _train_stages(run: Run, checkpoint: Checkpoint | None) -> None:
         _save_bundle(run, run.folder.stage_bundle(stage.name), number, results=None)
 
 
-def _finish(run: Run, console: Console) -> Path:
-    """Ask the held-out questions and save the final bundle with what came out."""
+def _finish(run: StageRun, console: Console) -> Path:
+    """Ask the held-out questions and save the final bundle with the results."""
     results = None
     tasks = answer_tasks(run.data[-1].heldout, limit=run.recipe.stages[-1].eval_samples)
     if tasks:
@@ -119,11 +118,11 @@ def _finish(run: Run, console: Console) -> Path:
         console.print(table(results))
     _save_bundle(run, run.folder.bundle, len(run.recipe.stages) - 1, results=results)
     for what, path in (("bundle", run.folder.bundle), ("loss curve", run.folder.plot)):
-        console.print(f"{what}: {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{what}: {path}")
     return run.folder.bundle
 
 
-def _save_bundle(run: Run, path: Path, number: int, *, results: Results | None) -> None:
+def _save_bundle(run: StageRun, path: Path, number: int, *, results: Results | None) -> None:
     """Save the model as it is after a stage."""
     save_bundle(
         run.assembled,

@@ -1,4 +1,4 @@
-"""The folder of one run: what lies where, who may start in it, and the recipe it belongs to.
+"""The folder of one run: where its files are, whether a run may start there, and its recipe.
 
 Does not write checkpoints, metrics or bundles; it only says where they go.
 """
@@ -22,7 +22,7 @@ _TAKEN = {"bundle", "checkpoints"}
 
 
 class RunFolder:
-    """Names the places inside a run's folder."""
+    """The paths inside a run's folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,13 +34,13 @@ class RunFolder:
         self.bundle = path / "bundle"
 
     def stage_bundle(self, stage: str) -> Path:
-        """Return where the bundle of one stage goes."""
+        """Where the bundle of one stage goes."""
         return self.path / stage / "bundle"
 
     def claim(self, *, resume: bool) -> None:
-        """Make the folder, or refuse to mix a new run into an old one.
+        """Make the folder; raise if a new run would mix with an old one.
 
-        Resuming where nothing is yet is allowed: a scheduler may always pass --resume.
+        An empty folder may be resumed, so that a scheduler can always pass --resume.
 
         Raises:
             TrainingError: The folder holds a run and `resume` is not set.
@@ -60,7 +60,7 @@ class RunFolder:
 
 
 def check_stage_names(recipe: Recipe) -> None:
-    """Refuse a stage whose name cannot be a folder of its own inside the run's folder.
+    """Raise if a stage's name cannot name its own folder inside the run's folder.
 
     Raises:
         RecipeError: Names the stage.
@@ -74,7 +74,7 @@ def check_stage_names(recipe: Recipe) -> None:
 
 
 def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
-    """Refuse to resume a run with a recipe that would have trained something else.
+    """Raise if resuming with this recipe would train something else.
 
     Args:
         now: The recipe given.

@@ -17,15 +17,21 @@ from anymal.llm.packable import Unpackable
 from anymal.llm.packing import allow_packing
 from anymal.recipe.schema import Recipe, StageRecipe
 from train.checkpoint import Checkpoint, save_checkpoint
-from train.data.feed import heldout_pieces, pieces_per_batch, slot_lengths, training_pieces
-from train.data.piece import Layout, Piece
+from train.data.feed import (
+    Layout,
+    MicroBatch,
+    heldout_micro_batches,
+    micro_batches_per_batch,
+    slot_lengths,
+    training_micro_batches,
+)
 from train.data.prefetch import Prefetch
 from train.data.sampler import Sampler
 from train.data.sources import Source, StageData
 from train.interrupt import Interrupted, StopSignals
 from train.loop import Objective, answer_loss, heldout_loss, optimise
 from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
-from train.micro_batch import resolve
+from train.micro_batch import micro_batch_size
 from train.optimiser import (
     build_optimiser,
     load_optimiser_state,
@@ -40,12 +46,12 @@ from train.random_state import random_state, set_random_state
 from train.run_folder import RunFolder
 from train.word_loss import WordLoss
 
-PIECES_AHEAD = 4  # enough to hide decoding behind a step; more only holds memory
+MICRO_BATCHES_AHEAD = 4  # enough to decode media while a step runs; more only takes memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What the stages of one run share."""
+class StageRun:
+    """What every stage of one run shares."""
 
     recipe: Recipe
     data: list[StageData]
@@ -63,13 +69,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Passes:
-    """How the samples of a stage go through the model.
+    """How samples go through the model in one stage.
 
     Attributes:
-        layout: How some of them become a batch.
-        size: Most that are laid out together.
-        halving: Passes them on, fewer at a time where memory runs out.
-        objective: What is made small.
+        layout: How some samples become a batch.
+        size: Most samples of one micro-batch.
+        halving: Runs micro-batches, with fewer samples where memory runs out.
+        objective: The loss to minimise.
     """
 
     layout: Layout
@@ -78,13 +84,13 @@ class _Passes:
     objective: Objective
 
 
-def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
-    """Run one stage to its end.
+def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> None:
+    """StageRun one stage to its end.
 
     Args:
         run: The run; its model holds the weights of the stage before.
         number: Index of the stage in the recipe.
-        checkpoint: Where this stage was left, or None to begin it.
+        checkpoint: Where this stage stopped, or None to begin it.
 
     Raises:
         RecipeError: The language model cannot run as the stage asks.
@@ -119,12 +125,12 @@ def train_stage(run: Run, number: int, checkpoint: Checkpoint | None) -> None:
                 interrupt(run, metrics.stage, metrics.step)
 
 
-def draw_curve(run: Run) -> None:
+def draw_curve(run: StageRun) -> None:
     """Draw the losses of the run so far."""
     plot_losses(read_metrics(run.folder.metrics), run.folder.plot)
 
 
-def interrupt(run: Run, stage: str, step: int) -> Never:
+def interrupt(run: StageRun, stage: str, step: int) -> Never:
     """End the run after a signal; the checkpoint of that step is there."""
     assert run.stop.requested is not None, "only called after a signal"
     raise Interrupted(
@@ -133,8 +139,8 @@ def interrupt(run: Run, stage: str, step: int) -> Never:
     )
 
 
-def _set_trainable(run: Run, stage: StageRecipe) -> None:
-    """Choose what trains and tell the user."""
+def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
+    """Choose what trains, and show it."""
     model = run.assembled.model
     names = list(model.aligners) if stage.modalities is None else stage.modalities
     parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct")
@@ -143,10 +149,10 @@ def _set_trainable(run: Run, stage: StageRecipe) -> None:
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
 
 
-def _passes(run: Run, stage: StageRecipe) -> _Passes:
+def _passes(run: StageRun, stage: StageRecipe) -> _Passes:
     """Decide how samples go through the model."""
     llm, device = run.assembled.model.llm, run.assembled.model.device
-    # What a language model does not read cannot be read once for all.
+    # Only objective `answer` runs the layers, so only there a prefix can be computed once.
     is_packable = stage.objective == "answer" and (stage.packing or stage.kind == "align")
     if is_packable:
         try:
@@ -159,8 +165,8 @@ def _passes(run: Run, stage: StageRecipe) -> _Passes:
                 ) from error
             is_packable = False
             run.progress.say(
-                f"stage {stage.name}: what all samples begin with is read with each of them, not "
-                f"once: {error}"
+                f"stage {stage.name}: the prefix that all samples share is computed for each "
+                f"sample, not once: {error}"
             )
     layout = Layout(
         pad_id=run.assembled.processor.pad_id,
@@ -168,7 +174,7 @@ def _passes(run: Run, stage: StageRecipe) -> _Passes:
         splits_prefix=is_packable and stage.kind == "align",
         pins_memory=device.type == "cuda",
     )
-    size = resolve(run.recipe, stage)
+    size = micro_batch_size(run.recipe, stage)
     key = f"stages.{stage.name}.micro_batch"
     if stage.micro_batch == "auto":
         run.progress.say(f"{key}: {size} of {stage.batch_size} samples in one pass")
@@ -180,8 +186,8 @@ def _passes(run: Run, stage: StageRecipe) -> _Passes:
     )
 
 
-def _feed(run: Run, number: int, passes: _Passes, start: int) -> Prefetch[Piece]:
-    """Start producing the pieces from one optimiser step on."""
+def _feed(run: StageRun, number: int, passes: _Passes, start: int) -> Prefetch[MicroBatch]:
+    """Start producing micro-batches, from one optimiser step on."""
     stage, sources = run.recipe.stages[number], run.data[number].training
     sampler = Sampler(
         seed=run.recipe.seed,
@@ -189,7 +195,7 @@ def _feed(run: Run, number: int, passes: _Passes, start: int) -> Prefetch[Piece]
         sizes=[len(source.records) for source in sources],
         weights=[source.weight for source in sources],
     )
-    pieces = training_pieces(
+    micro_batches = training_micro_batches(
         stage,
         sources,
         sampler,
@@ -199,15 +205,15 @@ def _feed(run: Run, number: int, passes: _Passes, start: int) -> Prefetch[Piece]
         size=passes.size,
         start=start * stage.accumulate,
     )
-    return Prefetch(pieces, ahead=PIECES_AHEAD)
+    return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)
 
 
 def _step(
-    run: Run,
+    run: StageRun,
     stage: StageRecipe,
     optimiser: torch.optim.Optimizer,
     passes: _Passes,
-    feed: Prefetch[Piece],
+    feed: Prefetch[MicroBatch],
     step: int,
 ) -> StepMetrics:
     """Take one optimiser step and measure it."""
@@ -219,7 +225,7 @@ def _step(
         min_ratio=stage.min_lr_ratio,
     )
     rate = set_rate(optimiser, factor)
-    window = islice(feed, stage.accumulate * pieces_per_batch(stage, passes.size))
+    window = islice(feed, stage.accumulate * micro_batches_per_batch(stage, passes.size))
     model, apply = run.assembled.model, passes.halving.map
     result = optimise(
         model, optimiser, window, clip_norm=stage.clip_norm, objective=passes.objective, apply=apply
@@ -237,16 +243,18 @@ def _step(
     )
 
 
-def _measure(run: Run, stage: StageRecipe, passes: _Passes, heldout: list[Source]) -> float:
+def _measure(run: StageRun, stage: StageRecipe, passes: _Passes, heldout: list[Source]) -> float:
     """Measure the held-out loss."""
     processor = run.assembled.processor
-    pieces = heldout_pieces(stage, heldout, processor, passes.layout, size=passes.size)
+    micro_batches = heldout_micro_batches(
+        stage, heldout, processor, passes.layout, size=passes.size
+    )
     model, apply = run.assembled.model, passes.halving.map
-    with Prefetch(pieces, ahead=PIECES_AHEAD) as feed:
+    with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:
         return heldout_loss(model, feed, objective=passes.objective, apply=apply)
 
 
-def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:
+def _save(run: StageRun, number: int, step: int, optimiser: torch.optim.Optimizer) -> None:
     """Save everything that the rest of the run depends on."""
     model = run.assembled.model
     checkpoint = Checkpoint(
@@ -263,5 +271,5 @@ def _save(run: Run, number: int, step: int, optimiser: torch.optim.Optimizer) ->
 
 
 def _is_due(step: int, every: int, steps: int) -> bool:
-    """Say whether something done every so many steps, and at the end, is due after a step."""
+    """Whether something done `every` so many steps and at the end is due after this step."""
     return step == steps or step % every == 0

@@ -1,7 +1,7 @@
-"""The objective `words`: soft tokens become the words that tell what a medium is.
+"""The objective `words`: soft tokens become the words that describe their medium.
 
-Not in the AnyMAL paper; a start for its stage `align`. No layer of the language model runs, only
-its table of embeddings is read, so a step costs a fraction of one that answers questions.
+Not in the AnyMAL paper; a start for its stage `align`. No layer of the language model runs; only
+its embedding table is read, so a step costs a fraction of one with the objective `answer`.
 
 Shapes: B samples, M media items of one modality, Q soft tokens per item, V vocabulary, D width.
 """
@@ -17,7 +17,7 @@ from anymal.model import AnyMAL, Loss
 # Distances are in units of the mean squared length of an embedding; words that have nothing in
 # common are 2 apart.
 _SHARPNESS = 4.0
-# Being nearest is not yet being there.
+# Weight of the distance itself: the nearest word may still be far.
 _PULL = 0.5
 
 
@@ -25,8 +25,8 @@ class WordLoss:
     """How far soft tokens are from the words of the answer, one by one.
 
     Soft token i is classified as the i-th token of the sample's answers, by its distance to all
-    embeddings, and drawn to it. Soft tokens that are left over become what stands behind the
-    medium, such as the line break of its `suffix`: the medium then reads as its description would.
+    embeddings, and drawn to it. The remaining soft tokens become the token behind the medium,
+    such as the line break of its `suffix`, so that the medium reads as its description would.
 
     Args:
         model: Its embeddings are copied once, as `[V, D]` float32; they must not train.
@@ -69,7 +69,7 @@ class WordLoss:
         )
 
     def _words(self, batch: Batch, slots: Tensor, samples: Tensor) -> Tensor:
-        """What the soft tokens of each medium are to be, `[M, Q]` int64."""
+        """The words that the soft tokens of each medium should become, `[M, Q]` int64."""
         words = batch.ids.flatten()[slots[:, -1:] + 1].repeat(1, slots.shape[1])
         medium = torch.full((len(batch.names),), -1, device=words.device)  # of each sample
         medium[samples] = torch.arange(len(samples), device=words.device)
@@ -81,7 +81,7 @@ class WordLoss:
         return words
 
     def _distances(self, found: Tensor, words: Tensor) -> Tensor:
-        """What each soft token `[N, D]` adds for its word `[N]`: `[N]`."""
+        """The loss of each soft token `[N, D]` for its word `[N]`: `[N]`."""
         near = cross_entropy(found, words, head=self._nearness, rows=chunk_rows(len(self._table)))
         return near + _PULL * (found - self._table[words]).square().sum(1) / self._scale
 
@@ -92,7 +92,7 @@ class WordLoss:
 
 
 def _check_alone(batch: Batch, samples: dict[str, Tensor]) -> None:
-    """Refuses samples without a medium, or with several."""
+    """Raise if a sample has no medium, or several."""
     counts = torch.zeros(len(batch.names), dtype=torch.long)
     for own in samples.values():
         counts += own.cpu().bincount(minlength=len(counts))

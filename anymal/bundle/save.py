@@ -4,7 +4,6 @@ Does not say what lies where (see `manifest.py`) and never uses pickle.
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import save
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest
-from anymal.durable import flush
+from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.recipe.schema import ModelRecipe
 
@@ -52,31 +51,26 @@ def save_bundle(
     """
     folder = free_folder(folder)
     _check_is_trainable(assembled)
-    draft = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(draft, ignore_errors=True)  # of a run that was killed while writing
-    draft.mkdir(parents=True)
-    recipe = _embed(assembled.model_recipe, draft)
-    saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
-    manifest = Manifest(
-        recipe=recipe,
-        llm=llm_facts(saved),
-        modalities={name: modality_facts(saved, name) for name in recipe.modalities},
-        lora=recipe.lora,
-        trained_precision=assembled.model.llm.precision,
-        stages=[_plain(stage) for stage in stages],
-        data_sources=[_plain(source) for source in data_sources],
-        results=_plain(results),
-    )
-    weights = assembled.model.aligners.state_dict()
-    # Not save_file, whose files only their owner may read: bundles are shared.
-    plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-    (draft / ALIGNERS).write_bytes(save(plain))
-    if recipe.lora is not None:
-        assembled.model.llm.save_lora(draft / LORA)
-    (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for path in [*draft.rglob("*"), draft]:
-        flush(path)
-    _replace(folder, draft)
+    with write_folder(folder) as draft:
+        recipe = _embed(assembled.model_recipe, draft)
+        saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
+        manifest = Manifest(
+            recipe=recipe,
+            llm=llm_facts(saved),
+            modalities={name: modality_facts(saved, name) for name in recipe.modalities},
+            lora=recipe.lora,
+            trained_precision=assembled.model.llm.precision,
+            stages=[_plain(stage) for stage in stages],
+            data_sources=[_plain(source) for source in data_sources],
+            results=_plain(results),
+        )
+        weights = assembled.model.aligners.state_dict()
+        # Not save_file, whose files only their owner may read: bundles are shared.
+        plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        (draft / ALIGNERS).write_bytes(save(plain))
+        if recipe.lora is not None:
+            assembled.model.llm.save_lora(draft / LORA)
+        (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -166,14 +160,3 @@ def _copy(files: Sequence[Path], target: Path) -> None:
 def _plain(value: Any) -> Any:
     """JSON values of a pydantic model; anything else is JSON already."""
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-
-
-def _replace(folder: Path, draft: Path) -> None:
-    """Put a finished draft in the place of what was there."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(draft, folder)
-    flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)

@@ -36,7 +36,7 @@ _OWN = {
     ),
     "plan": LateCommand(
         target="anymal.cli.plan:plan",
-        help="Say whether a recipe's run fits into memory, before anything is loaded.",
+        help="Say whether a recipe's run fits into memory, and what disk and time it takes.",
     ),
     "data": LateCommand(
         target="anymal.cli.data:data", help="Generate recordings with questions and answers."

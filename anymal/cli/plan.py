@@ -1,6 +1,6 @@
-"""The command `anymal plan`: whether a recipe fits, before anything is loaded.
+"""The command `anymal plan`: whether a recipe fits and what it costs, before anything is loaded.
 
-Does not plan (see `anymal.plan.run`); it reads the recipe and shows the result.
+Does not plan (see `anymal.plan.run`); it reads the recipe and shows the plan.
 """
 
 from pathlib import Path
@@ -21,20 +21,23 @@ def plan(
     ] = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None,
-        typer.Option(help="What to plan for; by default the recipe's, and cuda for auto."),
+        typer.Option(help="Device to plan for; by default the recipe's, cuda where that is auto."),
     ] = None,
     text_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Text of a sample; by default 64 to align, 256 to instruct."),
+        typer.Option(
+            min=1, help="Text of a sample, in tokens; by default 64 to align, 256 to instruct."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Plan a run's memory from configurations; exits with 1 if it does not fit."""
+    """Plan a run's memory, disk and hours from configurations; exits with 1 if it does not fit."""
     import json
 
     from anymal.cli.console import plain_console
     from anymal.llm.load import without_progress
     from anymal.plan.advice import check_fits
+    from anymal.plan.cost import measure_cost
     from anymal.plan.picture import plan_values, show_plan
     from anymal.plan.run import device_for, measure_parts, plan_recipe
     from anymal.recipe.schema import load_recipe
@@ -44,9 +47,10 @@ def plan(
     there = device_for(read, kind, memory)
     with without_progress():
         parts = measure_parts(read.model)
-    planned = plan_recipe(read, parts, there, text_tokens=text_tokens)
+        planned = plan_recipe(read, parts, there, text_tokens=text_tokens)
+        cost = measure_cost(read, parts, planned)
     if as_json:
-        typer.echo(json.dumps(plan_values(planned)))
+        typer.echo(json.dumps(plan_values(planned, cost)))
     else:
-        show_plan(planned, plain_console())
+        show_plan(planned, cost, plain_console())
     check_fits(read, parts, planned)

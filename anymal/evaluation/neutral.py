@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from anymal.errors import DataError
+from anymal.protocol.conversation import data_url
 from encoders.signals import Audio, Image, Motion, Video
 
 _GREY = (127, 127, 127)
@@ -85,7 +86,7 @@ def _grey_png(height: int, width: int) -> str:
     """A grey PNG as a data URL."""
     buffer = io.BytesIO()
     PillowImage.new("RGB", (width, height), _GREY).save(buffer, format="PNG")
-    return _data_url("image/png", buffer.getvalue())
+    return data_url(buffer.getvalue(), "image/png")
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +101,7 @@ def _black_clip(count: int, height: int, width: int, rate: Fraction) -> str:
         for _ in range(count):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(black, format="rgb24")))
         container.mux(stream.encode())
-    return _data_url("video/x-matroska", buffer.getvalue())
+    return data_url(buffer.getvalue(), "video/x-matroska")
 
 
 @lru_cache(maxsize=256)
@@ -113,8 +114,3 @@ def _silence(count: int, rate_hz: int) -> str:
         sound.setframerate(rate_hz)
         sound.writeframes(bytes(2 * count))
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _data_url(media_type: str, data: bytes) -> str:
-    """Bytes as a data URL."""
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"

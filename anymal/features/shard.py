@@ -1,6 +1,6 @@
-"""One file of cached features: how it is written whole, and what is checked when it is opened.
+"""One file of cached features: its layout, and what is checked when it is opened.
 
-Does not know which media the features are of, nor which encoder gave them; both are hashes here.
+Media and encoder are only hashes here.
 
 Shapes: N items of one file, F_all features of all its items, D_enc encoder width.
 
@@ -11,7 +11,6 @@ Shapes: N items of one file, F_all features of all its items, D_enc encoder widt
     steps   [F_all] int64
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from anymal.durable import flush
+from anymal.durable import write_file
 from anymal.errors import DataError
 from encoders.base import Features
 
 FORMAT = "1"
 SUFFIX = ".safetensors"
-TEMPORARY = ".writing-"
 KEY_BYTES = 32
 _DTYPES = {
     "keys": torch.uint8,
@@ -85,18 +83,15 @@ def write_shard(
         "mask": torch.cat([item.mask[0] for item in items]),
         "steps": torch.cat([item.steps[0] for item in items]),
     }
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    # Not save_file: only the owner may read its files, and a cache is there to be shared.
+    content = save(tensors, {"format": FORMAT, "fingerprint": fingerprint})
     try:
-        # Not save_file: it lets nobody but the owner read, and a cache is there to be shared.
-        temporary.write_bytes(save(tensors, {"format": FORMAT, "fingerprint": fingerprint}))
-        flush(temporary)
-        os.replace(temporary, path)
-        flush(path.parent)
+        with write_file(path) as file:
+            file.write(content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(
             f"cannot write {path} ({error}); files written before it are whole, and the same "
-            "command goes on after them"
+            "command continues after them"
         ) from error
 
 

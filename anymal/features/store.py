@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from anymal.errors import DataError
-from anymal.features.shard import KEY_BYTES, SUFFIX, TEMPORARY, read_shard
+from anymal.features.shard import KEY_BYTES, SUFFIX, read_shard
 from encoders.base import Encoder, Features
 
 _VALUES, _MASK, _STEPS = "features.values", "features.mask", "features.steps"
@@ -136,9 +136,9 @@ def store_folder(root: Path, modality: str, fingerprint: str) -> Path:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The whole files of a folder, in order."""
+    """The files of a folder in order, without those that a killed process left unfinished."""
     paths = folder.glob(f"*{SUFFIX}")
-    return sorted(path for path in paths if not path.name.startswith(TEMPORARY))
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def is_cached(item: Mapping[str, Tensor]) -> bool:

@@ -12,8 +12,9 @@ from typing import Self
 
 import torch
 
+from anymal.durable import LEFTOVERS
 from anymal.errors import DataError
-from anymal.features.shard import KEY_BYTES, SUFFIX, TEMPORARY, is_finite, write_shard
+from anymal.features.shard import KEY_BYTES, SUFFIX, is_finite, write_shard
 from anymal.features.store import FeatureStore, shard_paths, store_folder
 from encoders.base import Encoder, Features
 
@@ -21,7 +22,7 @@ SHARD_BYTES = 256 * 2**20  # at most this much work is lost to a kill
 
 
 class FeatureWriter:
-    """Adds to the features of one modality and encoder; duplicates are the caller's to leave out.
+    """Adds to the features of one modality and encoder; the caller leaves out duplicates.
 
     Use it as a context manager: leaving writes what is held, also after an error, and removes the
     folder where there is nothing in it.
@@ -38,7 +39,7 @@ class FeatureWriter:
     def __init__(self, root: Path, *, modality: str, encoder: Encoder) -> None:
         self.folder = store_folder(root, modality, encoder.fingerprint)
         self._lock = _lock(self.folder)
-        for leftover in self.folder.glob(f"{TEMPORARY}*"):  # of a process that was killed
+        for leftover in self.folder.glob(LEFTOVERS):  # of a process that was killed
             leftover.unlink()
         self.store = FeatureStore(root, modality=modality, encoder=encoder)
         self._fingerprint = encoder.fingerprint
@@ -81,8 +82,8 @@ class FeatureWriter:
         if free < held:
             raise DataError(
                 f"the disk of {self.folder} is full: the next file takes {held / 1e6:.0f} MB and "
-                f"{free / 1e6:.0f} MB are free; make room and run the same command, which goes on "
-                "after the files that are there"
+                f"{free / 1e6:.0f} MB are free; make room and run the same command, which "
+                "continues after the existing files"
             )
         paths = shard_paths(self.folder)
         number = int(paths[-1].stem) + 1 if paths else 0
@@ -107,7 +108,7 @@ class FeatureWriter:
             self.flush()
         finally:
             if not any(self.folder.iterdir()):
-                self.folder.rmdir()  # while it is locked: nobody else writes there
+                self.folder.rmdir()  # while it is locked, so that no other process writes there
             os.close(self._lock)  # which also unlocks
 
 

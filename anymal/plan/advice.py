@@ -1,4 +1,4 @@
-"""What to change so that a run fits: changes are tried in order until one does, then told.
+"""What to change so that a run fits: changes are tried in order until one does.
 
 Does not change the recipe.
 """
@@ -15,7 +15,7 @@ _SMALL_RANK = 16
 
 
 def check_fits(recipe: Recipe, parts: Parts, plan: Plan) -> None:
-    """Refuse a run that does not fit.
+    """Raise if a run does not fit.
 
     Args:
         recipe: What was planned.
@@ -23,22 +23,22 @@ def check_fits(recipe: Recipe, parts: Parts, plan: Plan) -> None:
         plan: Its plan.
 
     Raises:
-        RecipeError: It does not fit; the message names the keys to change, which were tried.
+        RecipeError: It does not fit; the message names the keys to change, which were tried out.
     """
     if plan.fits:
         return
     stage = plan.tightest
     largest = sorted(stage.parts.items(), key=lambda part: -part[1])[:2]
-    parts_told = ", ".join(f"{name} {size / _GB:.1f} GB" for name, size in largest)
+    largest_parts = ", ".join(f"{name} {size / _GB:.1f} GB" for name, size in largest)
     raise RecipeError(
         f"stage {stage.name!r} does not fit: {stage.num_samples} samples of "
         f"{stage.sample_tokens} tokens in one pass take {stage.total / _GB:.1f} GB of "
-        f"{plan.device.memory / _GB:.1f} GB ({parts_told}); {_advice(recipe, parts, plan)}"
+        f"{plan.device.memory / _GB:.1f} GB ({largest_parts}); {_advice(recipe, parts, plan)}"
     )
 
 
 def _advice(recipe: Recipe, parts: Parts, plan: Plan) -> str:
-    """The first change that makes the stage fit, or the fewest of them together."""
+    """The first change that makes the stage fit, or the fewest that do so together."""
     stage = plan.tightest
 
     def fits(changed: dict[str, Any]) -> bool:
@@ -56,11 +56,11 @@ def _advice(recipe: Recipe, parts: Parts, plan: Plan) -> str:
             fewer = {other: value for other, value in changes.items() if other != key}
             changes = fewer if fits(_changed(recipe, fewer)) else changes
         return "set " + " ".join(f"{key}={value}" for key, value in changes.items())
-    return "no setting is enough: take a smaller model.llm.path or a device with more memory"
+    return "no setting is enough; use a smaller model.llm.path or a device with more memory"
 
 
 def _changes(recipe: Recipe, stage_name: str) -> dict[str, Any]:
-    """Keys and values that take less memory, those that cost least first."""
+    """Keys and values that take less memory; those that slow the run down least come first."""
     stage = next(stage for stage in recipe.stages if stage.name == stage_name)
     model, at = recipe.model, f"stages.{stage_name}"
     changes: dict[str, Any] = {}

@@ -1,6 +1,4 @@
-"""How large an aligner is and what it keeps for each media item, seen on one without memory.
-
-Does not know what reads its soft tokens.
+"""The size of an aligner and what it keeps for each media item, measured on the meta device.
 
 Shapes: M media items, F features per item, Q soft tokens per item, D_enc encoder width.
 """
@@ -35,7 +33,7 @@ class Aligner:
 def measure_aligner(
     name: str, recipe: AlignerRecipe, *, encoder_dim: int, num_features: int, llm_dim: int
 ) -> Aligner:
-    """Build an aligner without memory and run one media item through it.
+    """Build an aligner on the meta device and run one media item through it.
 
     Args:
         name: Of the modality.

@@ -1,7 +1,7 @@
-"""What a recipe takes before a machine is asked: checkpoints to fetch, tokens, hours on one card.
+"""What a run costs besides memory: checkpoints to download, disk for its folder, hours on one GPU.
 
-Does not plan memory (see `anymal.plan`) and measures nothing: hours come from a rate that others
-published, scaled by the number of weights.
+Measures nothing. Hours come from a training speed that others published, scaled by the number of
+weights.
 """
 
 from dataclasses import dataclass
@@ -9,22 +9,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from anymal.recipe.known_configs import config_of
-from anymal.recipe.schema import Recipe, StageRecipe
+import torch
+from transformers import AutoModel
 
-# Text of a sample besides the soft tokens: an assumption. A caption behind a short prompt; a few
-# turns of a conversation.
-TEXT_TOKENS = {"align": 64, "instruct": 256}
-# A weight in published files: language models in 16 bits, encoders in 32.
+from anymal.plan.run import Plan
+from anymal.plan.stage import Parts
+from anymal.plan.trainable import Lora, optimiser_bytes
+from anymal.recipe.known_configs import config_of
+from anymal.recipe.schema import Recipe
+from encoders.registry import encoder_kind
+
+# Bytes of a weight in published files whose configuration does not say: language models come in 16
+# bits, encoders in 32.
 _LLM_FILE_BYTES, _ENCODER_FILE_BYTES = 2, 4
+_FLOAT = 4
+# `train.checkpoint` keeps two and writes the next before it deletes the older one.
+CHECKPOINTS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A GPU, as fast as others saw it train.
+class Gpu:
+    """A GPU and how fast it trains.
 
     Attributes:
-        name: What it is called.
+        name: Its product name.
         tokens_per_s: Positions a second through `PUBLISHED_WEIGHTS` weights in NF4 with LoRA and
             checkpointing.
     """
@@ -35,159 +43,232 @@ class Card:
 
 # fsdp_qlora, benchmarks of March 2024: LLaMA-2-70B, context 2048, per GPU (4 H100, 8 A100).
 PUBLISHED_WEIGHTS = 68.7e9
-CARDS = (Card(name="H100", tokens_per_s=786.0), Card(name="A100", tokens_per_s=390.0))
+GPUS = (Gpu(name="H100", tokens_per_s=786.0), Gpu(name="A100", tokens_per_s=390.0))
+# Smaller models keep a GPU waiting, so that the published speed says nothing about theirs.
+_LEAST_WEIGHTS = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageNeeds:
-    """What one stage takes.
+class StageCost:
+    """What passes through the language model in one stage.
 
     Attributes:
         name: Of the stage.
         samples: Over all its steps.
-        soft_tokens: Of a sample with one medium, of the widest modality that trains.
+        sample_tokens: Positions of a sample.
+        soft_tokens: Of a sample with one media item, of the modality with the most.
         text_tokens: Of a sample, assumed.
+        hours: By name of the GPU; empty where the speed of one says nothing about the stage.
     """
 
     name: str
     samples: int
+    sample_tokens: int
     soft_tokens: int
     text_tokens: int
+    hours: dict[str, float]
 
     @property
     def tokens(self) -> int:
-        """Positions through the language model."""
-        return self.samples * (self.soft_tokens + self.text_tokens)
-
-
-def stage_needs(recipe: Recipe, stage: StageRecipe) -> StageNeeds:
-    """Count what passes through the language model in a stage.
-
-    Args:
-        recipe: Its model gives the soft tokens.
-        stage: One of its stages.
-
-    Returns:
-        The counts.
-    """
-    modalities = recipe.model.modalities
-    names = stage.modalities or list(modalities)
-    return StageNeeds(
-        name=stage.name,
-        samples=stage.steps * stage.batch_size * stage.accumulate,
-        soft_tokens=max(modalities[name].aligner.num_tokens for name in names),
-        text_tokens=TEXT_TOKENS[stage.kind],
-    )
-
-
-def tokens_per_s(card: Card, *, num_weights: int) -> float:
-    """How fast a card trains.
-
-    A step costs 6 FLOPs for each weight and token with checkpointing (forward, forward again,
-    backward to the inputs), so the rate falls as the number of weights rises.
-
-    Args:
-        card: Where.
-        num_weights: Of the language model, without its embedding table.
-
-    Returns:
-        Positions a second.
-    """
-    return card.tokens_per_s * PUBLISHED_WEIGHTS / num_weights
-
-
-def checkpoint_bytes(recipe: Recipe) -> dict[str, int]:
-    """Size what has to be fetched from a Hub: the weights, as published files hold them.
-
-    Args:
-        recipe: Its paths on this machine are left out.
-
-    Returns:
-        Bytes by Hub id, the language model first.
-
-    Raises:
-        RecipeError: A configuration cannot be had.
-    """
-    llm = recipe.model.llm.path
-    encoders = [modality.encoder.path for modality in recipe.model.modalities.values()]
-    sizes = {llm: _LLM_FILE_BYTES * _llm_weights(llm).total} if _is_hub_id(llm) else {}
-    for path in filter(_is_hub_id, encoders):
-        sizes[path] = _ENCODER_FILE_BYTES * _encoder_weights(path)
-    return sizes
-
-
-def describe_needs(recipe: Recipe) -> list[str]:
-    """Say what a recipe takes: the disk, the time of each stage, and what the times assume.
-
-    Args:
-        recipe: A checked recipe whose language model's configuration can be had.
-
-    Returns:
-        Sentences as they stand in the header of a shipped recipe.
-
-    Raises:
-        RecipeError: A configuration cannot be had.
-    """
-    sizes = checkpoint_bytes(recipe)
-    each = ", ".join(f"{path} {size / 1e9:.1f} GB" for path, size in sizes.items())
-    lines = [f"Disk: {sum(sizes.values()) / 1e9:.0f} GB of checkpoints ({each})."]
-    num_weights = _llm_weights(recipe.model.llm.path).without_embeddings
-    rates = {card.name: tokens_per_s(card, num_weights=num_weights) for card in CARDS}
-    for stage in recipe.stages:
-        needs = stage_needs(recipe, stage)
-        times = [f"{_duration(needs.tokens / rate)} on one {name}" for name, rate in rates.items()]
-        lines.append(
-            f"Time of {needs.name}: {needs.samples:,} samples x ({needs.soft_tokens} soft + "
-            f"{needs.text_tokens} text) tokens = {needs.tokens / 1e6:,.0f} M, {', '.join(times)}."
-        )
-    assumed = " and ".join(f"{rate:,.0f} ({name})" for name, rate in rates.items())
-    lines.append(
-        f"Assumed: {assumed} tokens a second through {num_weights / 1e9:.1f} G weights, scaled "
-        f"from what fsdp_qlora published for {PUBLISHED_WEIGHTS / 1e9:.1f} G."
-    )
-    return lines
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as hours, or as days where there are many."""
-    hours = seconds / 3600
-    if hours < 96:
-        return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
-    return f"{hours / 24:,.0f} days"
-
-
-def _is_hub_id(path: str) -> bool:
-    """Whether a checkpoint has to be fetched; a variable that is not set begins a path."""
-    return not Path(path).is_absolute() and not path.startswith("${")
+        """Positions over all steps."""
+        return self.samples * self.sample_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Weights:
-    total: int
-    without_embeddings: int
+class Cost:
+    """What a run takes of a disk and of time.
+
+    Attributes:
+        downloads: Bytes of checkpoints by Hub id, the language model first.
+        training_states: Bytes of all checkpoints of training that exist at the same time.
+        bundles: Bytes of one bundle for each stage and the final one.
+        num_weights: Of the language model, without its embedding table.
+        stages: In order.
+    """
+
+    downloads: dict[str, int]
+    training_states: int
+    bundles: int
+    num_weights: int
+    stages: tuple[StageCost, ...]
+
+    @property
+    def hours(self) -> dict[str, float]:
+        """Of all stages together by name of the GPU; empty unless every stage has them."""
+        if not all(stage.hours for stage in self.stages):
+            return {}
+        return {gpu.name: sum(stage.hours[gpu.name] for stage in self.stages) for gpu in GPUS}
+
+
+def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
+    """Work out the cost of a run.
+
+    Args:
+        recipe: A checked recipe.
+        parts: Of its model.
+        plan: Its plan, which says how long samples are and on which device they run.
+
+    Returns:
+        The cost.
+
+    Raises:
+        RecipeError: The configuration of an encoder is not available.
+    """
+    num_weights = parts.llm.num_parameters - parts.llm.vocab_size * parts.llm.embedding_dim
+    is_large = num_weights >= _LEAST_WEIGHTS
+    stages = []
+    for stage, planned in zip(recipe.stages, plan.stages, strict=True):
+        samples = stage.steps * stage.batch_size * stage.accumulate
+        tokens = samples * planned.sample_tokens
+        is_timed = is_large and plan.device.type == "cuda" and stage.objective == "answer"
+        stages.append(
+            StageCost(
+                name=stage.name,
+                samples=samples,
+                sample_tokens=planned.sample_tokens,
+                soft_tokens=planned.soft_tokens,
+                text_tokens=planned.text_tokens,
+                hours={
+                    gpu.name: tokens / tokens_per_s(gpu, num_weights=num_weights) / 3600
+                    for gpu in (GPUS if is_timed else ())
+                },
+            )
+        )
+    return Cost(
+        downloads=_downloads(recipe, parts),
+        training_states=CHECKPOINTS_AT_ONCE * _training_state(recipe, parts),
+        bundles=(len(stages) + 1) * _bundle(recipe, parts),
+        num_weights=num_weights,
+        stages=tuple(stages),
+    )
+
+
+def tokens_per_s(gpu: Gpu, *, num_weights: int) -> float:
+    """How fast a GPU trains, in positions a second.
+
+    A step costs 6 FLOPs for each weight and token with checkpointing (forward, forward again,
+    backward to the inputs), so the speed falls as the number of weights rises.
+
+    Args:
+        gpu: One of `GPUS`.
+        num_weights: Of the language model, without its embedding table.
+    """
+    return gpu.tokens_per_s * PUBLISHED_WEIGHTS / num_weights
+
+
+def describe_cost(cost: Cost) -> list[str]:
+    """Say what a run costs: disk, the time of each stage, and what the times assume.
+
+    Returns:
+        Sentences; the headers of the shipped recipes repeat them.
+    """
+    lines = []
+    if cost.downloads:
+        each = ", ".join(f"{path} {size / 1e9:.1f} GB" for path, size in cost.downloads.items())
+        lines.append(f"Disk: {sum(cost.downloads.values()) / 1e9:.0f} GB of checkpoints ({each}).")
+    lines.append(
+        f"Run folder: {_size(cost.training_states + cost.bundles)} at most (training checkpoints "
+        f"{_size(cost.training_states)}, bundles {_size(cost.bundles)})."
+    )
+    for stage in cost.stages:
+        times = ", ".join(f"{_duration(hours)} on one {gpu}" for gpu, hours in stage.hours.items())
+        lines.append(
+            f"Time of {stage.name}: {stage.samples:,} samples of {stage.sample_tokens} tokens "
+            f"({stage.soft_tokens} soft + {stage.text_tokens} text) = {stage.tokens / 1e6:,.0f} M "
+            f"tokens, {times or 'hours not computed (no published speed to go by)'}."
+        )
+    if any(stage.hours for stage in cost.stages):
+        speeds = " and ".join(
+            f"{tokens_per_s(gpu, num_weights=cost.num_weights):,.0f} ({gpu.name})" for gpu in GPUS
+        )
+        lines.append(
+            f"Hours are computed, not measured: {speeds} tokens a second through "
+            f"{cost.num_weights / 1e9:.1f} G weights, scaled from what fsdp_qlora published for "
+            f"{PUBLISHED_WEIGHTS / 1e9:.1f} G."
+        )
+    return lines
+
+
+# --- disk ---------------------------------------------------------------------------------------
+
+
+def _downloads(recipe: Recipe, parts: Parts) -> dict[str, int]:
+    """Bytes of the weights that a Hub has, by id; what is on this machine is left out."""
+    llm, sizes = recipe.model.llm, {}
+    if _is_hub_id(llm.path):
+        number = _number_bytes(config_of(llm.path, llm.revision), _LLM_FILE_BYTES)
+        sizes[llm.path] = number * parts.llm.num_parameters
+    for modality in recipe.model.modalities.values():
+        kind, path = modality.encoder.kind, modality.encoder.path
+        # A kind that reads its own configuration is a file of the user's.
+        if _is_hub_id(path) and encoder_kind(kind).read_config is None:
+            sizes[path] = _encoder_bytes(path)
+    return sizes
+
+
+def _training_state(recipe: Recipe, parts: Parts) -> int:
+    """Bytes of the largest checkpoint of training: aligners, LoRA and the optimiser's state."""
+    aligners = {name: aligner.num_parameters for name, aligner in parts.aligners.items()}
+    lora = Lora.of(recipe.model.lora, parts.llm).num_parameters
+    states = []
+    for stage in recipe.stages:
+        names = list(aligners) if stage.modalities is None else stage.modalities
+        num_trained = sum(aligners[name] for name in names)
+        num_trained += lora if stage.kind == "instruct" else 0
+        states.append(optimiser_bytes(num_trained, stage.optimizer))
+    return _FLOAT * (sum(aligners.values()) + lora) + max(states)
+
+
+def _bundle(recipe: Recipe, parts: Parts) -> int:
+    """Bytes of one bundle: aligners, LoRA, and copies of the parts that it embeds."""
+    model = recipe.model
+    trained = sum(aligner.num_parameters for aligner in parts.aligners.values())
+    trained += Lora.of(model.lora, parts.llm).num_parameters
+    downloads = _downloads(recipe, parts)
+    embedded = {m.encoder.path for m in model.modalities.values() if m.encoder.embed}
+    if model.llm.embed:
+        embedded.add(model.llm.path)
+    return _FLOAT * trained + sum(downloads.get(path) or _files(path) for path in embedded)
+
+
+def _files(path: str) -> int:
+    """Bytes of a checkpoint folder's weights."""
+    return sum(file.stat().st_size for file in Path(path).glob("*.safetensors"))
+
+
+def _is_hub_id(path: str) -> bool:
+    """Whether a checkpoint has to be downloaded; a variable that is not set begins a path."""
+    return not Path(path).is_absolute() and not path.startswith("${")
 
 
 @lru_cache
-def _llm_weights(path: str) -> _Weights:
-    """Count a language model's weights on a model without memory."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    build: Any = AutoModelForCausalLM  # untyped
-    with torch.device("meta"):
-        model = build.from_config(config_of(path))
-    total = sum(weight.numel() for weight in model.parameters())
-    embeddings = model.get_input_embeddings().weight.numel()
-    return _Weights(total=total, without_embeddings=total - embeddings)
-
-
-@lru_cache
-def _encoder_weights(path: str) -> int:
-    """Count all weights of a checkpoint, those that encoders leave out too."""
-    import torch
-    from transformers import AutoModel
-
+def _encoder_bytes(path: str) -> int:
+    """Bytes of a published encoder's whole checkpoint, with the weights that encoders leave out."""
+    config = config_of(path)
     build: Any = AutoModel  # untyped
     with torch.device("meta"):
-        model = build.from_config(config_of(path))
-    return sum(weight.numel() for weight in model.parameters())
+        model = build.from_config(config)
+    count: int = sum(weight.numel() for weight in model.parameters())
+    return _number_bytes(config, _ENCODER_FILE_BYTES) * count
+
+
+def _number_bytes(config: Any, default: int) -> int:
+    """Bytes of one weight in a checkpoint's files."""
+    dtype = getattr(config, "dtype", None)
+    return int(dtype.itemsize) if isinstance(dtype, torch.dtype) else default
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _duration(hours: float) -> str:
+    """Hours, or days where there are many."""
+    if hours >= 96:
+        return f"{hours / 24:,.0f} days"
+    if hours < 0.05:
+        return "under 0.1 h"
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"

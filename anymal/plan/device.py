@@ -1,7 +1,4 @@
-"""The device of a plan: how much memory it has, and what of that nobody gets to use.
-
-Does not plan what is put there.
-"""
+"""The device of a plan: how much memory it has, and how much of that no tensor can use."""
 
 import os
 import re
@@ -21,7 +18,7 @@ _CUDA_FRAGMENTS = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """Where a run is planned.
+    """The device that a run is planned for.
 
     Attributes:
         type: As torch names it.
@@ -33,7 +30,7 @@ class Device:
 
     @property
     def overhead(self) -> int:
-        """Bytes that no tensor gets. On a CPU, memory is what tensors may take, so none."""
+        """Bytes that no tensor can use; none on a CPU, where memory means memory for tensors."""
         return _CUDA_CONTEXT + int(_CUDA_FRAGMENTS * self.memory) if self.type == "cuda" else 0
 
 
@@ -58,10 +55,10 @@ def parse_memory(text: str) -> int:
 
 
 def memory_of(device: DeviceType) -> int:
-    """Ask this machine how much memory a device has, used or not.
+    """How much memory a device of this machine has, used or not.
 
     Raises:
-        RecipeError: There is no GPU here to ask.
+        RecipeError: This machine has no GPU.
     """
     if device == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -69,7 +66,7 @@ def memory_of(device: DeviceType) -> int:
 
     if not torch.cuda.is_available():
         raise RecipeError(
-            "this machine has no GPU to ask for its memory; say what to plan for, such as "
-            "--memory 80GiB, or set device=cpu"
+            "this machine has no GPU whose memory could be read; say how much to plan for, such "
+            "as --memory 80GiB, or set device=cpu"
         )
     return int(torch.cuda.get_device_properties(0).total_memory)

@@ -1,4 +1,4 @@
-"""How large an encoder is and what it needs for each media item, before its weights are loaded.
+"""The size of an encoder and what it needs for each media item, before its weights are loaded.
 
 Does not build encoders (`encoders.outline` does, without memory).
 """
@@ -30,8 +30,8 @@ class Encoder:
         width: D_enc.
         num_features: F, of the longest media item.
         num_windows: W, of the longest media item.
-        working: Numbers that it holds while it encodes one window; an upper bound, since all its
-            hidden states are kept and attention may be taken apart.
+        working: Numbers that it holds while it encodes one window; an upper bound, because all
+            hidden states are kept and attention may not run as one fused kernel.
     """
 
     num_parameters: int
@@ -41,13 +41,13 @@ class Encoder:
     working: int
 
     def encoding(self, num_items: int) -> int:
-        """Numbers held while it encodes media items: of some windows at work, and all features."""
+        """Numbers held while it encodes media items: of the windows at work and all features."""
         at_once = min(num_items * self.num_windows, WINDOWS_AT_ONCE)
         return at_once * self.working + num_items * self.num_features * self.width
 
 
 def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
-    """Work out an encoder's sizes from its configuration.
+    """Compute an encoder's sizes from its configuration.
 
     Args:
         name: Of the modality.
@@ -57,7 +57,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
         Its sizes.
 
     Raises:
-        RecipeError: It cannot be told; the message names the key.
+        RecipeError: They cannot be computed; the message names the key.
     """
     try:
         if Path(recipe.path).is_dir():  # which may change

@@ -1,7 +1,6 @@
-"""What a computation would hold of memory, seen by running it on tensors without memory.
+"""How much memory a computation would hold, measured by running it on the meta device.
 
-Does not know what is computed. Attention counts as a fused kernel does it: its matrix of weights
-is never held.
+Attention counts as one fused kernel, which never holds its matrix of weights.
 
 Shapes: H heads, Q queries, K keys, D width of a head.
 """
@@ -24,13 +23,13 @@ def saved_bytes(forward: Callable[[], Tensor], *, parameters: Iterable[Tensor]) 
 
     Args:
         forward: On the meta device, with gradient.
-        parameters: Held anyway, so not counted.
+        parameters: Not counted, because they are held anyway.
 
     Returns:
-        Bytes; what several operations keep together counts once.
+        Bytes; a tensor that several operations keep counts once.
     """
     own = {_storage(parameter) for parameter in parameters}
-    kept: dict[int, Tensor] = {}  # the tensors live on, so that no address is used twice
+    kept: dict[int, Tensor] = {}  # keeps the tensors alive, so that no address is used twice
 
     def pack(tensor: Tensor) -> Tensor:
         if _storage(tensor) not in own:
@@ -44,10 +43,10 @@ def saved_bytes(forward: Callable[[], Tensor], *, parameters: Iterable[Tensor]) 
 
 
 class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's are untyped, here and below
-    """Counts the tensors that are alive at the same time, made while it is entered.
+    """Counts the tensors that exist at the same time, of those made while it is entered.
 
     Attributes:
-        bytes: The most there were, so far.
+        bytes: The most so far.
     """
 
     def __init__(self) -> None:
@@ -70,7 +69,7 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's are u
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operation and count what it gave."""
+        """Run an operation and count its results."""
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, list | tuple) else [result]:
             if isinstance(tensor, Tensor):
@@ -87,12 +86,12 @@ class Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's are u
 
 
 def _storage(tensor: Tensor) -> int:
-    """What tells the memory of two tensors apart."""
+    """Identifies the memory of a tensor."""
     return int(tensor.untyped_storage()._cdata)
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Keeps attention from being taken apart, as the meta device would."""
+    """Runs attention as one operation, which the meta device would split into several."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -114,5 +113,5 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        """Is never run."""
+        """Never runs."""
         raise NotImplementedError("tensors without memory have no gradient to follow")

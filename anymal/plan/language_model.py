@@ -1,6 +1,6 @@
-"""The sizes of a language model that its memory depends on, counted on a model without memory.
+"""The sizes that a language model's memory depends on, counted on the meta device.
 
-Does not know how weights are held (see `anymal.plan.weights`).
+Knows nothing of precision (see `anymal.plan.weights`).
 """
 
 from collections.abc import Iterable
@@ -70,7 +70,7 @@ class LanguageModel:
 
     @property
     def input_width(self) -> int:
-        """Widths of what the linear layers read, added up."""
+        """Sum of the widths of the linear layers' inputs."""
         return input_width(self.linears)
 
     @property
@@ -91,8 +91,8 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         Its sizes.
 
     Raises:
-        RecipeError: There is no such configuration, it is not of a causal language model, or it
-            does not say how its layers are built.
+        RecipeError: There is no such configuration, it is not of a causal language model, or its
+            sizes are missing.
     """
     config = config_of(path, revision)
     build: Any = AutoModelForCausalLM  # untyped
@@ -100,13 +100,13 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         with torch.device("meta"):
             model = build.from_config(config)
     except ValueError as error:
-        raise RecipeError(f"{path!r} is no causal language model: {error}") from error
+        raise RecipeError(f"{path!r} is not a causal language model: {error}") from error
     config = config.get_text_config()
     needed = ("num_attention_heads", "num_hidden_layers", "hidden_size")
     if missing := [name for name in needed if not hasattr(config, name)]:
         raise RecipeError(
-            f"the sizes of {path!r} cannot be told: its configuration ({config.model_type}) has "
-            f"no {', '.join(missing)}; only transformers with attention are planned"
+            f"the sizes of {path!r} are unknown: its configuration ({config.model_type}) has no "
+            f"{', '.join(missing)}; only transformers with attention can be planned"
         )
     heads = int(config.num_attention_heads)
     head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
@@ -130,7 +130,7 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
 
 
 def input_width(linears: Iterable[Linear]) -> int:
-    """Widths of what linear layers read, added up; what several of a module read counts once.
+    """Sum of the widths of linear layers' inputs; one that a module's layers share counts once.
 
     Args:
         linears: Of one model.

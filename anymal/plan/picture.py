@@ -1,4 +1,4 @@
-"""A plan as a picture in the terminal, and as one JSON object.
+"""A plan and its cost: a picture and sentences in the terminal, or one JSON object.
 
 Does not plan.
 """
@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from anymal.plan.cost import Cost, describe_cost
 from anymal.plan.run import Plan, StagePlan
 
 _GB = 1e9
@@ -16,15 +17,27 @@ _WIDTH = 60
 _COLOURS = ("blue", "cyan", "green", "yellow", "magenta", "red", "white")
 
 
-def show_plan(plan: Plan, console: Console) -> None:
-    """Draw a bar for each stage, all to the scale of the memory that there is."""
+def show_plan(plan: Plan, cost: Cost, console: Console) -> None:
+    """Draw a bar for each stage, to the scale of the device's memory; then print the cost."""
     for stage in plan.stages:
         console.print(_picture(stage, plan.device.memory))
+    for line in describe_cost(cost):
+        console.print(line)
 
 
-def plan_values(plan: Plan) -> dict[str, Any]:
-    """A plan as plain values; what stands at the top is the tightest stage's."""
+def plan_values(plan: Plan, cost: Cost) -> dict[str, Any]:
+    """A plan and its cost as plain values; those of the tightest stage are at the top."""
     tightest = plan.tightest
+    stages = {
+        stage.name: {
+            "fits": stage.fits,
+            **_values(stage),
+            "samples": costs.samples,
+            "tokens": costs.tokens,
+            "hours": _rounded(costs.hours),
+        }
+        for stage, costs in zip(plan.stages, cost.stages, strict=True)
+    }
     return {
         "fits": plan.fits,
         "device": plan.device.type,
@@ -32,8 +45,19 @@ def plan_values(plan: Plan) -> dict[str, Any]:
         "weights_gb": round(tightest.parts["llm"] / _GB, 3),
         "stage": tightest.name,
         **_values(tightest),
-        "stages": {stage.name: {"fits": stage.fits, **_values(stage)} for stage in plan.stages},
+        "stages": stages,
+        "disk_bytes": {
+            "downloads": cost.downloads,
+            "training_checkpoints": cost.training_states,
+            "bundles": cost.bundles,
+        },
+        "hours": _rounded(cost.hours),
+        "hours_are": "computed, not measured",
     }
+
+
+def _rounded(hours: dict[str, float]) -> dict[str, float]:
+    return {gpu: round(number, 2) for gpu, number in hours.items()}
 
 
 def _values(stage: StagePlan) -> dict[str, Any]:
@@ -64,7 +88,7 @@ def _picture(stage: StagePlan, memory: int) -> RenderableType:
 
 
 def _bar(stage: StagePlan, memory: int) -> Text:
-    """One line; what does not fit goes on behind the end mark."""
+    """One line; what does not fit continues behind the end mark."""
     bar, before = Text("["), 0
     for (_, size), colour in zip(stage.parts.items(), _colours(stage), strict=True):
         columns = round(_WIDTH * (before + size) / memory) - round(_WIDTH * before / memory)

@@ -1,4 +1,4 @@
-"""The plan of a recipe: for each stage the largest pass that fits, and whether its own does.
+"""The plan of a recipe: for each stage the largest pass that fits, and whether its own fits.
 
 Does not load anything and does not show anything (see `anymal.plan.picture`).
 """
@@ -6,17 +6,20 @@ Does not load anything and does not show anything (see `anymal.plan.picture`).
 from dataclasses import dataclass
 
 from anymal.plan.aligner import measure_aligner
-from anymal.plan.cost import TEXT_TOKENS
 from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
 from anymal.plan.encoder import measure_encoder
 from anymal.plan.language_model import read_language_model
-from anymal.plan.stage import Parts, Pass, StageMemory
+from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
+
+# Assumed text of a sample besides its soft tokens: a caption behind a short prompt; a few turns of
+# a conversation.
+TEXT_TOKENS = {"align": 64, "instruct": 256}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """What one stage takes.
+    """The memory of one stage.
 
     Attributes:
         name: Of the stage.
@@ -26,8 +29,8 @@ class StagePlan:
         most_samples: The largest pass that fits; 0 where not one sample does.
         num_samples: Of the pass that the recipe asks for, or the largest that fits for `auto`;
             at least 1.
-        parts: Bytes by name at the fullest moment of that pass.
-        fits: Whether it does.
+        parts: Bytes by name at the peak of that pass.
+        fits: Whether that pass fits.
     """
 
     name: str
@@ -41,7 +44,7 @@ class StagePlan:
 
     @property
     def total(self) -> int:
-        """Bytes at the fullest moment."""
+        """Bytes at the peak."""
         return sum(self.parts.values())
 
     @property
@@ -52,10 +55,10 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run takes.
+    """The memory of a run.
 
     Attributes:
-        device: Where it is planned.
+        device: The device it is planned for.
         stages: In order.
     """
 
@@ -64,7 +67,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether every stage does."""
+        """Whether every stage fits."""
         return all(stage.fits for stage in self.stages)
 
     @property
@@ -74,18 +77,18 @@ class Plan:
 
 
 def device_for(recipe: Recipe, device: DeviceType, memory: str | None = None) -> Device:
-    """Find out how much memory there is.
+    """Find out how much memory a device has.
 
     Args:
-        recipe: Its `memory` counts where none is given.
+        recipe: Its `memory` is used where none is given.
         device: What to plan for.
         memory: Such as `80GiB`.
 
     Returns:
-        The device, with all of its memory where nobody says how much may be used.
+        The device, with all of its memory where neither limits it.
 
     Raises:
-        RecipeError: The amount cannot be read, or there is no such device to ask.
+        RecipeError: The amount cannot be read, or this machine has no such device.
     """
     stated = memory or recipe.memory
     return Device(type=device, memory=parse_memory(stated) if stated else memory_of(device))
@@ -110,16 +113,16 @@ def plan_recipe(
 
 
 def measure_parts(model: ModelRecipe) -> Parts:
-    """Work out the sizes of a model's parts from their configurations.
+    """Compute the sizes of a model's parts from their configurations.
 
     Args:
-        model: What the model is made of.
+        model: The model of a recipe.
 
     Returns:
         The sizes, whatever the precision and LoRA of the recipe.
 
     Raises:
-        RecipeError: The sizes of a part cannot be told; the message names its key.
+        RecipeError: The sizes of a part are unknown; the message names its key.
     """
     llm = read_language_model(model.llm.path, model.llm.revision)
     encoders = {
@@ -151,14 +154,14 @@ def _plan_stage(
         wanted = min(wanted, stage.micro_batch)
     elif stage.micro_batch == "auto":
         wanted = max(1, min(wanted, most))
-    run = Pass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
+    samples = MemoryPass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
     return StagePlan(
         name=stage.name,
         soft_tokens=memory.soft_tokens,
         text_tokens=text_tokens,
-        sample_tokens=memory.tokens(run),
+        sample_tokens=memory.tokens(samples),
         most_samples=most,
         num_samples=wanted,
-        parts=memory.held() | memory.passing(run),
+        parts=memory.held() | memory.passing(samples),
         fits=wanted <= most,
     )

@@ -2,7 +2,7 @@
 
 Does not read recipes' files and does not show anything.
 
-A pass is planned at its fullest moments: while media are encoded, where the loss is taken, while
+A pass is planned at its possible peaks: while media are encoded, where the loss is taken, while
 the last decoder layer runs backward, with the activations of all others still kept, and at its end,
 where its gradients are added to those of the passes before. No decoder layer runs for the
 objective `words`, whose loss is taken of soft tokens.
@@ -13,14 +13,18 @@ of text, all of it labelled.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anymal.plan.activations import RANDOM_STATE, LayerBytes, layer_bytes, rotary_bytes
+from anymal.plan.activations import (
+    RANDOM_STATE,
+    LayerBytes,
+    layer_bytes,
+    logits_bytes,
+    rotary_bytes,
+)
 from anymal.plan.aligner import Aligner
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder
 from anymal.plan.language_model import LanguageModel
-from anymal.plan.logits import logits_bytes
-from anymal.plan.lora import Lora
-from anymal.plan.optimiser import gradient_bytes, optimiser_bytes
+from anymal.plan.trainable import Lora, gradient_bytes, optimiser_bytes
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
 from anymal.recipe.schema import Precision, Recipe, StageRecipe
 
@@ -30,7 +34,7 @@ _MOST_SAMPLES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a model is made of, however it is held.
+    """The parts of a model, at any precision.
 
     Attributes:
         llm: The language model.
@@ -44,7 +48,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
+class MemoryPass:
     """The samples of one forward and backward pass.
 
     Attributes:
@@ -77,7 +81,7 @@ class StageMemory:
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
         trains_lora = stage.kind == "instruct"
-        # Adapters come to the device when they train or were loaded, and stay.
+        # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
         is_loaded = recipe.model.start_from is not None
         self._uses_lora = is_loaded or any(one.kind == "instruct" for one in so_far)
@@ -102,9 +106,9 @@ class StageMemory:
         """Soft tokens of a sample."""
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
-    def tokens(self, run: Pass) -> int:
+    def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
-        return min(self.soft_tokens + run.text_tokens, run.max_tokens)
+        return min(self.soft_tokens + samples.text_tokens, samples.max_tokens)
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
@@ -120,28 +124,30 @@ class StageMemory:
             "overhead": self._device.overhead,
         }
 
-    def passing(self, run: Pass) -> dict[str, int]:
-        """Bytes that a pass adds at its fullest moment, by name."""
-        kept = {"activations": self._kept(run)}
+    def passing(self, samples: MemoryPass) -> dict[str, int]:
+        """Bytes that a pass adds at its peak, by name."""
+        kept = {"activations": self._kept(samples)}
         moments = [
-            {"encoding": self._encoding(run)},
-            kept | {"logits": self._loss(run)},
+            {"encoding": self._encoding(samples)},
+            kept | {"logits": self._loss(samples)},
             {"gradients again": self._gradients_again()},
         ]
         if self._runs_layers:
-            moments.append(kept | {"layer": self._running(run)})
+            moments.append(kept | {"layer": self._running(samples)})
         return max(moments, key=lambda moment: sum(moment.values()))
 
-    def total(self, run: Pass) -> int:
+    def total(self, samples: MemoryPass) -> int:
         """Bytes of the whole stage."""
-        return sum(self.held().values()) + sum(self.passing(run).values())
+        return sum(self.held().values()) + sum(self.passing(samples).values())
 
     def most_samples(self, *, text_tokens: int, max_tokens: int) -> int:
         """The largest pass that fits; 0 where not one sample does."""
 
         def fits(num_samples: int) -> bool:
-            run = Pass(num_samples=num_samples, text_tokens=text_tokens, max_tokens=max_tokens)
-            return self.total(run) <= self._device.memory
+            samples = MemoryPass(
+                num_samples=num_samples, text_tokens=text_tokens, max_tokens=max_tokens
+            )
+            return self.total(samples) <= self._device.memory
 
         low, high = 0, 1
         while high <= _MOST_SAMPLES and fits(high):
@@ -151,13 +157,13 @@ class StageMemory:
             low, high = (middle, high) if fits(middle) else (low, middle)
         return low
 
-    # --- moments of a pass ----------------------------------------------------------------------
+    # --- peaks of a pass ------------------------------------------------------------------------
 
-    def _encoding(self, run: Pass) -> int:
-        """While media are encoded, before anything else of the pass is there."""
+    def _encoding(self, samples: MemoryPass) -> int:
+        """While media are encoded, before the rest of the pass."""
         if self._is_cached:
             return 0
-        most = max(self._parts.encoders[name].encoding(run.num_samples) for name in self._names)
+        most = max(self._parts.encoders[name].encoding(samples.num_samples) for name in self._names)
         return self._encoder_number * most
 
     def _gradients_again(self) -> int:
@@ -165,35 +171,37 @@ class StageMemory:
         has_more = self._stage.accumulate > 1 or self._stage.micro_batch is not None
         return gradient_bytes(self._num_trained) if has_more else 0
 
-    def _kept(self, run: Pass) -> int:
-        """From the forward to the backward pass."""
-        aligners = run.num_samples * max(self._parts.aligners[name].kept for name in self._names)
+    def _kept(self, samples: MemoryPass) -> int:
+        """What is kept from the forward to the backward pass."""
+        aligners = samples.num_samples * max(
+            self._parts.aligners[name].kept for name in self._names
+        )
         if not self._runs_layers:
             return aligners
-        llm, tokens = self._parts.llm, run.num_samples * self.tokens(run)
+        llm, tokens = self._parts.llm, samples.num_samples * self.tokens(samples)
         layers = llm.num_layers * tokens * self._layer.kept
         states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
         rotary = tokens * rotary_bytes(llm, number=self._number)
         return layers + states + aligners + rotary
 
-    def _loss(self, run: Pass) -> int:
-        """Where the loss is taken: logits, and the last hidden states with their gradient."""
+    def _loss(self, samples: MemoryPass) -> int:
+        """At the loss: logits, and the last hidden states with their gradient."""
         llm = self._parts.llm
         if not self._runs_layers:
-            rows = run.num_samples * self.soft_tokens
+            rows = samples.num_samples * self.soft_tokens
             logits = logits_bytes(rows, vocab_size=llm.vocab_size, number=_FLOAT)
             return logits + 2 * rows * _FLOAT * llm.embedding_dim
-        tokens = run.num_samples * self.tokens(run)
+        tokens = samples.num_samples * self.tokens(samples)
         logits = logits_bytes(
-            run.num_samples * min(run.text_tokens, self.tokens(run)),
+            samples.num_samples * min(samples.text_tokens, self.tokens(samples)),
             vocab_size=llm.vocab_size,
             number=self._number,
         )
         return logits + 2 * tokens * self._number * llm.hidden_dim
 
-    def _running(self, run: Pass) -> int:
+    def _running(self, samples: MemoryPass) -> int:
         """While one layer runs backward."""
-        parts, tokens = self._parts, run.num_samples * self.tokens(run)
+        parts, tokens = self._parts, samples.num_samples * self.tokens(samples)
         layer: LayerBytes = self._layer
         scratch = scratch_bytes(parts.llm, self._precision, self._device.type)
         busy = tokens * layer.running
@@ -204,18 +212,18 @@ class StageMemory:
     # --- what is held ---------------------------------------------------------------------------
 
     def _encoder_bytes(self) -> int:
-        """Of the encoders; with cached features they stay in the machine's own memory."""
+        """Of the encoders; with cached features they stay in main memory."""
         if self._is_cached and self._device.type == "cuda":
             return 0
         encoders = self._parts.encoders.values()
         return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
 
     def _table_bytes(self) -> int:
-        """Of the copied embeddings, and the squared length of each."""
+        """Of the copied embedding table, and the squared length of each row."""
         return _FLOAT * self._parts.llm.vocab_size * (self._parts.llm.embedding_dim + 1)
 
     def _lora_bytes(self) -> int:
-        """Of LoRA, and of the bfloat16 copies that autocast, which float32 goes without, keeps."""
+        """Of LoRA, and of its bfloat16 copies, which autocast keeps unless all is float32."""
         if self._device.type == "cpu":
             return _FLOAT * self._lora.num_parameters
         copies = 0 if self._precision == "fp32" else _HALF * self._trained_lora.num_parameters

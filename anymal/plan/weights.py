@@ -1,7 +1,7 @@
 """How many bytes frozen weights take at each precision.
 
-Knows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) and nothing of devices
-but the dtype they compute in; the policy is that of `anymal.llm.load`.
+Follows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) and the precisions of
+`anymal.llm.load`.
 """
 
 from math import ceil
@@ -43,7 +43,7 @@ def matrix_bytes(rows: int, columns: int, precision: Precision) -> int:
 
 
 def llm_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:
-    """Bytes of the whole language model; what is not quantised is held as it computes.
+    """Bytes of the whole language model; what is not quantised is held in the dtype it computes in.
 
     Args:
         llm: Its sizes.
@@ -59,7 +59,7 @@ def llm_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> i
 
 
 def scratch_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:
-    """Bytes of the largest matrix as it is computed with; none where it is held that way.
+    """Bytes of the largest matrix unpacked to compute with; 0 where nothing is quantised.
 
     NOTE: the scales are unpacked first, so they count as well.
     """

@@ -17,7 +17,7 @@ from anymal.errors import AnymalError
 from anymal.plan.aligner import measure_aligner
 from anymal.plan.device import Device
 from anymal.plan.language_model import read_language_model
-from anymal.plan.stage import Parts, Pass, StageMemory
+from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import Recipe
 from benchmarks.gpu.shape import Shape
 from benchmarks.gpu.train import stage_of
@@ -70,16 +70,16 @@ def plan_of(shape: Shape, device: torch.device, *, lora: bool) -> StageMemory:
     return StageMemory(stage, recipe, parts, Device(type=kind, memory=CAP))
 
 
-def pass_of(shape: Shape, num_samples: int) -> Pass:
+def pass_of(shape: Shape, num_samples: int) -> MemoryPass:
     """So many samples, as the plan knows them."""
-    return Pass(
+    return MemoryPass(
         num_samples=num_samples,
         text_tokens=shape.before + shape.after,
         max_tokens=shape.sample,
     )
 
 
-def planned_bytes(plan: StageMemory, run: Pass) -> int:
+def planned_bytes(plan: StageMemory, run: MemoryPass) -> int:
     """What is planned of that which torch allocates.
 
     What the device takes for itself is in the plan and in no figure of torch.

@@ -5,14 +5,13 @@ Does not compare keys with requests; `keys` does.
 
 import hashlib
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from anymal.durable import write_file
 from anymal.errors import AnymalError
 from anymal.protocol.explain import explain
 
@@ -94,10 +93,7 @@ def write_key_file(path: Path, entries: Sequence[KeyEntry]) -> None:
     """
     content = _KeyFile(keys=list(entries)).model_dump(exclude_defaults=True)
     try:
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        os.replace(scratch, path)
+        with write_file(path, mode=0o600) as file:
+            file.write(json.dumps(content, indent=2).encode("ascii") + b"\n")
     except OSError as error:
         raise AnymalError(f"the keys file {path} cannot be written: {error.strerror}") from error

@@ -70,7 +70,7 @@ def test_a_crash_while_writing_leaves_the_one_before(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_save_tensors", crash_sometimes)
-    monkeypatch.setattr(module.os, "replace", crash)
+    monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(tmp_path, make(4))
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from transformers import MambaConfig
 
 from anymal.errors import RecipeError
 from anymal.recipe.schema import Recipe, load_recipe
-from train.micro_batch import refuse_what_cannot_fit, resolve
+from train.micro_batch import micro_batch_size, refuse_what_cannot_fit
 from train.run import run
 
 WriteRecipe = Callable[[Path], Path]
@@ -27,20 +27,20 @@ def test_a_number_is_cut_to_the_batch(
     written: str, samples: int, read: Callable[..., Recipe]
 ) -> None:
     recipe = read(f"stages.align.micro_batch={written}")
-    assert resolve(recipe, recipe.stages[0]) == samples
+    assert micro_batch_size(recipe, recipe.stages[0]) == samples
 
 
 def test_auto_takes_what_fits(read: Callable[..., Recipe]) -> None:
     auto = ("stages.align.micro_batch=auto", "stages.align.batch_size=64")
     roomy, tight = (read(*auto, f"memory={memory}") for memory in ("1GiB", "2MB"))
-    assert resolve(roomy, roomy.stages[0]) == 64
-    assert 1 <= resolve(tight, tight.stages[0]) < 64
+    assert micro_batch_size(roomy, roomy.stages[0]) == 64
+    assert 1 <= micro_batch_size(tight, tight.stages[0]) < 64
 
 
 def test_auto_refuses_where_not_one_sample_fits(read: Callable[..., Recipe]) -> None:
     recipe = read("stages.align.micro_batch=auto", "memory=10KB")
     with pytest.raises(RecipeError, match=r"'align' does not fit.*of 0\.0 GB"):
-        resolve(recipe, recipe.stages[0])
+        micro_batch_size(recipe, recipe.stages[0])
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(read: Callable[..., Recipe]) -> None:
@@ -81,7 +81,7 @@ def test_memory_does_not_make_a_card_larger(
         auto = ("stages.align.micro_batch=auto", "stages.align.batch_size=100000")
         checkpointing = ("stages.align.checkpointing=true", "model.llm.precision=nf4")
         recipe = read(LLAMA, "device=cuda", f"memory={memory}", *auto, *checkpointing)
-        return resolve(recipe, recipe.stages[0])
+        return micro_batch_size(recipe, recipe.stages[0])
 
     card(60)
     assert most("50GiB") < most("60GiB") == most("80GiB")
@@ -98,7 +98,7 @@ def test_a_stage_is_planned_with_what_those_before_it_left(
     recipe = read(*llm, "stages.align.micro_batch=auto", "stages.align.batch_size=100000")
     align, instruct = recipe.stages
     after = recipe.model_copy(update={"stages": [instruct, align]})
-    assert resolve(after, align) < resolve(recipe, align)
+    assert micro_batch_size(after, align) < micro_batch_size(recipe, align)
 
 
 def test_what_cannot_be_planned_is_said_and_goes_on_unless_a_plan_is_asked_for(
@@ -113,5 +113,5 @@ def test_what_cannot_be_planned_is_said_and_goes_on_unless_a_plan_is_asked_for(
     assert line.startswith("memory is not planned: the sizes of ")
     assert "(mamba) has no num_attention_heads" in line
     for asks in ("memory=80GiB", "stages.align.micro_batch=auto"):
-        with pytest.raises(RecipeError, match="cannot be told"):
+        with pytest.raises(RecipeError, match="are unknown"):
             refuse_what_cannot_fit(read(*mamba, asks), say=unexpected)

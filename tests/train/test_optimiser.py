@@ -115,5 +115,5 @@ def test_a_state_of_something_else_is_refused() -> None:
     take_steps(model, optimiser, 1)
     state = optimiser_state(optimiser, model)
     model.lora.requires_grad_(False)
-    with pytest.raises(TrainingError, match=r"knows 'lora\.weight'"):
+    with pytest.raises(TrainingError, match=r"state of 'lora\.weight'"):
         load_optimiser_state(build_optimiser(model, stage()), model, state)

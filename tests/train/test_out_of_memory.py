@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from anymal.collate import Batch
 from anymal.sample import Sample
-from train.data.piece import Layout, Piece
+from train.data.feed import Layout, MicroBatch
 from train.errors import TrainingError
 from train.loop import heldout_loss, optimise
 from train.out_of_memory import Halving
@@ -69,8 +69,8 @@ class Hungry(nn.Module):
 def step(model: Hungry, sizes: list[int], halving: Halving) -> tuple[object, list[float]]:
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     queue = samples(sum(sizes))
-    pieces = [Piece.of([queue.pop(0) for _ in range(size)], LAYOUT) for size in sizes]
-    result = optimise(model, optimiser, pieces, clip_norm=None, apply=halving.map)  # type: ignore[arg-type]
+    micro_batches = [MicroBatch.of([queue.pop(0) for _ in range(size)], LAYOUT) for size in sizes]
+    result = optimise(model, optimiser, micro_batches, clip_norm=None, apply=halving.map)  # type: ignore[arg-type]
     return result, [model.first.item(), model.second.item()]
 
 
@@ -125,16 +125,16 @@ def test_one_sample_that_does_not_fit_is_named() -> None:
 
 
 def test_heldout_losses_are_halved_too() -> None:
-    pieces = [Piece.of(samples(5), LAYOUT)]
-    whole = heldout_loss(Hungry(holds=9), pieces, apply=halving(5).map)  # type: ignore[arg-type]
-    parts = heldout_loss(Hungry(holds=2), pieces, apply=halving(5).map)  # type: ignore[arg-type]
+    micro_batches = [MicroBatch.of(samples(5), LAYOUT)]
+    whole = heldout_loss(Hungry(holds=9), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
+    parts = heldout_loss(Hungry(holds=2), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
     assert parts == pytest.approx(whole, rel=1e-5)
 
 
 def test_cutting_keeps_samples_layout_and_order() -> None:
     layout = Layout(pad_id=7, is_packed=True)
-    piece = Piece.of(samples(5), layout)
-    parts = list(piece.cut(2))
+    micro_batch = MicroBatch.of(samples(5), layout)
+    parts = list(micro_batch.cut(2))
     assert [part.batch.names for part in parts] == [("s0", "s1"), ("s2", "s3"), ("s4",)]
     assert all(part.batch.is_packed and part.layout is layout for part in parts)
-    assert sum(part.batch.num_positions for part in parts) == piece.batch.num_positions
+    assert sum(part.batch.num_positions for part in parts) == micro_batch.batch.num_positions

@@ -3,6 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
+from anymal.cli.console import plain_console
 from train.metrics import StepMetrics
 from train.progress import RunProgress
 
@@ -24,7 +25,7 @@ def step(number: int, heldout: float | None = None) -> StepMetrics:
 
 def show(*, is_terminal: bool) -> str:
     shown = io.StringIO()
-    console = Console(file=shown, force_terminal=is_terminal, width=140)
+    console = Console(file=shown, force_terminal=is_terminal, highlight=False, width=140)
     with RunProgress(console, total_steps=200) as progress:
         progress.skip_to(100)
         for number in range(1, 101):
@@ -55,6 +56,6 @@ def test_a_log_file_sees_a_few_lines() -> None:
 @pytest.mark.parametrize("text", ["[red]not markup[/red]", "weights 7,680/7,680"])
 def test_lines_are_shown_as_they_are(text: str) -> None:
     shown = io.StringIO()
-    with RunProgress(Console(file=shown, width=40), total_steps=1) as progress:
+    with RunProgress(plain_console(file=shown, width=40), total_steps=1) as progress:
         progress.say(text)
     assert shown.getvalue().strip() == text

@@ -254,7 +254,7 @@ def test_results_hold_the_blank_control(straight: tuple[Path, str]) -> None:
     assert "blank" in task["controls"]
 
 
-def test_pieces_and_packing_change_no_step(
+def test_micro_batches_and_packing_change_no_step(
     straight: tuple[Path, str], write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     cut = ["stages.align.micro_batch=1", "stages.align.packing=true"]

@@ -7,20 +7,75 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from anymal.collate import Batch, collate
 from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
 from anymal.recipe.schema import ModelRecipe, StageRecipe
 from anymal.sample import Sample
-from train.data.piece import Layout, Piece
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
 
-CHARACTERS_PER_TOKEN = 4  # close enough to sort by
+CHARACTERS_PER_TOKEN = 4  # accurate enough for sorting
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How samples become a batch.
+
+    Attributes:
+        pad_id: Token id of padding.
+        is_packed: Whether all samples share one row; see `anymal.llm.packing`.
+        splits_prefix: Whether the prefix that all samples share is left out; see
+            `anymal.llm.shared_prefix`.
+        pins_memory: Whether the batch is in pinned memory, so that a GPU copies it while it
+            computes.
+    """
+
+    pad_id: int
+    is_packed: bool = False
+    splits_prefix: bool = False
+    pins_memory: bool = False
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Lay samples out."""
+        batch = collate(
+            samples,
+            pad_id=self.pad_id,
+            is_packed=self.is_packed,
+            splits_prefix=self.splits_prefix,
+        )
+        return batch.pin_memory() if self.pins_memory else batch
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MicroBatch:
+    """Samples that go through the model together, and the batch they make.
+
+    Attributes:
+        samples: Kept so that they can be laid out again, fewer at a time.
+        layout: How they become a batch.
+        batch: The batch.
+    """
+
+    samples: tuple[Sample, ...]
+    layout: Layout
+    batch: Batch
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], layout: Layout) -> Self:
+        """Lay samples out."""
+        return cls(samples=tuple(samples), layout=layout, batch=layout(samples))
+
+    def cut(self, size: int) -> Iterator[Self]:
+        """The same samples in micro-batches of at most `size`."""
+        for first in range(0, len(self.samples), size):
+            yield self.of(self.samples[first : first + size], self.layout)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +87,7 @@ class _Row:
     where: str
 
 
-def training_pieces(
+def training_micro_batches(
     stage: StageRecipe,
     sources: Sequence[Source],
     sampler: Sampler,
@@ -42,8 +97,8 @@ def training_pieces(
     *,
     size: int,
     start: int,
-) -> Iterator[Piece]:
-    """Yield pieces of batches without end.
+) -> Iterator[MicroBatch]:
+    """Yield the micro-batches of one batch after the other, without end.
 
     Args:
         stage: Gives `batch_size` and `bucket`.
@@ -52,11 +107,11 @@ def training_pieces(
         processor: Turns a conversation into a sample.
         slot_lengths: Soft tokens by modality, to estimate lengths.
         layout: How samples become a batch.
-        size: Most samples of one piece.
-        start: Batch to begin at; what comes then does not depend on where one began.
+        size: Most samples of one micro-batch.
+        start: Batch to begin at; a batch is the same whichever batch was the first.
 
     Yields:
-        `pieces_per_batch` pieces for each batch of `batch_size` samples.
+        `micro_batches_per_batch` micro-batches for each batch of `batch_size` samples.
 
     Raises:
         DataError: A record cannot be used; the message names it.
@@ -73,33 +128,33 @@ def training_pieces(
             order = sampler.bucket_order(window, lengths, stage.batch_size)
         for batch in order[skip:]:
             for cut in range(0, len(batch), size):
-                yield _piece([rows[i] for i in batch[cut : cut + size]], processor, layout)
+                yield _micro_batch([rows[i] for i in batch[cut : cut + size]], processor, layout)
         window, skip = window + 1, 0
 
 
-def heldout_pieces(
+def heldout_micro_batches(
     stage: StageRecipe,
     sources: Sequence[Source],
     processor: Processor,
     layout: Layout,
     *,
     size: int,
-) -> Iterator[Piece]:
-    """Yield the held-out records in pieces: `eval_samples` of them, always the same ones."""
+) -> Iterator[MicroBatch]:
+    """Yield `eval_samples` held-out records, always the same ones, in micro-batches."""
     draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
     while chosen := list(islice(draws, size)):
-        yield _piece([_read(draw, sources) for draw in chosen], processor, layout)
+        yield _micro_batch([_read(draw, sources) for draw in chosen], processor, layout)
 
 
-def pieces_per_batch(stage: StageRecipe, size: int) -> int:
-    """Return how many pieces of at most `size` samples a batch has."""
+def micro_batches_per_batch(stage: StageRecipe, size: int) -> int:
+    """How many micro-batches of at most `size` samples a batch has."""
     return -(-stage.batch_size // size)
 
 
 def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
-    """Return at most `limit` draws, shared as evenly between sources as their sizes allow.
+    """At most `limit` draws, shared as evenly between sources as their sizes allow.
 
-    Each source gives a fixed random choice: its first records may well be of one kind.
+    Each source gives a fixed random choice, because its first records may all be of one kind.
     """
     counts = [0] * len(sizes)
     while sum(counts) < min(limit, sum(sizes)):
@@ -118,7 +173,7 @@ def slot_lengths(model: ModelRecipe) -> dict[str, int]:
 
 
 def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> int:
-    """Return about how many positions a conversation takes, without tokenising it."""
+    """About how many positions a conversation takes, without tokenising it."""
     parts = [part for message in conversation.messages for part in message.parts]
     characters = sum(len(part.text) for part in parts if isinstance(part, TextPart))
     media = [part for part in parts if not isinstance(part, TextPart | PromptEmbedsPart)]
@@ -135,9 +190,9 @@ def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
     )
 
 
-def _piece(rows: Sequence[_Row], processor: Processor, layout: Layout) -> Piece:
-    """Process rows and lay them out."""
-    return Piece.of([_process(row, processor) for row in rows], layout)
+def _micro_batch(rows: Sequence[_Row], processor: Processor, layout: Layout) -> MicroBatch:
+    """Process rows and lay them out as a batch."""
+    return MicroBatch.of([_process(row, processor) for row in rows], layout)
 
 
 def _process(row: _Row, processor: Processor) -> Sample:

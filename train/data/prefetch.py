@@ -1,6 +1,6 @@
-"""Work ahead of the consumer: one background thread, a bounded queue, the order unchanged.
+"""Produces items ahead of the consumer: one background thread, a bounded queue, the same order.
 
-Knows nothing of records or batches, and uses no random numbers.
+Knows nothing of records or batches.
 """
 
 import queue
@@ -28,8 +28,8 @@ class _End:
 class Prefetch(Generic[Item]):
     """An iterator whose items are produced by a background thread, at most `ahead` of them early.
 
-    An exception of the producer is raised by the `next` that would have met it. Use it as a
-    context manager: leaving stops and joins the thread.
+    An exception of the producer is raised by the `next` whose item it would have been. Use it as a
+    context manager, which stops and joins the thread at its end.
     """
 
     def __init__(self, items: Iterator[Item], *, ahead: int) -> None:
@@ -46,7 +46,7 @@ class Prefetch(Generic[Item]):
     def __next__(self) -> Item:
         item = self._queue.get()
         if isinstance(item, _Failure | _End):
-            self._queue.put(item)  # whoever asks again gets the same answer
+            self._queue.put(item)  # another `next` gets the same answer
             if isinstance(item, _Failure):
                 raise item.error
             raise StopIteration

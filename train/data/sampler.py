@@ -1,6 +1,6 @@
-"""Which record comes at which place: a pure function of seed, stage and position.
+"""Which record comes at which position: a pure function of seed, stage and position.
 
-Holds no state that a checkpoint would need beyond one integer, and reads no records.
+Reads no records. A checkpoint needs no state of it but the position.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Mixtures are settled block by block: within a block every source gets its share, to within one.
+# In each block of this many draws, every source gets its share, to within one draw.
 BLOCK_DRAWS = 1024
-# Batches whose records are sorted by length together; larger pads less and mixes less.
+# How many batches are sorted by length together; more means less padding and less mixing.
 BUCKET_BATCHES = 8
 
 _MIXTURE, _ORDER, _BUCKETS = range(3)  # one stream of random numbers for each kind of choice
@@ -26,10 +26,10 @@ class Draw:
 
 
 class Sampler:
-    """Maps a position to a draw: a weighted mixture of sources, each shuffled anew every epoch.
+    """Maps a position to a draw: a weighted mixture of sources, each reshuffled every epoch.
 
-    What it remembers is a cache: two samplers with the same arguments agree at every position,
-    whatever was asked before.
+    Its state is only a cache: two samplers with the same arguments agree at every position,
+    whichever positions they were called with before.
     """
 
     def __init__(

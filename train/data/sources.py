@@ -25,10 +25,10 @@ class Source:
     """One entry of a stage's `data` or `heldout`.
 
     Attributes:
-        name: What reports call it.
+        name: For reports.
         origin: Its function, or the name of its file.
         licence: What the records say about it.
-        records: Conversations, read when asked for.
+        records: Conversations, read one at a time on access.
         weight: Share of the mixture, relative to the other sources.
         base_dir: Folder that media paths are relative to; None allows no paths.
     """
@@ -51,23 +51,23 @@ class Source:
 
     def where(self, index: int) -> str:
         """Name one record in messages: file and row, or source and index."""
-        if isinstance(self.records, Manifest):
+        if isinstance(self.records, RecordFile):
             return self.records.where(index)
         return f"{self.origin}[{index}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageData:
-    """What one stage trains on and what it is measured on."""
+    """The sources that one stage trains on and those that it is measured on."""
 
     training: list[Source]
     heldout: list[Source]
 
 
-class Manifest(Sequence[Record]):
-    """The rows of a JSONL file: all checked when opened, each read again when asked for.
+class RecordFile(Sequence[Record]):
+    """The rows of a manifest, a JSONL file: all checked when opened, each read again on access.
 
-    Only byte offsets stay in memory, so a manifest may be larger than it.
+    Only byte offsets stay in memory, so the file may be larger than memory.
 
     Args:
         path: The file.
@@ -123,13 +123,13 @@ class Manifest(Sequence[Record]):
 
 
 def open_data(recipe: Recipe) -> list[StageData]:
-    """Open the data of all stages, so that a mistake in the last shows before the first begins.
+    """Open the data of all stages, so that a mistake in the last one shows before the first begins.
 
     Args:
         recipe: Its manifests have absolute paths.
 
     Returns:
-        One entry per stage. What several entries of the recipe name is opened once.
+        One entry per stage. A file or source that several stages name is opened once.
 
     Raises:
         DataError: A manifest or Python source is missing, malformed or empty.
@@ -193,11 +193,11 @@ def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
 
 
 def _records(entry: DataRecipe) -> Sequence[Record]:
-    """What one entry names."""
+    """Open the file or call the function that one entry names."""
     if entry.manifest is None:
         return _call_source(str(entry.source), entry.args)
     prompt = None if entry.prompt is None else PROMPTS[entry.prompt]
-    return Manifest(Path(entry.manifest), prompt=prompt)
+    return RecordFile(Path(entry.manifest), prompt=prompt)
 
 
 def _call_source(reference: str, arguments: Mapping[str, Any]) -> Sequence[Record]:

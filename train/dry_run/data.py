@@ -1,4 +1,4 @@
-"""Generated records in the place of a recipe's data: a few of each medium, as files and a manifest.
+"""Generated records in place of a recipe's data: a few of each medium, as files and a manifest.
 
 Does not read recipes (see `train.dry_run.run`).
 """
@@ -24,15 +24,15 @@ _OPTIONS = ["yes", "no"]
 
 
 def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> Path:
-    """Write what a manifest of a recipe could hold.
+    """Write generated records as a manifest.
 
     Args:
-        modalities: What its records show; where there are several, one record shows all of them.
+        modalities: Media of its records; where there are several, one record has all of them.
         prompt: Name of the prompt that its rows are for; None writes conversations.
-        folder: Made for it.
+        folder: Is created.
 
     Returns:
-        The manifest.
+        Path of the manifest.
     """
     records = [record for name in modalities for record in _records(name)]
     if prompt is None and len(modalities) > 1:
@@ -58,7 +58,7 @@ def _records(modality: str) -> Sequence[sources.Record]:
 
 
 def _together(records: Sequence[sources.Record]) -> sources.Record:
-    """One conversation about the media of several."""
+    """One conversation about the media of several records."""
     media = [record["messages"][0]["content"][0] for record in records]
     question = {"type": "text", "text": "How many are there?"}
     answer = {"role": "assistant", "content": str(len(media))}

@@ -1,7 +1,7 @@
-"""Two steps of every stage of a recipe, with tiny stand-ins for all that it would have to load.
+"""Two steps of every stage of a recipe, with tiny stand-ins for everything that it would load.
 
-What is tried is the recipe: its keys, the classes it names, how widths, tokens, prompts and stages
-fit. Nothing is fetched, nothing needs a GPU, and nothing is left behind.
+This tries the recipe: its keys, the classes it names, and whether widths, tokens, prompts and
+stages fit together. It downloads nothing, needs no GPU and leaves nothing behind.
 """
 
 import time
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from anymal.assemble import build
 from anymal.bundle.save import save_bundle
+from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe, parse_section
@@ -26,26 +27,25 @@ _SAMPLES = 2
 
 
 def dry_run(recipe: Recipe, *, console: Console) -> None:
-    """Run a recipe small.
+    """Run a recipe with small stand-ins.
 
     Args:
         recipe: As `load_recipe(..., keep_unset=True)` read it; its files need not exist.
         console: Where stand-ins and the outcome are shown.
 
     Raises:
-        AnymalError: What a full run would stumble over.
+        AnymalError: What would stop a full run.
     """
     began = time.perf_counter()
     with TemporaryDirectory(prefix="anymal-dry-run-") as name, without_progress():
         folder = Path(name)
         small = _small_recipe(recipe, folder, console)
-        run(small, resume=False, console=Console(quiet=True))
+        run(small, resume=False, console=plain_console(quiet=True))
         steps = read_metrics(folder / "run" / "metrics.jsonl")
     for stage in recipe.stages:
-        _say(console, f"stage {stage.name}: {_losses(steps, stage.name)}")
+        console.print(f"stage {stage.name}: {_losses(steps, stage.name)}")
     seconds = time.perf_counter() - began
-    _say(
-        console,
+    console.print(
         f"dry run passed: {len(recipe.stages)} stage(s), {len(steps)} steps with stand-ins in "
         f"{seconds:.0f} s; nothing was kept",
     )
@@ -55,16 +55,16 @@ def _small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
     """The recipe with stand-ins for its checkpoints, its data and its sizes."""
     values = recipe.model_dump(mode="json")
     values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None}
-    _say(console, "stand-ins, all random:")
+    console.print("stand-ins, all random:")
     values["model"] = _small_model(recipe.model, folder, console)
-    _say(console, f"  data: generated media in {len(recipe.stages)} stage(s)")
+    console.print(f"  data: generated media in {len(recipe.stages)} stage(s)")
     data = _Data(recipe, folder / "data")
     values["stages"] = [data.small_stage(stage) for stage in recipe.stages]
     return parse_section(Recipe, values, where="dry run")
 
 
 def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str, Any]:
-    """The model of the recipe, of stand-ins."""
+    """The recipe's model, made of stand-ins."""
     values = model.model_dump(mode="json")
     llm = _shown(write_llm(model.llm, folder / "llm"), console)
     values["llm"] |= {"path": str(llm.path), "revision": None}
@@ -75,13 +75,13 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
         values["start_from"] = None
         before = parse_section(ModelRecipe, values | {"lora": None}, where="dry run")
         bundle = save_bundle(build(before), folder / "before" / "bundle")
-        _say(console, f"  {model.start_from}: a bundle of these stand-ins, without LoRA")
+        console.print(f"  {model.start_from}: a bundle of these stand-ins, without LoRA")
         values["start_from"] = str(bundle)
     return values
 
 
 class _Data:
-    """Manifests written on the way, each once."""
+    """Manifests of generated data, each written once."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.all_modalities = list(recipe.model.modalities)
@@ -116,16 +116,11 @@ class _Data:
 
 
 def _losses(steps: list[StepMetrics], stage: str) -> str:
-    """The losses of a stage in words."""
+    """The losses of a stage, for the user."""
     return ", ".join(f"loss {step.loss:.2f}" for step in steps if step.stage == stage)
 
 
 def _shown(part: StandIn, console: Console) -> StandIn:
-    """Tell the user of a stand-in."""
-    _say(console, f"  {part}")
+    """Show a stand-in."""
+    console.print(f"  {part}")
     return part
-
-
-def _say(console: Console, text: str) -> None:
-    """One line, as it is."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,13 +1,13 @@
-"""The configuration of a model, with small numbers where the large ones were.
+"""The configuration of a model, with small sizes in place of large ones.
 
-Knows transformers' names of sizes; builds no model. What decides how many positions or features
-there are (patches, frames, windows, pictures) is not a size here and stays.
+Knows transformers' names of sizes; builds no model. What decides the number of positions or
+features (patches, frames, windows, image sides) stays as it is.
 """
 
 from typing import Any
 
 _WIDTH, _HEADS = 64, 4
-# Name in transformers' configurations -> what it becomes.
+# Key of transformers' configurations -> small size.
 _SIZES: dict[str, int] = {
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "word_embed_proj_dim"), _WIDTH),
     **dict.fromkeys(("embedding_size", "projection_dim", "mit_hidden_size"), _WIDTH),

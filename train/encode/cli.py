@@ -1,6 +1,6 @@
-"""The command `anymal data encode`: features of a recipe's media, made once and kept.
+"""The command `anymal data encode`: features of a recipe's media, computed once and kept.
 
-Does not encode; it reads the recipe, asks before a long run and turns outcomes into exit codes.
+Does not encode; it reads the recipe, asks before it writes and turns outcomes into exit codes.
 """
 
 import shlex
@@ -21,10 +21,11 @@ def encode(
         typer.Option(help="Folder of the features; by default the recipe's `features`."),
     ] = None,
     stage: Annotated[
-        list[str] | None, typer.Option(help="Stage whose data is encoded, repeatable; all if none.")
+        list[str] | None,
+        typer.Option(help="Encode the data of this stage; repeatable; default: all."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Encode the first records of each source only.")
+        int | None, typer.Option(min=1, help="Encode only the first N records of each source.")
     ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Windows (pictures, frames, stretches) per encoder call.")
@@ -33,11 +34,10 @@ def encode(
 ) -> None:
     """Run the frozen encoders over a recipe's media once and keep their features.
 
-    Run again, it goes on where it was stopped, and encodes only what is missing.
+    Run again, it continues where it was stopped and encodes only what is missing.
     """
     # torch and transformers take seconds to import; `--help` must not.
-    from rich.console import Console
-
+    from anymal.cli.console import plain_console
     from anymal.errors import RecipeError
     from anymal.recipe.schema import load_recipe
     from train.encode.run import EncodeOptions
@@ -46,12 +46,12 @@ def encode(
 
     loaded = load_recipe(recipe, overrides or [])
     if out is None and loaded.features is None:
-        raise RecipeError("where to? give --out FOLDER, or set `features` in the recipe")
+        raise RecipeError("where to? Give --out FOLDER, or set `features` in the recipe")
     root = Path(loaded.features or "") if out is None else out.absolute()
-    console = Console()
+    console = plain_console()
 
     def confirm(text: str) -> bool:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
         return yes or typer.confirm("Write them?")
 
     options = EncodeOptions(
@@ -64,7 +64,7 @@ def encode(
     try:
         is_done = run(loaded, options, console=console)
     except Interrupted as interrupted:
-        typer.echo(f"{interrupted} The same command goes on from there.", err=True)
+        typer.echo(f"{interrupted} The same command continues from there.", err=True)
         raise typer.Exit(interrupted.exit_code) from None
     except KeyboardInterrupt:  # before the first medium, or a second Ctrl-C
         typer.echo("Stopped; files that were written are whole.", err=True)
@@ -75,4 +75,4 @@ def encode(
         command = shlex.join(
             ["anymal", "train", str(recipe), *(overrides or []), f"features={root}"]
         )
-        console.print(f"to train from them: {command}", highlight=False, soft_wrap=True)
+        console.print(f"to train from them: {command}")

@@ -1,7 +1,8 @@
-"""How much features will take, told before any of them is written.
+"""Estimates how much disk features take, before any of them is written.
 
-Does not write. Manifests are counted whole, each file once; of a Python source, whose records may
-be costly to make, evenly spaced records are counted. Sizes are measured on a few media of each.
+Does not write. All media of a manifest are counted, each file once; of a Python source, whose
+records may be slow to make, those of evenly spaced records. Sizes are measured on a
+few media of each.
 """
 
 import random
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from train.data.sources import Manifest, Source
+from train.data.sources import RecordFile, Source
 from train.encode.media import Place, places
 
 RECORDS_PER_SOURCE = 32
@@ -22,8 +23,8 @@ class Estimate:
 
     Attributes:
         modality: Its name.
-        num_media: Media, about, duplicates counted once as far as that was seen.
-        num_bytes: Of their features, about.
+        num_media: About how many media; duplicates that were noticed count once.
+        num_bytes: About how many bytes their features take.
     """
 
     modality: str
@@ -59,11 +60,11 @@ def estimate(
     Args:
         sources: Each once.
         limit: Most records of each.
-        modality_of: Of a medium.
+        modality_of: Returns the modality of a medium.
         measure: Encodes a few media of one modality; returns the bytes of each one's features.
 
     Returns:
-        An estimate for every modality that was seen.
+        An estimate for every modality that occurs.
 
     Raises:
         DataError: A record or one of the measured media cannot be used.
@@ -90,9 +91,9 @@ def estimate(
 def _look_through(
     source: Source, limit: int | None, modality_of: Callable[[Place], str], references: set[int]
 ) -> tuple[dict[str, _Seen], float]:
-    """The media of a source by modality, and how many times as many there are."""
+    """Some media of a source by modality, and the factor to all of them."""
     size = num_records(source, limit)
-    step = 1 if isinstance(source.records, Manifest) else max(1, size // RECORDS_PER_SOURCE)
+    step = 1 if isinstance(source.records, RecordFile) else max(1, size // RECORDS_PER_SOURCE)
     indices = range(0, size, step)
     seen: dict[str, _Seen] = {}
     random_ = random.Random(0)

@@ -23,7 +23,7 @@ RECORDS_AHEAD = 4  # per thread
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A media part and where it stands.
+    """A media part and its record.
 
     Attributes:
         part: The part.
@@ -38,13 +38,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Item:
-    """One medium, read.
+    """One medium that was read.
 
     Attributes:
         modality: Its name.
         digest: SHA-256, as in `Sample.media_hashes`.
         where: Names its record and file in errors.
-        tensors: Preprocessed, each `[W, ...]`; None where its features are there already.
+        tensors: Preprocessed, each `[W, ...]`; None where its features are stored already.
     """
 
     modality: str
@@ -55,7 +55,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How media are read; called from several threads at once.
+    """How media are read; several threads use it at once.
 
     Attributes:
         modalities: The model's.
@@ -105,7 +105,7 @@ class Reading:
         return Item(modality=name, digest=digest, where=where, tensors=tensors)
 
     def read_all(self, records: Iterator[list[Place]], *, threads: int) -> Iterator[list[Item]]:
-        """Read the media of records, those of the next ones meanwhile.
+        """Read the media of records, several records ahead of the caller.
 
         Args:
             records: The media of each record.

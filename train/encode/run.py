@@ -20,24 +20,24 @@ from train.data.prefetch import Prefetch
 from train.data.sources import Source, open_data
 from train.encode.estimate import Estimate, estimate, num_records
 from train.encode.media import Place, distinct_sources, places
-from train.encode.progress import EncodeProgress
-from train.encode.worker import Benches
+from train.encode.worker import Workers
 from train.interrupt import Interrupted, StopSignals
+from train.progress import EncodeProgress
 
 MAX_THREADS = 16
-RECORDS_AHEAD = 2  # read and not yet taken; the threads that read hold more
+RECORDS_AHEAD = 2  # read but not yet encoded; the threads that read hold more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeOptions:
-    """What a user chooses.
+    """What the user chose.
 
     Attributes:
         root: Folder of the cache.
         stages: Names of the stages whose data is encoded; none means all.
         limit: Most records of each source.
-        batch_windows: Windows (pictures, frames, stretches) of one encoder call, about.
-        confirm: Is told the size; says whether to go on.
+        batch_windows: About how many windows (pictures, frames, stretches) one encoder call takes.
+        confirm: Called with a sentence about the size; returns whether to continue.
     """
 
     root: Path
@@ -56,7 +56,7 @@ def encode(recipe: Recipe, options: EncodeOptions, *, console: Console) -> bool:
         console: Where progress is shown.
 
     Returns:
-        False if the user was told the size and declined.
+        False if `confirm` declined.
 
     Raises:
         DataError: A record or medium cannot be used, or features do not fit on the disk; what was
@@ -66,21 +66,21 @@ def encode(recipe: Recipe, options: EncodeOptions, *, console: Console) -> bool:
     """
     sources = _sources(recipe, options.stages)
     with ExitStack() as stack:
-        benches = Benches(recipe, options.root, batch_windows=options.batch_windows, stack=stack)
+        workers = Workers(recipe, options.root, batch_windows=options.batch_windows, stack=stack)
         with console.status("estimating the size of the features"):
-            estimates = _estimate(sources, benches, options)
-        if not options.confirm(_check_room(estimates, benches, options)):
+            estimates = _estimate(sources, workers, options)
+        if not options.confirm(_check_room(estimates, workers, options)):
             return False
         total = sum(num_records(source, options.limit) for source in sources)
         with StopSignals() as stop, EncodeProgress(console, total=total) as progress:
-            _encode_all(_records(sources, options.limit), benches, stop, progress)
-    for bench in benches.all():
-        console.print(bench.summary(), highlight=False, markup=False, soft_wrap=True)
+            _encode_all(_records(sources, options.limit), workers, stop, progress)
+    for worker in workers.all():
+        console.print(worker.summary())
     return True
 
 
 def _sources(recipe: Recipe, stages: Sequence[str]) -> list[Source]:
-    """The sources of the chosen stages, each of them once."""
+    """The sources of the chosen stages, each once."""
     known = [stage.name for stage in recipe.stages]
     if unknown := [name for name in stages if name not in known]:
         raise RecipeError(f"no stage {', '.join(unknown)}; the recipe has {', '.join(known)}")
@@ -89,26 +89,26 @@ def _sources(recipe: Recipe, stages: Sequence[str]) -> list[Source]:
 
 
 def _estimate(
-    sources: Sequence[Source], benches: Benches, options: EncodeOptions
+    sources: Sequence[Source], workers: Workers, options: EncodeOptions
 ) -> list[Estimate]:
-    """How much the features of all media take."""
-    reading = benches.reading(lambda name, digest: False)
+    """Estimate the size of all features."""
+    reading = workers.reading(lambda name, digest: False)
 
     def measure(chosen: Sequence[Place]) -> list[int]:
         sizes = []
         for item in map(reading.read, chosen):
-            features = benches[item.modality].run([item])
+            features = workers[item.modality].run([item])
             sizes.append(stored_bytes(as_stored(features, name=item.where)))
         return sizes
 
     return estimate(sources, limit=options.limit, modality_of=reading.modality, measure=measure)
 
 
-def _check_room(estimates: Sequence[Estimate], benches: Benches, options: EncodeOptions) -> str:
-    """Say how much is going to be written; refuse what the disk cannot hold."""
+def _check_room(estimates: Sequence[Estimate], workers: Workers, options: EncodeOptions) -> str:
+    """Describe how much will be written; raise if the disk cannot hold it."""
     if not estimates:
         raise DataError("the records of these stages hold no media, so there is nothing to encode")
-    there = sum(bench.writer.num_bytes for bench in benches.all())
+    there = sum(worker.writer.num_bytes for worker in workers.all())
     total = sum(one.num_bytes for one in estimates)
     free = shutil.disk_usage(options.root).free
     each = ", ".join(
@@ -121,8 +121,8 @@ def _check_room(estimates: Sequence[Estimate], benches: Benches, options: Encode
     if total - there > free:
         raise DataError(
             f"{text}: they do not fit; choose another --out, encode fewer --stage, or the first "
-            "records of each source with --limit N (a source without end needs it, and "
-            "training then wants a source of that many records)"
+            "records of each source with --limit N (an endless source needs it, and training "
+            "then needs a source of that many records)"
         )
     return text
 
@@ -135,26 +135,26 @@ def _records(sources: Sequence[Source], limit: int | None) -> Iterator[list[Plac
 
 
 def _encode_all(
-    records: Iterator[list[Place]], benches: Benches, stop: StopSignals, progress: EncodeProgress
+    records: Iterator[list[Place]], workers: Workers, stop: StopSignals, progress: EncodeProgress
 ) -> None:
-    """Encode every record's media; what waits when it is stopped is left for the next run."""
-    reading = benches.reading(lambda name, digest: benches[name].is_known(digest))
+    """Encode every record's media; after a signal, what is not encoded is left for the next run."""
+    reading = workers.reading(lambda name, digest: workers[name].is_known(digest))
     threads = min(os.cpu_count() or 1, MAX_THREADS)
     with Prefetch(reading.read_all(records, threads=threads), ahead=RECORDS_AHEAD) as feed:
         for items in feed:
             for item in items:
-                benches[item.modality].add(item, benches.batch_windows)
+                workers[item.modality].add(item, workers.batch_windows)
             progress.record(len(items))
             if stop.requested is not None:
                 raise Interrupted(
                     "Stopped; what was encoded is kept.", exit_code=128 + stop.requested
                 )
-    for bench in benches.all():
-        bench.finish()
+    for worker in workers.all():
+        worker.finish()
 
 
 def _size(num_bytes: float) -> str:
-    """Bytes for people."""
+    """Bytes with a unit."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if num_bytes >= size:
             return f"{num_bytes / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Where media are encoded: each modality's encoder, what waits for it, and its files.
+"""Encodes media: for each modality its encoder, the media that wait for it, and its files.
 
 Does not find or read media, and does not lay out files.
 
@@ -25,8 +25,8 @@ from train.encode.media import Item, Reading
 from train.errors import TrainingError
 
 
-class Bench:
-    """One modality: its encoder, what waits for it, and where its features go."""
+class Worker:
+    """One modality: its encoder, the media that wait for it, and the writer of its features."""
 
     def __init__(
         self, name: str, recipe: EncoderRecipe, writer: Callable[[Encoder], FeatureWriter]
@@ -39,11 +39,11 @@ class Bench:
         self._num_media = 0
 
     def is_known(self, digest: str) -> bool:
-        """Whether the features of a medium are stored or on their way."""
+        """Whether the features of a medium are stored or about to be."""
         return digest in self._new or digest in self.writer.store
 
     def add(self, item: Item, batch_windows: int) -> None:
-        """Take a medium; a full batch is encoded at once."""
+        """Add a medium; encode as soon as a batch is full."""
         self._num_media += 1
         if item.tensors is None or self.is_known(item.digest):
             return
@@ -53,14 +53,14 @@ class Bench:
             self.finish()
 
     def finish(self) -> None:
-        """Encode what waits."""
+        """Encode the media that wait."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
         features = self.run(waiting)
         for row, item in enumerate(waiting):
             self.writer.add(item.digest, _row(features, row), name=item.where)
-        # Only between batches: then a run that goes on after a kill makes the same batches.
+        # Only between batches, so that a run that continues after a kill makes the same batches.
         if self.writer.is_full:
             self.writer.flush()
 
@@ -73,7 +73,7 @@ class Bench:
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the {self.name} encoder ran out of memory with {int(inputs.counts.sum())} "
-                "windows at once; lower --batch-size (what is encoded already is kept)"
+                "windows at once; lower --batch-size (features that are written already are kept)"
             ) from error
 
     def summary(self) -> str:
@@ -81,30 +81,30 @@ class Bench:
         new = len(self._new)
         return (
             f"{self.name}: {self._num_media:,} media, {new:,} encoded now, "
-            f"{self._num_media - new:,} duplicates or there already; "
+            f"{self._num_media - new:,} duplicates or already there; "
             f"{self.writer.num_bytes / 1e6:,.1f} MB in {self.writer.folder}"
         )
 
 
-class Benches:
-    """The modalities of a recipe, each set up when its first medium turns up."""
+class Workers:
+    """The workers of a recipe's modalities, each set up for its first medium."""
 
     def __init__(self, recipe: Recipe, root: Path, *, batch_windows: int, stack: ExitStack) -> None:
         self.batch_windows = batch_windows
         self._recipe, self._root, self._stack = recipe, root, stack
         self._device = device_of(recipe)
-        self._benches: dict[str, Bench] = {}
-        self._lock = threading.Lock()  # asked by the threads that read media, too
+        self._workers: dict[str, Worker] = {}
+        self._lock = threading.Lock()  # the threads that read media use it, too
 
-    def __getitem__(self, name: str) -> Bench:
+    def __getitem__(self, name: str) -> Worker:
         with self._lock:
-            if name not in self._benches:
-                self._benches[name] = self._set_up(name)
-            return self._benches[name]
+            if name not in self._workers:
+                self._workers[name] = self._set_up(name)
+            return self._workers[name]
 
-    def all(self) -> list[Bench]:
-        """Those that are set up."""
-        return list(self._benches.values())
+    def all(self) -> list[Worker]:
+        """All that are set up."""
+        return list(self._workers.values())
 
     def reading(self, is_known: Callable[[str, str], bool]) -> Reading:
         """How their media are read."""
@@ -118,15 +118,15 @@ class Benches:
     def _preprocessor(self, name: str) -> Preprocessor:
         return self[name].encoder.preprocessor
 
-    def _set_up(self, name: str) -> Bench:
+    def _set_up(self, name: str) -> Worker:
         def writer(encoder: Encoder) -> FeatureWriter:
             opened = FeatureWriter(self._root, modality=name, encoder=encoder)
             return self._stack.enter_context(opened)
 
-        bench = Bench(name, self._recipe.model.modalities[name].encoder, writer)
+        worker = Worker(name, self._recipe.model.modalities[name].encoder, writer)
         dtype = compute_dtype(self._recipe.model.llm.precision, self._device)
-        place_encoder(cast(nn.Module, bench.encoder), self._device, dtype)
-        return bench
+        place_encoder(cast(nn.Module, worker.encoder), self._device, dtype)
+        return worker
 
 
 def _row(features: Features, row: int) -> Features:
@@ -138,6 +138,6 @@ def _row(features: Features, row: int) -> Features:
 
 
 def _num_windows(item: Item) -> int:
-    """W of a medium that waits."""
+    """W of a waiting medium."""
     assert item.tensors, "known media do not wait"
     return len(next(iter(item.tensors.values())))

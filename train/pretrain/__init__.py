@@ -1,4 +1,4 @@
-"""Makes the frozen parts of the built-in model from nothing: its encoders and its language model.
+"""Trains the frozen parts of the built-in model from scratch: its encoders and its language model.
 
-Training aligners on frozen parts, of this model or any other, is the business of `train` proper.
+Aligners on frozen parts, of this model or any other, are trained by `anymal train`.
 """

@@ -60,7 +60,7 @@ def main(
 
 
 class Student(nn.Module):
-    """An encoder's model, thawed, with heads that ask it for facts."""
+    """An encoder's model, thawed, with heads that predict facts from it."""
 
     def __init__(self, encoder: FrozenEncoder, lessons: Subject) -> None:
         super().__init__()

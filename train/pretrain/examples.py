@@ -1,7 +1,7 @@
 """Signals with known facts, for training the built-in encoders under supervision.
 
-Facts are named slots with a class each; a slot that a signal says nothing about is left out.
-Nothing is learned here.
+Facts are named slots with a class each; a slot that does not apply to a signal is left out.
+Trains nothing.
 """
 
 import io
@@ -27,7 +27,7 @@ _BINS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A signal and what is known of it: slot to class."""
+    """A signal and its known facts: slot to class."""
 
     signal: Signal
     slots: Slots

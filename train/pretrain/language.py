@@ -4,7 +4,8 @@
     python -m train.pretrain.language --start runs/tiny/llm-first --out runs/tiny/llm
 
 A byte-level BPE is learned first, then a small Llama: on drills, which teach it to look things up,
-then on the world. A second pass goes over the world again with rates that fall from the start.
+then on the world. A second epoch goes over the world again, with rates that fall almost from the
+start.
 Conversations are written by the same chat template and processor that write them
 later, with descriptions where media will be. Layers compute in bfloat16 where the CPU can.
 """
@@ -30,7 +31,7 @@ from anymal.playground.words import PLACES
 from anymal.processor import Processor
 from anymal.sample import IGNORED, Sample
 from train.pretrain.attention_start import start_attention
-from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
+from train.pretrain.lessons import FIRST_EPOCH, SECOND_EPOCH, Epoch, Lessons
 from train.pretrain.muon import Muon
 from train.pretrain.world import draw_passage, to_conversation
 
@@ -49,15 +50,15 @@ _NOISE = 0.05
 # small vectors are first drawn together by class, and take thousands of steps to part again.
 _WORD_STD = 0.15
 
-# What may become a token: GPT-2's words, and places of two words. Were "top left" two tokens, a
-# thing there would share one with another at the "top right", and who is where take long to learn.
+# What may become a token: GPT-2's words, and places of two words. If "top left"
+# were two tokens, things there and at the "top right" would share one, and would be learned slowly.
 _PLACES = "|".join(place for place in PLACES if " " in place)
 _WORDS = (
     rf" ?(?:{_PLACES})(?!\p{{L}})|'s|'t|'re|'ve|'m|'ll|'d"
     r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )
 
-# Llama-2-chat's own template, in Jinja, for whoever loads the tokeniser without us.
+# Llama-2-chat's own template, in Jinja, for those who load the tokeniser without this project.
 _CHAT_TEMPLATE = (
     "{% set start = 1 if messages[0]['role'] == 'system' else 0 %}"
     "{% for message in messages[start:] %}"
@@ -72,7 +73,8 @@ _CHAT_TEMPLATE = (
 def main(
     out: Annotated[Path, typer.Option(help="folder to write the language model to")],
     start: Annotated[
-        Path | None, typer.Option(help="folder of the first pass, to give it the second")
+        Path | None,
+        typer.Option(help="folder of the first epoch's model, to train the second epoch"),
     ] = None,
     steps: Annotated[int, typer.Option(help="optimiser steps")] = 1150,
     seed: Annotated[int, typer.Option(help="of weights and passages")] = 0,
@@ -80,7 +82,7 @@ def main(
 ) -> None:
     """Train the language model and save it in half precision with its tokeniser."""
     torch.manual_seed(seed)
-    given = FIRST_PASS if start is None else SECOND_PASS
+    epoch = FIRST_EPOCH if start is None else SECOND_EPOCH
     tokenizer, model = _begin(seed) if start is None else _go_on(start)
     if _has_bfloat16():
         model.set_attn_implementation("eager")  # there faster than SDPA's backward for short rows
@@ -91,7 +93,7 @@ def main(
         max_tokens=_MAX_TOKENS,
     )
     report: dict[str, float] = {}
-    for step in _fit(model, processor, given, steps, np.random.default_rng([seed, 1])):
+    for step in _fit(model, processor, epoch, steps, np.random.default_rng([seed, 1])):
         if step % measure_every == 0 or step == steps:
             report = _measure(model, processor, np.random.default_rng([seed, 2]))
             typer.echo(f"step {step}: {json.dumps(report)}")
@@ -99,7 +101,7 @@ def main(
 
 
 def _begin(seed: int) -> tuple[Any, Any]:
-    """A tokeniser, and a model that has learnt nothing."""
+    """A new tokeniser and an untrained model."""
     tokenizer = train_tokenizer(np.random.default_rng([seed, 0]))
     model: Any = LlamaForCausalLM(_design(tokenizer))
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=_WORD_STD)
@@ -108,13 +110,13 @@ def _begin(seed: int) -> tuple[Any, Any]:
 
 
 def _go_on(start: Path) -> tuple[Any, Any]:
-    """What a pass has left."""
+    """The tokeniser and model that the first epoch saved."""
     model: Any = LlamaForCausalLM.from_pretrained(start, dtype=torch.float32)
     return AutoTokenizer.from_pretrained(start), model.train()
 
 
 def _save(model: Any, tokenizer: Any, out: Path, report: dict[str, float]) -> None:
-    """Write all of it, in half precision, as far as it has come."""
+    """Save model, tokeniser and measurements; the model in half precision."""
     tokenizer.save_pretrained(out)
     deepcopy(model).to(torch.bfloat16).save_pretrained(out)
     (out / "pretraining.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -205,7 +207,7 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
 
 
 def _fit(
-    model: Any, processor: Processor, given: Pass, steps: int, rng: np.random.Generator
+    model: Any, processor: Processor, epoch: Epoch, steps: int, rng: np.random.Generator
 ) -> Iterator[int]:
     """Muon on the layers' matrices, AdamW on the rest; yields the number of steps done."""
     layers = {id(p) for p in model.model.layers.parameters() if p.ndim == 2}
@@ -217,11 +219,11 @@ def _fit(
     )
 
     def factor(step: int) -> float:
-        falling = (steps - step) / max(1, round(steps * (1 - given.plateau)))
+        falling = (steps - step) / max(1, round(steps * (1 - epoch.plateau)))
         return min(1.0, (step + 1) / _WARMUP_STEPS, falling)
 
     schedules = [torch.optim.lr_scheduler.LambdaLR(one, factor) for one in optimisers]
-    drawn = Lessons(given, processor, rng)
+    drawn = Lessons(epoch, processor, rng)
     for step in track(range(steps), description="language model"):
         loss = _loss(model, drawn.batch(step / steps), processor.pad_id)
         torch.autograd.backward(loss)

@@ -23,13 +23,13 @@ _BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """A time of learning.
+class Epoch:
+    """How one run over the world is mixed and how its learning rates fall.
 
     Attributes:
-        drills_alone: Share of the steps, at its start, that are drills and nothing else.
+        drills_alone: Share of the steps, at the start, that are drills and nothing else.
         comparisons: Share of the conversations about the world that are comparisons.
-        plateau: Share of the steps until which rates stay up; then they fall in a straight line.
+        plateau: Share of the steps after which rates fall, in a straight line.
     """
 
     drills_alone: float
@@ -37,20 +37,20 @@ class Pass:
     plateau: float
 
 
-# Who can look things up learns the world in a fraction of the steps; what is left to learn then is
-# whether two things that were looked up are the same.
-FIRST_PASS = Pass(drills_alone=0.15, comparisons=0.15, plateau=0.3)
-SECOND_PASS = Pass(drills_alone=0.0, comparisons=0.45, plateau=0.25)
+# A model that can look things up learns the world in a fraction of the steps; what is left to learn
+# then is whether two things that it looked up are the same.
+FIRST_EPOCH = Epoch(drills_alone=0.15, comparisons=0.15, plateau=0.3)
+SECOND_EPOCH = Epoch(drills_alone=0.0, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
 _TALKS = 0.1  # share of the other conversations in which a second medium comes in a later turn
 _SHORT = 0.5  # share of the questions that ask for the answer alone
 
 
 class Lessons:
-    """Batches of conversations, as a pass has them."""
+    """Batches of conversations in the mixture of an epoch."""
 
-    def __init__(self, given: Pass, processor: Processor, rng: np.random.Generator) -> None:
-        self._pass = given
+    def __init__(self, epoch: Epoch, processor: Processor, rng: np.random.Generator) -> None:
+        self._epoch = epoch
         self._processor = processor
         self._words = drill_words(list(processor.tokenizer.get_vocab()))
         self._rng = rng
@@ -58,8 +58,8 @@ class Lessons:
         self._batches: list[list[Sample]] = []
 
     def batch(self, progress: float) -> list[Sample]:
-        """The next batch, when this share of the steps is done."""
-        share = 1.0 if progress < self._pass.drills_alone else _DRILLS
+        """The next batch, after `progress`, a share of the steps."""
+        share = 1.0 if progress < self._epoch.drills_alone else _DRILLS
         if share != self._share or not self._batches:
             self._share = share
             drawn = sorted((self._draw() for _ in range(512)), key=lambda s: len(s.ids))
@@ -75,13 +75,13 @@ class Lessons:
 
     def _passages(self) -> tuple[Passage, ...]:
         rng = self._rng
-        if rng.random() < self._pass.comparisons:
+        if rng.random() < self._epoch.comparisons:
             return (draw_comparison(rng),)
         return draw_talk(rng) if rng.random() < _TALKS else (draw_passage(rng),)
 
 
 def _by_length(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Cut samples, shortest first, into batches of about as many tokens, padding included."""
+    """Cut samples, shortest first, into batches of similar numbers of tokens, with padding."""
     batch: list[Sample] = []
     for sample in samples:
         if batch and (len(batch) + 1) * len(sample.ids) > _BATCH_TOKENS:

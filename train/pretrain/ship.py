@@ -17,6 +17,7 @@ import typer
 from safetensors.torch import load_file, save_file
 
 from anymal.bundle.manifest import ALIGNERS, LORA, LORA_WEIGHTS, bundle_folder
+from anymal.durable import write_folder
 from anymal.recipe.file import TINY
 
 
@@ -26,13 +27,10 @@ def main(
 ) -> None:
     """Replace the built-in model."""
     folder = bundle_folder(bundle)
-    draft = out.with_name(f"{out.name}.writing")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(folder, draft)
-    for path in (draft / ALIGNERS, draft / LORA / LORA_WEIGHTS):
-        halve(path)
-    shutil.rmtree(out, ignore_errors=True)
-    draft.rename(out)
+    with write_folder(out) as draft:
+        shutil.copytree(folder, draft, dirs_exist_ok=True)
+        for path in (draft / ALIGNERS, draft / LORA / LORA_WEIGHTS):
+            halve(path)
     digest = hashlib.sha256((out / ALIGNERS).read_bytes()).hexdigest()
     typer.echo(f"Built-in model: SHA-256 of `{ALIGNERS}` {digest}")
 

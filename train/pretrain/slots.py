@@ -1,7 +1,7 @@
-"""Small heads that ask an encoder's features for facts, one question each.
+"""Small heads that predict facts from an encoder's features, one fact each.
 
 Each slot looks at the features with a query of its own, as a perceiver does later, so that the
-encoder must write what is where into its features. Thrown away after training.
+encoder has to put what is where into its features. They are thrown away after training.
 
 Shapes: W windows, P features per window, S slots, D_enc width.
 """

@@ -67,9 +67,9 @@ def draw_comparison(rng: np.random.Generator) -> Passage:
 
 
 def draw_talk(rng: np.random.Generator) -> tuple[Passage, Passage]:
-    """A medium asked about, and in a later turn another; what is asked then is about that one.
+    """Questions about one medium, and in a later turn about another.
 
-    Half of the time both are of one kind, so that only the place tells which is meant.
+    Half of the time both are of one kind, so that only their order tells which one is meant.
     """
     topic = _any_topic(rng)
     other = topic if rng.random() < 0.5 else _any_topic(rng)
@@ -84,8 +84,8 @@ def _compares(question: Question) -> bool:
 _TOPICS = PLAYGROUND + RECORDED
 # Scenes and clips hold most of what there is to understand.
 _SHARES = (0.48, 0.16, 0.08, 0.05, 0.04, 0.05, 0.04, 0.04, 0.06)
-# What belongs to which of several things takes longest to learn; a scene of one thing or a crowd
-# is mostly drawn anew.
+# Which attribute belongs to which of several things takes longest to learn; a scene of one thing or
+# a crowd is mostly redrawn.
 _REDRAWN = 0.7
 _PAIRS = (pairs.draw_comparison, pairs.draw_sign_and_speech_pair, pairs.draw_either)
 _PAIR_SHARES = (0.45, 0.4, 0.15)
@@ -130,7 +130,7 @@ def _questions_about(pair: Pair, rng: np.random.Generator) -> tuple[Question, ..
 
 
 def shorten(question: Question, rng: np.random.Generator) -> Question:
-    """The same question with the wish for its answer alone, where that is less than the sentence.
+    """The same question asking for the answer alone, where that is shorter than the sentence.
 
     A value asked for by itself must be known where the answer begins, and only what is known there
     can decide between yes and no.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from anymal.bundle import save as bundle
 from anymal.bundle.join import join_bundles
 from anymal.bundle.load import describe
 from anymal.bundle.save import save_bundle
@@ -56,7 +55,7 @@ def test_all_of_it_is_on_disk_before_it_is_in_force(
         events.append(("renamed", Path(target)))
         replace(source, target)
 
-    monkeypatch.setattr(bundle, "flush", lambda path: events.append(("flushed", path)))
+    monkeypatch.setattr("anymal.durable.flush", lambda path: events.append(("flushed", path)))
     monkeypatch.setattr(os, "replace", spy)
     folder = save_bundle(assembled, tmp_path / "one")
     draft = tmp_path / ".one.writing"

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from anymal.assemble import Assembled, build, from_media
 from anymal.collate import collate
 from anymal.errors import DataError
-from anymal.features import shard
 from anymal.features.shard import read_shard, write_shard
 from anymal.features.store import FeatureStore, open_features, stack_cached, store_folder
 from encoders.base import Features
@@ -180,7 +179,7 @@ def test_a_file_that_cannot_be_finished_does_not_appear(
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shard.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(DataError, match=r"cannot write .*No space left.*the same command"):
         write(tmp_path, 0, {digest("a"): features(2)})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -87,7 +87,7 @@ def test_what_float16_does_not_hold_is_refused(value: float) -> None:
 
 def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
     with writer(tmp_path) as opened:
-        leftover = opened.folder / ".writing-00000.safetensors"
+        leftover = opened.folder / ".00000.safetensors.1a2b3c4d.writing"
         leftover.write_bytes(b"half")
     with writer(tmp_path):
         assert not leftover.exists()

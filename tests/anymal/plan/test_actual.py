@@ -16,7 +16,7 @@ from anymal.collate import Batch, collate
 from anymal.model import AnyMAL
 from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
-from anymal.plan.stage import Pass, StageMemory
+from anymal.plan.stage import MemoryPass, StageMemory
 from anymal.recipe.schema import Recipe
 from anymal.sample import IGNORED, Sample, Slot
 from tests.tiny import save_llm
@@ -183,7 +183,7 @@ def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], 
     case = CASES[name]
     recipe = make_recipe(case)
     plan = StageMemory(recipe.stages[0], recipe, measure_parts(recipe.model), DEVICE)
-    run = Pass(num_samples=case.samples, text_tokens=case.text, max_tokens=2048)
+    run = MemoryPass(num_samples=case.samples, text_tokens=case.text, max_tokens=2048)
     planned = sum(plan.passing(run).values())
 
     model = build(recipe.model).model

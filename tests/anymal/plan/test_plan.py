@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from anymal.cli.main import app
 from anymal.errors import RecipeError
 from anymal.plan.advice import check_fits
+from anymal.plan.cost import measure_cost
 from anymal.plan.device import Device, parse_memory
 from anymal.plan.picture import show_plan
 from anymal.plan.run import Plan, measure_parts, plan_recipe
@@ -132,9 +133,9 @@ def test_cached_features_leave_the_encoder_off_the_card(checkpoints: SimpleNames
 
 
 def test_parts_are_the_whole_and_drawn_to_scale(make_plan: MakePlan) -> None:
-    plan = make_plan()[1]
+    recipe, plan = make_plan()
     console = Console(width=200, record=True, file=io.StringIO())
-    show_plan(plan, console)
+    show_plan(plan, measure_cost(recipe, measure_parts(recipe.model), plan), console)
     text = console.export_text()
     bar = next(line for line in text.splitlines() if line.startswith("["))
     share = plan.tightest.total / CARD.memory
@@ -172,6 +173,16 @@ def test_the_command_prints_one_json_object(checkpoints: SimpleNamespace, tmp_pa
     assert told["micro_batch_tokens"] == 128 * told["micro_batch_samples"]
     assert told["planned_bytes"] == sum(told["parts"].values())
     assert list(told["stages"]) == ["align"]
+    assert told["disk_bytes"]["downloads"] == {"meta-llama/Llama-2-70b-chat-hf": 137953296384}
+    assert told["hours"] == told["stages"]["align"]["hours"] == {"H100": 0.0, "A100": 0.01}
+
+
+def test_the_command_says_what_a_run_costs(checkpoints: SimpleNamespace, tmp_path: Path) -> None:
+    path = write(tmp_path, values(str(checkpoints.vision)))
+    result = CliRunner().invoke(app, ["plan", path, "--memory", "80GiB"])
+    assert "Disk: 138 GB of checkpoints" in result.stdout
+    assert "Run folder: " in result.stdout
+    assert "Hours are computed, not measured" in result.stdout
 
 
 def test_the_command_refuses_what_does_not_fit(

@@ -11,13 +11,13 @@ from anymal.protocol.conversation import Conversation, read_conversation
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.feed import (
+    Layout,
     estimated_length,
     heldout_draws,
-    heldout_pieces,
-    pieces_per_batch,
-    training_pieces,
+    heldout_micro_batches,
+    micro_batches_per_batch,
+    training_micro_batches,
 )
-from train.data.piece import Layout
 from train.data.sampler import BUCKET_BATCHES, Sampler
 from train.data.sources import Source
 
@@ -73,7 +73,7 @@ LAYOUT = Layout(pad_id=0)
 def batches(*, bucket: bool, start: int = 0, size: int = 2) -> Iterator[list[str]]:
     sources = [source(*range(100, 180, 4)), source(*range(102, 180, 4))]
     sampler = Sampler(seed=1, stage=0, sizes=[len(s.records) for s in sources], weights=[1.0, 2.0])
-    feed = training_pieces(
+    feed = training_micro_batches(
         stage(bucket=bucket),
         sources,
         sampler,
@@ -95,13 +95,13 @@ def test_a_later_start_gives_what_would_have_come(bucket: bool, start: int) -> N
 
 
 @pytest.mark.parametrize("bucket", [True, False])
-def test_pieces_are_batches_in_parts(bucket: bool) -> None:
-    number = pieces_per_batch(stage(), 1)
+def test_micro_batches_are_batches_in_parts(bucket: bool) -> None:
+    number = micro_batches_per_batch(stage(), 1)
     assert number == 2
     whole = list(islice(batches(bucket=bucket, start=5), 3))
     parts = list(islice(batches(bucket=bucket, start=5, size=1), 3 * number))
     assert [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)] == whole
-    assert pieces_per_batch(stage(batch_size=7), 3) == 3
+    assert micro_batches_per_batch(stage(batch_size=7), 3) == 3
 
 
 def test_buckets_move_samples_only_within_their_window() -> None:
@@ -132,7 +132,7 @@ def test_buckets_pad_less() -> None:
 
 def test_a_record_that_cannot_be_processed_is_named() -> None:
     processor: Any = FakeProcessor()
-    feed = heldout_pieces(stage(), [source(5, 13)], processor, LAYOUT, size=2)
+    feed = heldout_micro_batches(stage(), [source(5, 13)], processor, LAYOUT, size=2)
     with pytest.raises(DataError, match=r"^made:up\[1\]: a\.wav: found no samples"):
         list(feed)
 

@@ -9,7 +9,7 @@ import pytest
 from anymal.errors import DataError
 from anymal.recipe.prompts import PROMPTS, PromptStyle
 from anymal.recipe.schema import Recipe
-from train.data.sources import Manifest, Source, open_data
+from train.data.sources import RecordFile, Source, open_data
 
 
 def conversation(answer: str = "Yes.", **extra: object) -> dict[str, object]:
@@ -29,7 +29,7 @@ def write(path: Path, rows: list[object]) -> Path:
 
 def test_manifest_reads_rows_lazily_and_skips_blank_lines(tmp_path: Path) -> None:
     rows = [conversation("one"), "", conversation("zwei \u00fc"), "  ", conversation("three")]
-    manifest = Manifest(write(tmp_path / "a.jsonl", rows))
+    manifest = RecordFile(write(tmp_path / "a.jsonl", rows))
     assert len(manifest) == 3
     assert manifest[1]["messages"][1]["content"] == "zwei \u00fc"
     assert manifest[2] == conversation("three")
@@ -63,7 +63,7 @@ def test_manifest_reads_rows_lazily_and_skips_blank_lines(tmp_path: Path) -> Non
 def test_a_bad_row_is_named_by_file_and_number(tmp_path: Path, row: object, says: str) -> None:
     path = write(tmp_path / "bad.jsonl", [conversation(), "", row])
     with pytest.raises(DataError) as caught:
-        Manifest(path)
+        RecordFile(path)
     assert str(caught.value).startswith(f"{path}:3: ")
     assert says in str(caught.value)
 
@@ -71,12 +71,12 @@ def test_a_bad_row_is_named_by_file_and_number(tmp_path: Path, row: object, says
 @pytest.mark.parametrize("rows", [[], ["", " "]])
 def test_an_empty_manifest_is_refused(tmp_path: Path, rows: list[object]) -> None:
     with pytest.raises(DataError, match="has no rows"):
-        Manifest(write(tmp_path / "empty.jsonl", rows))
+        RecordFile(write(tmp_path / "empty.jsonl", rows))
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        Manifest(tmp_path / "none.jsonl")
+        RecordFile(tmp_path / "none.jsonl")
 
 
 def open_one(**entry: object) -> Source:
@@ -153,13 +153,13 @@ def test_what_two_stages_name_is_opened_once(
 ) -> None:
     path = write(tmp_path / "a.jsonl", [conversation()])
     opened = []
-    real = Manifest.__init__
+    real = RecordFile.__init__
 
-    def count(self: Manifest, given: Path, **arguments: PromptStyle | None) -> None:
+    def count(self: RecordFile, given: Path, **arguments: PromptStyle | None) -> None:
         opened.append(given)
         real(self, given, **arguments)
 
-    monkeypatch.setattr(Manifest, "__init__", count)
+    monkeypatch.setattr(RecordFile, "__init__", count)
     entry = {"manifest": str(path)}
     stage = {
         "kind": "align",
@@ -187,14 +187,14 @@ def test_what_two_stages_name_is_opened_once(
 def test_a_prompt_makes_conversations_of_plain_rows(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     row = {"image": "a.png", "text": "A dog."}
-    manifest = Manifest(write(tmp_path / "a.jsonl", [row]), prompt=PROMPTS["describe_image"])
+    manifest = RecordFile(write(tmp_path / "a.jsonl", [row]), prompt=PROMPTS["describe_image"])
     assert manifest[0] == PROMPTS["describe_image"].conversation(row)
     rows = [row, {"image": "a.png", "caption": "A dog."}]
     with pytest.raises(DataError, match=r"b\.jsonl:2: .*missing: text; unknown: caption"):
-        Manifest(write(tmp_path / "b.jsonl", rows), prompt=PROMPTS["describe_image"])
+        RecordFile(write(tmp_path / "b.jsonl", rows), prompt=PROMPTS["describe_image"])
     gone = write(tmp_path / "c.jsonl", [row | {"image": "b.png"}])
     with pytest.raises(DataError, match=r"'b\.png' does not exist"):
-        Manifest(gone, prompt=PROMPTS["describe_image"])
+        RecordFile(gone, prompt=PROMPTS["describe_image"])
 
 
 def test_the_prompt_of_a_recipe_reaches_its_manifest(tmp_path: Path) -> None:

@@ -99,4 +99,4 @@ def test_a_signal_exits_as_shells_expect(
     path = write_recipe(tmp_path / "run")
     result = CliRunner().invoke(app, [str(path), "features=cache", "--yes"])
     assert result.exit_code == 143
-    assert "goes on from there" in result.output
+    assert "continues from there" in result.output

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from anymal.assemble import from_media, place_encoder
-from train.encode.worker import Benches
+from train.encode.worker import Workers
 
 CUDA = torch.device("cuda")
 
@@ -63,5 +63,5 @@ def test_features_are_encoded_as_training_would(
         )
     )
     with ExitStack() as stack:
-        Benches(recipe, tmp_path, batch_windows=1, stack=stack)["image"]
+        Workers(recipe, tmp_path, batch_windows=1, stack=stack)["image"]
     assert encoder.where == (CUDA, dtype)

@@ -8,7 +8,7 @@ from anymal.bundle.manifest import bundle_folder
 from anymal.chat.template import build_template
 from anymal.processor import Processor
 from anymal.sample import Sample
-from train.pretrain.lessons import FIRST_PASS, SECOND_PASS, Lessons, Pass
+from train.pretrain.lessons import FIRST_EPOCH, SECOND_EPOCH, Epoch, Lessons
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def processor() -> Processor:
     return Processor(tokenizer=tokenizer, template=template, modalities={}, max_tokens=1024)
 
 
-def lessons(processor: Processor, given: Pass) -> Lessons:
+def lessons(processor: Processor, given: Epoch) -> Lessons:
     return Lessons(given, processor, np.random.default_rng(0))
 
 
@@ -34,7 +34,7 @@ def are_drills(processor: Processor, samples: list[Sample]) -> list[bool]:
 
 
 def test_a_batch_holds_about_as_many_tokens_as_another(processor: Processor) -> None:
-    drawn = lessons(processor, SECOND_PASS)
+    drawn = lessons(processor, SECOND_EPOCH)
     for _ in range(12):
         lengths = [len(sample.ids) for sample in drawn.batch(0.5)]
         assert lengths == sorted(lengths)
@@ -42,12 +42,12 @@ def test_a_batch_holds_about_as_many_tokens_as_another(processor: Processor) -> 
 
 
 def test_the_first_pass_begins_with_drills_alone(processor: Processor) -> None:
-    drawn = lessons(processor, FIRST_PASS)
+    drawn = lessons(processor, FIRST_EPOCH)
     assert all(are_drills(processor, drawn.batch(0.0)))
     assert not all(are_drills(processor, drawn.batch(0.99)))
 
 
 def test_the_second_pass_begins_with_the_world(processor: Processor) -> None:
-    drawn = lessons(processor, SECOND_PASS)
+    drawn = lessons(processor, SECOND_EPOCH)
     seen = [is_drill for _ in range(10) for is_drill in are_drills(processor, drawn.batch(0.0))]
     assert 0.02 < np.mean(seen) < 0.3

@@ -1,4 +1,4 @@
-"""How large LoRA is, and what of the activations is kept for its sake.
+"""What trains and what that takes: LoRA's sizes, gradients and the optimiser's state.
 
 Does not attach adapters (see `anymal.llm.load`).
 """
@@ -6,10 +6,13 @@ Does not attach adapters (see `anymal.llm.load`).
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from anymal.plan.language_model import LanguageModel, Linear, input_width
 from anymal.recipe.schema import LoraRecipe
+
+_FLOAT = 4
+_BLOCK = 256  # of 8-bit states: one float32 scale for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +21,8 @@ class Lora:
 
     Attributes:
         num_parameters: Of all of them; held in float32.
-        inputs: Widths of what their gradients need, the inputs of adapted linears, over all layers.
-        ranks: Ranks of all adapters added up.
+        inputs: Widths of the inputs of all adapted linear layers, which their gradients need.
+        ranks: Sum of all adapters' ranks.
     """
 
     num_parameters: int
@@ -28,7 +31,7 @@ class Lora:
 
     @classmethod
     def of(cls, recipe: LoraRecipe | None, llm: LanguageModel) -> Self:
-        """Work out the adapters of a recipe; without one, all sizes are 0."""
+        """Compute the adapters of a recipe; without one, all sizes are 0."""
         if recipe is None:
             return cls(num_parameters=0, inputs=0, ranks=0)
         adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
@@ -37,6 +40,26 @@ class Lora:
             inputs=input_width(adapted),
             ranks=recipe.r * len(adapted),
         )
+
+
+def gradient_bytes(num_trainable: int) -> int:
+    """Bytes of the gradients, in float32."""
+    return _FLOAT * num_trainable
+
+
+def optimiser_bytes(num_trainable: int, kind: Literal["adamw", "paged_adamw_8bit"]) -> int:
+    """Bytes of Adam's two moments.
+
+    Args:
+        num_trainable: Parameters.
+        kind: Of optimiser; small tensors of the 8-bit one stay in float32, which is not counted.
+
+    Returns:
+        Bytes, none of them paged out.
+    """
+    if kind == "adamw":
+        return 2 * _FLOAT * num_trainable
+    return 2 * (num_trainable + _FLOAT * num_trainable // _BLOCK)
 
 
 def _is_target(linear: Linear, targets: str | Sequence[str]) -> bool:
