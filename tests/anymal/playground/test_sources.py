@@ -54,7 +54,7 @@ def test_splits_and_seeds_share_no_record(name: str) -> None:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_given_answer_is_right_by_its_own_choices(name: str) -> None:
-    for record in SOURCES[name](split="train", size=80):
+    for record in SOURCES[name](split="train", size=40):
         expected = read_expected(record)
         answer = record["messages"][-1]["content"]
         assert is_right(answer, expected), (answer, expected)
