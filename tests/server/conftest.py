@@ -45,11 +45,12 @@ MISTAKES = {
 class EchoEngine:
     """Says what the prompt holds, a letter a step, each answer on a thread of its own.
 
-    `forever` never ends and `#` fails. Of a prompt that was there before, all is cached but the
-    last position. Stop strings are single letters.
+    `forever` ends with `max_tokens` alone and `#` fails. Of a prompt that was there before, all is
+    cached but the last position. Stop strings are single letters.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pause_s: float = 0.001) -> None:
+        self.pause_s = pause_s  # between letters of `forever`
         self.has_begun = threading.Event()
         self.has_ended = threading.Event()
         self.samplings: list[Sampling] = []
@@ -72,7 +73,7 @@ class EchoEngine:
 
         def run() -> None:
             try:
-                for event in say(prompt, sampling, cached):
+                for event in say(prompt, sampling, cached, self.pause_s):
                     if ticket.is_cancelled:
                         return
                     self.has_begun.set()
@@ -102,7 +103,7 @@ def said_by(prompt: Prompt) -> str:
     return prompt.spans[1].digest  # type: ignore[union-attr]
 
 
-def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
+def say(prompt: Prompt, sampling: Sampling, cached: int, pause_s: float) -> Iterator[Event]:
     text, number, reason = said_by(prompt), 0, "stop"
     for number, letter in enumerate(itertools.cycle(text) if text == "forever" else text, 1):
         if letter == "#":
@@ -114,7 +115,7 @@ def say(prompt: Prompt, sampling: Sampling, cached: int) -> Iterator[Event]:
             reason = "length"
             break
         if text == "forever":
-            threading.Event().wait(0.001)
+            threading.Event().wait(pause_s)
     counts = TokenCounts(
         prompt=len(prompt), completion=number, cached=cached, by_kind=prompt.counts()
     )

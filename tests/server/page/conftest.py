@@ -20,6 +20,7 @@ from anymal.modality import MODALITIES, read_medium
 from anymal.playground import clips, motions, scenes, sounds
 from anymal.protocol.conversation import Conversation, TextPart
 from server.served.models import Backend
+from tests.server.conftest import EchoEngine
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the Playwright client is missing")
 
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None:
                 item.add_marker(no_browser)
+
+
+@pytest.fixture
+def engine() -> EchoEngine:
+    """So slow that a browser can stop it: `forever` takes 256 letters, 13 seconds."""
+    return EchoEngine(pause_s=0.05)
 
 
 @pytest.fixture(scope="module")
