@@ -6,12 +6,14 @@ Does not generate or score by itself (see `anymal.evaluation`).
 from collections.abc import Sequence
 
 from anymal.assemble import Assembled, from_media
+from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
-from anymal.serving.assistant import start_assistant
 from train.data.feed import heldout_draws
 from train.data.sources import Source
+
+_BATCH_SIZE = 16
 
 
 def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
@@ -47,5 +49,6 @@ def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -
     """
     assembled.model.eval()
     # Blank media are in no cache of features.
-    with start_assistant(from_media(assembled), name=name) as assistant:
-        return evaluate(assistant, tasks, controls=["blank"], bundle=name)
+    answering = start_batch_assistant(from_media(assembled), name=name, batch_size=_BATCH_SIZE)
+    with answering as assistant:
+        return evaluate(assistant, tasks, controls=["blank"], batch_size=_BATCH_SIZE, bundle=name)

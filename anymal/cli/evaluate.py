@@ -4,6 +4,7 @@ Does not measure or lay out; it wires the suite, the runner and the reports toge
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -101,20 +102,26 @@ def _evaluate(
     choices: Choices, console: "Console", log: Callable[[Mapping[str, Any]], None] | None
 ) -> "Results":
     """Load the bundles and the suite, and measure."""
+    import torch
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from anymal.bundle.load import load_bundle
+    from anymal.evaluation.answers import start_batch_assistant
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
-    from anymal.serving.assistant import Assistant, start_assistant
+    from anymal.serving.assistant import Assistant
 
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit), choices.tasks
     )
 
+    # The engine and the encoders compute at the same time, each with this many threads. More
+    # threads than cores wait for each other instead of computing.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+
     def load(name: str) -> Assistant:
         assembled = load_bundle(name, precision=choices.precision, device=choices.device)
-        return start_assistant(assembled, name=name, max_waiting=choices.batch_size)
+        return start_batch_assistant(assembled, name=name, batch_size=choices.batch_size)
 
     columns = (
         TextColumn("{task.description}"),

@@ -10,11 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from anymal.assemble import Assembled
 from anymal.engine.events import TextDelta
 from anymal.engine.sampling import Sampling
-from anymal.serving.assistant import Assistant
+from anymal.engine.scheduler import Budget
+from anymal.serving.assistant import Assistant, start_assistant
 
 Progress = Callable[[int, int], None]
+# Nobody waits for the next word, so prompts need not be cut into short chunks beside answers.
+_STEP_TOKENS = 2048
+
+
+def start_batch_assistant(assembled: Assembled, *, name: str, batch_size: int) -> Assistant:
+    """Start an assistant that answers many questions soon rather than each without a pause.
+
+    Args:
+        assembled: In eval mode; nothing else may use it until the assistant is closed.
+        name: What answers call the model.
+        batch_size: How many questions are answered at a time.
+    """
+    budget = Budget(max_running=batch_size, step_tokens=_STEP_TOKENS, beside_decode=_STEP_TOKENS)
+    return start_assistant(assembled, name=name, max_waiting=batch_size, budget=budget)
 
 
 def answer_all(
@@ -29,7 +45,7 @@ def answer_all(
     """Answer conversations.
 
     Args:
-        assistant: What answers.
+        assistant: From `start_batch_assistant`, or any that lets `batch_size` requests wait.
         prompts: Conversations that end with a question.
         base_dir: Folder that media paths are relative to; None refuses paths.
         batch_size: How many questions are answered at a time.

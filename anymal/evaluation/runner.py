@@ -80,7 +80,7 @@ def evaluate(
     """Measure a model on tasks, greedily and repeatably.
 
     Args:
-        assistant: The model that answers; its engine lets `batch_size` requests wait.
+        assistant: What answers; see `answer_all`.
         tasks: Tasks, or just a mapping of name to records.
         controls: Which controls to run besides the true media.
         batch_size: Questions answered at a time.

@@ -26,6 +26,7 @@ from anymal.engine.build import build_engine
 from anymal.engine.events import Failed, Finished, TextDelta
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
+from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, Message
@@ -89,6 +90,7 @@ def start_assistant(
     max_waiting: int = 16,
     cache_bytes: int | None = None,
     soft_token_bytes: int = DEFAULT_CACHE_BYTES,
+    budget: Budget | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> "Assistant":
     """Start the threads that answer with a model.
@@ -99,6 +101,7 @@ def start_assistant(
         max_waiting: See `load`, as for the other options.
         cache_bytes: See `load`.
         soft_token_bytes: See `load`.
+        budget: How much a step of the engine may hold; None keeps the waits between words short.
         on_step: See `load`.
     """
     model, processor = assembled.model, assembled.processor
@@ -108,6 +111,7 @@ def start_assistant(
         max_tokens=processor.max_tokens,
         max_waiting=max_waiting,
         cache_bytes=cache_bytes,
+        budget=budget,
         on_step=on_step,
     )
     return Assistant(

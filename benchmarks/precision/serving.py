@@ -29,14 +29,13 @@ from torch.nn import functional as F
 
 from anymal.bundle.load import load_bundle
 from anymal.engine.sampling import Sampling
-from anymal.evaluation.answers import answer_all
+from anymal.evaluation.answers import answer_all, start_batch_assistant
 from anymal.llm.causal_lm import LLM
 from anymal.llm.dynamic_int8 import DynamicInt8Linear
 from anymal.llm.load import LoraOptions, load_llm, without_progress
 from anymal.llm.merge_lora import merge
 from anymal.playground.sources import clips, motions, scenes, sounds
 from anymal.recipe.file import TINY
-from anymal.serving.assistant import start_assistant
 from benchmarks.serving.shape import wide_llama
 
 SHAPES = ((192, 192), (768, 768), (2048, 768), (2048, 2048))  # N, K
@@ -204,7 +203,9 @@ def answers(num_questions: int) -> Iterator[dict[str, Any]]:
     }
     trained: list[str] = []
     for name, way in ways.items():
-        with start_assistant(load_bundle("tiny", **way), name=name) as assistant:
+        with start_batch_assistant(
+            load_bundle("tiny", **way), name=name, batch_size=16
+        ) as assistant:
             texts = answer_all(
                 assistant,
                 prompts,

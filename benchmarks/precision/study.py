@@ -27,12 +27,12 @@ from rich.console import Console
 from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
 from anymal.collate import collate
+from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.intervals import share_of
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Record, Task
 from anymal.playground.sources import sounds
 from anymal.recipe.schema import load_recipe
-from anymal.serving.assistant import start_assistant
 from train.loop import heldout_loss
 from train.run import run
 from train.run_folder import RunFolder
@@ -125,7 +125,7 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
         for first in range(0, len(samples), _BATCH)
     ]
     texts: list[str] = []
-    with start_assistant(model, name="study", max_waiting=_BATCH) as assistant:
+    with start_batch_assistant(model, name="study", batch_size=_BATCH) as assistant:
         results = evaluate(
             assistant,
             [Task(name="sounds", records=records)],

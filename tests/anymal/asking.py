@@ -8,9 +8,8 @@ import torch
 from anymal.assemble import Assembled
 from anymal.collate import collate
 from anymal.engine.sampling import Sampling
-from anymal.evaluation.answers import answer_all
+from anymal.evaluation.answers import answer_all, start_batch_assistant
 from anymal.sample import Sample
-from anymal.serving.assistant import start_assistant
 
 
 @torch.no_grad()
@@ -30,7 +29,7 @@ def answers(
     **sampling: Any,
 ) -> list[str]:
     """Through the engine, `batch_size` at a time."""
-    with start_assistant(assembled, name="model") as assistant:
+    with start_batch_assistant(assembled, name="model", batch_size=batch_size) as assistant:
         return answer_all(
             assistant,
             records,

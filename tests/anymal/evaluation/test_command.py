@@ -32,12 +32,12 @@ def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any
         loaded.append({"name": name, **options})
         return colours.assistant(is_blind=name == "blind")
 
-    def start(assembled: Any, *, name: str, max_waiting: int) -> Any:
-        assert max_waiting == 16, "every question of a batch may wait"
+    def start(assembled: Any, *, name: str, batch_size: int) -> Any:
+        assert batch_size == 16
         return assembled
 
     monkeypatch.setattr(bundle, "load_bundle", load)
-    monkeypatch.setattr("anymal.serving.assistant.start_assistant", start)
+    monkeypatch.setattr("anymal.evaluation.answers.start_batch_assistant", start)
     return loaded
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from anymal.assemble import Assembled
 from anymal.bundle.save import save_bundle
 from anymal.cli.evaluate import eval_command
+from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.runner import evaluate
-from anymal.serving.assistant import start_assistant
 from tests.anymal.asking import answers
 
 
@@ -48,7 +48,7 @@ def test_controls_pass_through_the_ordinary_path(
     assembled: Assembled, records: list[dict[str, Any]]
 ) -> None:
     heard: list[dict[str, Any]] = []
-    with start_assistant(assembled, name="model") as assistant:
+    with start_batch_assistant(assembled, name="model", batch_size=16) as assistant:
         results = evaluate(
             assistant,
             {"colour": records},
@@ -65,7 +65,7 @@ def test_controls_pass_through_the_ordinary_path(
 def test_figures_fit_into_a_bundle(
     assembled: Assembled, records: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    with start_assistant(assembled, name="model") as assistant:
+    with start_batch_assistant(assembled, name="model", batch_size=16) as assistant:
         results = evaluate(assistant, {"colour": records}, controls=["blank"], max_tokens=2)
     folder = save_bundle(assembled, tmp_path / "bundle", results=results)
     written = json.loads((folder / "bundle.json").read_text())
