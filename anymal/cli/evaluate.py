@@ -54,7 +54,7 @@ def eval_command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
-        typer.Option(help="Precision of the language model; by default the bundle's."),
+        typer.Option(help="Precision of the language model; by default that of 'anymal serve'."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
@@ -105,11 +105,11 @@ def _evaluate(
     import torch
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from anymal.bundle.load import load_bundle
     from anymal.evaluation.answers import start_batch_assistant
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
     from anymal.serving.assistant import Assistant
+    from anymal.serving.precision import load_to_answer
 
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit), choices.tasks
@@ -120,7 +120,7 @@ def _evaluate(
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
     def load(name: str) -> Assistant:
-        assembled = load_bundle(name, precision=choices.precision, device=choices.device)
+        assembled = load_to_answer(name, precision=choices.precision, device=choices.device)
         return start_batch_assistant(assembled, name=name, batch_size=choices.batch_size)
 
     columns = (
@@ -144,7 +144,7 @@ def _evaluate(
             ),
             log=log,
         )
-    own = {"device": choices.device, "precision": choices.precision or "the bundle's"}
+    own = {"device": choices.device, "precision": choices.precision or "as served"}
     return results.model_copy(
         update={
             "compared_with": choices.other,

@@ -36,7 +36,7 @@ def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any
         assert batch_size == 16
         return assembled
 
-    monkeypatch.setattr(bundle, "load_bundle", load)
+    monkeypatch.setattr("anymal.serving.precision.load_to_answer", load)
     monkeypatch.setattr("anymal.evaluation.answers.start_batch_assistant", start)
     return loaded
 
