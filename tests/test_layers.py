@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
         *("processor", "protocol", "sample"),
     ),
-    "evaluation": ("engine", "modality", "processor", "protocol", "serving"),
+    "evaluation": ("assemble", "engine", "modality", "processor", "protocol", "serving"),
     "__init__": ("client", "serving"),
     "cli": (
         *("__init__", "bundle", "client", "evaluation", "llm", "plan", "playground"),
