@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM
 
-from benchmarks.gpu.decode import Answer, by_engine, by_generate, decode_speed, prefill_speed
+from benchmarks.gpu.decode import Answer, by_engine, by_generate, decode_speed, prompt_speed
 from benchmarks.gpu.memory import CAP, attempt, largest, pass_of, plan_of, planned_bytes, release
 from benchmarks.gpu.shape import Shape, num_weights, random_nf4, shape_of
 from benchmarks.gpu.summary import summary
@@ -153,8 +153,8 @@ def _answered(bench: Bench, who: str, make: Callable[[], Answer]) -> Iterator[Ro
         work = partial(decode_speed, made[0], bench.base, bench.shape, batch)
         yield {"case": "decode", "who": who, "batch": batch, **attempt(work, bench.device)}
     for length in bench.shape.prompts:
-        work = partial(prefill_speed, made[0], bench.base, bench.shape, length)
-        yield {"case": "prefill", "who": who, "length": length, **attempt(work, bench.device)}
+        work = partial(prompt_speed, made[0], bench.base, bench.shape, length)
+        yield {"case": "prompt", "who": who, "length": length, **attempt(work, bench.device)}
 
 
 def micro_batches(bench: Bench) -> Iterator[Row]:

@@ -21,7 +21,7 @@ def plot_losses(metrics: Sequence[StepMetrics], path: Path) -> None:
     """Draw the losses of a run.
 
     Args:
-        metrics: Steps in order; stages are told apart by name.
+        metrics: Steps in order; stages differ by name.
         path: PNG to write.
     """
     stages = list(dict.fromkeys(step.stage for step in metrics))

@@ -1,7 +1,7 @@
 """The cross-entropy of chosen positions in constant memory, whatever the vocabulary.
 
 Does not choose the positions, and knows of the output head only that it scores rows. Rows go
-through head and loss in chunks; a chunk's logits are computed anew for the backward pass instead
+through head and loss in chunks; a chunk's logits are computed again for the backward pass instead
 of kept. What fits into one chunk is computed as it would be without any of this.
 
 Shapes: N rows, D layer width, V vocabulary.

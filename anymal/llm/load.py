@@ -222,7 +222,7 @@ def _keep_packing(model: nn.Module) -> None:
 
 
 def _quantisation(precision: Precision, dtype: torch.dtype) -> BitsAndBytesConfig:
-    """What transformers is told about quantisation; it leaves the output head alone by default."""
+    """Quantisation settings for transformers, which leaves the output head alone by default."""
     if precision == "int8":
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]

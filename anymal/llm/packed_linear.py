@@ -1,6 +1,6 @@
 """Wide float32 layers with their weights laid out for the CPU's matrix kernels: faster answers.
 
-The same function in the same precision. A plain product lays the weights out anew at every call,
+The same function in the same precision. A plain product lays the weights out again at every call,
 which costs most where a step has few rows: with 8 rows, as when 8 answers grow together, 1.3 to 1.5
 times the time on one AVX-512 core. Does not train: there is no backward.
 

@@ -152,7 +152,7 @@ def sign_and_speech(
 ) -> LazyRecords:
     """A hand sign and a spoken digit; held-out questions ask whether they match.
 
-    Where only the medium of modality `shown` is to be there, the other is told in words.
+    With `shown`, only the medium of that modality is there; words describe the other.
     """
     ask = labels.ask_match if split == "heldout" else labels.ask_about_sign_and_speech
     return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown)

@@ -126,7 +126,7 @@ def motions(*, split: Split, size: int, seed: int = 0, style: Style = "question"
 def mixed(*, split: Split, size: int, seed: int = 0, shown: str | None = None) -> LazyRecords:
     """Two generated media and a question that needs both.
 
-    Where only the medium of modality `shown` is to be there, the other is told in words.
+    With `shown`, only the medium of that modality is there; words describe the other.
     """
     check_shown(shown, topics.PREFIXES)
 

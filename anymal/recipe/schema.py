@@ -243,7 +243,7 @@ def load_recipe(
             and other `ANYMAL_*` variables are replaced.
         overrides: `a.b=c`, later ones win; the value is YAML. A list is entered by index or by
             the `name` of an item: `stages.align.steps=10`.
-        keep_unset: Leave a variable that is not set as it is written, for whoever opens no file
+        keep_unset: Leave a variable that is not set as it is written, for readers that open no file
             of the recipe's.
 
     Returns:

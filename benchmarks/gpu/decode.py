@@ -140,7 +140,7 @@ def decode_speed(
 
 
 @torch.no_grad()
-def prefill_speed(
+def prompt_speed(
     answer: Answer, base: LlamaForCausalLM, shape: Shape, length: int
 ) -> dict[str, float]:
     """Positions of a prompt a second, up to its first token.

@@ -132,7 +132,7 @@ class Peer:
 
 
 def counted(language: nn.Module) -> list[int]:
-    """Count the rows of each call of a language model, in a list that whoever reads it clears."""
+    """Count the rows of each call of a language model, in a list that its reader clears."""
     run: list[int] = []
 
     def notice(module: Any, args: Any, kwargs: dict[str, Any]) -> None:

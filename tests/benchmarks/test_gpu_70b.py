@@ -54,7 +54,7 @@ def test_all_cases_run_and_trainers_agree(rows: list[dict[str, Any]]) -> None:
     assert shares == {"ours": 0.875, "transformers + peft": 1.0}
     for row in trained:
         assert row["tokens_per_s"] == pytest.approx(row["run"] / row["seconds"], rel=0.01)
-    answered = {(row["case"], row["who"]) for row in rows if row["case"] in ("decode", "prefill")}
+    answered = {(row["case"], row["who"]) for row in rows if row["case"] in ("decode", "prompt")}
     assert len(answered) == 4
     searched = [row["samples"] for row in rows if row["case"] == "largest micro-batch"]
     assert searched == [4, 4]
