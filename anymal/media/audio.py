@@ -41,6 +41,7 @@ _DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 # Formats of frames in a row, which can be read on behind a tag or a frame that is broken; and how
 # many broken ones, or what share of all, may be among them.
 _IN_FRAMES = ("mp3", "aac")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _FEW_BROKEN = 2
 _BROKEN_SHARE = 0.1
 
@@ -169,7 +170,7 @@ def _track(container: InputContainer, stream: AudioStream, name: str) -> Iterato
         except av.error.InvalidDataError:
             if container.format.name not in _IN_FRAMES:
                 raise
-            num_broken += 1
+            num_broken += not bytes(packet).startswith(_TAGS)
             continue
         for frame in frames:
             if frame.sample_rate:
@@ -211,5 +212,5 @@ def _check_length(
     # Encoders pad and trim by a few frames; more than that is missing. FLAC loses nothing.
     least_s = promised_s - 1e-6 if container.format.name == "flac" else 0.95 * promised_s - 0.25
     if container.format.name not in GUESSED and seconds < least_s:
-        found = f"{seconds:.2f} of {promised_s:.2f} seconds of sound"
+        found = f"{seconds:.4f} of {promised_s:.4f} seconds of sound"
         raise MediaCorrupt(name, found, "a complete file")
