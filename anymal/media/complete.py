@@ -61,23 +61,23 @@ def check_joined(source: Source, key: str) -> None:
 
 
 def _avi_is_cut(data: bytes) -> bool:
-    """AVI: the list of pictures and sounds states its size; an index behind it may be missing."""
-    return _is_cut(data, (end for name, end in _avi_lists(data) if name == b"movi"))
+    """AVI: the list of pictures and sounds states its size, and so does the index behind it."""
+    return _is_cut(data, (end for name, end in _avi_lists(data) if name in (b"movi", b"idx1")))
 
 
 def _avi_lists(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The types of an AVI's lists and where each ends; a list written to a pipe has no end."""
+    """The names of an AVI's chunks, of lists their types, and where each ends."""
     place = _RIFF_HEADER
     while (chunk := read_chunk(data, place, "little")) is not None:
         if chunk.kind == b"RIFF":
             # Long films go on in further parts.
             place += _RIFF_HEADER
             continue
-        end = chunk.start + chunk.size
-        if not 0 < chunk.size < UNKNOWN_SIZE:
-            end = len(data)
-        if chunk.kind == b"LIST":
-            yield data[chunk.start : chunk.start + 4], end
+        # A film written to a pipe does not know its size.
+        is_known = 0 < chunk.size < UNKNOWN_SIZE or chunk.kind != b"LIST"
+        end = chunk.start + chunk.size if is_known else len(data)
+        name = data[chunk.start : chunk.start + 4] if chunk.kind == b"LIST" else chunk.kind
+        yield name, end
         place = end + end % 2
 
 

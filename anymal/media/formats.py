@@ -107,11 +107,12 @@ def detect(data: bytes) -> Format:
     """
     start = id3_length(data)
     probe = data[start : start + _PROBE]
-    key = _by_prefix(probe) or _by_riff(probe) or _by_atom(probe) or sync_key(probe)
-    if key is None and (start or _by_text(probe) == "binary"):
-        # Without a frame behind them, the tags are those of a broken MP3.
-        zeros_end = len(data) - len(data[start:].lstrip(b"\x00"))
-        key, start = "mp3" if start else "binary", 0
+    key = _by_prefix(probe) or _by_riff(probe) or _by_atom(probe)
+    sync = sync_key(probe) or ("mp3" if start else None)
+    # The mark of UTF-16 may be the middle of a frame.
+    if key == "utf-16" or (key is None and (sync or _by_text(probe) == "binary")):
+        # Without frames in a row, it is a broken file of what it begins as.
+        key, zeros_end, start = key or sync or "binary", _zeros_end(data, start), 0
         if found := find_frames(data[zeros_end : zeros_end + _PROBE]):
             key, start = found[0], zeros_end + found[1]
     key = key or _by_text(probe)
@@ -162,6 +163,11 @@ def _by_atom(data: bytes) -> str | None:
     if data[4:8] not in _QUICKTIME_ATOMS:
         return None
     return "heif" if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS else "mp4"
+
+
+def _zeros_end(data: bytes, start: int) -> int:
+    """Where zeros that begin at a place end."""
+    return len(data) - len(data[start:].lstrip(b"\x00"))
 
 
 def _by_text(data: bytes) -> str:

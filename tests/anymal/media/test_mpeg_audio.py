@@ -7,6 +7,7 @@ from tests.anymal.media.sounds import by_ffmpeg, id3, stored, tone
 
 AAC = by_ffmpeg("adts", "aac", tone(), 16000)
 MP3 = by_ffmpeg("mp3", "libmp3lame", tone(), 16000)
+MP3 = MP3[id3_length(MP3) :]
 MP2 = by_ffmpeg("mp2", "mp2", tone(rate_hz=48000), 48000)
 
 
@@ -19,7 +20,6 @@ def test_tags_are_measured() -> None:
 @pytest.mark.parametrize(("key", "data"), [("aac", AAC), ("mp3", MP3), ("mp3", MP2)])
 @pytest.mark.parametrize("front", [b"", bytes(3), bytes(100_000), id3(), id3() + bytes(50)])
 def test_frames_are_found_behind_tags_and_zeros(key: str, data: bytes, front: bytes) -> None:
-    # Without the frame in front that states a length and may be of another size.
     found = detect(front + data)
     assert found.key == key
     assert (front + data)[found.start :].endswith(data)
@@ -29,6 +29,9 @@ def test_frames_are_found_behind_tags_and_zeros(key: str, data: bytes, front: by
 def test_frames_are_found_within_a_stream(key: str, data: bytes) -> None:
     for cut in range(1000, 1050):
         assert detect(data[cut:]).key == key
+    mark = "a mark of UTF-16".encode("utf-16")
+    assert detect(mark).key == "utf-16"
+    assert detect(mark[:2] + data).key == key
 
 
 def test_what_stands_behind_a_tag_decides() -> None:
