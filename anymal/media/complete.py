@@ -1,20 +1,23 @@
 """Whether a file arrived whole, told from the lengths that it declares itself.
 
-Decoders take a file that was cut short for a shorter one; this says so before they run. It reads
-only lengths and does not otherwise check a file.
+Decoders take a file that was cut short for a shorter one; this says so before they run. Only media
+that are missing make a cut: bytes behind the last piece are no part of a file. It reads only
+lengths and does not otherwise check a file; `anymal.media.riff` does so for WAV and AIFF.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from anymal.errors import MediaCorrupt
+from anymal.errors import MediaCorrupt, MediaUnsupported
 from anymal.media.formats import detect
+from anymal.media.mpeg_audio import id3_length
+from anymal.media.ogg import page_end
+from anymal.media.riff import UNKNOWN_SIZE, read_chunk
 from anymal.media.source import Source
 
-# Writers to a pipe cannot go back to fill in a length: they leave the largest there is, or about.
-_UNKNOWN_LENGTH = 0x7FFF0000
 _RIFF_HEADER = 12
-_RIFF_SLACK = 8
+# What a film or a sound cannot do without: its description and its media, whole or in fragments.
+_MEDIA_ATOMS = (b"moov", b"moof", b"mdat")
 
 
 def check_complete(source: Source, key: str) -> None:
@@ -35,38 +38,90 @@ def check_complete(source: Source, key: str) -> None:
         )
 
 
-def _riff_is_cut(data: bytes) -> bool:
-    """WAV and AVI: each top-level chunk states its size, and so does the file."""
-    total = _number(data, 4, 4, "little")
-    if total is None or (0 < total < _UNKNOWN_LENGTH and total > len(data) - 8 + _RIFF_SLACK):
-        return True
-    start = _RIFF_HEADER
-    while (size := _number(data, start + 4, 4, "little")) is not None and size < _UNKNOWN_LENGTH:
-        start += 8 + size + size % 2
-        # The padding byte of the last chunk is often left out.
-        if start - size % 2 > len(data):
-            return True
-    return False
+def check_joined(source: Source, key: str) -> None:
+    """Refuses files that were joined where a decoder would read the first and leave the rest.
+
+    Args:
+        source: The file.
+        key: Its format.
+
+    Raises:
+        MediaUnsupported: Several files in one.
+    """
+    is_joined = False
+    if key == "mp4":
+        # Fragments may each bring their own head; they are read on.
+        kinds = [kind for kind, _ in _atoms(source.data)]
+        is_joined = kinds.count(b"ftyp") > 1 and b"moof" not in kinds
+    elif key == "caf":
+        is_joined = any(kind == b"caff" for kind, _ in _caf_chunks(source.data))
+    if is_joined:
+        found = f"several files joined to one, the first {detect(source.data).label}"
+        raise MediaUnsupported(source.name, found, "one file at a time; send them one by one")
 
 
-def _aiff_is_cut(data: bytes) -> bool:
-    """AIFF: the file states its size."""
-    total = _number(data, 4, 4, "big")
-    return total is None or total > len(data) - 8
+def _avi_is_cut(data: bytes) -> bool:
+    """AVI: the list of pictures and sounds states its size, and so does the index behind it."""
+    return _is_cut(data, (end for name, end in _avi_lists(data) if name in (b"movi", b"idx1")))
+
+
+def _avi_lists(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The names of an AVI's chunks, of lists their types, and where each ends."""
+    place = _RIFF_HEADER
+    while (chunk := read_chunk(data, place, "little")) is not None:
+        if chunk.kind == b"RIFF":
+            # Long films go on in further parts.
+            place += _RIFF_HEADER
+            continue
+        # A film written to a pipe does not know its size.
+        is_known = 0 < chunk.size < UNKNOWN_SIZE or chunk.kind != b"LIST"
+        end = chunk.start + chunk.size if is_known else len(data)
+        name = data[chunk.start : chunk.start + 4] if chunk.kind == b"LIST" else chunk.kind
+        yield name, end
+        place = end + end % 2
 
 
 def _mp4_is_cut(data: bytes) -> bool:
     """MP4 and MOV: each atom states its size; 1 defers to a longer field, 0 means the rest."""
+    return _is_cut(data, (end for kind, end in _atoms(data) if kind in _MEDIA_ATOMS))
+
+
+def _atoms(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The names of an MP4's atoms and where each ends."""
     start = 0
     while (size := _number(data, start, 4, "big")) is not None:
+        kind = data[start + 4 : start + 8]
         if size == 1:
             size = _number(data, start + 8, 8, "big") or 0
+        if size == 0 and len(kind) == 4:
+            size = len(data) - start
         if size < 8:
-            return False
+            return
         start += size
-        if start > len(data):
-            return True
-    return False
+        yield kind, start
+
+
+def _caf_is_cut(data: bytes) -> bool:
+    """CAF: each chunk states its size; the largest there is means the rest."""
+    return _is_cut(data, (end for kind, end in _caf_chunks(data) if kind == b"data"))
+
+
+def _caf_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The names of a CAF's chunks and where each ends."""
+    start = 8
+    while (size := _number(data, start + 4, 8, "big")) is not None:
+        kind = data[start : start + 4]
+        start = len(data) if size == 2**64 - 1 else start + 12 + size
+        yield kind, start
+
+
+def _is_cut(data: bytes, ends: Iterable[int]) -> bool:
+    """Whether a piece that holds media ends past the end of the file, or there is none.
+
+    Other pieces may: bytes behind the last piece look like the head of another.
+    """
+    last = max(ends, default=None)
+    return last is None or last > len(data)
 
 
 def _matroska_is_cut(data: bytes) -> bool:
@@ -95,21 +150,12 @@ def _ebml_end(data: bytes, place: int) -> int | None:
 
 def _ogg_is_cut(data: bytes) -> bool:
     """OGG: the last page lists the sizes of its parts; not every recorder marks it as the last."""
-    page = data.rfind(b"OggS")
-    num_parts = _number(data, page + 26, 1, "big")
-    if num_parts is None:
-        return True
-    parts = data[page + 27 : page + 27 + num_parts]
-    return len(data) < page + 27 + num_parts + sum(parts)
+    return page_end(data, data.rfind(b"OggS")) > len(data)
 
 
 def _mp3_is_cut(data: bytes) -> bool:
     """MP3: encoders put a frame before the sound that may state the bytes that follow."""
-    start = 0
-    if data.startswith(b"ID3"):
-        # Seven bits of each byte count.
-        sizes = zip(data[6:10], (21, 14, 7, 0), strict=False)
-        start = 10 + sum(byte << shift for byte, shift in sizes)
+    start = id3_length(data)
     head = data[start : start + 256]
     tag = max(head.find(b"Xing"), head.find(b"Info"))
     flags = _number(head, tag + 4, 4, "big") if tag >= 0 else None
@@ -149,10 +195,9 @@ def _number(data: bytes, start: int, size: int, order: Literal["little", "big"])
 
 
 _CUT: dict[str, Callable[[bytes], bool]] = {
-    "wav": _riff_is_cut,
-    "avi": _riff_is_cut,
-    "aiff": _aiff_is_cut,
+    "avi": _avi_is_cut,
     "mp4": _mp4_is_cut,
+    "caf": _caf_is_cut,
     "matroska": _matroska_is_cut,
     "ogg": _ogg_is_cut,
     "mp3": _mp3_is_cut,

@@ -12,7 +12,7 @@ import av
 from av.container import InputContainer
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge
-from anymal.media.complete import check_complete
+from anymal.media.complete import check_complete, check_joined
 from anymal.media.formats import detect
 from anymal.media.limits import Limits
 from anymal.media.source import Source, reason
@@ -24,7 +24,14 @@ _DEMUXERS = {
     "gif": "gif",
     "aac": "aac",
     "flac": "flac",
+    "mp3": "mp3",
+    "ogg": "ogg",
+    "amr": "amr",
+    "caf": "caf",
+    "wav": "wav",
 }
+# Formats that state no length for what FFmpeg reads of them: it guesses one from the first frames.
+GUESSED = ("mp3", "aac", "amr", "wav")
 # FFmpeg's own errors, and what PyAV raises on fields that do not fit Python's types.
 _BROKEN = (av.FFmpegError, ArithmeticError, ValueError, LookupError, MemoryError)
 _MICROSECONDS = 1_000_000
@@ -47,6 +54,7 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
         MediaTooLarge: It declares more seconds than accepted.
     """
     check_complete(source, key)
+    check_joined(source, key)
     try:
         with av.open(
             io.BytesIO(source.data),
@@ -56,7 +64,8 @@ def open_container(source: Source, key: str, limits: Limits) -> Iterator[InputCo
             options=decoder_options(limits),
             metadata_errors="replace",
         ) as container:
-            check_seconds(source.name, (container.duration or 0) / _MICROSECONDS, limits)
+            if key not in GUESSED:
+                check_seconds(source.name, (container.duration or 0) / _MICROSECONDS, limits)
             yield container
     except MediaError:
         raise

@@ -7,17 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from anymal.errors import MediaEmpty, MediaUnsupported
+from anymal.media.mpeg_audio import find_frames, id3_length, sync_key
 from anymal.media.source import Source
 
 IMAGES = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
 FILMS = ("mp4", "matroska", "avi", "gif")
-SOUNDS = ("wav", "flac", "ogg", "mp3", "aiff", "mp4", "aac", "matroska", "avi")
+SOUNDS = ("wav", "flac", "ogg", "mp3", "aiff", "mp4", "aac", "amr", "caf", "matroska", "avi")
 RECORDINGS = ("csv", "json", "npy", "npz", "parquet")
 
 ACCEPTED_IMAGES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 ACCEPTED_FILMS = f"MP4, MOV, WebM, MKV, AVI or GIF, or a still image ({ACCEPTED_IMAGES})"
 ACCEPTED_SOUNDS = (
-    "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, or the sound of an MP4, MOV, WebM, MKV or AVI"
+    "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, AMR, CAF, or the sound of an MP4, MOV, WebM, MKV or AVI"
 )
 ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, NPY, NPZ or Parquet"
 
@@ -38,6 +39,8 @@ _LABELS = {
     "mp3": "an MP3 sound",
     "aac": "an AAC sound",
     "aiff": "an AIFF sound",
+    "amr": "an AMR sound",
+    "caf": "a CAF sound",
     "npy": "a NumPy array",
     "npz": "a ZIP or NPZ archive",
     "parquet": "a Parquet table",
@@ -61,7 +64,8 @@ _PREFIXES = (
     (b"\x1aE\xdf\xa3", "matroska"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
-    (b"ID3", "mp3"),
+    (b"#!AMR", "amr"),
+    (b"caff", "caf"),
     (b"\x93NUMPY", "npy"),
     (b"PK\x03\x04", "npz"),
     (b"PK\x05\x06", "npz"),
@@ -76,14 +80,20 @@ _RIFF_TYPES = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _QUICKTIME_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _TEXT_PROBE = 4096
+# Bytes that are looked at, behind the tags of a sound.
+_PROBE = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A format's key and how to name it in a sentence."""
+    """A format's key, how to name it in a sentence, and where its own bytes begin.
+
+    A sound may stand behind ID3 tags, zeros, or the rest of a frame.
+    """
 
     key: str
     label: str
+    start: int = 0
 
 
 def detect(data: bytes) -> Format:
@@ -95,8 +105,18 @@ def detect(data: bytes) -> Format:
     Returns:
         The format; `binary` where nothing is recognised, `csv` for any other text.
     """
-    key = _by_prefix(data) or _by_riff(data) or _by_atom(data) or _by_sync(data) or _by_text(data)
-    return Format(key=key, label=_LABELS[key])
+    start = id3_length(data)
+    probe = data[start : start + _PROBE]
+    key = _by_prefix(probe) or _by_riff(probe) or _by_atom(probe)
+    sync = sync_key(probe) or ("mp3" if start else None)
+    # The mark of UTF-16 may be the middle of a frame.
+    if key == "utf-16" or (key is None and (sync or _by_text(probe) == "binary")):
+        # Without frames in a row, it is a broken file of what it begins as.
+        key, zeros_end, start = key or sync or "binary", _zeros_end(data, start), 0
+        if found := find_frames(data[zeros_end : zeros_end + _PROBE]):
+            key, start = found[0], zeros_end + found[1]
+    key = key or _by_text(probe)
+    return Format(key=key, label=_LABELS[key], start=start)
 
 
 def require(source: Source, allowed: Collection[str], accepted: str) -> str:
@@ -129,6 +149,8 @@ def _by_prefix(data: bytes) -> str | None:
 
 def _by_riff(data: bytes) -> str | None:
     """The RIFF and IFF families, which name their type after the size."""
+    if data[:4] in (b"RF64", b"BW64", b"RIFX"):
+        return "wav" if data[8:12] == b"WAVE" else None
     if data[:4] == b"RIFF":
         return _RIFF_TYPES.get(data[8:12])
     if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
@@ -143,12 +165,9 @@ def _by_atom(data: bytes) -> str | None:
     return "heif" if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS else "mp4"
 
 
-def _by_sync(data: bytes) -> str | None:
-    """MPEG audio without a header, told by the sync bits and the layer of its first frame."""
-    if len(data) < 2 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
-        return None
-    layer = data[1] >> 1 & 0b11
-    return "mp3" if layer else "aac" if data[1] & 0xF0 == 0xF0 else None
+def _zeros_end(data: bytes, start: int) -> int:
+    """Where zeros that begin at a place end."""
+    return len(data) - len(data[start:].lstrip(b"\x00"))
 
 
 def _by_text(data: bytes) -> str:

@@ -1,5 +1,7 @@
+import io
 from collections.abc import Callable
 
+import av
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from anymal.media.audio import decode_audio
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from encoders.signals import Audio
+from tests.anymal.media.sounds import TAG, by_ffmpeg, id3, tone, without_length
 
 
 def decode(data: bytes, format: str | None = None, **limits: float) -> Audio:
@@ -55,6 +58,10 @@ def test_sound_files_keep_rate_length_and_pitch(
         ("matroska", "pcm_s16le"),
         ("matroska", "pcm_s32le"),
         ("avi", "mp2"),
+        ("caf", "pcm_s16le"),
+        ("caf", "alac"),
+        ("ogg", "flac"),
+        ("wav", "libmp3lame"),
     ],
 )
 def test_containers_give_their_sound(
@@ -128,13 +135,83 @@ def test_seconds_are_counted_where_the_header_does_not_tell(track: Callable[...,
         decode(track("adts", "aac"), max_seconds=1)
 
 
-def test_the_declared_format_must_be_true(sound: Callable[..., bytes]) -> None:
-    assert decode(sound("WAV"), ".WAV")
-    assert decode(sound("OGG", "OPUS"), "opus")
-    with pytest.raises(MediaUnsupported, match="a WAV sound, declared as 'mp3'"):
-        decode(sound("WAV"), "mp3")
-    with pytest.raises(MediaUnsupported, match="unknown audio format 'midi'"):
-        decode(sound("WAV"), "midi")
+@pytest.mark.parametrize("format", [None, "wav", ".WAV", "mp3", "audio/mpeg", "midi", ""])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_the_bytes_decide_whatever_is_declared(
+    kind: str, format: str | None, sound: Callable[..., bytes]
+) -> None:
+    assert decode(sound(kind), format).duration_s == pytest.approx(1.5, abs=0.001)
+
+
+def test_a_declared_format_is_named_where_the_bytes_tell_nothing() -> None:
+    with pytest.raises(MediaUnsupported, match="no known format, declared as 'pcm16'"):
+        decode(bytes(range(20)) * 20, "pcm16")
+
+
+def test_an_mp3_without_a_length_is_read_to_its_end() -> None:
+    # Silence first: the rate of the first frames promises a much shorter sound.
+    samples = np.concatenate([np.zeros(8000), tone(6)])
+    data = without_length(by_ffmpeg("mp3", "libmp3lame", samples, 16000, q="0"))
+    assert decode(data).duration_s == pytest.approx(6.5, abs=0.2)
+    assert decode(data, max_seconds=7)
+
+
+@pytest.mark.parametrize("between", [b"", TAG, id3(), id3() + TAG])
+def test_joined_mp3_are_read_to_the_last(between: bytes) -> None:
+    data = by_ffmpeg("mp3", "libmp3lame", tone(), 16000)
+    audio = decode(data + between + data + between + data)
+    assert audio.duration_s == pytest.approx(4.5, abs=0.3)
+    assert pitch_hz(audio) == pytest.approx(440, abs=1)
+
+
+def test_a_joined_mp3_of_another_rate_is_refused() -> None:
+    parts = [by_ffmpeg("mp3", "libmp3lame", tone(1, rate), rate) for rate in (16000, 44100)]
+    with pytest.raises(MediaUnsupported, match=r"rate changes from 16000 to 44100 Hz; .* convert"):
+        decode(b"".join(parts))
+
+
+@pytest.mark.parametrize(
+    "front", [id3(), bytes(2000), id3() + bytes(2000), b"\x12\xff\xf1\x34" * 9]
+)
+@pytest.mark.parametrize(("container", "codec"), [("adts", "aac"), ("mp3", "libmp3lame")])
+def test_frames_behind_tags_zeros_and_the_rest_of_a_frame_are_read(
+    container: str, codec: str, front: bytes
+) -> None:
+    audio = decode(front + by_ffmpeg(container, codec, tone(), 16000))
+    assert audio.duration_s == pytest.approx(1.5, abs=0.2)
+    assert pitch_hz(audio) == pytest.approx(440, abs=1)
+
+
+def test_a_sound_begins_anywhere_in_a_stream() -> None:
+    for container, codec in (("adts", "aac"), ("mp3", "libmp3lame")):
+        data = by_ffmpeg(container, codec, tone(3), 16000)
+        assert decode(data[len(data) // 3 :]).duration_s == pytest.approx(2, abs=0.25)
+
+
+def test_the_length_in_a_flac_does_not_shorten_it(sound: Callable[..., bytes]) -> None:
+    data = bytearray(sound("FLAC"))
+    data[22:26] = (4000).to_bytes(4, "big")
+    assert decode(bytes(data)).duration_s == 1.5
+    data[22:26] = (24001).to_bytes(4, "big")
+    with pytest.raises(MediaCorrupt, match=r"1\.5000 of 1\.5001 seconds"):
+        decode(bytes(data))
+
+
+def test_the_first_track_that_can_be_decoded_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mov") as output:
+        streams = [output.add_stream("pcm_s16le", rate=16000, layout="mono") for _ in range(2)]
+        for stream, wave in zip(streams, (tone(pitch_hz=880), tone()), strict=True):
+            frame = av.AudioFrame.from_ndarray((wave[None] * 32767).astype(np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = 16000, 0
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode())
+    data = file.getvalue()
+    assert pitch_hz(decode(data)) == pytest.approx(880, abs=1)
+    assert pitch_hz(decode(data.replace(b"sowt", b"apac", 1))) == pytest.approx(440, abs=1)
+    assert "1 sound tracks in unknown codecs are skipped" in caplog.text
+    with pytest.raises(MediaUnsupported, match="a sound in an unknown codec"):
+        decode(data.replace(b"sowt", b"apac"))
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])

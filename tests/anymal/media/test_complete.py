@@ -1,0 +1,69 @@
+"""Only media that are missing make a cut; what stands behind a file is no part of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from anymal.errors import MediaCorrupt, MediaUnsupported
+from anymal.media.audio import decode_audio
+from anymal.media.limits import Limits
+from anymal.media.source import Source
+from anymal.media.video import decode_video
+from tests.anymal.media.sounds import TAG, by_ffmpeg, id3, tone
+
+LIMITS = Limits()
+BEHIND = [TAG, id3(), b"trailing words, as servers add them", bytes(999), b"\xff\x00\x81" * 99]
+CONTAINERS = [
+    ("ipod", "aac"),
+    ("mov", "pcm_s16le"),
+    ("caf", "pcm_s16le"),
+    ("caf", "alac"),
+    ("flac", "flac"),
+    ("ogg", "flac"),
+    ("ogg", "libopus"),
+    ("adts", "aac"),
+]
+
+
+def seconds(data: bytes) -> float:
+    return decode_audio(Source(name="sound", data=data), LIMITS).duration_s
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS)
+def test_bytes_behind_a_sound_are_ignored(container: str, codec: str, behind: bytes) -> None:
+    data = by_ffmpeg(container, codec, tone(rate_hz=48000), 48000)
+    assert seconds(data + behind) == seconds(data) == pytest.approx(1.5, abs=0.05)
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("avi", "mpeg4")])
+def test_bytes_behind_a_film_are_ignored(
+    container: str, codec: str, behind: bytes, film: Callable[..., bytes]
+) -> None:
+    data = film(container, codec)
+    found = decode_video(Source(name="film", data=data + behind), LIMITS)
+    whole = decode_video(Source(name="film", data=data), LIMITS)
+    assert np.array_equal(found.frames, whole.frames)
+
+
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS[:6])
+def test_every_cut_is_noticed(container: str, codec: str) -> None:
+    data = by_ffmpeg(container, codec, tone(rate_hz=48000), 48000)
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(MediaCorrupt):
+            seconds(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS[:4])
+def test_joined_files_that_a_decoder_would_leave_are_refused(container: str, codec: str) -> None:
+    data = by_ffmpeg(container, codec, tone(rate_hz=48000), 48000)
+    with pytest.raises(MediaUnsupported, match="several files joined to one"):
+        seconds(data * 2)
+
+
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS[4:])
+def test_joined_files_of_frames_are_read_to_the_last(container: str, codec: str) -> None:
+    data = by_ffmpeg(container, codec, tone(rate_hz=48000), 48000)
+    assert seconds(data * 2) == pytest.approx(3, abs=0.1)
