@@ -107,28 +107,36 @@ def with_true_sizes(source: Source, key: str) -> bytes:
     data = source.data
     order: Order = "little" if key == "wav" and data[:4] != b"RIFX" else "big"
     form: dict[bytes, bytes] = {}
-    sound: list[bytes] = []
+    # Views: a long sound is copied once.
+    sound: list[memoryview] = []
     for chunk in _chunks(source, key, order):
-        body = data[chunk.start : chunk.start + chunk.size]
+        body = memoryview(data)[chunk.start : chunk.start + chunk.size]
         if len(body) < chunk.size:
             raise _cut(source, key)
         if chunk.kind == _SOUND[key]:
             # An AIFF's sound begins with two numbers of its own.
             sound.append(body[8:] if sound and key == "aiff" else body)
-        elif form.setdefault(chunk.kind, body) != body:
+        elif form.setdefault(chunk.kind, bytes(body)) != body:
             raise MediaCorrupt(
                 source.name, "joined sounds that are stored differently", "one sound in a file"
             )
     if not sound or _FORM[key][-1] not in form:
         raise _cut(source, key)
-    pieces = [*form.items(), (_SOUND[key], b"".join(sound))]
-    number = ">I" if order == "big" else "<I"
-    body = b"".join(
-        kind + struct.pack(number, len(piece)) + piece + bytes(len(piece) % 2)
-        for kind, piece in pieces
-    )
     head = {"little": b"RIFF", "big": b"RIFX"}[order] if key == "wav" else b"FORM"
-    return head + struct.pack(number, 4 + len(body)) + data[8:12] + body
+    return _file(head, data[8:12], [*form.items(), (_SOUND[key], *sound)], order)
+
+
+def _file(
+    head: bytes, kind: bytes, chunks: list[tuple[bytes | memoryview, ...]], order: Order
+) -> bytes:
+    """A file of chunks, each a name and the parts of its body."""
+    number = ">I" if order == "big" else "<I"
+    pieces: list[bytes | memoryview] = []
+    for name, *parts in chunks:
+        size = sum(len(part) for part in parts)
+        pieces += (name, struct.pack(number, size), *parts, bytes(size % 2))
+    total = len(kind) + sum(len(piece) for piece in pieces)
+    return b"".join((head, struct.pack(number, total), kind, *pieces))
 
 
 def _chunks(source: Source, key: str, order: Order) -> Iterator[Chunk]:
