@@ -22,6 +22,9 @@ _DEMUXERS = {
     "matroska": "matroska",
     "avi": "avi",
     "gif": "gif",
+    "mpegts": "mpegts",
+    "mpg": "mpeg",
+    "ogg": "ogg",
     "aac": "aac",
     "flac": "flac",
 }
