@@ -10,13 +10,18 @@ from anymal.errors import MediaEmpty, MediaUnsupported
 from anymal.media.mpeg_audio import find_frames, id3_length, sync_key
 from anymal.media.source import Source
 
-IMAGES = ("jpeg", "png", "webp", "gif", "bmp", "tiff")
-FILMS = ("mp4", "matroska", "avi", "gif")
-SOUNDS = ("wav", "flac", "ogg", "mp3", "aiff", "mp4", "aac", "amr", "caf", "matroska", "avi")
+IMAGES = ("jpeg", "png", "webp", "gif", "bmp", "tiff", "heif", "avif")
+FILMS = ("mp4", "matroska", "avi", "gif", "mpegts", "mpg", "ogg")
+SOUNDS = (
+    *("wav", "flac", "ogg", "mp3", "aiff", "mp4", "aac", "amr", "caf", "matroska", "avi"),
+    *("mpegts", "mpg"),
+)
 RECORDINGS = ("csv", "json", "npy", "npz", "parquet")
 
-ACCEPTED_IMAGES = "JPEG, PNG, WebP, GIF, BMP or TIFF"
-ACCEPTED_FILMS = f"MP4, MOV, WebM, MKV, AVI or GIF, or a still image ({ACCEPTED_IMAGES})"
+ACCEPTED_IMAGES = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
+ACCEPTED_FILMS = (
+    f"MP4, MOV, 3GP, WebM, MKV, AVI, MPEG-TS, MPG, OGV or GIF, or a still image ({ACCEPTED_IMAGES})"
+)
 ACCEPTED_SOUNDS = (
     "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, AMR, CAF, or the sound of an MP4, MOV, WebM, MKV or AVI"
 )
@@ -29,13 +34,16 @@ _LABELS = {
     "gif": "a GIF",
     "bmp": "a BMP image",
     "tiff": "a TIFF image",
-    "heif": "a HEIC or AVIF image",
+    "heif": "a HEIC image",
+    "avif": "an AVIF image",
     "mp4": "an MP4, MOV or M4A file",
     "matroska": "a WebM or MKV file",
     "avi": "an AVI film",
+    "mpegts": "an MPEG transport stream",
+    "mpg": "an MPG film",
     "wav": "a WAV sound",
     "flac": "a FLAC sound",
-    "ogg": "an OGG sound",
+    "ogg": "an OGG file",
     "mp3": "an MP3 sound",
     "aac": "an AAC sound",
     "aiff": "an AIFF sound",
@@ -64,6 +72,7 @@ _PREFIXES = (
     (b"\x1aE\xdf\xa3", "matroska"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
+    (b"\x00\x00\x01\xba", "mpg"),
     (b"#!AMR", "amr"),
     (b"caff", "caf"),
     (b"\x93NUMPY", "npy"),
@@ -77,8 +86,17 @@ _PREFIXES = (
     (b"\xfe\xff", "utf-16"),
 )
 _RIFF_TYPES = {b"WAVE": "wav", b"WEBP": "webp", b"AVI ": "avi"}
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+_PICTURE_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), "heif"),
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+}
+# The family of both, which leaves open how the picture is coded; a further brand tells.
+_PICTURE_FAMILY = (b"mif1", b"msf1")
 _QUICKTIME_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+# Packets of 188 bytes, each behind a time of 4 bytes in the files of camcorders.
+_TS_PACKETS = ((0, 188), (4, 192))
+_TS_SYNC = b"G"
+_TS_PROBE = 4
 _TEXT_PROBE = 4096
 # Bytes that are looked at, behind the tags of a sound.
 _PROBE = 2**17
@@ -107,7 +125,7 @@ def detect(data: bytes) -> Format:
     """
     start = id3_length(data)
     probe = data[start : start + _PROBE]
-    key = _by_prefix(probe) or _by_riff(probe) or _by_atom(probe)
+    key = _by_prefix(probe) or _by_riff(probe) or _by_atom(probe) or _by_packets(probe)
     sync = sync_key(probe) or ("mp3" if start else None)
     # The mark of UTF-16 may be the middle of a frame.
     if key == "utf-16" or (key is None and (sync or _by_text(probe) == "binary")):
@@ -162,7 +180,21 @@ def _by_atom(data: bytes) -> str | None:
     """The QuickTime family, which names its first atom after the size."""
     if data[4:8] not in _QUICKTIME_ATOMS:
         return None
-    return "heif" if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS else "mp4"
+    main = data[8:12] if data[4:8] == b"ftyp" else b""
+    if main not in _PICTURE_FAMILY:
+        return _PICTURE_BRANDS.get(main, "mp4")
+    end = min(int.from_bytes(data[:4], "big"), _TEXT_PROBE)
+    brands = (data[place : place + 4] for place in range(16, end, 4))
+    return next((_PICTURE_BRANDS[brand] for brand in brands if brand in _PICTURE_BRANDS), "heif")
+
+
+def _by_packets(data: bytes) -> str | None:
+    """MPEG transport streams: packets of one length, each of which opens with the same byte."""
+    for start, step in _TS_PACKETS:
+        syncs = data[start : start + step * _TS_PROBE : step]
+        if len(syncs) > 1 and syncs == _TS_SYNC * len(syncs):
+            return "mpegts"
+    return None
 
 
 def _zeros_end(data: bytes, start: int) -> int:

@@ -4,22 +4,32 @@ It neither resizes nor normalises: that is the encoder's own preprocessing.
 """
 
 import io
+import logging
 import struct
 import zlib
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from PIL.Image import DecompressionBombError, DecompressionBombWarning, Transpose
+from PIL.Image import DecompressionBombError, Transpose
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
+from anymal.media import jpeg
+from anymal.media.colour import over_white
 from anymal.media.complete import check_complete
+from anymal.media.deep import is_deep_colour, scaled_colour, scaled_grey
 from anymal.media.formats import ACCEPTED_IMAGES, IMAGES, require
+from anymal.media.heif import decode_heif
+from anymal.media.image_size import check_size, most_pixels
 from anymal.media.limits import Limits
+from anymal.media.pillow_warnings import as_log_lines
+from anymal.media.png import with_needed_chunks
 from anymal.media.source import Source, reason
 from encoders.signals import Image
 
-# Pillow's readers raise all of these on broken files, depending on which byte is wrong.
+logger = logging.getLogger(__name__)
+
+# The readers raise all of these on broken files, depending on which byte is wrong.
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -28,10 +38,10 @@ _BROKEN = (
     LookupError,
     ArithmeticError,
     AttributeError,
-    NotImplementedError,
+    RuntimeError,
+    EOFError,
     struct.error,
     zlib.error,
-    Warning,
 )
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -45,13 +55,13 @@ _UPRIGHT = {
 }
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _DEEP_GREY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-_DEEP_GREY_MAX = 65535
 
 
 def decode_image(source: Source, limits: Limits) -> Image:
     """Decodes an image: first frame, EXIF orientation applied, alpha laid over white.
 
-    Sixteen-bit grey is scaled to eight; palettes and CMYK become RGB (ICC profiles are ignored).
+    Deep grey is scaled to eight bits by the depth that it uses; palettes and CMYK become RGB (ICC
+    profiles are ignored). What the picture does not need, such as texts, is not read.
 
     Args:
         source: The file.
@@ -65,15 +75,12 @@ def decode_image(source: Source, limits: Limits) -> Image:
     """
     key = require(source, IMAGES, ACCEPTED_IMAGES)
     try:
-        with PIL.Image.open(io.BytesIO(source.data), formats=(key,)) as image:
-            check_size(source.name, image.width, image.height, limits)
-            check_complete(source, key)
-            image.load()
-            return Image(pixels=_rgb(_turned(image), source.name))
+        with as_log_lines:
+            return Image(pixels=_read(source, key, limits))
     except MediaError:
         raise
-    except (DecompressionBombError, DecompressionBombWarning) as error:
-        raise MediaTooLarge(source.name, reason(error), _most(limits)) from error
+    except DecompressionBombError as error:
+        raise MediaTooLarge(source.name, reason(error), most_pixels(limits)) from error
     except PIL.UnidentifiedImageError as error:
         found = f"a {key.upper()} image with a broken or truncated header"
         raise MediaCorrupt(source.name, found, "a complete file") from error
@@ -85,72 +92,56 @@ def decode_image(source: Source, limits: Limits) -> Image:
         ) from error
 
 
-def check_size(name: str, width: int, height: int, limits: Limits) -> None:
-    """Refuses a picture or a frame that is too large or too thin.
-
-    Args:
-        name: The file's name, for the error.
-        width: Pixels in a row.
-        height: Rows.
-        limits: How many pixels, and what aspect ratio, are accepted.
-
-    Raises:
-        MediaCorrupt: A side is zero.
-        MediaTooLarge: Beyond the limits.
-    """
-    found = f"{width} x {height} pixels"
-    if min(width, height) < 1:
-        raise MediaCorrupt(name, found, "at least 1 x 1 pixels")
-    too_thin = max(width, height) / min(width, height) > limits.max_aspect_ratio
-    if width * height > limits.max_pixels or too_thin:
-        raise MediaTooLarge(name, found, _most(limits))
+def _read(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
+    """The upright pixels of a file of any accepted format."""
+    if key == "heif":
+        return _rgb(decode_heif(source, limits), source.name)
+    if key == "png":
+        whole = with_needed_chunks(source)
+        return _by_pillow(Source(name=source.name, data=whole), key, limits)
+    if key == "jpeg" and not jpeg.has_end(source.data):
+        return _endless_jpeg(source, limits)
+    return _by_pillow(source, key, limits)
 
 
-def over_white(image: PIL.Image.Image) -> NDArray[np.uint8]:
-    """Lays a picture with alpha over a white page.
-
-    Args:
-        image: A picture of mode RGBA.
-
-    Returns:
-        [H, W, 3] uint8.
-    """
-    page = PIL.Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    return np.array(page)
+def _by_pillow(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
+    """The upright pixels of a file that Pillow reads."""
+    with PIL.Image.open(io.BytesIO(source.data), formats=(key,)) as image:
+        check_size(source.name, image.width, image.height, limits)
+        check_complete(source, key)
+        is_deep = is_deep_colour(image)
+        image.load()
+        whole = scaled_colour(image, source, key) if is_deep else image
+        return _rgb(_turned(whole, image.getexif()), source.name)
 
 
-def _most(limits: Limits) -> str:
-    """The limits on a picture, in words."""
-    return (
-        f"at most {limits.max_pixels:,} pixels, "
-        f"one side at most {limits.max_aspect_ratio:g} times the other"
+def _endless_jpeg(source: Source, limits: Limits) -> NDArray[np.uint8]:
+    """A JPEG that lacks its end marker, if it lacks nothing else."""
+    first, second = (
+        _by_pillow(Source(name=source.name, data=data), "jpeg", limits)
+        for data in jpeg.with_ends(source.data)
     )
+    if not np.array_equal(first, second):
+        found = f"a JPEG image that was cut short at {len(source.data):,} bytes"
+        raise MediaCorrupt(source.name, found, "a whole file")
+    logger.warning("a JPEG image lacks its end marker; all its pixels are there")
+    return first
 
 
-def _turned(image: PIL.Image.Image) -> PIL.Image.Image:
+def _turned(image: PIL.Image.Image, exif: PIL.Image.Exif) -> PIL.Image.Image:
     """The image as the camera was held."""
     # NOTE: Pillow turns TIFF by itself while loading and then forgets the tag, so ask after load.
-    turn = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    turn = _UPRIGHT.get(exif.get(_EXIF_ORIENTATION, 1))
     return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: PIL.Image.Image, name: str) -> NDArray[np.uint8]:
     """Any mode to RGB pixels."""
     if image.mode in _DEEP_GREY_MODES:
-        return _deep_grey(image, name)
+        return np.repeat(scaled_grey(image, name)[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise MediaUnsupported(name, "floating-point pixels", "8 or 16 bits per channel")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return over_white(image.convert("RGBA"))
     # A copy, because an array that borrows Pillow's memory is read-only.
     return np.array(image.convert("RGB"))
-
-
-def _deep_grey(image: PIL.Image.Image, name: str) -> NDArray[np.uint8]:
-    """Sixteen-bit grey, scaled to eight."""
-    grey = np.asarray(image)
-    if grey.min() < 0 or grey.max() > _DEEP_GREY_MAX:
-        raise MediaUnsupported(name, "pixels deeper than 16 bits", "8 or 16 bits per channel")
-    # The upper byte, as Pillow itself takes it from 16-bit colour.
-    return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)

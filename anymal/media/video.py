@@ -1,17 +1,20 @@
 """Films and still images to a few upright RGB frames, spread evenly over the film's length.
 
-It does not resize frames, and it decodes only the stretches that the chosen frames need.
+It decodes only the stretches that the chosen frames need. What a frame's colours and shape mean is
+decided in `colour` and `display`.
 """
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import Any
 
 import av
 import numpy as np
-import PIL.Image
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -19,14 +22,17 @@ from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
 from anymal.media.audio import read_track
+from anymal.media.colour import to_rgb
 from anymal.media.container import check_seconds, decoder_options, open_container
+from anymal.media.display import Size, fitted, shown_size, upright
 from anymal.media.formats import ACCEPTED_FILMS, FILMS, IMAGES, require
-from anymal.media.image import check_size, decode_image, over_white
+from anymal.media.image import decode_image
+from anymal.media.image_size import check_size
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from encoders.signals import Audio, Video
 
-_QUARTER_TURN = 90
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,8 @@ def decode_video(
 
     The film's length is cut into `num_frames` equal stretches and the frame that is on screen in
     the middle of each is taken; frames are never repeated, so a short film gives fewer. Variable
-    frame rates and rotation marks are honoured; GIF transparency is laid over white.
+    frame rates, turns, mirrors, pixels that are not square and HDR are honoured; frames of another
+    size than the first are scaled to it; transparency is laid over white.
 
     Args:
         source: A film, or a still image, which becomes one frame at time 0.
@@ -81,14 +88,13 @@ def decode_video(
         return _still(source, limits)
     with open_container(source, key, limits) as container:
         film = _read_packets(container, source.name, limits)
-        _check_frames(film, num_frames, limits)
-        shown = list(_decode(film, _plan(film, num_frames), in_order=key == "avi"))
-        frames = _stack(film, [frame for _, frame in shown])
-        times = np.array([time for time, _ in shown], dtype=np.float64)
+        _check_frames(film, (film.stream.width, film.stream.height), num_frames, limits)
+        film.stream.codec_context.options = decoder_options(limits)
+        frames, times = _shown(film, num_frames, limits, in_order=key == "avi")
         tick_s = _tick_s(film.stream)
         return Video(
             frames=frames,
-            times_s=(times - film.shown[0]) * tick_s,
+            times_s=(np.array(times, dtype=np.float64) - film.shown[0]) * tick_s,
             duration_s=(film.end - film.shown[0]) * tick_s,
             audio=_sound(source, key, limits) if with_audio else None,
         )
@@ -150,25 +156,34 @@ def _film(
 
 
 def _picture_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first stream of moving pictures; an album's cover is none."""
-    for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic:
-            continue
-        # NOTE: PyAV leaves this empty where FFmpeg has no decoder, whatever its types say.
-        if getattr(stream, "codec_context", None) is None:
-            raise MediaUnsupported(name, "a film in an unknown codec", "a common codec, e.g. H.264")
-        return stream
-    raise MediaUnsupported(name, "a file without moving pictures", ACCEPTED_FILMS)
+    """The track to show: one marked as default before others, then the largest; no album cover."""
+    tracks = [
+        track
+        for track in container.streams.video
+        if not track.disposition & Disposition.attached_pic
+    ]
+    if not tracks:
+        raise MediaUnsupported(name, "a file without moving pictures", ACCEPTED_FILMS)
+    # NOTE: PyAV leaves this empty where FFmpeg has no decoder, whatever its types say.
+    known = [track for track in tracks if getattr(track, "codec_context", None) is not None]
+    if not known:
+        raise MediaUnsupported(name, "a film in an unknown codec", "a common codec, e.g. H.264")
+    return max(known, key=_rank)
 
 
-def _check_frames(film: _Film, num_frames: int, limits: Limits) -> None:
-    """Refuses frames too large, one by one or together, and has the decoder refuse them too."""
-    width, height = film.stream.width, film.stream.height
-    if not width or not height:
+def _rank(track: VideoStream) -> tuple[bool, int]:
+    """What makes a track the one to show."""
+    return bool(track.disposition & Disposition.default), track.width * track.height
+
+
+def _check_frames(film: _Film, size: Size, num_frames: int, limits: Limits) -> Size:
+    """The size in which frames are shown, unless it is too large for one of them or for all."""
+    if not all(size):
         found = f"frames of no known size, or of more than {limits.max_pixels:,} pixels"
         raise MediaCorrupt(film.name, found, f"at most {limits.max_pixels:,} pixels")
+    check_size(film.name, *size, limits)
+    width, height = shown_size(size, film.stream.sample_aspect_ratio)
     check_size(film.name, width, height, limits)
-    film.stream.codec_context.options = decoder_options(limits)
     num_taken = min(num_frames, len(film.packets))
     if num_taken * width * height > limits.max_sampled_pixels:
         raise MediaTooLarge(
@@ -176,6 +191,7 @@ def _check_frames(film: _Film, num_frames: int, limits: Limits) -> None:
             f"{num_taken} frames of {width} x {height} pixels",
             f"at most {limits.max_sampled_pixels:,} pixels in all; take fewer frames",
         )
+    return width, height
 
 
 def _plan(film: _Film, num_frames: int) -> list[int]:
@@ -242,23 +258,31 @@ def _tick_s(stream: VideoStream) -> float:
     return float(stream.time_base or 0)
 
 
-def _stack(film: _Film, frames: list[VideoFrame]) -> NDArray[np.uint8]:
-    """All frames in one upright array."""
-    pixels = [_rgb(frame) for frame in frames]
-    if len({frame.shape for frame in pixels}) > 1:
-        raise MediaUnsupported(film.name, "frames that change size", "one size throughout")
-    return _upright(np.stack(pixels), frames[0].rotation)
+def _shown(
+    film: _Film, num_frames: int, limits: Limits, *, in_order: bool
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """The chosen frames as they are to be shown, all in the size of the first, and their times."""
+    frames: list[NDArray[np.uint8]] = []
+    times: list[int] = []
+    matrix: bytes | None = None
+    first = size = (0, 0)
+    for time, frame in _decode(film, _plan(film, num_frames), in_order=in_order):
+        stored = (frame.width, frame.height)
+        if not frames:
+            # A header may tell another size than its frames have.
+            first, size = stored, _check_frames(film, stored, num_frames, limits)
+            matrix = _display_matrix(frame)
+        elif stored != first:
+            logger.info("a film's frames change size; scaled to the first, %d x %d", *first)
+        shown = shown_size(stored, film.stream.sample_aspect_ratio)
+        frames.append(fitted(to_rgb(frame), shown, size))
+        times.append(time)
+    return upright(np.stack(frames), matrix), times
 
 
-def _rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    """A frame's pixels, transparency laid over white."""
-    # One thread: several wait for each other where all cores are busy, 5 ms for a small frame.
-    if any(component.is_alpha for component in frame.format.components):
-        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba", threads=1)))
-    return np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
-
-
-def _upright(frames: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
-    """Frames turned as the file's rotation mark asks."""
-    quarters = round(degrees / _QUARTER_TURN) % 4
-    return np.ascontiguousarray(np.rot90(frames, quarters, axes=(1, 2)))
+def _display_matrix(frame: VideoFrame) -> bytes | None:
+    """How the file says that the frame is to be turned and mirrored."""
+    # NOTE: PyAV's types know of motion vectors alone.
+    side_data: Any = frame.side_data
+    data = side_data.get(Type.DISPLAYMATRIX)
+    return None if data is None else bytes(data)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -40,15 +41,22 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
         size: tuple[int, int] = (64, 48),
         pixel_format: str = "yuv420p",
         rotation: int = 0,
+        matrix: tuple[int, ...] | None = None,
+        aspect: Fraction | None = None,
+        rate: int = 10,
         sound: str | None = None,
         **codec_options: Any,
     ) -> bytes:
         path = folder / "film"
         with av.open(path, "w", format=container) as output:
-            stream = output.add_stream(codec, rate=10, options=codec_options)
+            stream = output.add_stream(codec, rate=rate, options=codec_options)
             stream.width, stream.height, stream.pix_fmt = *size, pixel_format
             if rotation:
                 stream.set_display_rotation(rotation)
+            if matrix is not None:
+                stream.set_display_matrix(matrix)
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
             track = output.add_stream(sound, rate=48000, layout="mono") if sound else None
             for number in range(num_frames):
                 frame = av.VideoFrame.from_ndarray(_pixels(size, number, num_frames))

@@ -1,6 +1,8 @@
 import io
 from collections.abc import Callable
+from fractions import Fraction
 
+import av
 import numpy as np
 import PIL.Image
 import pytest
@@ -23,11 +25,21 @@ def saved(image: PIL.Image.Image, kind: str = "PNG", **options) -> bytes:
     return file.getvalue()
 
 
+def deep_colour(kind: str, pixels: np.ndarray) -> bytes:
+    """A file of 16 bits for each of three colours, which Pillow does not write."""
+    coder = av.CodecContext.create(kind, "w")
+    coder.height, coder.width, coder.time_base = *pixels.shape[:2], Fraction(1)
+    coder.pix_fmt = "rgb48be" if kind == "png" else "rgb48le"
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le").reformat(format=coder.pix_fmt)
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in (*coder.encode(frame), *coder.encode()))
+
+
 def close(pixel: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return bool(np.abs(pixel.astype(int) - colour).max() < 40)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_every_format_gives_the_same_picture(kind: str, picture: Callable[..., bytes]) -> None:
     pixels = decode(picture(kind))
     assert pixels.shape == (40, 60, 3)
@@ -37,7 +49,7 @@ def test_every_format_gives_the_same_picture(kind: str, picture: Callable[..., b
     assert close(pixels[35, 5], BLUE)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize(
     ("orientation", "corner"),
     [
@@ -90,6 +102,32 @@ def test_sixteen_bit_grey_is_scaled(kind: str) -> None:
     deep = np.array([[0, 257 * 100, 65535]], np.uint16)
     pixels = decode(saved(PIL.Image.fromarray(deep), kind))
     assert pixels[0].tolist() == [[0] * 3, [100] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+def test_grey_is_scaled_by_the_depth_that_it_uses(kind: str, depth: int) -> None:
+    most = 2**depth - 1
+    deep = np.array([[0, most // 2, most]], np.uint16)
+    pixels = decode(saved(PIL.Image.fromarray(deep), kind))
+    assert pixels[0].tolist() == [[0] * 3, [127] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+def test_colour_is_scaled_by_the_depth_that_it_uses(kind: str, depth: int) -> None:
+    most = 2**depth - 1
+    deep = np.array([[[most, most // 2, 0]] * 16] * 16, np.uint16)
+    pixels = decode(deep_colour(kind, deep))
+    assert pixels[8, 8].tolist() == [255, 127, 0]
+
+
+def test_avif_named_by_its_family_is_told_by_its_further_brands(
+    picture: Callable[..., bytes],
+) -> None:
+    data = picture("AVIF")
+    assert data[8:12] == b"avif"
+    assert close(decode(data[:8] + b"mif1" + data[12:])[5, 5], RED)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])

@@ -73,11 +73,12 @@ IMAGES: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ("half.webp", lambda files: half(files["picture"]("WEBP")), MediaCorrupt),
     ("half.gif", lambda files: half(files["picture"]("GIF")), MediaCorrupt),
     ("half.bmp", lambda files: half(files["picture"]("BMP")), MediaCorrupt),
+    ("half.avif", lambda files: half(files["picture"]("AVIF")), MediaCorrupt),
     ("half.tiff", lambda files: half(files["picture"]("TIFF")), MediaCorrupt),
     ("bomb.png", lambda files: huge_png(60_000, 60_000), MediaTooLarge),
     ("strip.png", lambda files: huge_png(2_000_000, 1), MediaTooLarge),
     ("bomb.gif", lambda files: huge_gif(), MediaTooLarge),
-    ("phone.heic", lambda files: b"\0\0\0\x18ftypheic" + bytes(64), MediaUnsupported),
+    ("phone.heic", lambda files: b"\0\0\0\x18ftypheic" + bytes(64), MediaCorrupt),
 ]
 
 FILMS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
@@ -88,6 +89,9 @@ FILMS: list[tuple[str, Callable[[Files], bytes], type[MediaError]]] = [
     ("header.mp4", lambda files: files["film"]()[:32], MediaCorrupt),
     ("noise_after_header.mp4", lambda files: files["film"]()[:32] + noise(5000), MediaCorrupt),
     ("half.webm", lambda files: half(files["film"]("webm", "libvpx")), MediaCorrupt),
+    ("noise.ts", lambda files: noisy_packets(), MediaCorrupt),
+    ("noise.mpg", lambda files: b"\0\0\1\xba" + noise(5000), MediaCorrupt),
+    ("sound.ogv", lambda files: files["sound"]("OGG"), MediaUnsupported),
     ("half.avi", lambda files: half(files["film"]("avi", "mpeg4")), MediaCorrupt),
     ("half_animation.gif", lambda files: half(films_gif(files)), MediaCorrupt),
     ("only_sound.m4a", lambda files: files["track"](), MediaUnsupported),
@@ -204,6 +208,10 @@ def films_gif(files: Files) -> bytes:
 
 def jpegs(files: Files) -> bytes:
     return files["film"]("avi", "mjpeg", pixel_format="yuvj420p")
+
+
+def noisy_packets() -> bytes:
+    return b"".join(b"G" + noise(185) for _ in range(9))
 
 
 def slow_avi(files: Files) -> bytes:

@@ -25,6 +25,16 @@ CONTAINERS = [
     ("avi", "libx264", "yuv420p"),
     ("gif", "gif", "rgb8"),
 ]
+# What recorders, cameras and old phones write; most say nothing of their length.
+STREAMS = [
+    ("3gp", "mpeg4"),
+    ("mpegts", "libx264"),
+    ("mpegts", "libx265"),
+    ("mpegts", "mpeg2video"),
+    ("mpeg", "mpeg1video"),
+    ("dvd", "mpeg2video"),
+    ("ogg", "libvpx"),
+]
 
 
 def decode(data: bytes, num_frames: int = 8, *, with_audio: bool = False, **limits: int) -> Video:
@@ -48,6 +58,27 @@ def test_frames_are_spread_evenly(
     assert video.audio is None
     if container != "gif":  # whose palette has eight reds
         assert reds(video) == [2, 6, 10, 14, 18]
+
+
+@pytest.mark.parametrize(("container", "codec"), STREAMS)
+def test_other_containers_are_read(container: str, codec: str, film: Callable[..., bytes]) -> None:
+    quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
+    sound = {"mpegts": "aac", "mpeg": "mp2", "dvd": "ac3", "3gp": "aac"}.get(container)
+    data = film(container, codec, num_frames=50, rate=25, sound=sound, **quiet)
+    video = decode(data, 5, with_audio=True)
+    assert video.frames.shape == (5, 48, 64, 3)
+    assert video.times_s == pytest.approx([0.2, 0.6, 1.0, 1.4, 1.8], abs=0.05)
+    assert [round(int(frame[-8, -8, 0]) / 4.8) for frame in video.frames] == pytest.approx(
+        [5, 15, 25, 35, 45], abs=2.5
+    )
+    assert (video.audio is None) == (sound is None)
+
+
+def test_the_packets_of_camcorders_are_read(film: Callable[..., bytes]) -> None:
+    plain = film("mpegts")
+    packets = (plain[start : start + 188] for start in range(0, len(plain), 188))
+    timed = b"".join(number.to_bytes(4, "big") + packet for number, packet in enumerate(packets))
+    assert decode(timed).frames.shape == (8, 48, 64, 3)
 
 
 def test_variable_frame_rate_is_sampled_by_time(film: Callable[..., bytes]) -> None:

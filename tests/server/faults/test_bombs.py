@@ -20,13 +20,13 @@ MOST_MIB = 300  # of memory beside what was held before, at any moment
 IMAGES: dict[str, tuple[Callable[[], bytes], int]] = {
     "png-100000x100000": (lambda: hostile.png(100_000, 100_000), 413),
     "png-of-black": (hostile.flat_png, 413),
-    "png-with-words": (hostile.wordy_png, 400),
-    "png-with-profile": (hostile.profiled_png, 400),
     "gif": (hostile.gif, 413),
     "webp": (hostile.webp, 413),
     "tiff": (hostile.tiff, 413),
     "jpeg": (hostile.jpeg, 413),
 }
+# Pictures whose bombs lie in what their pixels do not need.
+HARMLESS = {"png-with-words": hostile.wordy_png, "png-with-profile": hostile.profiled_png}
 SOUNDS: dict[str, tuple[Callable[[], bytes], int]] = {
     "flac-of-ten-hours": (lambda: hostile.silent_flac(tells_its_length=True), 413),
     "flac-without-end": (lambda: hostile.silent_flac(tells_its_length=False), 413),
@@ -94,6 +94,15 @@ def test_image(live: Any, name: str) -> None:
     url = data_url(make())
     peak = peak_mib()
     refused(live.ask([{"type": "image_url", "image_url": {"url": url}}], max_tokens=2), status)
+    assert peak() < MOST_MIB
+
+
+@pytest.mark.parametrize("name", names(HARMLESS))
+def test_image_that_hides_a_bomb_in_its_words(live: Any, name: str) -> None:
+    url = data_url(HARMLESS[name]())
+    peak = peak_mib()
+    answer = live.ask([{"type": "image_url", "image_url": {"url": url}}], max_tokens=2)
+    assert answer.status_code == 200, answer.text
     assert peak() < MOST_MIB
 
 
