@@ -28,7 +28,6 @@ _DEMUXERS = {
     "aac": "aac",
     "flac": "flac",
     "mp3": "mp3",
-    "ogg": "ogg",
     "amr": "amr",
     "caf": "caf",
     "wav": "wav",
