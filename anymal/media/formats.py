@@ -19,7 +19,7 @@ ACCEPTED_FILMS = f"MP4, MOV, WebM, MKV, AVI or GIF, or a still image ({ACCEPTED_
 ACCEPTED_SOUNDS = (
     "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, or the sound of an MP4, MOV, WebM, MKV or AVI"
 )
-ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, NPY, NPZ or Parquet"
+ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, a ZIP of those, NPY, NPZ or Parquet"
 
 _LABELS = {
     "jpeg": "a JPEG image",
