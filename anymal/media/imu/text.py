@@ -90,7 +90,8 @@ def _table_without_names(name: str, layout: Layout, limits: Limits) -> Table:
 def _empatica(name: str, layout: Layout, limits: Limits) -> Table | None:
     """Empatica's wristbands: a row of starts since 1970, a row of rates, then 64 for each g."""
     starts, rates = ([cells_of(line, layout.delimiter) for line in layout.lines[:2]] + [[]])[:2]
-    first = [float(cell) for cell in (*starts, *rates) if is_number(cell)]
+    cells = [cell.strip().strip('"') for cell in (*starts, *rates)]
+    first = [float(cell) for cell in cells if is_number(cell)]
     if len(layout.lines) < 3 or len(starts) != 3 or len(rates) != 3 or len(first) != 6:
         return None
     if len(set(first)) != 2 or first[0] != first[2] or first[3] != first[5]:

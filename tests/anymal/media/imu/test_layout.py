@@ -228,6 +228,7 @@ def test_lines_that_are_not_read_are_told(
         ('"' * 200_000 + ",ax", MediaError, "walk"),
         ("(" * 100_000 + "ax", MediaError, "walk"),
         ("2026-09-21T12:00:00,1,2\n2026-09-21T12:00:01,1,2\n", MediaUnsupported, "3 columns"),
+        ('5",1,2\n3,4,5\n6,7,8\n', MediaError, "walk"),
         ("#\n#\n", MediaUnsupported, "none of which is known"),
     ],
 )
