@@ -24,9 +24,10 @@ _ISO_DAY = r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})"
 _OTHER_DAY = r"(?P<first>\d{1,2})[/.](?P<second>\d{1,2})[/.](?P<last>\d{4})"
 _STAMP = re.compile(
     rf"(?:(?:{_ISO_DAY}|{_OTHER_DAY})(?:[T ]\s*|$))?"
-    r"(?:(?P<hours>\d{1,2}):(?P<minutes>\d{2}):(?P<seconds>\d{2})(?:[.,:](?P<parts>\d{1,9}))?"
+    r"(?:(?P<hours>\d{1,2}):(?P<minutes>\d{2}):(?P<seconds>\d{2})(?:[.,:]\d{1,9})?"
     r"\s*(?P<half>[AaPp][Mm])?\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?)?"
 )
+_PART = re.compile(r"(\d{1,2}:\d{2}:\d{2})[.,:](\d{1,9})")
 # Seconds since 1970 between the years 2001 and 2286, in rows that follow each other so soon.
 _EPOCH_S, _EPOCH_STEP_S = (1e9, 1e10), 2.0
 # Steps between rows: 2 to about 700 Hz, in which no two units overlap.
@@ -135,21 +136,22 @@ def _usual_step(values: NDArray[np.float64]) -> float:
 
 def _stamps(name: str, column: str, texts: Sequence[str]) -> NDArray[np.float64]:
     """Dates and times of the day to seconds; times of the day go on over midnight."""
-    days: dict[str, float] = {}
-    seconds = np.empty(len(texts))
+    whole: dict[str, float] = {}
     has_days = True
+    seconds = np.empty(len(texts))
     for row, text in enumerate(texts):
-        found = _STAMP.fullmatch(text) if text else None
-        if found is None or (found["hours"] is None and found["year"] is None):
-            what = f"{shorten(text)!r}" if text else "an empty cell"
-            where = f"{what} at row {row + 1}, column {shorten(column)}"
-            raise MediaCorrupt(name, where, "a date and time in every row")
-        day = found["year"] or found["last"]
-        has_days = has_days and day is not None
-        stamp = text[: found.start("hours")] if found["hours"] else text
-        if stamp not in days:
-            days[stamp] = _day(name, column, row, found)
-        seconds[row] = days[stamp] + _second_of_day(found)
+        # Many rows share a second, so only its first row is taken apart.
+        part = _PART.search(text)
+        stamp = text if part is None else text[: part.end(1)] + text[part.end(2) :]
+        if stamp not in whole:
+            found = _STAMP.fullmatch(stamp) if stamp else None
+            if found is None or (found["hours"] is None and found["year"] is None):
+                what = f"{shorten(text)!r}" if text else "an empty cell"
+                where = f"{what} at row {row + 1}, column {shorten(column)}"
+                raise MediaCorrupt(name, where, "a date and time in every row")
+            has_days = has_days and (found["year"] or found["last"]) is not None
+            whole[stamp] = _day(name, column, row, found) + _second_of_day(found)
+        seconds[row] = whole[stamp] + (0.0 if part is None else float(f"0.{part[2]}"))
     return seconds if has_days else np.unwrap(seconds, period=_DAY_S)
 
 
@@ -177,8 +179,6 @@ def _second_of_day(found: re.Match[str]) -> float:
     if found["half"]:
         hours = hours % 12 + (12 if found["half"].lower() == "pm" else 0)
     seconds = 3600.0 * hours + 60.0 * int(found["minutes"]) + int(found["seconds"])
-    if parts := found["parts"]:
-        seconds += int(parts) / 10 ** len(parts)
     zone = found["zone"]
     if zone and zone[0] in "+-":
         offset = 3600 * int(zone[1:3]) + 60 * int(zone[-2:])
