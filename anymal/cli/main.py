@@ -38,9 +38,13 @@ RateOption = Annotated[
     float | None, typer.Option(min=0, help="Motion samples per second, if the file has no times.")
 ]
 AccelerationOption = Annotated[
-    Literal["m/s2", "g"], typer.Option(help="Unit of the accelerations.")
+    Literal["m/s2", "g"] | None,
+    typer.Option(help="Unit of the accelerations; m/s2 if the file states none."),
 ]
-RotationOption = Annotated[Literal["rad/s", "deg/s"], typer.Option(help="Unit of the rotations.")]
+RotationOption = Annotated[
+    Literal["rad/s", "deg/s"] | None,
+    typer.Option(help="Unit of the rotations; rad/s if the file states none."),
+]
 
 
 def main() -> None:
@@ -67,10 +71,13 @@ def ask(
     image: Annotated[list[str] | None, typer.Option(help="Image file; repeatable.")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Video file; repeatable.")] = None,
     audio: Annotated[list[str] | None, typer.Option(help="Sound file; repeatable.")] = None,
-    imu: Annotated[list[str] | None, typer.Option(help="Motion recording; repeatable.")] = None,
+    imu: Annotated[
+        list[str] | None,
+        typer.Option(help="Motion recording, or ACCELERATION,ROTATION in two files; repeatable."),
+    ] = None,
     imu_rate_hz: RateOption = None,
-    acceleration_unit: AccelerationOption = "m/s2",
-    rotation_unit: RotationOption = "rad/s",
+    acceleration_unit: AccelerationOption = None,
+    rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
     url: UrlOption = None,
@@ -110,8 +117,8 @@ def ask(
 @app.command()
 def chat(
     imu_rate_hz: RateOption = None,
-    acceleration_unit: AccelerationOption = "m/s2",
-    rotation_unit: RotationOption = "rad/s",
+    acceleration_unit: AccelerationOption = None,
+    rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
     url: UrlOption = None,

@@ -6,6 +6,7 @@ pandas are recognised without being imported.
 
 import io
 import mimetypes
+import zipfile
 from collections.abc import Callable
 from numbers import Real
 from os import PathLike
@@ -33,6 +34,7 @@ _MOST_OF_16_BITS = 2**16 - 1
 # A file states its rate: whole samples a second in a WAV, 32-bit microseconds a frame in an AVI.
 _LOWEST_HZ = {"audio": 1.0, "video": 0.001}
 _TOO_FAST_HZ = 1_000_000
+_URLS = ("data:", "http://", "https://")
 _FILES = "a path, bytes, an open binary file, a data URL"
 
 
@@ -47,17 +49,18 @@ class Media(TypedDict, total=False):
     """Path, bytes, file, data URL, or array [T] or [T, C] with `audio_rate_hz`."""
     imu: Any
     """Path, bytes, file, data URL, DataFrame, or array [T, 6] or [T, 3] with `imu_rate_hz`; a
-    DataFrame whose columns are numbered is such an array."""
+    DataFrame whose columns are numbered is such an array. "acc.csv,gyro.csv" are two files of one
+    recording."""
     video_rate_hz: float | None
     """Frames per second of arrays given as `video`; or give (array, rate) in their place."""
     audio_rate_hz: float | None
     """Samples per second of arrays given as `audio`; or give (array, rate) in their place."""
     imu_rate_hz: float | None
     """Samples per second of `imu`, if it holds no times; or give (recording, rate)."""
-    acceleration_unit: AccelerationUnit
-    """Unit of the accelerations in `imu`."""
-    rotation_unit: RotationUnit
-    """Unit of the rotations in `imu`."""
+    acceleration_unit: AccelerationUnit | None
+    """Unit of the accelerations in `imu`, if the file does not state it; m/s2 by default."""
+    rotation_unit: RotationUnit | None
+    """Unit of the rotations in `imu`, if the file does not state it; rad/s by default."""
 
 
 def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
@@ -120,8 +123,31 @@ def _is_pair(item: Any) -> bool:
 
 def _motion(value: Any, rate_hz: float | None, units: dict[str, Any], inline: bool) -> InputImu:
     about = units if rate_hz is None else {**units, "rate_hz": rate_hz}
-    url = _url("imu", value, rate_hz, _motion_file, inline)
+    paths = _pair_of_paths(value)
+    if paths:
+        url = _checked_url(str(value), _packed(paths))
+    else:
+        url = _url("imu", value, rate_hz, _motion_file, inline)
     return validated(InputImu, {"url": url, **about})
+
+
+def _pair_of_paths(value: Any) -> list[Path]:
+    """The paths of `acceleration,rotation`; none where the value is one path or no path."""
+    if not isinstance(value, str) or value.startswith(_URLS) or "," not in value:
+        return []
+    paths = [Path(part.strip()).expanduser() for part in value.split(",")]
+    return [] if Path(value).expanduser().is_file() else paths
+
+
+def _packed(paths: list[Path]) -> bytes:
+    """Files as a ZIP, which the service reads as one recording."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for place, path in enumerate(paths):
+            # Folders keep names apart; a ZipInfo of its own holds no time of the day.
+            member = zipfile.ZipInfo(f"{place}/{path.parent.name}/{path.name}")
+            archive.writestr(member, _read("imu", path), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
 Writer = Callable[[Any, float | None], bytes | None]
@@ -129,7 +155,7 @@ Writer = Callable[[Any, float | None], bytes | None]
 
 def _url(kind: str, value: Any, rate_hz: float | None, write: Writer, inline: bool) -> str:
     """The URL of one medium: its path, or its bytes."""
-    if isinstance(value, str) and value.startswith(("data:", "http://", "https://")):
+    if isinstance(value, str) and value.startswith(_URLS):
         return value
     if isinstance(value, str | PathLike):
         return _path_url(kind, Path(value), inline)
@@ -155,10 +181,15 @@ def _path_url(kind: str, path: Path, inline: bool) -> str:
     path = path.expanduser()
     if not inline:
         return str(path.absolute())
+    return _checked_url(str(path), _read(kind, path), mimetypes.guess_type(path.name)[0])
+
+
+def _read(kind: str, path: Path) -> bytes:
+    """The bytes of a file."""
     if not path.is_file():
         raise MediaNotFound(str(path), "no such file", f"an existing {kind} file")
     try:
-        return _checked_url(str(path), path.read_bytes(), mimetypes.guess_type(path.name)[0])
+        return path.read_bytes()
     except OSError as error:
         raise MediaNotFound(str(path), f"a file that cannot be read ({error})", "a file") from error
 

@@ -25,7 +25,7 @@ ACCEPTED_FILMS = (
 ACCEPTED_SOUNDS = (
     "WAV, FLAC, OGG, MP3, AIFF, M4A, AAC, AMR, CAF, or the sound of an MP4, MOV, WebM, MKV or AVI"
 )
-ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, NPY, NPZ or Parquet"
+ACCEPTED_RECORDINGS = "CSV or JSON saved as UTF-8, a ZIP of those, NPY, NPZ or Parquet"
 
 _LABELS = {
     "jpeg": "a JPEG image",

@@ -22,6 +22,8 @@ class Limits:
         max_motion_samples: Rows of a motion recording, as stored and once at a steady rate.
         max_gap_s: Time without a row that is still bridged by interpolation; four times the usual
             step is bridged in any case.
+        refuses_doubtful_units: Whether motion whose values look like another unit than the one
+            assumed is an error; otherwise it is a log line.
     """
 
     max_bytes: int = 64 * 2**20
@@ -34,3 +36,4 @@ class Limits:
     max_motion_seconds: float = 6 * 3600.0
     max_motion_samples: int = 2_000_000
     max_gap_s: float = 0.25
+    refuses_doubtful_units: bool = True

@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 AccelerationUnit = Literal["m/s2", "g"]
 RotationUnit = Literal["rad/s", "deg/s"]
-ImuFormat = Literal["csv", "npy", "npz", "parquet", "json"]
+ImuFormat = Literal["csv", "npy", "npz", "parquet", "json", "zip"]
 
 
 class Strict(BaseModel):
@@ -116,8 +116,12 @@ class InputImu(Strict):
     rate_hz: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="samples per second; required with samples"
     )
-    acceleration_unit: AccelerationUnit = Field("m/s2", description="unit of ax, ay, az")
-    rotation_unit: RotationUnit = Field("rad/s", description="unit of gx, gy, gz")
+    acceleration_unit: AccelerationUnit | None = Field(
+        None, description="unit of ax, ay, az; m/s2 if the file states none"
+    )
+    rotation_unit: RotationUnit | None = Field(
+        None, description="unit of gx, gy, gz; rad/s if the file states none"
+    )
 
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> Self:
@@ -126,7 +130,7 @@ class InputImu(Strict):
             found = " and ".join(given) or "none of them"
             raise ValueError(f"give exactly one of data, url and samples; found {found}")
         if self.data is not None and self.format is None:
-            raise ValueError("data needs format: one of csv, npy, npz, parquet, json")
+            raise ValueError("data needs format: one of csv, npy, npz, parquet, json, zip")
         if self.samples is not None and self.rate_hz is None:
             raise ValueError("samples needs rate_hz, the number of samples per second")
         if self.samples is not None and self.format is not None:

@@ -4,8 +4,6 @@ It judges declared sizes before it allocates, and never unpickles.
 """
 
 import io
-import zipfile
-import zlib
 from math import prod
 from tokenize import TokenError
 from typing import Any
@@ -15,13 +13,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
-from anymal.media.imu.columns import (
-    Table,
-    check_rows,
-    table_of_columns,
-    table_of_samples,
-    used_columns,
-)
+from anymal.media.imu.archive import member_names, unpacked
+from anymal.media.imu.chosen import used_columns
+from anymal.media.imu.columns import Table, check_rows, table_of_columns, table_of_samples
 from anymal.media.limits import Limits
 from anymal.media.source import Source, reason, shorten
 
@@ -39,17 +33,6 @@ _BROKEN_HEADER = (
     EOFError,
     Warning,
 )
-_BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-)
-_MOST_ARRAYS = 64
-_PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _NUMBER_KINDS = "iuf"
 _NPZ_LAYOUTS = "an array `samples` [N, 3 or 6], or one array for each column; `rate_hz` optional"
 
@@ -116,9 +99,11 @@ def read_parquet(source: Source, limits: Limits) -> Table:
         file = parquet.ParquetFile(io.BytesIO(source.data))
         check_rows(source.name, file.metadata.num_rows, limits)
         used = used_columns(source.name, file.schema_arrow.names)
-        for column in used:
+        for column, named in used.items():
             kind = file.schema_arrow.field(column).type
-            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            is_time = named.meaning == "time"
+            is_stamp = is_time and (pa.types.is_timestamp(kind) or pa.types.is_string(kind))
+            if not (is_stamp or pa.types.is_floating(kind) or pa.types.is_integer(kind)):
                 raise MediaUnsupported(source.name, f"a column {column} of {kind}", "numbers")
         table = file.read(columns=list(used), use_threads=False)
         columns = {column: table[column].to_numpy() for column in used}
@@ -190,47 +175,12 @@ def _check_dtype(name: str, dtype: np.dtype[Any]) -> None:
 
 
 def _unpacked(source: Source, limits: Limits) -> dict[str, NDArray[Any]]:
-    """An archive's arrays by name, once their declared sizes are known to be accepted."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(source.data)) as archive:
-            members = archive.infolist()
-            _check_members(source.name, members, limits)
-            files = {
-                member.filename.removesuffix(".npy"): _content(archive, member)
-                for member in members
-                if member.filename.endswith(".npy")
-            }
-    except MediaError:
-        raise
-    except _BROKEN_ZIP as error:
-        found = f"an archive that is broken or truncated ({reason(error)})"
-        raise MediaCorrupt(source.name, found, "a complete NPZ file") from error
+    """An archive's arrays by name."""
+    names = [name for name in member_names(source) if name.endswith(".npy")]
+    files = unpacked(source, names, limits)
     if not files:
         raise MediaUnsupported(source.name, "an archive without arrays", _NPZ_LAYOUTS)
     return {
-        member: _array(f"{source.name}:{shorten(member)}", data, limits)
+        member.removesuffix(".npy"): _array(f"{source.name}:{shorten(member)}", data, limits)
         for member, data in files.items()
     }
-
-
-def _check_members(name: str, members: list[zipfile.ZipInfo], limits: Limits) -> None:
-    """Refuses more bytes than accepted, and packings that zipfile unpacks without a bound."""
-    total = sum(member.file_size for member in members)
-    if total > limits.max_bytes or len(members) > _MOST_ARRAYS:
-        raise MediaTooLarge(
-            name,
-            f"{len(members)} arrays of {total:,} bytes unpacked",
-            f"at most {_MOST_ARRAYS} arrays of {limits.max_bytes:,} bytes",
-        )
-    if others := {member.compress_type for member in members} - _PACKINGS:
-        raise MediaUnsupported(
-            name,
-            f"arrays packed by ZIP's method {min(others)}",
-            "methods 0 and 8, as numpy.savez and savez_compressed write",
-        )
-
-
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of a member; asked for all, zipfile unpacks more than the directory declares."""
-    with archive.open(member) as file:
-        return file.read(member.file_size)

@@ -1,17 +1,21 @@
 """Rows with times to rows at a steady rate.
 
-It finds times that run backwards and gaps, and names their rows; it does not change the rate.
+It finds gaps and names their rows; it does not change the rate.
 
 Shapes: N rows, C channels.
 """
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.media.imu.order import in_order
 from anymal.media.limits import Limits
+
+logger = logging.getLogger(__name__)
 
 RATES_HZ = (1.0, 10_000.0)
 # Times within this share of a step from a steady grid are taken to be on it.
@@ -39,7 +43,7 @@ def steady(
 ) -> Steady:
     """Puts rows on a steady grid, by their times or by a declared rate.
 
-    Jitter and single lost rows are bridged by linear interpolation.
+    Jitter and single lost rows are bridged by linear interpolation, a little disorder is mended.
 
     Args:
         name: The file's name, for errors.
@@ -52,8 +56,8 @@ def steady(
         The rows and their rate.
 
     Raises:
-        MediaError: No rate, a rate that cannot be, time that does not advance, a gap, too long, or
-            too many rows once on the grid.
+        MediaError: No rate, a rate that cannot be, rows far out of order, a gap, too long, or too
+            many rows once on the grid.
     """
     if declared_hz is not None:
         check_rate(name, declared_hz)
@@ -64,7 +68,16 @@ def steady(
         return Steady(values, float(declared_hz))
     if len(values) == 1:
         raise MediaUnsupported(name, "one row, which tells no rate", f"two rows, or {_DECLARE}")
-    rate_hz = _rate(name, time_s, limits)
+    try:
+        values, time_s = in_order(name, values, time_s, limits)
+    except MediaCorrupt as error:
+        # Rows that run back may not be in the order in which they were measured.
+        if declared_hz is None or (np.diff(time_s) < 0).any():
+            raise
+        logger.warning("%s; the declared rate of %g Hz is used instead", error, declared_hz)
+        check_span(name, len(values) / declared_hz, limits)
+        return Steady(values, float(declared_hz))
+    rate_hz = rate_of_times(name, time_s, limits)
     check_rate(name, rate_hz)
     if declared_hz is not None and abs(declared_hz / rate_hz - 1) > _RATE_TOLERANCE:
         found = f"a declared rate of {declared_hz:g} Hz and times that make {rate_hz:g} Hz"
@@ -99,13 +112,9 @@ def check_grid(name: str, num_rows: int, rate_hz: float, limits: Limits) -> None
         )
 
 
-def _rate(name: str, time_s: NDArray[np.float64], limits: Limits) -> float:
-    """The rate that the times make, once they advance without a gap."""
+def rate_of_times(name: str, time_s: NDArray[np.float64], limits: Limits) -> float:
+    """The rate that times in order make, once they advance without a gap."""
     steps = np.diff(time_s)
-    if (steps <= 0).any():
-        row = int(np.argmax(steps <= 0)) + 2
-        found = f"time that does not advance at row {row} ({abs(steps[row - 2]):g} s back)"
-        raise MediaCorrupt(name, found, "rows in order of time, each later than the one before")
     usual = float(np.median(steps))
     longest = max(limits.max_gap_s, _BRIDGED_STEPS * usual)
     if steps.max() > longest:

@@ -1,37 +1,24 @@
-"""What the columns of a motion recording may be called, and the table that they make.
+"""Named columns, rows and values in memory to the table of a motion recording.
 
-It reads no files, and knows no units but those in the names of time columns.
+It reads no files and converts no units.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anymal.errors import MediaEmpty, MediaError, MediaTooLarge, MediaUnsupported
+from anymal.media.imu.chosen import stated_units, used_columns
+from anymal.media.imu.names import units_of_maker
+from anymal.media.imu.stamps import seconds_of
 from anymal.media.limits import Limits
 from encoders.signals import MOTION_CHANNELS
 
-ACCEPTED_COLUMNS = (
-    "columns named t_s, ax, ay, az, gx, gy, gz (or as in Ego4D: canonical_timestamp_ms, accl_x ... "
-    "gyro_z), the time optional where rate_hz is declared; or 3 or 6 columns without names"
-)
-
 _ROWS = "rows of 3 or 6 numbers; to include the time, name the columns"
-_SECONDS_PER_UNIT = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-CLOCKS = {
-    f"{stem}_{unit}": seconds
-    for stem in ("t", "time", "timestamp", "canonical_timestamp")
-    for unit, seconds in _SECONDS_PER_UNIT.items()
-}
-_UNITLESS_CLOCKS = ("t", "time", "timestamp")
-_STEMS = {"a": ("a", "acc_", "accl_", "accel_"), "g": ("g", "gyr_", "gyro_")}
-CHANNELS = {
-    f"{stem}{channel[1]}": channel for channel in MOTION_CHANNELS for stem in _STEMS[channel[0]]
-}
-_FEW_NAMES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,53 +27,29 @@ class Table:
 
     Attributes:
         channels: Of ax, ay, az, gx, gy, gz those that there are; each [N] float64.
-        time_s: [N] float64, or None where the rows have no times.
+        clock: Makes the times of the rows in seconds, or None where the rows have none.
         rate_hz: The rate that the file itself states, if any.
+        units: By sensor, "a" or "g", the unit that the file itself states.
     """
 
     channels: Mapping[str, NDArray[np.float64]]
-    time_s: NDArray[np.float64] | None = None
+    clock: Callable[[], NDArray[np.float64]] | None = None
     rate_hz: float | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
-
-def used_columns(name: str, columns: Iterable[object]) -> dict[str, str]:
-    """Tells which columns are read, and as what; others are ignored.
-
-    Args:
-        name: The file's name, for errors.
-        columns: All names of columns; case and surrounding blanks do not matter.
-
-    Returns:
-        For each column that is read, by the name given: "time", or the channel.
-
-    Raises:
-        MediaUnsupported: None is known, two mean the same, or a group of three is not whole.
-    """
-    given = [str(column) for column in columns]
-    plain = [column.strip().strip('"').lower() for column in given]
-    meanings = [("time" if key in CLOCKS else CHANNELS.get(key)) for key in plain]
-    used = {
-        column: meaning
-        for column, meaning in zip(given, meanings, strict=True)
-        if meaning is not None
-    }
-    found = f"the columns {_listed(given)}" if given else "no columns"
-    known = [meaning for meaning in meanings if meaning is not None]
-    if len(known) > len(set(known)):
-        raise MediaUnsupported(name, f"{found}, two of which mean the same", ACCEPTED_COLUMNS)
-    if "time" not in known and any(key in _UNITLESS_CLOCKS for key in plain):
-        raise MediaUnsupported(name, f"{found}, with a time of no unit", "t_s, t_ms, t_us or t_ns")
-    _check_groups(name, found, set(known))
-    return used
-
-
-def clock_scale(column: str) -> float:
-    """Seconds in a unit of a time column, told from its name."""
-    return CLOCKS[column.strip().strip('"').lower()]
+    @property
+    def time_s(self) -> NDArray[np.float64] | None:
+        """[N] float64, or None where the rows have no times; an error where they tell no unit."""
+        return None if self.clock is None else self.clock()
 
 
 def table_of_columns(
-    name: str, columns: Mapping[Any, Any], limits: Limits, *, rate_hz: float | None = None
+    name: str,
+    columns: Mapping[Any, Any],
+    limits: Limits,
+    *,
+    rate_hz: float | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Table:
     """Makes a table of named columns, reading those that `used_columns` knows.
 
@@ -95,6 +58,7 @@ def table_of_columns(
         columns: Values by name of column.
         limits: How many rows are accepted.
         rate_hz: The rate that the file itself states, if any.
+        units: Of "a" and "g", those that more than the columns' names tell, if any do.
 
     Returns:
         The table.
@@ -104,19 +68,24 @@ def table_of_columns(
     """
     used = used_columns(name, columns)
     by_text = {str(column): column for column in columns}
-    time_s = None
+    clock = None
     channels: dict[str, NDArray[np.float64]] = {}
-    for column, meaning in used.items():
-        values = _numbers(name, column, columns[by_text[column]])
-        if meaning == "time":
-            time_s = values * clock_scale(column)
+    lengths = set()
+    for column, named in used.items():
+        values = columns[by_text[column]]
+        if named.meaning == "time":
+            times = _flat(name, column, values)
+            lengths.add(len(times))
+            clock = partial(seconds_of, name, column, times, named.unit)
         else:
-            channels[meaning] = values
-    lengths = {len(values) for values in channels.values()}
-    if len(lengths | ({len(time_s)} if time_s is not None else set())) > 1:
+            channels[named.meaning] = _numbers(name, column, values)
+            lengths.add(len(channels[named.meaning]))
+    if len(lengths) > 1:
         raise MediaUnsupported(name, "columns of unequal lengths", "as many values in each")
     check_rows(name, lengths.pop(), limits)
-    return Table(channels=channels, time_s=time_s, rate_hz=rate_hz)
+    makers = units_of_maker(by_text) if units is None else units
+    stated = {**makers, **stated_units(name, used)}
+    return Table(channels=channels, clock=clock, rate_hz=rate_hz, units=stated)
 
 
 def table_of_rows(
@@ -220,27 +189,25 @@ def _rectangle(name: str, rows: Sequence[Any]) -> NDArray[Any]:
         raise MediaUnsupported(name, "rows that are not lists of numbers", _ROWS) from error
 
 
-def _check_groups(name: str, found: str, known: set[str]) -> None:
-    """Acceleration and rotation come with all three axes or not at all."""
-    for group in (MOTION_CHANNELS[:3], MOTION_CHANNELS[3:]):
-        missing = [channel for channel in group if channel not in known]
-        if 0 < len(missing) < len(group):
-            raise MediaUnsupported(name, f"{found}, without {', '.join(missing)}", ACCEPTED_COLUMNS)
-    if not known - {"time"}:
-        raise MediaUnsupported(name, f"{found}, none of which is known", ACCEPTED_COLUMNS)
-
-
-def _listed(columns: list[str]) -> str:
-    """The first names of a list, each cut to a length that can be read."""
-    few = ", ".join(column.strip()[:40] for column in columns[:_FEW_NAMES])
-    return few if len(columns) <= _FEW_NAMES else f"{few}, ... ({len(columns)} in all)"
+def _flat(name: str, column: str, values: Any) -> NDArray[Any]:
+    """A column as it is, one value for each row."""
+    # NumPy would give every text the length of the longest.
+    has_texts = isinstance(values, Sequence) and any(isinstance(value, str) for value in values)
+    try:
+        array = np.asarray(values, dtype=object if has_texts else None)
+    except ValueError:
+        array = np.empty((0, 0))
+    if array.ndim != 1:
+        found = f"a column {column[:40]} that is not one number per row"
+        raise MediaUnsupported(name, found, "numbers")
+    return array
 
 
 def _numbers(name: str, column: str, values: Any) -> NDArray[np.float64]:
-    """A column as float64; text, dates and nested lists are refused."""
+    """A column as float64, also where its numbers are texts; dates and lists are refused."""
+    array = _flat(name, column, values)
     try:
-        array = np.asarray(values)
-        if array.ndim == 1 and array.dtype.kind in "iufO":
+        if array.dtype.kind in "iufO":
             return array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         pass

@@ -3,38 +3,33 @@
 It does not change the rate (`encoders.resample` does), remove gravity or turn axes.
 """
 
-import math
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
 from anymal.media.formats import ACCEPTED_RECORDINGS, RECORDINGS, detect, require
+from anymal.media.imu.archive import member_names
 from anymal.media.imu.arrays import read_npy, read_npz, read_parquet
 from anymal.media.imu.clock import RATES_HZ, steady
 from anymal.media.imu.columns import Table, table_of_samples
-from anymal.media.imu.text import read_csv, read_json
+from anymal.media.imu.json_rows import read_json
+from anymal.media.imu.pairs import read_pair
+from anymal.media.imu.text import read_csv
+from anymal.media.imu.units import SI, check_undeclared, scale_of
 from anymal.media.limits import Limits
 from anymal.media.source import Source, shorten
 from encoders.signals import MOTION_CHANNELS, Motion
 
+logger = logging.getLogger(__name__)
+
 Samples = Sequence[Sequence[float]] | NDArray[Any] | Mapping[str, Any]
 
-_READERS = {
-    "csv": read_csv,
-    "json": read_json,
-    "npy": read_npy,
-    "npz": read_npz,
-    "parquet": read_parquet,
-}
-_STANDARD_GRAVITY = 9.80665
-_ACCELERATION_UNITS = {"m/s2": 1.0, "g": _STANDARD_GRAVITY}
-_ROTATION_UNITS = {"rad/s": 1.0, "deg/s": math.pi / 180.0}
 # Beyond what motion sensors measure: a wrong unit, raw counts, or a broken file.
 _MOST = {"a": 2000.0, "g": 200.0}
-_UNITS = {"a": "m/s2", "g": "rad/s"}
 
 
 def decode_imu(
@@ -42,8 +37,8 @@ def decode_imu(
     limits: Limits,
     format: str | None = None,
     rate_hz: float | None = None,
-    acceleration_unit: str = "m/s2",
-    rotation_unit: str = "rad/s",
+    acceleration_unit: str | None = None,
+    rotation_unit: str | None = None,
     *,
     name: str = "samples",
 ) -> Motion:
@@ -54,13 +49,14 @@ def decode_imu(
     channels read zero and are marked as not present.
 
     Args:
-        given: A file (CSV, JSON, NPY, NPZ or Parquet), rows, a mapping from names to columns, or
-            a pandas DataFrame.
+        given: A file (CSV, JSON, NPY, NPZ, Parquet, or a ZIP of CSV or JSON), rows, a mapping
+            from names to columns, or a pandas DataFrame.
         limits: How many rows and seconds are accepted, and which gaps are bridged.
         format: What the caller says the file is, e.g. "csv"; an error where it is another.
         rate_hz: Rows in a second; needed where there is no time column.
-        acceleration_unit: "m/s2" or "g".
-        rotation_unit: "rad/s" or "deg/s".
+        acceleration_unit: "m/s2" or "g". Where neither this nor the file states it, m/s2 is
+            assumed, and values that look like another unit are refused.
+        rotation_unit: "rad/s" or "deg/s"; likewise.
         name: What errors call data that is not a file.
 
     Returns:
@@ -68,7 +64,8 @@ def decode_imu(
 
     Raises:
         MediaError: Not a recording, broken, too long, without a rate, with gaps, or with values
-            that are not finite or that no sensor measures; rows are counted from 1, headers not.
+            that are not finite, that no sensor measures, or that look like another unit; rows are
+            counted from 1, headers not.
     """
     name = given.name if isinstance(given, Source) else name
     # Broken files hold any bit pattern; what overflows here is refused by the checks below.
@@ -78,21 +75,34 @@ def decode_imu(
         else:
             table = table_of_samples(name, given, limits)
         declared_hz = _agreed_rate(name, rate_hz, table.rate_hz)
-        scale = _scale(name, acceleration_unit, rotation_unit)
-        return _motion(name, table, declared_hz, scale, limits)
+        declared = {"a": acceleration_unit, "g": rotation_unit}
+        return _motion(name, table, declared_hz, declared, limits)
 
 
 def _motion(
-    name: str, table: Table, declared_hz: float | None, scale: dict[str, float], limits: Limits
+    name: str,
+    table: Table,
+    declared_hz: float | None,
+    declared: Mapping[str, str | None],
+    limits: Limits,
 ) -> Motion:
     """A table's channels in SI units, checked, at a steady rate."""
+    scale = {
+        letter: scale_of(name, letter, declared[letter], table.units.get(letter)) for letter in SI
+    }
+    time_s = _times(name, table, declared_hz)
     # Checked before rows are moved to the grid: errors name the file's own.
-    _check_finite(name, table)
+    _check_finite(name, table.channels, time_s)
     channels = list(table.channels)
     columns = [table.channels[channel] * scale[channel[0]] for channel in channels]
     values = np.stack(columns, axis=1)
     _check_physical(name, channels, values)
-    values, rate_hz = steady(name, values, table.time_s, declared_hz, limits)
+    stored = values
+    values, rate_hz = steady(name, values, time_s, declared_hz, limits)
+    for letter in SI:
+        places = [place for place, channel in enumerate(channels) if channel[0] == letter]
+        if places and declared[letter] is None and letter not in table.units:
+            check_undeclared(name, letter, stored[:, places], rate_hz, limits)
     samples = np.zeros((len(values), len(MOTION_CHANNELS)))
     places = [MOTION_CHANNELS.index(channel) for channel in channels]
     samples[:, places] = values
@@ -100,8 +110,21 @@ def _motion(
     return Motion(samples=samples.astype(np.float32), rate_hz=rate_hz, present=present)
 
 
+def _times(name: str, table: Table, declared_hz: float | None) -> NDArray[np.float64] | None:
+    """The times of the rows; a declared rate makes times unneeded that cannot be read."""
+    try:
+        return table.time_s
+    except MediaError as error:
+        if declared_hz is None:
+            raise
+        logger.warning("%s; the declared rate of %g Hz is used instead", error, declared_hz)
+        return None
+
+
 def _read(source: Source, limits: Limits, format: str | None) -> Table:
     """A file, if it is what it was declared to be."""
+    # A ZIP of text and an NPZ are told apart by what they hold.
+    format = "npz" if format == "zip" else format
     if format is not None and format not in RECORDINGS:
         known = ", ".join(RECORDINGS)
         raise MediaUnsupported(source.name, f"the unknown format {format!r}", known)
@@ -114,12 +137,26 @@ def _read(source: Source, limits: Limits, format: str | None) -> Table:
     return _READERS[key](source, limits)
 
 
-def _scale(name: str, acceleration_unit: str, rotation_unit: str) -> dict[str, float]:
-    """Factors to m/s2 and rad/s, by the first letter of the channel."""
-    for unit, known in ((acceleration_unit, _ACCELERATION_UNITS), (rotation_unit, _ROTATION_UNITS)):
-        if unit not in known:
-            raise MediaUnsupported(name, f"the unknown unit {unit!r}", " or ".join(known))
-    return {"a": _ACCELERATION_UNITS[acceleration_unit], "g": _ROTATION_UNITS[rotation_unit]}
+def _read_zip(source: Source, limits: Limits) -> Table:
+    """NumPy's arrays, or files of text."""
+    if any(member.endswith(".npy") for member in member_names(source)):
+        return read_npz(source, limits)
+    return read_pair(source, limits, _read_text)
+
+
+def _read_text(source: Source, limits: Limits) -> Table:
+    """A CSV or JSON file."""
+    key = require(source, ("csv", "json"), "CSV or JSON saved as UTF-8")
+    return _READERS[key](source, limits)
+
+
+_READERS = {
+    "csv": read_csv,
+    "json": read_json,
+    "npy": read_npy,
+    "npz": _read_zip,
+    "parquet": read_parquet,
+}
 
 
 def _agreed_rate(name: str, declared: float | None, stored: float | None) -> float | None:
@@ -144,11 +181,15 @@ def _hertz(name: str, rate: object) -> float | None:
         raise MediaUnsupported(name, "a rate of hundreds of digits", accepted) from error
 
 
-def _check_finite(name: str, table: Table) -> None:
+def _check_finite(
+    name: str,
+    channels: Mapping[str, NDArray[np.float64]],
+    time_s: NDArray[np.float64] | None,
+) -> None:
     """Refuses NaN and infinity, and names the first row."""
-    columns = dict(table.channels)
-    if table.time_s is not None:
-        columns = {"time": table.time_s, **columns}
+    columns = dict(channels)
+    if time_s is not None:
+        columns = {"time": time_s, **columns}
     bad = ~np.isfinite(np.stack(list(columns.values()), axis=1))
     if bad.any():
         row = int(np.argmax(bad.any(axis=1)))
@@ -165,7 +206,7 @@ def _check_physical(name: str, channels: list[str], values: NDArray[np.float64])
     if bad.any():
         row = int(np.argmax(bad.any(axis=1)))
         place = int(np.argmax(bad[row]))
-        channel, unit = channels[place], _UNITS[channels[place][0]]
+        channel, unit = channels[place], SI[channels[place][0]]
         raise MediaTooLarge(
             name,
             f"{channel} of {values[row, place]:g} {unit} at row {row + 1}",

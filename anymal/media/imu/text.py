@@ -1,35 +1,33 @@
-"""CSV and JSON recordings to tables.
+"""CSV recordings to tables.
 
-It decodes text and finds the columns; it does not judge the numbers.
+It decodes text and reads the columns that are used; it does not judge the numbers.
 """
 
-import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
-from anymal.media.imu.columns import (
-    ACCEPTED_COLUMNS,
-    Table,
-    check_rows,
-    table_of_columns,
-    table_of_rows,
-    table_of_samples,
-    used_columns,
-)
+from anymal.errors import MediaCorrupt, MediaEmpty, MediaUnsupported
+from anymal.media.imu.chosen import ACCEPTED_COLUMNS, used_columns
+from anymal.media.imu.columns import Table, check_rows, table_of_columns, table_of_rows
+from anymal.media.imu.layout import Layout, cells_of, find_layout, is_number
+from anymal.media.imu.names import read_name, units_of_maker
+from anymal.media.imu.stamps import is_clock, is_stamp
 from anymal.media.limits import Limits
-from anymal.media.source import Source, reason, shorten
+from anymal.media.source import Source, shorten
+from encoders.signals import MOTION_CHANNELS
 
-_DELIMITERS = (",", ";", "\t")
-_MOST_COLUMNS = 1000
+_EMPATICA_COUNTS = 64.0
+_SINCE_2001_S = 1e9
 
 
 def read_csv(source: Source, limits: Limits) -> Table:
     """Reads text of one row per line, cells parted by commas, semicolons, tabs or blanks.
 
     Args:
-        source: The file; UTF-8, the first line may name the columns.
+        source: The file; UTF-8. Lines before the header are skipped, as `find_layout` says.
         limits: How many rows are accepted.
 
     Returns:
@@ -40,60 +38,31 @@ def read_csv(source: Source, limits: Limits) -> Table:
     """
     # Two rows more than the limit: the header, and the end of the last line.
     check_rows(source.name, max(1, source.data.count(b"\n") - 2), limits)
-    lines = [line for line in _text(source).splitlines() if line.strip()]
+    lines = [line for line in text_of(source).splitlines() if line.strip()]
     if not lines:
         raise MediaEmpty(source.name, "blank lines only", ACCEPTED_COLUMNS)
-    delimiter = next((mark for mark in _DELIMITERS if mark in lines[0]), None)
-    header = lines[0].split(delimiter, maxsplit=_MOST_COLUMNS)
-    if len(header) > _MOST_COLUMNS:
-        raise MediaTooLarge(
-            source.name, f"more than {_MOST_COLUMNS} columns", f"at most {_MOST_COLUMNS} columns"
-        )
-    if all(_is_number(cell) for cell in header):
-        rows = _cells(source.name, lines, delimiter, list(range(len(header))), header)
-        return table_of_rows(source.name, rows, limits)
-    columns = [cell.strip().strip('"') for cell in header]
-    places = [columns.index(column) for column in used_columns(source.name, columns)]
-    check_rows(source.name, len(lines) - 1, limits)
-    rows = _cells(source.name, lines[1:], delimiter, places, columns)
-    by_name = {columns[place]: rows[:, index] for index, place in enumerate(places)}
-    return table_of_columns(source.name, by_name, limits)
+    layout = find_layout(source.name, lines)
+    if layout.header is None:
+        return _table_without_names(source.name, layout, limits)
+    columns = [cell.strip().strip('"') for cell in layout.header]
+    used = used_columns(source.name, columns)
+    check_rows(source.name, len(layout.lines), limits)
+    places = [columns.index(column) for column in used]
+    values = _columns(source.name, layout, places, columns)
+    by_name = dict(zip(used, values, strict=True))
+    makers = units_of_maker(columns, layout.preamble)
+    return table_of_columns(source.name, by_name, limits, units=makers)
 
 
-def read_json(source: Source, limits: Limits) -> Table:
-    """Reads rows, objects by row, columns by name, or `{"samples": rows, "rate_hz": rate}`.
+def text_of(source: Source) -> str:
+    """The file as text.
 
     Args:
-        source: The file; UTF-8.
-        limits: How many bytes and rows are accepted.
-
-    Returns:
-        The table.
+        source: The file.
 
     Raises:
-        MediaError: Not such JSON.
+        MediaCorrupt: It is not UTF-8.
     """
-    if len(source.data) > limits.max_json_bytes:
-        most = f"at most {limits.max_json_bytes:,} bytes of JSON; use CSV, NPY or Parquet"
-        raise MediaTooLarge(source.name, f"{len(source.data):,} bytes of JSON", most)
-    try:
-        content = json.loads(_text(source))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, MediaCorrupt):
-            raise
-        found = f"JSON that is broken or truncated ({reason(error)})"
-        raise MediaCorrupt(source.name, found, "a complete file") from error
-    if not isinstance(content, dict) or "samples" not in content:
-        return table_of_samples(source.name, content, limits)
-    if unknown := content.keys() - {"samples", "rate_hz"}:
-        found = f"the keys {', '.join(map(shorten, sorted(unknown)))} beside samples"
-        raise MediaUnsupported(source.name, found, "samples and rate_hz only")
-    rate_hz = content.get("rate_hz")
-    return table_of_samples(source.name, content["samples"], limits, rate_hz=rate_hz)
-
-
-def _text(source: Source) -> str:
-    """The file as text."""
     try:
         return source.data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -101,17 +70,91 @@ def _text(source: Source) -> str:
         raise MediaCorrupt(source.name, found, "UTF-8 text") from error
 
 
-def _cells(
+def _table_without_names(name: str, layout: Layout, limits: Limits) -> Table:
+    """Rows of 3 or 6 channels, or of 4 or 7 of which the first is a time."""
+    if (table := _empatica(name, layout, limits)) is not None:
+        return table
+    cells = cells_of(layout.lines[0], layout.delimiter)
+    columns = [f"{place + 1}" for place in range(len(cells))]
+    values = _columns(name, layout, list(range(len(cells))), columns)
+    has_times = values[0].dtype.kind not in "iuf" or is_clock(values[0])
+    if len(cells) in (4, 7) and has_times:
+        named = dict(zip(("time", *MOTION_CHANNELS), values, strict=False))
+        return table_of_columns(name, named, limits)
+    if any(column.dtype.kind not in "iuf" for column in values):
+        found = f"{len(cells)} columns without names, with dates among them"
+        raise MediaUnsupported(name, found, "a date, then 3 or 6 numbers; or names in a header")
+    return table_of_rows(name, np.stack(values, axis=1), limits)
+
+
+def _empatica(name: str, layout: Layout, limits: Limits) -> Table | None:
+    """Empatica's wristbands: a row of starts since 1970, a row of rates, then 64 for each g."""
+    starts, rates = ([cells_of(line, layout.delimiter) for line in layout.lines[:2]] + [[]])[:2]
+    cells = [cell.strip().strip('"') for cell in (*starts, *rates)]
+    first = [float(cell) for cell in cells if is_number(cell)]
+    if len(layout.lines) < 3 or len(starts) != 3 or len(rates) != 3 or len(first) != 6:
+        return None
+    if len(set(first)) != 2 or first[0] != first[2] or first[3] != first[5]:
+        return None
+    if first[0] < _SINCE_2001_S or first[3] >= _SINCE_2001_S:
+        return None
+    rows = Layout(header=None, lines=layout.lines[2:], delimiter=layout.delimiter, preamble="")
+    values = np.stack(_columns(name, rows, [0, 1, 2], ["x", "y", "z"]), axis=1)
+    table = table_of_rows(name, values / _EMPATICA_COUNTS, limits, rate_hz=first[3])
+    return replace(table, units={"a": "g"})
+
+
+def _columns(
+    name: str, layout: Layout, places: list[int], columns: list[str]
+) -> list[NDArray[Any]]:
+    """The columns at some places: numbers, and texts where the first row holds a date or such."""
+    lines = _whole_rows(name, layout, len(columns))
+    # Times that are no numbers are judged later: a declared rate makes them unneeded.
+    texts = [
+        place
+        for place in places
+        if (cell := _cell(lines[0], layout.delimiter, place))
+        and not is_number(cell)
+        and (is_stamp(cell) or _is_time(columns[place]))
+    ]
+    numbers = [place for place in places if place not in texts]
+    values = _numbers(name, lines, layout.delimiter, numbers, columns) if numbers else None
+    by_place: dict[int, NDArray[Any]] = {
+        place: values[:, index] for index, place in enumerate(numbers) if values is not None
+    }
+    for place in texts:
+        by_place[place] = np.array(
+            [_cell(line, layout.delimiter, place) for line in lines], dtype=object
+        )
+    return [by_place[place] for place in places]
+
+
+def _is_time(column: str) -> bool:
+    """Whether a column is named as a time."""
+    named = read_name(column)
+    return named is not None and named.meaning == "time"
+
+
+def _whole_rows(name: str, layout: Layout, width: int) -> list[str]:
+    """The lines, each of as many cells as the first has names; an empty one at its end is cut."""
+    if layout.delimiter is None:
+        return layout.lines
+    lines = []
+    for row, line in enumerate(layout.lines, start=1):
+        # A quoted cell may hold the delimiter, so then the count tells nothing.
+        if line.count(layout.delimiter) == width and line.rstrip(" ").endswith(layout.delimiter):
+            line = line.rstrip(" ")[:-1]
+        if line.count(layout.delimiter) != width - 1 and '"' not in line:
+            found = f"{line.count(layout.delimiter) + 1} cells in row {row}"
+            raise MediaCorrupt(name, found, f"{width} cells in every row")
+        lines.append(line)
+    return lines
+
+
+def _numbers(
     name: str, lines: list[str], delimiter: str | None, places: list[int], columns: list[str]
 ) -> NDArray[np.float64]:
     """The cells at some places of each line, as numbers."""
-    width = len(columns)
-    # A quoted cell may hold the delimiter, so then the count tells nothing.
-    if delimiter is not None:
-        for row, line in enumerate(lines, start=1):
-            if line.count(delimiter) != width - 1 and '"' not in line:
-                found = f"{line.count(delimiter) + 1} cells in row {row}"
-                raise MediaCorrupt(name, found, f"{width} cells in every row")
     try:
         return np.loadtxt(
             lines, delimiter=delimiter, usecols=places, comments=None, quotechar='"', ndmin=2
@@ -120,25 +163,21 @@ def _cells(
         raise _first_bad_cell(name, lines, delimiter, places, columns) from error
 
 
+def _cell(line: str, delimiter: str | None, place: int) -> str:
+    """One cell of a line; empty where the line is too short."""
+    cells = cells_of(line, delimiter)
+    return cells[place].strip().strip('"') if place < len(cells) else ""
+
+
 def _first_bad_cell(
     name: str, lines: list[str], delimiter: str | None, places: list[int], columns: list[str]
 ) -> MediaCorrupt:
     """The error that names the cell that is no number."""
     for row, line in enumerate(lines, start=1):
-        cells = line.split(delimiter)
         for place in places:
-            cell = cells[place].strip().strip('"') if place < len(cells) else ""
-            if not _is_number(cell):
+            cell = _cell(line, delimiter, place)
+            if not is_number(cell):
                 what = f"{shorten(cell)!r}" if cell else "an empty cell"
                 found = f"{what} at row {row}, column {shorten(columns[place])}"
                 return MediaCorrupt(name, found, "a number in every cell; leave such rows out")
     return MediaCorrupt(name, "cells that are not all numbers", "a number in every cell")
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a cell reads as a number; NaN does, and is refused later by its row."""
-    try:
-        float(cell.strip().strip('"'))
-    except ValueError:
-        return False
-    return "_" not in cell

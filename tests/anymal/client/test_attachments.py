@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,24 @@ def test_motion_table_with_times_alone_named_is_refused() -> None:
     table = pd.DataFrame(np.ones((3, 6)), index=pd.Index([0.0, 0.1, 0.2], name="t_s"))
     with pytest.raises(MediaUnsupported, match="the columns t_s, 0, 1, 2"):
         decode_imu(Source(name="walk", data=sent(imu=table)), Limits())
+
+
+def test_two_files_of_one_recording_travel_as_one(tmp_path: Path) -> None:
+    for folder, name, column in ((".", "acc.csv", "x"), ("gyro", "data.csv", "y")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(f"{column}\n")
+    both = f"{tmp_path}/acc.csv, {tmp_path}/gyro/data.csv"
+    assert sent(imu=both) == sent(imu=both)
+    with zipfile.ZipFile(io.BytesIO(sent(imu=both))) as archive:
+        first, second = archive.namelist()
+        assert first.endswith("/acc.csv")
+        assert second.endswith("gyro/data.csv")
+        assert archive.read(second) == b"y\n"
+    with pytest.raises(MediaNotFound, match=r"gone\.csv: found no such file"):
+        sent(imu=f"{tmp_path}/acc.csv,{tmp_path}/gone.csv")
+    odd = tmp_path / "a,b.csv"
+    odd.write_text("whole")
+    assert sent(imu=str(odd)) == b"whole"
 
 
 def test_rate_and_units_travel_with_every_recording() -> None:

@@ -93,7 +93,6 @@ def test_ask_sends_media_then_question() -> None:
                                 "url": "data:application/octet-stream;base64,eQ==",
                                 "rate_hz": 50.0,
                                 "acceleration_unit": "g",
-                                "rotation_unit": "rad/s",
                             },
                         },
                         {"type": "text", "text": "What?"},

@@ -62,8 +62,7 @@ def test_medium_is_sent_as_in_a_message() -> None:
     with Client(base_url="http://anymal", transport=transport(body, seen)) as client:
         client.align(imu=b"x", imu_rate_hz=50, model="m")
     url = "data:application/octet-stream;base64,eA=="
-    units = {"acceleration_unit": "m/s2", "rotation_unit": "rad/s"}
-    part = {"type": "input_imu", "input_imu": {"url": url, "rate_hz": 50.0, **units}}
+    part = {"type": "input_imu", "input_imu": {"url": url, "rate_hz": 50.0}}
     assert seen == [{"input": part, "model": "m"}]
 
 

@@ -51,9 +51,9 @@ def test_string_content_is_one_text_part() -> None:
     assert conversation.messages[0].parts == [TextPart(text="Hi")]
 
 
-def test_units_are_si_by_default() -> None:
+def test_units_are_left_to_the_file_by_default() -> None:
     part = ImuPart.model_validate(IMU)
-    assert (part.input_imu.acceleration_unit, part.input_imu.rotation_unit) == ("m/s2", "rad/s")
+    assert (part.input_imu.acceleration_unit, part.input_imu.rotation_unit) == (None, None)
 
 
 def imu(**fields: Any) -> dict[str, Any]:
