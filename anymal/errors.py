@@ -20,7 +20,14 @@ It holds no logic: each error carries what was given, what is allowed and what t
 
 
 class AnymalError(ValueError):
-    """A user's mistake: its message says what was given, what is allowed and what to do next."""
+    """A user's mistake: its message says what was given, what is allowed and what to do next.
+
+    Attributes:
+        place: Where in a conversation it was found, such as `messages.0.content.2`; None where that
+            is not known.
+    """
+
+    place: str | None = None
 
 
 class MediaError(AnymalError):

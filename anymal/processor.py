@@ -17,7 +17,7 @@ from torch import Tensor
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
-from anymal.errors import ConversationError, TooLong
+from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
@@ -149,7 +149,10 @@ class Processor:
             name = name or (str(conversation["id"]) if "id" in conversation else None)
             conversation = read_conversation(conversation)
         media = _Media()
-        turns = [self._turn(message, media, base_dir) for message in conversation.messages]
+        turns = [
+            self._turn(message, media, base_dir, place=f"messages.{index}")
+            for index, message in enumerate(conversation.messages)
+        ]
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
@@ -169,18 +172,27 @@ class Processor:
             )
         return sample
 
-    def _turn(self, message: Message, media: _Media, base_dir: Path | None) -> Turn:
+    def _turn(self, message: Message, media: _Media, base_dir: Path | None, *, place: str) -> Turn:
         """One message with its media preprocessed."""
         content: list[Segment] = []
-        for part in _media_first(message.parts) if self.media_first else message.parts:
-            if isinstance(part, TextPart):
-                content.append(TextSegment(text=part.text))
-            elif isinstance(part, PromptEmbedsPart):
-                content += self._embeds(part.prompt_embeds, media)
-            else:
-                content += self._medium(part, media, base_dir)
+        parts = message.parts
+        for part in _media_first(parts) if self.media_first else parts:
+            try:
+                content += self._segments(part, media, base_dir)
+            except AnymalError as error:
+                index = next(index for index, each in enumerate(parts) if each is part)
+                error.place = f"{place}.content.{index}"
+                raise
         role: Role = "system" if message.role == "developer" else message.role
         return Turn(role=role, content=tuple(content))
+
+    def _segments(self, part: Part, media: _Media, base_dir: Path | None) -> list[Segment]:
+        """One part."""
+        if isinstance(part, TextPart):
+            return [TextSegment(text=part.text)]
+        if isinstance(part, PromptEmbedsPart):
+            return self._embeds(part.prompt_embeds, media)
+        return self._medium(part, media, base_dir)
 
     def _medium(self, part: MediaPart, media: _Media, base_dir: Path | None) -> list[Segment]:
         """Decode and preprocess one media part; returns its slot with the text around it."""

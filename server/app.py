@@ -18,19 +18,24 @@ from starlette.responses import Response
 
 from anymal import __version__
 from anymal.errors import AnymalError
+from anymal.media.source import shorten
 from anymal.protocol.explain import BodyProblem, explain
 from server.answering.disconnect import ClientGone
 from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
 from server.edge.drain import Drain, DrainGate
+from server.edge.head import HeadAsGet
 from server.edge.key_check import KeyCheck
 from server.edge.keys import Keyring
+from server.edge.packed_body import PackedBody
 from server.edge.request_log import RequestLog
 from server.errors import BadRequest, response_for
+from server.local_media import LocalMedia
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
 from server.routes import admin, align, ask, monitoring, openai, page
+from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
 from server.served.models import Backend
@@ -38,6 +43,9 @@ from server.settings import Settings
 
 if TYPE_CHECKING:  # the app starts without torch
     from server.served.shared_engines import SharedEngines
+
+
+_NO_PATH = "is not a path of this service; /docs lists all, such as POST /v1/chat/completions"
 
 
 class DescribedApp(FastAPI):
@@ -85,6 +93,7 @@ def create_app(
         checks=load_checks(settings.checks),
         metrics=metrics,
         remote_media=_remote_media(settings),
+        local_media=_local_media(settings),
     )
     metrics.watch(worker.models.stats, worker.models.soft_token_stats)
     if backend is not None:
@@ -115,6 +124,8 @@ def create_app(
 
 def _add_edge(app: FastAPI, settings: Settings) -> None:
     """Add the middleware that a request passes on its way to a route, innermost first."""
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(PackedBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(
         KeyCheck,
         keyring=Keyring(
@@ -135,7 +146,7 @@ def _add_edge(app: FastAPI, settings: Settings) -> None:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=["x-request-id", "retry-after", IGNORED],
         )
 
 
@@ -148,6 +159,18 @@ def _remote_media(settings: Settings) -> RemoteMedia | None:
         allow_http=settings.allow_http_media,
         seconds=settings.media_seconds,
     )
+
+
+def _local_media(settings: Settings) -> LocalMedia | None:
+    """Reads media of this machine; None if no folder is allowed."""
+    if settings.allow_local_media is None:
+        return None
+    folder = Path(settings.allow_local_media)
+    if not folder.is_dir():
+        raise AnymalError(
+            f"setting allow_local_media: {settings.allow_local_media!r} is not a folder; name one"
+        )
+    return LocalMedia(folder=folder)
 
 
 def _shown(secret: SecretStr | None) -> str | None:
@@ -171,6 +194,8 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
 
 
 async def _report(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.detail == "Not Found":  # Starlette's own
+        error.detail = f"{request.method} {shorten(request.url.path)} {_NO_PATH}"
     if isinstance(error, HTTPException) and error.status_code == 405:
         # Starlette names the methods of the first route of a path only.
         path = getattr(request.scope.get("route"), "path", None)

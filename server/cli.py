@@ -37,6 +37,9 @@ def serve(
     allow_media_host: Annotated[
         list[str] | None, typer.Option(help="Host that media may be fetched from; repeatable.")
     ] = None,
+    allow_local_media: Annotated[
+        str | None, typer.Option(help="Folder whose files requests may name as file: URLs.")
+    ] = None,
     check: Annotated[
         list[str] | None,
         typer.Option(help="Safety check, such as server.safety:WordList?words=a,b; repeatable."),
@@ -63,6 +66,7 @@ def serve(
         "merge_lora": merge_lora,
         "cors_origins": cors_origin or None,
         "allow_media_hosts": allow_media_host or None,
+        "allow_local_media": allow_local_media,
         "checks": check or None,
         "log_format": log_format,
     }

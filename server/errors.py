@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from anymal.engine.base import EngineBusy, EngineClosed
-from anymal.errors import AnymalError, BundleError, MediaTooLarge, RecipeError, TooLong
+from anymal.errors import AnymalError, BundleError, MediaError, MediaTooLarge, RecipeError, TooLong
 from anymal.protocol.explain import BodyProblem
 from anymal.protocol.responses import ErrorBody, ErrorDetail
 from server.edge.request_facts import note_error
@@ -32,6 +32,20 @@ class BodyTooLarge(HTTPException):
 
     def __init__(self, message: str) -> None:
         super().__init__(413, message)
+
+
+class BodyCorrupt(HTTPException):
+    """A packed body that cannot be unpacked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, message)
+
+
+class PackingUnknown(HTTPException):
+    """A body that is packed in a way that is not taken."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(415, message)
 
 
 class BodyTooSlow(HTTPException):
@@ -133,6 +147,8 @@ RULES = (
         param="model",
     ),
     Rule(error=BodyTooLarge, status=413, type="invalid_request_error", code="body_too_large"),
+    Rule(error=BodyCorrupt, status=400, type="invalid_request_error", code="body_corrupt"),
+    Rule(error=PackingUnknown, status=415, type="invalid_request_error", code="packing_unknown"),
     Rule(error=BodyTooSlow, status=408, type="invalid_request_error", code="body_too_slow"),
     Rule(
         error=MediaTooLarge,
@@ -179,6 +195,10 @@ def body_for(error: Exception) -> ErrorBody:
         param, code = error.problem.param, error.problem.code
     elif code is None:
         code = _snake_case(type(error).__name__)
+    if isinstance(error, AnymalError) and error.place is not None:
+        param = error.place
+        if isinstance(error, MediaError):  # of several media, its own words may fit all
+            message = f"{param}: {message}"
     note_error(code or "error")
     # It may quote the caller, and a lone surrogate in a quotation cannot be sent.
     message = message.encode(errors="backslashreplace").decode()

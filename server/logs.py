@@ -1,18 +1,26 @@
 """The format of the log: one JSON object a line, or text; never what callers sent.
 
-Does not decide what is logged. An exception is written as its type and where it came from: what it
-says may quote a prompt, and is written only where a setting asks for it.
+Does not decide what is logged. An exception or a warning is written as its type and where it came
+from, without the folders of this machine: what it says may quote a prompt, and is written only
+where a setting asks for it.
 """
 
 import json
 import logging
+import os
+import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from server.edge.request_facts import CURRENT_REQUEST
 
+logger = logging.getLogger(__name__)
+
+_ROOT = str(Path(__file__).parents[1])  # of this project's own packages
 # Other loggers write warnings only: some log every request with its address.
 _OURS = ("aligners", "anymal", "encoders", "server")
 
@@ -32,6 +40,20 @@ def configure_logging(
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+    def note_warning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = f": {message}" if with_error_text else ""
+        logger.warning("%s at %s:%d%s", category.__name__, module_path(filename), lineno, text)
+
+    # Else Python writes lines of its own, which are no JSON.
+    warnings.showwarning = note_warning
 
 
 class JsonFormatter(logging.Formatter):
@@ -94,7 +116,16 @@ def described(error: BaseException, with_text: bool) -> Iterator[str]:
     for link in reversed(chain):
         yield repr(link) if with_text else type(link).__name__
         for frame in traceback.extract_tb(link.__traceback__):
-            yield f"at {frame.filename}:{frame.lineno} {frame.name}"
+            yield f"at {module_path(frame.filename)}:{frame.lineno} {frame.name}"
+
+
+def module_path(file: str) -> str:
+    """The path of a module below the folder that it is imported from, such as `PIL/Image.py`."""
+    folders = [
+        folder for folder in (*sys.path, _ROOT) if folder and file.startswith(folder + os.sep)
+    ]
+    longest = max(folders, key=len, default=os.path.dirname(file))
+    return os.path.relpath(file, longest) if os.path.isabs(file) else file
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -15,11 +15,18 @@ from functools import cache
 
 import httpx
 
-from anymal.errors import MediaForbidden, MediaNotFound, MediaTooLarge, MediaUnsupported
+from anymal.errors import (
+    MediaError,
+    MediaForbidden,
+    MediaNotFound,
+    MediaTooLarge,
+    MediaUnsupported,
+)
 from anymal.media.limits import Limits
 from anymal.media.source import reason, shorten
-from anymal.protocol.conversation import Conversation, Message, data_url
+from anymal.protocol.conversation import Conversation, data_url
 from server.addresses import is_public
+from server.media_urls import media_urls, with_urls
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses."""
@@ -85,7 +92,7 @@ class RemoteMedia:
             MediaTooLarge: More bytes, or more URLs, than accepted.
             MediaUnsupported: A packed answer.
         """
-        urls = list(dict.fromkeys(_remote_urls(conversation)))
+        urls = media_urls(conversation, _PORTS)
         if not urls:
             return conversation
         if len(urls) > _MOST_URLS:
@@ -94,17 +101,25 @@ class RemoteMedia:
         left = self.max_bytes
         try:
             async with asyncio.timeout(self.seconds):
-                for url in urls:
-                    data = await self.fetch(url, max_bytes=left)
+                for url, place in urls.items():
+                    data = await self._placed(url, place, max_bytes=left)
                     left -= len(data)
                     found[url] = await asyncio.to_thread(data_url, data)
         except TimeoutError:
-            name = shorten(next(url for url in urls if url not in found))
-            raise MediaNotFound(
-                name, f"no whole answer within {self.seconds:g} s", _ACCEPTED
-            ) from None
-        messages = [_replaced(message, found) for message in conversation.messages]
-        return conversation.model_copy(update={"messages": messages})
+            url = next(url for url in urls if url not in found)
+            found_late = f"no whole answer within {self.seconds:g} s"
+            late = MediaNotFound(shorten(url), found_late, _ACCEPTED)
+            late.place = urls[url]
+            raise late from None
+        return with_urls(conversation, found)
+
+    async def _placed(self, url: str, place: str, *, max_bytes: int) -> bytes:
+        """Fetch; an error tells the place of the URL in the conversation."""
+        try:
+            return await self.fetch(url, max_bytes=max_bytes)
+        except MediaError as error:
+            error.place = place
+            raise
 
     async def fetch(self, url: str, *, max_bytes: int) -> bytes:
         """The content of a URL, redirects followed.
@@ -221,31 +236,6 @@ async def _content(response: httpx.Response, name: str, max_bytes: int) -> bytes
         if len(data) > max_bytes:
             raise MediaTooLarge(name, "more bytes", accepted)
     return bytes(data)
-
-
-def _remote_urls(conversation: Conversation) -> list[str]:
-    """The URLs of parts that are neither data URLs nor paths."""
-    parts = (part for message in conversation.messages for part in message.parts)
-    urls = (getattr(getattr(part, part.type), "url", None) for part in parts)
-    return [url for url in urls if url is not None and _is_remote(url)]
-
-
-def _is_remote(url: str) -> bool:
-    return url.partition(":")[0].strip().lower() in _PORTS
-
-
-def _replaced(message: Message, found: dict[str, str]) -> Message:
-    """The message with data URLs for what was found."""
-    if isinstance(message.content, str):
-        return message
-    content = []
-    for part in message.content:
-        body = getattr(part, part.type)
-        if (url := getattr(body, "url", None)) in found:
-            body = body.model_copy(update={"url": found[url]})
-            part = part.model_copy(update={part.type: body})
-        content.append(part)
-    return message.model_copy(update={"content": content})
 
 
 @cache

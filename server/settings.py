@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     max_requests: int = Field(16, ge=1, description="how many requests run at once")
     max_connections: int = Field(4096, ge=1, description="most connections at once")
     default_tokens: int = Field(256, ge=1, description="token limit of a request that sets none")
-    max_tokens: int = Field(2048, ge=1, description="largest token limit a request may set")
+    max_tokens: int = Field(2048, ge=1, description="most tokens of an answer")
+
+    strict: bool = Field(
+        False, description="refuse request fields without effect, which are otherwise ignored"
+    )
 
     # For how long, in seconds.
     head_seconds: float = Field(10, gt=0, description="seconds for a request's head to arrive")
@@ -101,6 +105,9 @@ class Settings(BaseSettings):
         (), description="hosts (or host:port) that media may be fetched from; none by default"
     )
     allow_http_media: bool = Field(False, description="fetch media over plain http too")
+    allow_local_media: str | None = Field(
+        None, min_length=1, description="folder whose files requests may name as file: URLs"
+    )
     media_seconds: float = Field(20, gt=0, description="seconds to fetch all media of a request")
 
     # Which content is allowed.

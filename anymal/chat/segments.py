@@ -3,6 +3,7 @@
 Does not know any template; those write segments in `anymal.chat.template` and `anymal.chat.jinja`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -80,6 +81,30 @@ def answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
         *content,
         TextSegment(text=after, is_target=True, is_markup=True),
     ]
+
+
+def joined(turns: Sequence[Turn]) -> list[Turn]:
+    """Join neighbouring system turns to one, and neighbouring user turns, a blank line between.
+
+    Args:
+        turns: Trimmed turns.
+
+    Returns:
+        The turns; answers stay apart, because each ends with a token of its own.
+    """
+    together: list[Turn] = []
+    for turn in turns:
+        last = together[-1] if together else None
+        if last is None or turn.role != last.role or turn.role == "assistant":
+            together.append(turn)
+            continue
+        gap = () if _is_blank(last) or _is_blank(turn) else (TextSegment(text="\n\n"),)
+        together[-1] = replace(last, content=(*last.content, *gap, *turn.content))
+    return together
+
+
+def _is_blank(turn: Turn) -> bool:
+    return all(isinstance(item, TextSegment) and not item.text for item in turn.content)
 
 
 def trimmed(turn: Turn) -> Turn:

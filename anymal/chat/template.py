@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from anymal.chat.jinja import read_jinja
-from anymal.chat.segments import Segment, TextSegment, Turn, answer, markup, trimmed
+from anymal.chat.segments import Segment, TextSegment, Turn, answer, joined, markup, trimmed
 from anymal.errors import ConversationError, RecipeError
 
 
@@ -35,6 +35,8 @@ class ChatTemplate:
     def render(self, turns: Sequence[Turn], *, generate: bool) -> list[Segment]:
         """Write a conversation.
 
+        Several system or user messages in a row are joined where the template takes only one.
+
         Args:
             turns: At least one message.
             generate: End where the answer begins, instead of expecting the answer as last turn.
@@ -45,7 +47,14 @@ class ChatTemplate:
         Raises:
             ConversationError: The template has no way to write these turns.
         """
-        return self.write([trimmed(turn) for turn in turns], generate)
+        turns = [trimmed(turn) for turn in turns]
+        together = joined(turns)
+        if len(together) == len(turns):
+            return self.write(turns, generate)
+        try:
+            return self.write(turns, generate)
+        except ConversationError:
+            return self.write(together, generate)
 
     @property
     def digest(self) -> str:

@@ -23,6 +23,8 @@ class AnswerOptions(TypedDict, total=False):
     """0 takes the likeliest token, and is the default."""
     top_p: float
     """Sample among the likeliest tokens that hold this much probability."""
+    min_p: float
+    """Sample among tokens at least this likely, as a share of the likeliest one's probability."""
     top_k: int
     """Sample among this many of the likeliest tokens; 0 among all."""
     repetition_penalty: float

@@ -1,7 +1,7 @@
 """Draws the next tokens of answers from their scores; the only place where tokens are drawn.
 
 Does not compute scores and does not know text. In the order of transformers: penalties,
-temperature, top-k, top-p.
+temperature, top-k, top-p, min-p.
 
 Shapes: N answers, V vocabulary.
 """
@@ -110,7 +110,7 @@ class TokenDrawer:
             logits: `[V]` float32.
 
         Returns:
-            `[V]` float32 on the CPU; zero where top-k or top-p leave a token out.
+            `[V]` float32 on the CPU; zero where top-k, top-p or min-p leave a token out.
         """
         sampling = self._sampling
         logits = self._penalised(logits).cpu() / sampling.temperature
@@ -123,6 +123,9 @@ class TokenDrawer:
             ids = order if ids is None else ids[order]
             before = chances.cumsum(dim=-1) - chances
             chances = chances.masked_fill(before >= sampling.top_p, 0.0)  # the likeliest stays
+            chances /= chances.sum()
+        if sampling.min_p > 0:
+            chances = chances.masked_fill(chances < sampling.min_p * chances.max(), 0.0)
             chances /= chances.sum()
         if ids is None:
             return chances

@@ -18,6 +18,8 @@ class Sampling:
         max_tokens: Most tokens to generate.
         temperature: 0 takes the likeliest token.
         top_p: Sample among the likeliest tokens that hold this much probability.
+        min_p: Sample among tokens at least this likely, as a share of the likeliest one's
+            probability; 0 among all.
         top_k: Sample among this many of the likeliest tokens; 0 among all.
         repetition_penalty: Above 1, makes tokens of the prompt and the answer less likely, as in
             transformers.
@@ -33,6 +35,7 @@ class Sampling:
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
+    min_p: float = 0.0
     top_k: int = 0
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
@@ -47,6 +50,7 @@ class Sampling:
             "max_tokens": (self.max_tokens >= 1, "1 or more"),
             "temperature": (0 <= self.temperature <= 2, "0 to 2"),
             "top_p": (0 < self.top_p <= 1, "above 0, up to 1"),
+            "min_p": (0 <= self.min_p <= 1, "0 (all) to 1"),
             "top_k": (self.top_k >= 0, "0 (all) or more"),
             "repetition_penalty": (0 < self.repetition_penalty <= 10, "above 0, up to 10"),
             "presence_penalty": (-2 <= self.presence_penalty <= 2, "-2 to 2"),

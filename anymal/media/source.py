@@ -5,9 +5,11 @@ It reads no more than the limits allow and looks at no content.
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from anymal.errors import (
     MediaCorrupt,
@@ -19,6 +21,8 @@ from anymal.errors import (
 from anymal.media.limits import Limits
 
 _NAME_LENGTH = 80
+_DATA = "data:"
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")  # what Python writes of an object in memory
 _WAYS = "bytes, a file object, a pathlib.Path, or a base64 data URL"
 
 
@@ -78,7 +82,7 @@ def read_base64(text: str, *, limits: Limits, name: str) -> Source:
     """Decodes base64 text, as `input_audio` and `input_imu` carry it.
 
     Args:
-        text: The base64 text; line breaks are allowed.
+        text: Base64 of either alphabet, its padding and white space as they may be; or a data URL.
         limits: How many bytes are accepted.
         name: What errors call the file.
 
@@ -89,12 +93,9 @@ def read_base64(text: str, *, limits: Limits, name: str) -> Source:
         MediaTooLarge: More bytes than accepted.
         MediaCorrupt: Not valid base64.
     """
-    _check_size(name, len(text) * 3 // 4 - 2, limits)
-    try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MediaCorrupt(name, f"invalid base64 ({reason(error)})", "standard base64") from error
-    return _checked(name, data, limits)
+    if text[: len(_DATA)].lower() == _DATA:
+        return _read_data_url(text[len(_DATA) :], limits, name)
+    return _decoded(text, limits, name)
 
 
 def shorten(text: str) -> str:
@@ -105,6 +106,7 @@ def shorten(text: str) -> str:
 def reason(error: BaseException) -> str:
     """What a library's error says, on one short line."""
     text = getattr(error, "strerror", None) or str(error)
+    text = _OBJECT.sub("the file", text)
     return shorten(" ".join(text.split())) or type(error).__name__
 
 
@@ -138,12 +140,27 @@ def _read_data_url(rest: str, limits: Limits, name: str | None) -> Source:
     """What follows `data:`; only base64 is accepted."""
     header, comma, payload = rest.partition(",")
     media_type, *options = header.split(";")
-    label = name or f"data URL ({shorten(media_type) or 'no type'})"
+    own_name = next((each[5:] for each in options if each[:5].lower() == "name="), "")
+    label = name or shorten(unquote(own_name)) or f"data URL ({shorten(media_type) or 'no type'})"
     if not comma or "base64" not in (option.strip().lower() for option in options):
         raise MediaUnsupported(
             label, "a data URL that is not base64", "data:<type>;base64,<base64 text>"
         )
-    return read_base64(payload, limits=limits, name=label)
+    return _decoded(payload, limits, label)
+
+
+def _decoded(text: str, limits: Limits, label: str) -> Source:
+    """Base64 of any dialect: URLs write `-_` for `+/`, or percent signs; padding may be missing."""
+    _check_size(label, len(text) * 3 // 4 - 2, limits)
+    text = "".join((unquote(text) if "%" in text else text).split())
+    text = text.replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaCorrupt(
+            label, f"invalid base64 ({reason(error)})", "base64 of either alphabet"
+        ) from error
+    return _checked(label, data, limits)
 
 
 def _inside(ref: str, base_dir: Path, label: str) -> Path:

@@ -5,58 +5,31 @@ Does not decode media, tokenise text or open files: a part only says where its m
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
+    BeforeValidator,
     Discriminator,
     Field,
-    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import PydanticCustomError
 
 from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
+from anymal.protocol.file_part import FilePart, medium_of_file
+from anymal.protocol.strict import Strict, StrictMedium, StrictPart
+from anymal.protocol.without_effect import MESSAGE, Rows
 
 Model = TypeVar("Model", bound=BaseModel)
 
 AccelerationUnit = Literal["m/s2", "g"]
 RotationUnit = Literal["rad/s", "deg/s"]
 ImuFormat = Literal["csv", "npy", "npz", "parquet", "json", "zip"]
-
-
-class Strict(BaseModel):
-    """Frozen; a key that is not declared is an error; a key set to null is absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        # The schema says of null what the validator below does, and that a part names its type.
-        schema = handler.resolve_ref_schema(handler(core_schema))
-        properties, required = schema.get("properties", {}), schema.setdefault("required", [])
-        if "const" in properties.get("type", {}):
-            required.append("type")
-        for name in properties.keys() - set(required):
-            properties[name] = _or_null(properties[name])
-        schema["additionalProperties"] = {"type": "null"}
-        return schema
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_means_absent(cls, value: Any) -> Any:
-        # Stock clients send `"tools": null`, and replay answers as `"refusal": null`.
-        if isinstance(value, Mapping):
-            return {key: item for key, item in value.items() if item is not None}
-        return value
 
 
 def _whole_characters(text: str) -> str:
@@ -73,17 +46,7 @@ Words = Annotated[str, AfterValidator(_whole_characters)]
 """Text of whole characters: JSON can spell halves, which no tokeniser reads."""
 
 
-def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
-    """What a schema allows, or null."""
-    if {"type": "null"} in schema.get("anyOf", ()):
-        return schema
-    names = ("description", "title", "default")
-    about: JsonSchemaValue = {name: schema[name] for name in names if name in schema}
-    value = {key: item for key, item in schema.items() if key not in about}
-    return {"anyOf": [value, {"type": "null"}], **about}
-
-
-class MediaUrl(Strict):
+class MediaUrl(StrictMedium):
     """Where a medium is: a data URL, or (manifests and data sources only) a path."""
 
     url: str = Field(min_length=1, description="data: URL; a relative path only in manifests")
@@ -92,17 +55,30 @@ class MediaUrl(Strict):
 class ImageUrl(MediaUrl):
     """Where an image is."""
 
-    detail: Literal["auto"] = Field("auto", description="only auto: the encoder sets the size")
+    detail: Literal["auto", "low", "high", "original"] = Field(
+        "auto", description="without effect: the encoder sets the size"
+    )
 
 
-class InputAudio(Strict):
+def _bare_url(value: Any) -> Any:
+    """Other servers take the URL alone, so clients send it."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+Url = Annotated[MediaUrl, BeforeValidator(_bare_url, json_schema_input_type=MediaUrl | str)]
+ImageRef = Annotated[ImageUrl, BeforeValidator(_bare_url, json_schema_input_type=ImageUrl | str)]
+
+
+class InputAudio(StrictMedium):
     """A sound inside the request."""
 
-    data: str = Field(min_length=1, description="base64 of an audio file")
-    format: str = Field(min_length=1, description="what the file is, such as wav or mp3")
+    data: str = Field(min_length=1, description="base64, or a data: URL, of an audio file")
+    format: str | None = Field(
+        None, min_length=1, description="what the file is, such as wav or mp3"
+    )
 
 
-class InputImu(Strict):
+class InputImu(StrictMedium):
     """A motion recording: exactly one of `data` (with `format`), `url` and `samples`."""
 
     data: str | None = Field(None, min_length=1, description="base64 of a recording file")
@@ -138,42 +114,42 @@ class InputImu(Strict):
         return self
 
 
-class TextPart(Strict):
+class TextPart(StrictPart):
     """Words."""
 
     type: Literal["text"] = "text"
     text: Words
 
 
-class ImagePart(Strict):
+class ImagePart(StrictPart):
     """An image."""
 
     type: Literal["image_url"] = "image_url"
-    image_url: ImageUrl
+    image_url: ImageRef
 
 
-class VideoPart(Strict):
+class VideoPart(StrictPart):
     """A video."""
 
     type: Literal["video_url"] = "video_url"
-    video_url: MediaUrl
+    video_url: Url
 
 
-class InputAudioPart(Strict):
+class InputAudioPart(StrictPart):
     """A sound, base64 inside the request."""
 
     type: Literal["input_audio"] = "input_audio"
     input_audio: InputAudio
 
 
-class AudioUrlPart(Strict):
+class AudioUrlPart(StrictPart):
     """A sound by URL."""
 
     type: Literal["audio_url"] = "audio_url"
-    audio_url: MediaUrl
+    audio_url: Url
 
 
-class ImuPart(Strict):
+class ImuPart(StrictPart):
     """A motion recording."""
 
     type: Literal["input_imu"] = "input_imu"
@@ -189,7 +165,7 @@ class InputMedia(MediaUrl):
     )
 
 
-class InputMediaPart(Strict):
+class InputMediaPart(StrictPart):
     """A medium that has no part type of its own."""
 
     type: Literal["input_media"] = "input_media"
@@ -207,7 +183,7 @@ class PromptEmbeds(Strict):
     )
 
 
-class PromptEmbedsPart(Strict):
+class PromptEmbedsPart(StrictPart):
     """Soft tokens in the place of a medium; services take them from trusted callers only."""
 
     type: Literal["prompt_embeds"] = "prompt_embeds"
@@ -215,7 +191,15 @@ class PromptEmbedsPart(Strict):
 
 
 MediaPart = ImagePart | VideoPart | InputAudioPart | AudioUrlPart | ImuPart | InputMediaPart
-Part = Annotated[TextPart | MediaPart | PromptEmbedsPart, Field(discriminator="type")]
+Part = Annotated[
+    Annotated[TextPart | MediaPart | PromptEmbedsPart, Field(discriminator="type")],
+    BeforeValidator(
+        medium_of_file,
+        json_schema_input_type=Annotated[
+            TextPart | MediaPart | PromptEmbedsPart | FilePart, Field(discriminator="type")
+        ],
+    ),
+]
 
 
 def _content_tag(value: Any) -> str:
@@ -223,7 +207,7 @@ def _content_tag(value: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")],
     Discriminator(_content_tag),
 ]
 
@@ -231,9 +215,20 @@ Content = Annotated[
 class Message(Strict):
     """One turn."""
 
+    without_effect: ClassVar[Rows] = MESSAGE
+
     role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    content: Content = Field("", description="words or parts; only an assistant's may be absent")
     refusal: str | None = Field(None, description="of an answer that is sent back; not read")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        # Stock clients send back an answer that was cut before its first word as null or [].
+        if self.role != "assistant" and ("content" not in self.model_fields_set or not self.parts):
+            raise PydanticCustomError(
+                "missing", "content is empty; only an assistant's message may be without any"
+            )
+        return self
 
     @property
     def parts(self) -> list[TextPart | MediaPart | PromptEmbedsPart]:

@@ -7,7 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_UNKNOWN_KEY = "this key is not known; remove it or correct its spelling"
+# In the words of JSON: pydantic's name types of Python.
+_WORDS = {
+    "extra_forbidden": "this key is not known; remove it or correct its spelling",
+    "model_type": "this should be an object",
+    "model_attributes_type": "this should be an object",
+    "dict_type": "this should be an object",
+    "list_type": "this should be a list",
+    "tuple_type": "this should be a list",
+    "string_type": "this should be text",
+    "bool_type": "this should be true or false",
+    "bool_parsing": "this should be true or false",
+    "union_tag_not_found": "this should be an object with a type, such as text or image_url",
+    "none_required": "this should be null",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +51,7 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
     first = problems[0]
     if "param" in first.get("ctx", {}):  # raised by our validators; it names its key already
         return BodyProblem(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = _UNKNOWN_KEY
+    message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     param = _path(first["loc"], given, is_missing=first["type"] == "missing")
     return BodyProblem(
         message=f"{param}: {message}" if param else message,

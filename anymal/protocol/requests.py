@@ -4,38 +4,49 @@ Does not know HTTP. The conversation inside a request is in `conversation.py`.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
-from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart, Strict
+from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
+from anymal.protocol.strict import Strict
+from anymal.protocol.without_effect import REQUEST, STREAM_OPTIONS, Rows, taken_out
 
-# Fields that stock clients may send and this service does not support. The value is the one that
-# asks for nothing, and is accepted.
-_NOT_SUPPORTED: dict[str, Any] = {
-    "logit_bias": {},
-    "tools": [],
-    "tool_choice": "none",
-    "parallel_tool_calls": True,
-    "functions": [],
-    "function_call": "none",
-    "response_format": {"type": "text"},
-    "modalities": ["text"],
-    "service_tier": "auto",
-    "store": False,
-}
+
+class TolerantRequest(Strict):
+    """A request that may hold fields without effect; they are known by their paths."""
+
+    _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Paths of the fields that were sent and have no effect, such as `messages.0.name`."""
+        return self._ignored
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take_out(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(value, Mapping):
+            return handler(value)
+        clean, ignored = taken_out(value, cls.without_effect)
+        request = handler(clean)
+        request._ignored = ignored
+        return request
 
 
 class StreamOptions(Strict):
     """What else a stream carries."""
 
+    without_effect: ClassVar[Rows] = STREAM_OPTIONS
+
     include_usage: bool = Field(False, description="send a last chunk with the token counts")
 
 
-class ChatCompletionRequest(Strict):
+class ChatCompletionRequest(TolerantRequest):
     """Body of `POST /v1/chat/completions`."""
+
+    without_effect: ClassVar[Rows] = REQUEST
 
     model: str | None = Field(None, description="a served model's name; absent means the first")
     messages: list[Message] = Field(min_length=1, description="turns, oldest first")
@@ -43,7 +54,12 @@ class ChatCompletionRequest(Strict):
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
     temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
-    top_p: float = Field(1.0, gt=0, le=1, description="sample among this much probability")
+    top_p: float = Field(
+        1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
+    )
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="sample among tokens this likely beside the likeliest"
+    )
     top_k: int = Field(0, ge=-1, description="sample among this many tokens; 0 or -1 among all")
     repetition_penalty: float = Field(
         1.0, gt=0, le=2, description="above 1 makes tokens of prompt and answer less likely"
@@ -60,52 +76,24 @@ class ChatCompletionRequest(Strict):
     ignore_eos: bool = Field(
         False, description="go on to the token limit, past the token that ends an answer"
     )
-    seed: int | None = Field(None, ge=0, lt=2**63, description="makes sampling repeatable")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="makes sampling repeatable")
     logprobs: bool = Field(False, description="return the log-probability of each token")
     top_logprobs: int | None = Field(
         None, ge=0, le=20, description="and of this many alternatives; only with logprobs"
     )
-    user: str | None = Field(None, description="the caller's own mark; not used")
-    safety_identifier: str | None = Field(None, description="the caller's own mark; not used")
-    prompt_cache_key: str | None = Field(None, description="the caller's own mark; not used")
-    metadata: dict[str, str] | None = Field(None, description="the caller's own marks; not used")
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        schema = super().__get_pydantic_json_schema__(core_schema, handler)
-        for name, neutral in _NOT_SUPPORTED.items():
-            schema["properties"][name] = {
-                "enum": [neutral, None],
-                "description": "not supported; accepted if it asks for nothing",
-            }
-        return schema
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_what_is_not_done(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        for name, neutral in _NOT_SUPPORTED.items():
-            if name in value and value[name] not in (None, neutral):
-                raise PydanticCustomError(
-                    "unsupported_parameter",
-                    "'{param}' is not supported here; leave it out, or send {neutral}",
-                    {"param": name, "neutral": repr(neutral)},
-                )
-        return {key: item for key, item in value.items() if key not in _NOT_SUPPORTED}
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options is only allowed with stream = true")
-        if self.max_tokens is not None and self.max_completion_tokens is not None:
-            raise ValueError("give max_tokens or max_completion_tokens, not both")
+            raise _wrong("stream_options", "only allowed with stream = true")
+        if None not in (self.max_tokens, self.max_completion_tokens) and (
+            self.max_tokens != self.max_completion_tokens
+        ):
+            raise _wrong("max_tokens", "max_completion_tokens is another number; send one of them")
         if len(self.stop_strings) > 4 or "" in self.stop_strings:
-            raise ValueError("stop takes up to four strings, none of them empty")
-        if self.top_logprobs is not None and not self.logprobs:
-            raise ValueError("top_logprobs is only allowed with logprobs = true")
+            raise _wrong("stop", "up to four strings are taken, none of them empty")
+        if self.top_logprobs and not self.logprobs:
+            raise _wrong("top_logprobs", "only allowed with logprobs = true")
         return self
 
     @property
@@ -135,7 +123,14 @@ class ChatCompletionRequest(Strict):
         )
 
 
-class AlignRequest(Strict):
+def _wrong(param: str, reason: str) -> PydanticCustomError:
+    """A field that does not fit another one."""
+    return PydanticCustomError(
+        "invalid_value", "{param}: {reason}", {"param": param, "reason": reason}
+    )
+
+
+class AlignRequest(TolerantRequest):
     """Body of `POST /v1/align`."""
 
     model: str | None = Field(None, description="a served model's name; absent means the first")

@@ -46,24 +46,28 @@ async def check_conversation(checks: Checks, conversation: Conversation) -> None
     """
     if not checks.has_input_checks:
         return
-    refusal = await anyio.to_thread.run_sync(_first_refusal, checks, conversation)
-    if refusal is not None:
-        raise ContentRefused(f"{refusal.check}: {refusal.message}")
+    await anyio.to_thread.run_sync(_apply, checks, conversation)
 
 
-def _first_refusal(checks: Checks, conversation: Conversation) -> Refusal | None:
-    """The first refusal of a conversation, message by message."""
-    for message in conversation.messages:
+def _apply(checks: Checks, conversation: Conversation) -> None:
+    """Raise the first refusal of a conversation, message by message."""
+    for index, message in enumerate(conversation.messages):
+        place = f"messages.{index}"
         text = "\n".join(part.text for part in message.parts if isinstance(part, TextPart))
         if text and (refusal := checks.prompt(text)) is not None:
-            return refusal
-        for part in message.parts:
+            raise _refused(refusal, place)
+        for number, part in enumerate(message.parts):
             # A caller's own soft tokens are no medium that a check could look at.
             if isinstance(part, TextPart | PromptEmbedsPart):
                 continue
             if (refusal := checks.medium(part)) is not None:
-                return refusal
-    return None
+                raise _refused(refusal, f"{place}.content.{number}")
+
+
+def _refused(refusal: Refusal, place: str) -> ContentRefused:
+    error = ContentRefused(f"{refusal.check}: {refusal.message}")
+    error.place = place
+    return error
 
 
 def guard_for(checks: Checks, conversation: Conversation, prompt: Prompt) -> Guard:

@@ -25,6 +25,7 @@ from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
 from server.errors import BadRequest, TimedOut
+from server.local_media import LocalMedia
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
 from server.safety import Checks
@@ -33,6 +34,8 @@ from server.served.models import Backend, Models
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+_LEAST_TOP_P = 1e-9  # leaves the likeliest token alone, as 0 means
 
 
 class Worker:
@@ -53,6 +56,7 @@ class Worker:
         checks: Checks | None = None,
         metrics: Metrics | None = None,
         remote_media: RemoteMedia | None = None,
+        local_media: LocalMedia | None = None,
     ) -> None:
         """Holds no model yet.
 
@@ -64,6 +68,7 @@ class Worker:
             checks: What may be asked and said; None checks nothing.
             metrics: Where to note tokens and times.
             remote_media: Fetches media from other hosts; None refuses them.
+            local_media: Reads media of this machine; None refuses them.
         """
         self._max_requests = max_requests
         self._default_tokens = default_tokens
@@ -72,6 +77,7 @@ class Worker:
         self._checks = checks or Checks()
         self._metrics = metrics or Metrics()
         self._remote_media = remote_media
+        self._local_media = local_media
         self._num_answers = 0
         # One at a time: memory is bounded per decoded file, not in total. Text does not wait for
         # it, and encoders batch what is waiting for them.
@@ -176,7 +182,10 @@ class Worker:
         return soft
 
     async def _fetched(self, conversation: Conversation) -> Conversation:
-        """The conversation with its remote media inside, so that checks see them too."""
+        """The conversation with media from elsewhere inside, so that checks see them too."""
+        if self._local_media is not None:
+            read = partial(self._local_media.inline, conversation)
+            conversation = await self._on_thread(read, self._preparing)
         if self._remote_media is None:
             return conversation
         return await self._remote_media.inline(conversation)
@@ -203,17 +212,12 @@ class Worker:
         if request.n > self._max_requests:
             message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
             raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
-        limit = request.token_limit or min(self._default_tokens, self._max_tokens)
-        if limit > self._max_tokens:
-            name = (
-                "max_tokens" if request.max_completion_tokens is None else "max_completion_tokens"
-            )
-            message = f"{name} is {limit}; this service allows up to {self._max_tokens}"
-            raise BadRequest(BodyProblem(message=message, param=name, code="too_large"))
         return Sampling(
-            max_tokens=limit,
+            # Clients ask for round numbers; an answer that is cut ends with `length`.
+            max_tokens=min(request.token_limit or self._default_tokens, self._max_tokens),
             temperature=request.temperature,
-            top_p=request.top_p,
+            top_p=max(request.top_p, _LEAST_TOP_P),
+            min_p=request.min_p,
             top_k=max(0, request.top_k),
             repetition_penalty=request.repetition_penalty,
             presence_penalty=request.presence_penalty,

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.errors import Draining, response_for
 
 # Monitoring still needs these.
-_STILL_OPEN = frozenset({"/healthz", "/metrics"})
+_STILL_OPEN = frozenset({"/health", "/healthz", "/metrics"})
 
 
 class Drain:

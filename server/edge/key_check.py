@@ -16,7 +16,7 @@ from server.errors import NotAllowed, Unauthorized, response_for
 
 # Open to everyone: health checks, the page, and the documentation. All other paths need a key
 # where there are keys, including paths that do not exist yet.
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/redoc"})
+_OPEN = frozenset({"/", "/health", "/healthz", "/readyz", "/openapi.json", "/docs", "/redoc"})
 _PAGE = "/page/"
 _ADMIN = "/admin"
 _METRICS = "/metrics"

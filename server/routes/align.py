@@ -6,26 +6,36 @@ Does not run encoders; the worker does.
 from functools import partial
 
 import anyio.to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from anymal.engine.prompt import EmbeddingSpan
+from anymal.errors import AnymalError
 from anymal.protocol.requests import AlignRequest
 from anymal.protocol.responses import SoftTokensReply
 from server.answering.disconnect import unless_disconnected
 from server.routes.dependencies import TheWorker
+from server.routes.ignored import name_ignored, refuse_if_strict
 from server.routes.openai import ERRORS
 
 router = APIRouter()
 
 
 @router.post("/v1/align", responses=ERRORS)
-async def align(body: AlignRequest, request: Request, worker: TheWorker) -> SoftTokensReply:
+async def align(
+    body: AlignRequest, request: Request, response: Response, worker: TheWorker
+) -> SoftTokensReply:
     """Turn one medium into soft tokens.
 
     Trusted callers may send them back as a `prompt_embeds` part, with the same `modality`.
     """
+    refuse_if_strict(body, request)
     model = worker.models.find(body.model).name
-    soft = await unless_disconnected(request.receive, worker.align(body.input, model))
+    try:
+        soft = await unless_disconnected(request.receive, worker.align(body.input, model))
+    except AnymalError as error:
+        error.place = error.place and "input"  # which the worker calls a message's part
+        raise
+    name_ignored(body, response)
     write = partial(_reply, soft, model=model, as_lists=body.format == "json")
     return await anyio.to_thread.run_sync(write)
 

@@ -5,11 +5,15 @@ Does not answer by itself: the form becomes the request of a chat completion.
 
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+from starlette import datastructures
 
+from anymal.errors import AnymalError
 from anymal.protocol.conversation import AccelerationUnit, RotationUnit, data_url
 from anymal.protocol.explain import BodyProblem, explain
 from anymal.protocol.requests import ChatCompletionRequest
@@ -22,6 +26,22 @@ from server.routes.openai import ERRORS, EVENTS
 router = APIRouter()
 
 _TEXT = "text/plain"
+# What the form and a chat completion have in common.
+_OPTIONS = {
+    *("model", "stream", "max_tokens", "seed", "stop"),
+    *("temperature", "top_p", "min_p", "top_k"),
+}
+
+
+def _chosen(files: Any) -> Any:
+    """The files of a field; a browser sends one without name and bytes where none was chosen."""
+    for file in files:
+        if not isinstance(file, datastructures.UploadFile):
+            raise PydanticCustomError("file_missing", "send a file here, as in image=@scene.png")
+    return [file for file in files if file.filename or file.size]
+
+
+Files = Annotated[list[UploadFile], BeforeValidator(_chosen)]
 
 
 class AskForm(BaseModel):
@@ -30,10 +50,10 @@ class AskForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(description="what to ask; it follows the files")
-    image: list[UploadFile] = Field([], description="image files")
-    video: list[UploadFile] = Field([], description="video files")
-    audio: list[UploadFile] = Field([], description="sound files")
-    imu: list[UploadFile] = Field([], description="motion recordings")
+    image: Files = Field([], description="image files")
+    video: Files = Field([], description="video files")
+    audio: Files = Field([], description="sound files")
+    imu: Files = Field([], description="motion recordings")
     imu_rate_hz: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="samples per second; for files without times"
     )
@@ -46,9 +66,12 @@ class AskForm(BaseModel):
     temperature: float | None = Field(
         None, ge=0, le=2, description="0, the default, takes the likeliest token"
     )
-    top_p: float | None = Field(None, gt=0, le=1, description="sample among this much probability")
+    top_p: float | None = Field(None, ge=0, le=1, description="sample among this much probability")
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="sample among tokens this likely beside the likeliest"
+    )
     top_k: int | None = Field(None, ge=-1, description="sample among this many tokens")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="makes sampling repeatable")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="makes sampling repeatable")
     stop: list[str] = Field([], max_length=4, description="strings that end the answer")
 
 
@@ -74,13 +97,29 @@ async def ask(
     if is_text and form.stream:
         message = f"stream sends server-sent events; leave it out, or leave out 'Accept: {_TEXT}'"
         raise BadRequest(BodyProblem(message=message, param="stream", code="unsupported_parameter"))
-    return await complete(
-        await _request_of(form),
-        request=request,
-        worker=worker,
-        caller=caller,
-        form="text" if is_text else "json",
-    )
+    places = _places(form)
+    try:
+        return await complete(
+            await _request_of(form),
+            request=request,
+            worker=worker,
+            caller=caller,
+            form="text" if is_text else "json",
+        )
+    except AnymalError as error:
+        error.place = places.get(error.place, error.place)
+        raise
+
+
+def _places(form: AskForm) -> dict[str | None, str]:
+    """The form's own names for the places in the conversation that it becomes."""
+    turn = f"messages.{int(form.system is not None)}"
+    fields = {"image": form.image, "video": form.video, "audio": form.audio, "imu": form.imu}
+    names = [f"{name}.{index}" for name, files in fields.items() for index in range(len(files))]
+    places: dict[str | None, str] = {
+        f"{turn}.content.{index}": name for index, name in enumerate(names)
+    }
+    return {"messages.0": "system", **places, turn: "question"}
 
 
 async def _request_of(form: AskForm) -> ChatCompletionRequest:
@@ -100,8 +139,7 @@ async def _request_of(form: AskForm) -> ChatCompletionRequest:
     messages = [{"role": "user", "content": content}]
     if form.system is not None:
         messages.insert(0, {"role": "system", "content": form.system})
-    options = {"model", "stream", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop"}
-    body = {"messages": messages, **form.model_dump(include=options, exclude_none=True)}
+    body = {"messages": messages, **form.model_dump(include=_OPTIONS, exclude_none=True)}
     try:
         return ChatCompletionRequest.model_validate(body)
     except ValidationError as error:
@@ -113,6 +151,11 @@ async def _parts(
 ) -> list[dict[str, Any]]:
     """Files as the parts of a message."""
     return [
-        {"type": kind, kind: {"url": data_url(await file.read()), **(options or {})}}
+        {"type": kind, kind: {"url": _url(await file.read(), file.filename), **(options or {})}}
         for file in files
     ]
+
+
+def _url(data: bytes, name: str | None) -> str:
+    """A file as a URL that keeps its name, which errors then tell."""
+    return data_url(data, f"application/octet-stream;name={quote(name)}" if name else None)

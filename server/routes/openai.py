@@ -12,10 +12,12 @@ from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
 from server.answering.completions import complete
 from server.routes.dependencies import TheCaller, TheWorker
+from server.routes.ignored import name_ignored, refuse_if_strict
 from server.served.models import Backend
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody} for status in (400, 401, 403, 404, 408, 413, 429, 500, 503, 504)
+    status: {"model": ErrorBody}
+    for status in (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
 }
 EVENTS: dict[str, Any] = {
     "model": ChatCompletionResponse,
@@ -41,7 +43,10 @@ async def create_chat_completion(
     body: ChatCompletionRequest, request: Request, worker: TheWorker, caller: TheCaller
 ) -> Response:
     """Answer a conversation, whole or as server-sent events."""
-    return await complete(body, request=request, worker=worker, caller=caller)
+    refuse_if_strict(body, request)
+    response = await complete(body, request=request, worker=worker, caller=caller)
+    name_ignored(body, response)
+    return response
 
 
 @router.get("/v1/models", responses=ERRORS)

@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from anymal.chat.template import build_template
-from anymal.errors import ConversationError, MediaForbidden, TooLong
+from anymal.errors import ConversationError, MediaForbidden, MediaUnsupported, TooLong
 from anymal.processor import ModalityInput, Processor
 from anymal.protocol.conversation import Conversation
 from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
@@ -208,6 +208,20 @@ def test_other_modality_lists_what_is_taken(processor: Processor, talk: Talk) ->
         ConversationError, match="does not take input_imu; it takes text, image_url"
     ):
         processor(talk("What?", "red", motions=1))
+
+
+@pytest.mark.parametrize("media_first", [False, True])
+def test_an_error_tells_the_part_at_fault(
+    checkpoints: SimpleNamespace, talk: Talk, media_first: bool
+) -> None:
+    (turn,) = talk("What?", images=[RED])["messages"]
+    good = next(part for part in turn["content"] if part["type"] != "text")
+    bad = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [good, {"type": "text", "text": "or"}, good, bad, {"type": "text", "text": "?"}]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}]
+    with pytest.raises(MediaUnsupported) as refused:
+        make_processor(checkpoints, media_first=media_first)({"messages": messages}, generate=True)
+    assert refused.value.place == "messages.1.content.3"
 
 
 def test_nothing_to_learn_is_an_error(processor: Processor, talk: Talk) -> None:

@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +14,13 @@ import pytest
 from fastapi import FastAPI
 
 from server.edge.request_facts import CURRENT_REQUEST, RequestRecord
-from server.logs import JsonFormatter, TextFormatter, configure_logging, described
+from server.logs import (
+    JsonFormatter,
+    TextFormatter,
+    configure_logging,
+    described,
+    module_path,
+)
 
 CHAT = "/v1/chat/completions"
 SECRET = "xyzzy-plugh"
@@ -36,6 +44,21 @@ def written() -> Iterator[io.StringIO]:
     logging.getLogger("httpx").setLevel(logging.NOTSET)
     root.setLevel(before)
     root.removeHandler(handler)
+
+
+@pytest.fixture
+def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets a test set up the log of the process, without the handlers of the tests."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    names = ("aligners", "anymal", "encoders", "server")
+    levels = {name: logging.getLogger(name).level for name in names}
+    root.handlers = []
+    yield
+    root.handlers, root.level = handlers, level
+    for name, former in levels.items():
+        logging.getLogger(name).setLevel(former)
 
 
 def lines(written: io.StringIO) -> list[dict[str, Any]]:
@@ -146,10 +169,35 @@ def test_exception_is_told_by_type_and_place(written: io.StringIO) -> None:
         bare, full = list(described(error, False)), list(described(error, True))
         logging.getLogger("test").exception("failed")
     assert bare[0] == "RuntimeError"
-    assert "test_logs.py" in bare[1]
+    assert bare[1].startswith("at ")
+    assert bare[1].endswith("test_exception_is_told_by_type_and_place")
+    assert "test_logs.py:" in bare[1]
+    assert not any("/home/" in line or str(Path.cwd()) in line for line in bare)
     assert not any("secret" in line for line in bare)
     assert full[0] == "RuntimeError('secret')"
     assert lines(written)[-1]["exception"] == bare
+
+
+def test_places_are_told_without_the_folders_of_the_machine() -> None:
+    assert module_path(json.__file__) == "json/__init__.py"
+    assert module_path(httpx.__file__) == "httpx/__init__.py"
+    assert module_path(configure_logging.__code__.co_filename) == "server/logs.py"
+    assert module_path("/nowhere/near/odd.py") == "odd.py"
+    assert module_path("<string>") == "<string>"
+
+
+@pytest.mark.parametrize(("with_text", "is_told"), [(False, False), (True, True)])
+def test_a_warning_is_a_line_of_the_log(
+    with_text: bool, is_told: bool, restored_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(with_error_text=with_text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"odd EXIF: {SECRET}", UserWarning, stacklevel=1)
+    (line,) = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
+    assert line["message"].startswith("UserWarning at ")
+    assert str(Path.cwd()) not in line["message"]
+    assert (SECRET in line["message"]) is is_told
 
 
 def test_lines_of_a_request_carry_its_id() -> None:
@@ -165,20 +213,12 @@ def test_lines_of_a_request_carry_its_id() -> None:
 
 
 @pytest.mark.parametrize(("format", "start"), [("json", "{"), ("text", "2")])
-def test_format_is_a_setting(format: Any, start: str, capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    names = ("aligners", "anymal", "encoders", "server")
-    levels = {name: logging.getLogger(name).level for name in names}
-    try:
-        root.handlers = []
-        configure_logging(format)
-        logging.getLogger("server").info("listening")
-        logging.getLogger("httpx").info("GET https://media.test/?signature=secret")
-    finally:
-        root.handlers, root.level = handlers, level
-        for name, former in levels.items():
-            logging.getLogger(name).setLevel(former)
+def test_format_is_a_setting(
+    format: Any, start: str, restored_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(format)
+    logging.getLogger("server").info("listening")
+    logging.getLogger("httpx").info("GET https://media.test/?signature=secret")
     told_lines = capsys.readouterr().err.splitlines()
     assert len(told_lines) == 1
     assert told_lines[0].startswith(start)

@@ -78,6 +78,36 @@ async def test_async_stream(async_stock: openai.AsyncOpenAI) -> None:
     assert "".join(said) == "What is it? +3"
 
 
+def test_all_that_the_schema_has_and_changes_nothing_is_taken(stock: openai.OpenAI) -> None:
+    picture: Any = {"url": "data:image/png;base64,AAAA", "detail": "low"}
+    messages: Any = [
+        {"role": "system", "content": "Be brief.", "name": "house"},
+        {"role": "user", "name": "bob", "content": [{"type": "image_url", "image_url": picture}]},
+        {"role": "assistant", "content": None},
+        {"role": "user", "content": "And?"},
+    ]
+    raw = stock.chat.completions.with_raw_response.create(
+        model="anymal-fake",
+        messages=messages,
+        seed=-1,
+        user="ada",
+        store=True,
+        service_tier="flex",
+        metadata={"run": "7"},
+        reasoning_effort="low",
+        parallel_tool_calls=False,
+        max_completion_tokens=4096,
+        stream=True,
+        stream_options={"include_usage": True, "include_obfuscation": False},
+    )
+    told = raw.headers["x-anymal-ignored"]
+    assert {"user", "store", "messages.name", "messages.content.image_url.detail"} <= set(
+        told.split(", ")
+    )
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in raw.parse() if chunk.choices)
+    assert said == "And?"
+
+
 def test_an_answer_can_be_sent_back(stock: openai.OpenAI) -> None:
     answer = stock.chat.completions.create(model="anymal-fake", messages=MESSAGES)
     turn: Any = answer.choices[0].message

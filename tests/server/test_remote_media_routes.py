@@ -32,6 +32,7 @@ def test_hosts_and_addresses_are_checked(
         error = http.post(CHAT, json=asking(url)).json()["error"]
     assert error["code"] == "media_forbidden"
     assert found in error["message"]
+    assert error["param"] == "messages.0.content.0"
 
 
 def test_what_was_fetched_stands_in_the_conversation(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers.generation.logits_process import (
+    MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -29,6 +30,9 @@ def random_logits() -> Tensor:
         {"temperature": 1.3, "top_k": 5},
         {"temperature": 1.0, "top_p": 0.8},
         {"temperature": 0.9, "top_k": 40, "top_p": 0.6},
+        {"temperature": 1.0, "min_p": 0.05},
+        {"temperature": 1.5, "top_k": 50, "top_p": 0.95, "min_p": 0.2},
+        {"temperature": 1.0, "min_p": 1.0},
         {"temperature": 1.0, "repetition_penalty": 1.7, "top_p": 0.9},
         {"temperature": 1.0, "repetition_penalty": 0.6, "top_k": 300},
     ],
@@ -41,6 +45,7 @@ def test_chances_are_those_of_transformers(options: dict[str, Any]) -> None:
         "temperature": TemperatureLogitsWarper,
         "top_k": TopKLogitsWarper,
         "top_p": TopPLogitsWarper,
+        "min_p": MinPLogitsWarper,
     }
     for name, processor in processors.items():
         if name in options:

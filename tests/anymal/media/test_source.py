@@ -13,7 +13,7 @@ from anymal.errors import (
     MediaUnsupported,
 )
 from anymal.media.limits import Limits
-from anymal.media.source import Source, read_base64, read_source
+from anymal.media.source import Source, read_base64, read_source, reason
 
 LIMITS = Limits(max_bytes=100)
 
@@ -41,11 +41,26 @@ def test_the_same_bytes_come_from_every_way_in(tmp_path: Path) -> None:
     assert [source.data for source in sources] == [b"hello"] * len(sources)
 
 
+@pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,", "DATA:;base64,"])
+@pytest.mark.parametrize(
+    "text", ["-_-_AA==", "-_-_AA", "+/+/AA", " +/+\r\n/AA=\t=", "%2B%2F%2B%2FAA%3D%3D", "+_+_AA"]
+)
+def test_base64_is_read_in_every_dialect(prefix: str, text: str) -> None:
+    data = read_base64(prefix + text, limits=LIMITS, name="input_audio.data").data
+    assert data == base64.b64decode("+/+/AA==")
+
+
+def test_reasons_hold_no_addresses() -> None:
+    error = RuntimeError(f"Error opening {io.BytesIO()!r}: {object()!r} is wrong")
+    assert reason(error) == "Error opening the file: the file is wrong"
+
+
 def test_names_tell_where_the_bytes_came_from(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"hello")
     assert read_source("a.bin", limits=LIMITS, base_dir=tmp_path).name == "a.bin"
     assert read_source(b"x", limits=LIMITS, name="photo").name == "photo"
     assert read_source(data_url(b"x"), limits=LIMITS).name == "data URL (image/png)"
+    assert read_source("data:image/png;name=a%20b.png;base64,eA", limits=LIMITS).name == "a b.png"
     assert "hello" not in repr(Source(name="a", data=b"hello"))
 
 
@@ -131,7 +146,9 @@ def test_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path) -> None
     ("url", "error"),
     [
         ("data:image/png;base64,%%%", MediaCorrupt),
-        ("data:image/png;base64,abc", MediaCorrupt),
+        ("data:image/png;base64,abcde", MediaCorrupt),
+        ("data:image/png;base64,ab=c", MediaCorrupt),
+        ("data:;base64,data:;base64,aGVsbG8=", MediaCorrupt),
         ("data:image/png;base64,\u00e9\u00e9", MediaCorrupt),
         ("data:text/plain,hello", MediaUnsupported),
         ("data:", MediaUnsupported),

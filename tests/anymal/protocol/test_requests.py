@@ -66,10 +66,10 @@ def imu(**fields: Any) -> dict[str, Any]:
         ({"type": "text", "text": "x", "colour": 1}, "0.content.0.colour: this key is not known"),
         ({"type": "image"}, "0.content.0: Input tag 'image'"),
         ({"type": "image_url"}, "0.content.0.image_url: Field required"),
-        ({"type": "image_url", "image_url": "a.png"}, "0.content.0.image_url: Input should be"),
+        ({"type": "image_url", "image_url": 3}, "0.content.0.image_url: this should be an object"),
         ({"type": "image_url", "image_url": {"url": ""}}, "image_url.url: String should have"),
-        ({"type": "image_url", "image_url": {"url": "a", "detail": "high"}}, "detail: Input"),
-        ({"type": "input_audio", "input_audio": {"data": "A"}}, "input_audio.format: Field"),
+        ({"type": "image_url", "image_url": {"url": "a", "detail": "huge"}}, "detail: Input"),
+        ({"type": "input_audio", "input_audio": {"format": "wav"}}, "input_audio.data: Field"),
         ({"type": "input_media", "input_media": {"url": "a"}}, "input_media.modality: Field"),
         (
             {"type": "input_media", "input_media": {"url": "a", "modality": "a:b"}},
@@ -100,6 +100,24 @@ def test_refused_messages_are_explained(messages: Any) -> None:
         read_conversation({"messages": messages})
 
 
+def test_a_url_may_stand_alone() -> None:
+    for kind in ("image_url", "video_url", "audio_url"):
+        (part,) = read_conversation(user({"type": kind, kind: "a.bin"})).messages[0].parts
+        assert getattr(part, kind).url == "a.bin"
+
+
+@pytest.mark.parametrize("content", [{}, {"content": None}, {"content": []}, {"content": ""}])
+def test_an_answer_may_be_empty_and_a_question_may_not(content: dict[str, Any]) -> None:
+    talk = read_conversation({"messages": [{"role": "assistant", **content}]})
+    assert [part.text for part in talk.messages[0].parts if isinstance(part, TextPart)] in (
+        [],
+        [""],
+    )
+    if content.get("content") != "":
+        with pytest.raises(ConversationError, match=r"^messages\.0: content is empty"):
+            read_conversation({"messages": [{"role": "user", **content}]})
+
+
 def test_answer_as_stock_clients_replay_it_is_taken() -> None:
     turn = {"role": "assistant", "content": "Yes.", "refusal": None, "tool_calls": None}
     assert read_conversation({"messages": [turn]}).messages[0].content == "Yes."
@@ -117,13 +135,14 @@ def test_stop_and_limits_have_one_form() -> None:
     assert request().stop_strings == ()
     assert request(max_tokens=3).token_limit == 3
     assert request(max_completion_tokens=4).token_limit == 4
+    assert request(max_tokens=3, max_completion_tokens=3).token_limit == 3
     assert request().token_limit is None
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"max_tokens": 1, "max_completion_tokens": 1},
+        {"max_tokens": 1, "max_completion_tokens": 2},
         {"stop": ""},
         {"stop": list("abcde")},
         {"n": 0},
@@ -135,7 +154,8 @@ def test_stop_and_limits_have_one_form() -> None:
         {"top_logprobs": 1},
         {"logprobs": True, "top_logprobs": 21},
         {"response_format": {"type": "json_object"}},
-        {"seed": -1},
+        {"seed": -(2**63) - 1},
+        {"min_p": 1.1},
         {"seed": 2**63},
         {"unheard_of": 1},
     ],
@@ -146,6 +166,7 @@ def test_refused_request(fields: dict[str, Any]) -> None:
 
 
 def test_what_asks_for_nothing_is_let_through() -> None:
+    request(seed=-1, top_p=0, min_p=0, top_logprobs=0)
     request(n=1, frequency_penalty=0.0, logit_bias={}, response_format={"type": "text"}, tools=[])
 
 

@@ -68,6 +68,7 @@ def test_a_refused_prompt_is_told_with_the_check(serve: Any, engine: Any) -> Non
             error = response.json()["error"]
             assert error["code"] == "content_refused"
             assert error["message"].startswith("WordList: ")
+            assert error["param"] == "messages.0"
         assert http.post(CHAT, json=ask("A flower?")).status_code == 200
     assert engine.prompts == ["A flower?"]
 

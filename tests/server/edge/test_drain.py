@@ -31,7 +31,7 @@ def test_draining_service_refuses_and_says_when_to_come_back(
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "shutting_down"
         assert int(response.headers["retry-after"]) >= 1
-    assert http.get("/healthz").status_code == 200
+    assert http.get("/healthz").status_code == http.get("/health").status_code == 200
     assert http.get("/metrics").status_code == 200
 
 

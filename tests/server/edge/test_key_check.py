@@ -18,7 +18,7 @@ from server.edge.keys import Keyring
 MakeHttp = Callable[..., httpx.Client]
 CHAT = "/v1/chat/completions"
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
-FREE = ("/healthz", "/readyz", "/openapi.json", "/")
+FREE = ("/health", "/healthz", "/readyz", "/openapi.json", "/")
 
 
 def bearer(key: str) -> dict[str, str]:

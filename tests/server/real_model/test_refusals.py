@@ -51,6 +51,17 @@ def test_service_refuses_media(
     assert words in error["message"]
 
 
+def test_service_tells_which_of_several_media_is_bad(
+    service: Callable[..., httpx.Response], files: dict[str, Path]
+) -> None:
+    good = base64.b64encode(files["image"].read_bytes()).decode()
+    urls = [f"data:image/png;base64,{data}" for data in (good, good, HTML)]
+    response = service([{"type": "image_url", "image_url": {"url": url}} for url in urls])
+    error = response.json()["error"]
+    assert error["param"] == "messages.0.content.2"
+    assert error["message"].startswith("messages.0.content.2: ")
+
+
 def test_too_long_is_told(assistant: Assistant, service: Callable[..., httpx.Response]) -> None:
     with pytest.raises(TooLong):
         assistant.ask("word " * 300)

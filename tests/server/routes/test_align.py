@@ -7,6 +7,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 
+from anymal.errors import MediaCorrupt
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import pack, unpack
 from server.edge.keys import Caller
@@ -47,6 +48,18 @@ def test_refused(http: httpx.Client, body: Any, status: int, param: str) -> None
     response = http.post("/v1/align", json=body)
     assert response.status_code == status
     assert response.json()["error"]["param"] == param
+
+
+def test_a_medium_at_fault_is_the_input(http: httpx.Client, backend: Any) -> None:
+    def fail(talk: Any) -> Any:
+        error = MediaCorrupt("data URL (image/png)", "half a PNG", "a whole one")
+        error.place = "messages.0.content.0"
+        raise error
+
+    object.__setattr__(backend, "to_sample", fail)
+    error = http.post("/v1/align", json={"input": PICTURE}).json()["error"]
+    assert error["param"] == "input"
+    assert error["message"].startswith("input: data URL (image/png): found half a PNG")
 
 
 def embeds_body() -> dict[str, Any]:

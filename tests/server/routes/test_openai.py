@@ -59,8 +59,9 @@ def test_length_limits(make_http: Callable[..., httpx.Client]) -> None:
     with make_http(default_tokens=3, max_tokens=5) as http:
         choice = http.post(CHAT, json=ask("sunny")).json()["choices"][0]
         assert (choice["message"]["content"], choice["finish_reason"]) == ("sun", "length")
-        error = http.post(CHAT, json=ask("hello", max_completion_tokens=6)).json()["error"]
-    assert "up to 5" in error["message"]
+        for name in ("max_tokens", "max_completion_tokens"):
+            choice = http.post(CHAT, json=ask("forever", **{name: 4096})).json()["choices"][0]
+            assert (choice["message"]["content"], choice["finish_reason"]) == ("forev", "length")
 
 
 def test_stream(http: httpx.Client) -> None:
@@ -135,13 +136,18 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
         (ask(response_format={"type": "json_object"}), "response_format", "not supported"),
         (ask(response_format={"type": "json_schema", "json_schema": {"name": "a"}}),
          "response_format", "not supported"),
-        (ask(top_logprobs=2), None, "logprobs = true"),
+        (ask(top_logprobs=2), "top_logprobs", "logprobs = true"),
+        (ask(logit_bias={"5": -100}), "logit_bias", "leave it out, or send {}"),
+        (ask(max_tokens=1, max_completion_tokens=2), "max_tokens", "another number"),
+        (ask(stream="perhaps"), "stream", "true or false"),
+        ({"messages": "hello"}, "messages", "should be a list"),
+        ({"messages": ["hello"]}, "messages.0", "should be an object"),
         (ask(presence_penalty=3), "presence_penalty", "less than or equal to 2"),
         (ask(tools=[{"type": "function"}]), "tools", "not supported"),
         (ask(heat=1), "heat", "not known"),
         (ask(temperature=9), "temperature", "less than or equal to 2"),
-        (ask(stream_options={"include_usage": True}), None, "stream = true"),
-        (ask(stop=["a"] * 5), None, "up to four"),
+        (ask(stream_options={"include_usage": True}), "stream_options", "stream = true"),
+        (ask(stop=["a"] * 5), "stop", "up to four"),
         ({"messages": [{"role": "user", "content": [PICTURE]}]},
          "messages.0.content.0.image_url.size", "not known"),
         ({"messages": [{"role": "judge", "content": "x"}]}, "messages.0.role", "'user'"),
@@ -189,7 +195,7 @@ def test_models(http: httpx.Client) -> None:
 
 
 def test_health(http: httpx.Client) -> None:
-    assert http.get("/healthz").json() == {"status": "ok"}
+    assert http.get("/healthz").json() == http.get("/health").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ready", "model": "anymal-fake"}
 
 
@@ -197,6 +203,7 @@ def test_unknown_path_has_the_shape_of_an_error(http: httpx.Client) -> None:
     response = http.get("/v2/nothing")
     assert response.status_code == 404
     assert response.json()["error"]["type"] == "invalid_request_error"
+    assert "GET /v2/nothing is not a path" in response.json()["error"]["message"]
 
 
 def test_openapi_describes_the_request(http: httpx.Client) -> None:

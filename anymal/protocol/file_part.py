@@ -1,0 +1,86 @@
+"""A `file` part of OpenAI's schema, which names no modality, as the part of the medium it holds.
+
+Does not look at the bytes: the decoder does, and refuses a file that is another thing.
+"""
+
+import mimetypes
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+
+from anymal.protocol.strict import StrictMedium, StrictPart
+
+_PARTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
+_MOTION_SUFFIXES = {".csv", ".npy", ".npz", ".parquet", ".json"}
+_UNKNOWN_TYPE = "application/octet-stream"
+
+
+class File(StrictMedium):
+    """A file inside the request; the media type or the name says what it holds."""
+
+    file_data: str = Field(min_length=1, description="data: URL, or base64 beside filename")
+    filename: str | None = Field(None, description="such as clip.mp4")
+    format: str | None = Field(None, description="its media type, such as video/mp4")
+
+
+class FilePart(StrictPart):
+    """An image, a film, a sound or a motion recording as a file."""
+
+    type: Literal["file"] = "file"
+    file: File
+
+
+def medium_of_file(part: Any) -> Any:
+    """The part of the medium that a `file` part holds; other parts as they came.
+
+    Args:
+        part: As it came; it need not be valid.
+
+    Returns:
+        The part.
+
+    Raises:
+        PydanticCustomError: If the file is not in the part, or what it holds is not said.
+    """
+    if not isinstance(part, Mapping) or part.get("type") != "file":
+        return part
+    file = part.get("file")
+    if not isinstance(file, Mapping):
+        raise _refused("file is an object with file_data, and filename if that is not a data URL")
+    given = {key: item for key, item in file.items() if item is not None}
+    unknown = sorted(map(str, given.keys() - File.model_fields.keys() - {"file_id"}))
+    if not all(isinstance(item, str) for item in given.values()) or unknown:
+        raise _refused(f"a file takes file_data, filename and format, all text; found {unknown}")
+    data, name = given.get("file_data", ""), given.get("filename", "")
+    if not data:
+        raise _refused("no files are stored here; send the file itself as file_data")
+    is_url = data[:5].lower() == "data:"
+    declared = data[5:].partition(",")[0].partition(";")[0].strip().lower() if is_url else ""
+    kind = _kind(declared, given.get("format", ""), name)
+    url = data if is_url else f"data:{_UNKNOWN_TYPE};name={quote(name)};base64,{data}"
+    rest = {key: item for key, item in part.items() if key not in ("type", "file")}
+    return {"type": kind, kind: {"url": url}, **rest}
+
+
+def _kind(declared: str, format: str, name: str) -> str:
+    """The type of the part."""
+    if PurePosixPath(name).suffix.lower() in _MOTION_SUFFIXES:
+        return "input_imu"
+    for media_type in (declared, format.strip().lower(), mimetypes.guess_type(name)[0] or ""):
+        if kind := _PARTS.get(media_type.partition("/")[0]):
+            return kind
+        if media_type == "text/csv":
+            return "input_imu"
+    found = declared or format or name or "a file without media type and name"
+    raise _refused(
+        f"found {found[:80]!r}; send an image, a film, a sound or a motion recording, with its "
+        "media type in the data URL or its suffix in filename"
+    )
+
+
+def _refused(message: str) -> PydanticCustomError:
+    return PydanticCustomError("unsupported_file", "{reason}", {"reason": message})
