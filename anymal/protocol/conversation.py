@@ -214,13 +214,19 @@ MediaPart = ImagePart | VideoPart | InputAudioPart | AudioUrlPart | ImuPart | In
 Part = Annotated[TextPart | MediaPart | PromptEmbedsPart, Field(discriminator="type")]
 
 
-def _content_tag(value: Any) -> str:
-    return "text" if isinstance(value, str) else "parts"
+def _content_tag(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "text"
+    return "parts" if isinstance(value, list | tuple) else None
 
 
 Content = Annotated[
     Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts"), Field(min_length=1)],
-    Discriminator(_content_tag),
+    Discriminator(
+        _content_tag,
+        custom_error_type="content_type",
+        custom_error_message="content must be text, or a list of parts",
+    ),
 ]
 
 
