@@ -105,6 +105,7 @@ def build(
         max_tokens=model_recipe.llm.max_tokens,
         embeds_dim=llm.hidden_size,
         media_first=model_recipe.media_first,
+        needs_media=model_recipe.needs_media,
     )
     return Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
 

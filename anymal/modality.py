@@ -64,6 +64,7 @@ class Modality:
         part_types: Types of message parts that carry it; none for one of another package, which
             `input_media` carries.
         hints: Attributes of the encoder's preprocessor that decoding wants to know.
+        noun: What people call one, with its article; empty for `a medium of NAME`.
         blank: A file that says nothing, for dry runs and for the blank medium of an evaluation;
             None for the project's own, whose media are generated.
     """
@@ -72,6 +73,7 @@ class Modality:
     decode: Callable[..., Any]
     part_types: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    noun: str = ""
     blank: Callable[[], bytes] | None = None
 
     @property
@@ -118,6 +120,11 @@ def carrier_of(part: MediaPart) -> str:
 def carriers_of(modalities: Iterable[str]) -> list[str]:
     """What errors call the parts that carry some modalities."""
     return [carrier for name in modalities for carrier in find_modality(name).carriers]
+
+
+def nouns_of(modalities: Iterable[str]) -> list[str]:
+    """What people call a medium of some modalities, with its article."""
+    return [find_modality(name).noun or f"a medium of {name}" for name in modalities]
 
 
 def blank_part(modality: Modality) -> dict[str, Any]:
@@ -224,11 +231,22 @@ def _file(medium: Medium) -> Source:
 MODALITIES: dict[str, Modality] = {
     row.name: row
     for row in (
-        Modality(name="image", part_types=("image_url",), decode=_decode_image),
+        Modality(name="image", part_types=("image_url",), decode=_decode_image, noun="an image"),
         Modality(
-            name="video", part_types=("video_url",), decode=_decode_video, hints=("num_frames",)
+            name="video",
+            part_types=("video_url",),
+            decode=_decode_video,
+            hints=("num_frames",),
+            noun="a clip",
         ),
-        Modality(name="audio", part_types=("input_audio", "audio_url"), decode=_decode_audio),
-        Modality(name="imu", part_types=("input_imu",), decode=_decode_imu),
+        Modality(
+            name="audio",
+            part_types=("input_audio", "audio_url"),
+            decode=_decode_audio,
+            noun="a sound",
+        ),
+        Modality(
+            name="imu", part_types=("input_imu",), decode=_decode_imu, noun="a motion recording"
+        ),
     )
 }

@@ -21,7 +21,15 @@ from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
-from anymal.modality import carrier_of, carriers_of, decode_medium, modality_of, read_medium
+from anymal.modality import (
+    MODALITIES,
+    carrier_of,
+    carriers_of,
+    decode_medium,
+    modality_of,
+    nouns_of,
+    read_medium,
+)
 from anymal.protocol.conversation import (
     Conversation,
     MediaPart,
@@ -85,6 +93,7 @@ class Processor:
         limits: How much media one file may hold.
         embeds_dim: D_llm, for conversations that bring soft tokens; None refuses those.
         media_first: Write the media of a message before its text.
+        needs_media: Refuse to answer a conversation without any medium.
     """
 
     def __init__(
@@ -97,6 +106,7 @@ class Processor:
         limits: Limits | None = None,
         embeds_dim: int | None = None,
         media_first: bool = False,
+        needs_media: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.template = template
@@ -105,6 +115,7 @@ class Processor:
         self.limits = limits or Limits()
         self.embeds_dim = embeds_dim
         self.media_first = media_first
+        self.needs_media = needs_media
         self._text = TextEncoder(tokenizer)
 
     def without_features(self) -> Self:
@@ -153,6 +164,8 @@ class Processor:
             self._turn(message, media, base_dir, place=f"messages.{index}")
             for index, message in enumerate(conversation.messages)
         ]
+        if generate and self.needs_media and not media.tensors:
+            raise ConversationError(self._what_is_needed())
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
@@ -171,6 +184,19 @@ class Processor:
                 "end the conversation with the wanted answer"
             )
         return sample
+
+    def _what_is_needed(self) -> str:
+        """What to add to a conversation without any medium."""
+        nouns = _any_of(nouns_of(self.modalities))
+        parts = _any_of(carriers_of(self.modalities))
+        own = [name for name in self.modalities if name in MODALITIES]
+        if not own:  # the command line attaches no media of other packages
+            return f"this model only answers about {nouns}; add a part {parts}"
+        flags, commands = (_any_of([f"{mark}{name}" for name in own]) for mark in ("--", "/"))
+        return (
+            f"this model only answers about {nouns}; add {flags} (in a chat {commands}, in a "
+            f"request a part {parts})"
+        )
 
     def _turn(self, message: Message, media: _Media, base_dir: Path | None, *, place: str) -> Turn:
         """One message with its media preprocessed."""
@@ -256,6 +282,12 @@ class Processor:
             media_hashes=media.hashes,
             name=name,
         )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Names as a choice: `a, b or c`."""
+    *others, last = names or [""]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:

@@ -22,6 +22,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in run_dir from its last checkpoint.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="Decode every manifest row once before the first step, to find broken and "
+            "over-long ones.",
+        ),
+    ] = True,
     dry_run: Annotated[
         Literal["tiny"] | None,
         typer.Option(
@@ -52,9 +60,17 @@ def train(
             typer.echo("Stopped; nothing was kept.", err=True)
             raise typer.Exit(interrupted.exit_code) from None
         return
-    command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), "--resume"])
+    unchecked = [] if check else ["--no-check"]
+    command = shlex.join(
+        ["anymal", "train", str(recipe), *(overrides or []), *unchecked, "--resume"]
+    )
     try:
-        run(load_recipe(recipe, overrides or []), resume=resume, console=plain_console())
+        run(
+            load_recipe(recipe, overrides or []),
+            resume=resume,
+            console=plain_console(),
+            checks_rows=check,
+        )
     except Interrupted as interrupted:
         typer.echo(f"{interrupted} To resume: {command}", err=True)
         raise typer.Exit(interrupted.exit_code) from None

@@ -3,6 +3,7 @@
 Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,12 +12,14 @@ from anymal.assemble import build
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
+from anymal.errors import RecipeError
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
 from anymal.recipe.schema import Recipe
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
-from train.data.sources import open_data
+from train.data.check import check_rows
+from train.data.sources import RecordFile, StageData, open_data
 from train.device import device_of
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
@@ -28,23 +31,30 @@ from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 from train.stage import StageRun, draw_curve, interrupt, train_stage
 
 
-def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
+def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = True) -> Path:
     """Train every stage of a recipe.
 
     Args:
         recipe: The resolved recipe.
         resume: Continue from the newest checkpoint in `run_dir`.
         console: Where progress and results are shown.
+        checks_rows: Whether every row is decoded once before the first step.
 
     Returns:
         The folder of the final bundle.
 
     Raises:
-        RecipeError: It cannot fit into memory.
+        RecipeError: It cannot fit into memory, or leaves out rows that nobody checks.
+        DataError: A source or record cannot be used.
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     check_stage_names(recipe)
+    if recipe.max_bad and not checks_rows:
+        raise RecipeError(
+            f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
+            "run without --no-check, or set max_bad=0"
+        )
     refuse_what_cannot_fit(recipe, say=console.print)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
@@ -52,7 +62,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
     data = open_data(recipe)
-    folder.write_recipe(recipe)
+    _tell_empty_answers(data, console)
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
@@ -62,6 +72,9 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         take_over(bundle_folder(start), assembled, where="start_from")
     if checkpoint is not None:
         assembled.model.load_trainable_state(checkpoint.weights)
+    if checks_rows:
+        check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+    folder.write_recipe(recipe)
     with (
         MetricsLog(folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0) as log,
         RunProgress(console, total_steps=sum(stage.steps for stage in recipe.stages)) as progress,
@@ -83,6 +96,18 @@ def run(recipe: Recipe, *, resume: bool, console: Console) -> Path:
         if stop.requested is not None:  # since the last step
             interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
     return _finish(this, console)
+
+
+def _tell_empty_answers(data: Sequence[StageData], console: Console) -> None:
+    """Count the rows that teach the model to say nothing."""
+    sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
+    for records in {id(source.records): source.records for source in sources}.values():
+        if isinstance(records, RecordFile) and records.num_empty:
+            console.print(
+                f"{records.path}: {records.num_empty:,} of {len(records):,} rows have an answer "
+                "without words, from which the model learns to say nothing",
+                markup=False,
+            )
 
 
 def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:

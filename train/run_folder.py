@@ -16,7 +16,9 @@ from train.errors import TrainingError
 
 # What may differ between the recipe a run was started with and the one that resumes it: these
 # change neither the weights nor the order of samples.
-_FREE = re.compile(r"run_dir|device|stages\.\d+\.(save_every|eval_every|eval_samples)")
+_FREE = re.compile(
+    r"run_dir|device|model\.needs_media|stages\.\d+\.(save_every|eval_every|eval_samples)"
+)
 _ABSENT = object()
 _TAKEN = {"bundle", "checkpoints"}
 
@@ -83,7 +85,8 @@ def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: Names the first keys that differ and their values.
     """
-    given, started = dict(_leaves(now.model_dump(mode="json"))), dict(_leaves(then))
+    given = dict(_leaves(now.model_dump(mode="json")))
+    started = {"max_bad": 0, **dict(_leaves(then))}  # older runs left nothing out
     different = [
         f"{key} is {given.get(key)!r}, was {started.get(key)!r}"
         for key in sorted(given.keys() | started.keys())

@@ -4,6 +4,7 @@ Does not compute a step (see `train.loop`) and does not order stages (see `train
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Never
@@ -28,6 +29,7 @@ from train.data.feed import (
 from train.data.prefetch import Prefetch
 from train.data.sampler import Sampler
 from train.data.sources import Source, StageData
+from train.first_steps import FirstSteps
 from train.interrupt import Interrupted, StopSignals
 from train.loop import Objective, answer_loss, heldout_loss, optimise
 from train.metrics import MetricsLog, StepMetrics, memory_used, read_metrics
@@ -95,7 +97,7 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> No
     Raises:
         RecipeError: The language model cannot run as the stage asks.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
-        TrainingError: A loss or gradient is not finite.
+        TrainingError: A loss or gradient is not finite, or the first steps train nothing.
         DataError: A source or record cannot be used.
     """
     stage, data, model = run.recipe.stages[number], run.data[number], run.assembled.model
@@ -107,10 +109,14 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> No
         start = checkpoint.step
         load_optimiser_state(optimiser, model, checkpoint.optimiser)
         set_random_state(checkpoint.random)
+    first_steps = _first_steps(run, stage) if start == 0 else None
     model.train()
     with _feed(run, number, passes, start) as feed:
         for step in range(start, stage.steps):
-            metrics = _step(run, stage, optimiser, passes, feed, step)
+            watched = feed if first_steps is None else first_steps.see(feed)
+            metrics = _step(run, stage, optimiser, passes, watched, step)
+            if first_steps is not None:
+                first_steps.check(metrics.step, metrics.grad_norm)
             if data.heldout and _is_due(metrics.step, stage.eval_every, stage.steps):
                 metrics = replace(metrics, heldout_loss=_measure(run, stage, passes, data.heldout))
             run.log.write(metrics)
@@ -142,11 +148,24 @@ def interrupt(run: StageRun, stage: str, step: int) -> Never:
 def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
     """Choose what trains, and show it."""
     model = run.assembled.model
-    names = list(model.aligners) if stage.modalities is None else stage.modalities
+    names = _trained(run, stage)
     parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct")
     model.llm.use_checkpointing(stage.checkpointing)
     table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.steps} steps); trains: {table}")
+
+
+def _trained(run: StageRun, stage: StageRecipe) -> list[str]:
+    """The modalities whose aligners train."""
+    all_names = list(run.assembled.model.aligners)
+    return all_names if stage.modalities is None else stage.modalities
+
+
+def _first_steps(run: StageRun, stage: StageRecipe) -> FirstSteps | None:
+    """What watches the beginning of a stage that only media can train."""
+    if stage.kind != "align":
+        return None
+    return FirstSteps(stage=stage.name, steps=stage.steps, trains=_trained(run, stage))
 
 
 def _passes(run: StageRun, stage: StageRecipe) -> _Passes:
@@ -213,7 +232,7 @@ def _step(
     stage: StageRecipe,
     optimiser: torch.optim.Optimizer,
     passes: _Passes,
-    feed: Prefetch[MicroBatch],
+    feed: Iterator[MicroBatch],
     step: int,
 ) -> StepMetrics:
     """Take one optimiser step and measure it."""

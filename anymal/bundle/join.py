@@ -76,8 +76,8 @@ def _check_joins(
     )
     check_equal(
         f"{folder}: recipe",
-        {"media_first": first.recipe.media_first},
-        {"media_first": manifest.recipe.media_first},
+        {key: getattr(first.recipe, key) for key in ("media_first", "needs_media")},
+        {key: getattr(manifest.recipe, key) for key in ("media_first", "needs_media")},
     )
 
 

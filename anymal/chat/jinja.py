@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from anymal.chat.segments import Segment, Turn, answer, markup
+from anymal.chat.system import SystemFolder
 from anymal.errors import ConversationError, RecipeError
 
 # Contents never pass through the Jinja template; these stand for them.
@@ -50,8 +51,10 @@ def read_jinja(tokenizer: Any) -> JinjaFormat:
             "this tokenizer has no chat template; set llm.template to llama2, vicuna or chatml"
         )
     lead, tail, end = _probe(tokenizer)
+    fold = None if _takes_system(tokenizer) else SystemFolder()
 
     def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
+        turns = turns if fold is None else fold(turns)
         text = _apply_jinja(tokenizer, [turn.role for turn in turns], generate)
         before, *pieces = _cut(text, len(turns))
         segments: list[Segment] = []
@@ -89,6 +92,16 @@ def _probe(tokenizer: Any) -> tuple[str, str, str]:
         )
     place, end = min(ends)
     return before.removeprefix(opening), after[: place + len(end)], end
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    """Whether a template writes a system message, and before all others."""
+    roles = ["system", "user", "assistant", "user"]
+    try:
+        _cut(_apply_jinja(tokenizer, roles, True), len(roles))
+    except ConversationError:
+        return False
+    return True
 
 
 def _apply_jinja(tokenizer: Any, roles: Sequence[str], generate: bool) -> str:

@@ -84,7 +84,8 @@ class ChatLoop:
         files, self._files = self._files, {}
         media = cast("Media", {**self._motion, **files})
         messages = [*self._messages, self._asker.message(question, **media)]
-        text = self._show(self._asker.stream(messages, max_tokens=self._max_tokens))
+        stream = self._asker.stream(messages, max_tokens=self._max_tokens, stop_repetition=True)
+        text = self._show(stream)
         self._messages = [*messages, Message(role="assistant", content=text)]
 
 

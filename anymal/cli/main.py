@@ -102,7 +102,7 @@ def ask(
     )
     with _asker(bundle, url) as asker:
         messages = [asker.message(question, **media)]
-        stream = asker.stream(messages, max_tokens=max_tokens)
+        stream = asker.stream(messages, max_tokens=max_tokens, stop_repetition=True)
         if as_json:
             answer = stream.answer
             usage = answer.usage.model_dump()

@@ -37,6 +37,8 @@ class AnswerOptions(TypedDict, total=False):
     """Strings that end the answer and are not part of it."""
     ignore_eos: bool
     """Continue to `max_tokens`, past the token that ends an answer."""
+    stop_repetition: bool
+    """End an answer that says the same 8 or more tokens three times in a row."""
     logprobs: int | None
     """Return the log-probability of each token and of this many alternatives, 0 to 20."""
     seed: int | None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-EndReason = Literal["stop", "length"]
+EndReason = Literal["stop", "length", "repetition"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

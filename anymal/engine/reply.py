@@ -16,6 +16,7 @@ from anymal.engine.events import (
     TokenCounts,
 )
 from anymal.engine.prompt import Prompt
+from anymal.engine.repetition import Repetition
 from anymal.engine.sampling import Sampling
 from anymal.engine.text import AnswerText
 
@@ -64,6 +65,7 @@ class Reply:
         self._vocabulary = vocabulary
         self._prompt = prompt
         self._text = AnswerText(vocabulary.text, sampling.stop)
+        self._repetition = Repetition() if sampling.stop_repetition else None
         self._logprobs: list[Logprob] = []
         self._num_tokens = 0
 
@@ -86,6 +88,8 @@ class Reply:
         events = self._say(self._text.push(drawn.id))
         if self._text.has_stopped:
             return events + self._finish("stop", num_cached)
+        if self._repetition is not None and self._repetition.push(drawn.id):
+            return events + self._finish("repetition", num_cached)
         if self._num_tokens == limit:
             return events + self._finish("length", num_cached)
         return events

@@ -27,6 +27,7 @@ class Sampling:
         frequency_penalty: Taken from it as often as the answer holds it.
         stop: Strings that end the answer; they are not part of it.
         ignore_eos: Go on to the limit, whatever the model says.
+        stop_repetition: End the answer once it repeats itself, see `anymal.engine.repetition`.
         logprobs: How many of the likeliest tokens to return with each token of the answer, beside
             its own log-probability; None returns neither.
         seed: Makes sampling repeatable; None draws a fresh one.
@@ -42,6 +43,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    stop_repetition: bool = False
     logprobs: int | None = None
     seed: int | None = None
 

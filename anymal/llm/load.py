@@ -100,6 +100,7 @@ def load_llm(
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
     tuner = None if lora is None else attach_lora(model, lora)
     llm = LLM(model, tokenizer, precision=precision, tuner=tuner)
+    _check_arguments(llm, path)
     _check_scores(llm, path)
     return llm
 
@@ -196,6 +197,18 @@ def attach_lora(model: Any, lora: LoraOptions) -> Any:
         if ".lora_" in name:
             parameter.data = parameter.data.float()
     return tuner
+
+
+def _check_arguments(llm: LLM, path: str) -> None:
+    """Refuse a model that cannot read media, or would forget all but the last word it said."""
+    name = f"the language model {path!r} ({llm.model.config.model_type})"
+    if not llm.takes_embeddings:
+        raise RecipeError(f"{name} reads no embeddings, only words; use another model")
+    if not llm.takes_cache:
+        raise RecipeError(
+            f"{name} keeps what it has read in another form than keys and values; use a model with "
+            "attention, such as Llama"
+        )
 
 
 def _check_scores(llm: LLM, path: str) -> None:

@@ -202,13 +202,19 @@ Part = Annotated[
 ]
 
 
-def _content_tag(value: Any) -> str:
-    return "text" if isinstance(value, str) else "parts"
+def _content_tag(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "text"
+    return "parts" if isinstance(value, list | tuple) else None
 
 
 Content = Annotated[
     Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")],
-    Discriminator(_content_tag),
+    Discriminator(
+        _content_tag,
+        custom_error_type="content_type",
+        custom_error_message="content must be text, or a list of parts",
+    ),
 ]
 
 

@@ -76,6 +76,9 @@ class ChatCompletionRequest(TolerantRequest):
     ignore_eos: bool = Field(
         False, description="go on to the token limit, past the token that ends an answer"
     )
+    stop_repetition: bool = Field(
+        False, description="end an answer that says the same 8 or more tokens three times in a row"
+    )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="makes sampling repeatable")
     logprobs: bool = Field(False, description="return the log-probability of each token")
     top_logprobs: int | None = Field(

@@ -130,6 +130,7 @@ class ModelCard(_Reply):
     created: int = Field(description="seconds since 1970")
     owned_by: str = "anymal"
     modalities: list[str] = Field(default_factory=list, description="media the model takes")
+    needs_media: bool = Field(False, description="refuses conversations without any medium")
 
 
 class ModelList(_Reply):

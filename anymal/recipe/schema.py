@@ -120,6 +120,7 @@ class ModelRecipe(_Section):
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     media_first: bool = Field(False, description="write the media of a message before its text")
+    needs_media: bool = Field(False, description="refuse conversations without any medium")
     start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
 
     @model_validator(mode="after")
@@ -208,6 +209,7 @@ class Recipe(_Section):
     seed: int = Field(0, ge=0, description="of initial weights and of the order of records")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
     memory: str | None = Field(None, description="what may be used, as 80GiB; null asks the device")
+    max_bad: int = Field(0, ge=0, description="most manifest rows to leave out as unusable")
     features: str | None = Field(None, description="folder that `anymal data encode` wrote")
     model: ModelRecipe = Field(description="what the model is made of")
     stages: list[StageRecipe] = Field(min_length=1, description="in order")

@@ -33,7 +33,7 @@ from anymal.protocol.conversation import Conversation, Message
 from anymal.protocol.responses import TokenLogprob
 from anymal.sample import Sample
 from anymal.serving.precision import load_to_answer
-from anymal.serving.shapes import logprob_of, usage_of
+from anymal.serving.shapes import finish_reason_of, logprob_of, usage_of
 from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 
 logger = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ class Assistant:
                 elif isinstance(event, Finished):
                     yield Answer(
                         text="".join(pieces),
-                        finish_reason=event.reason,
+                        finish_reason=finish_reason_of(event.reason),
                         usage=usage_of(event.counts),
                         model=self.name,
                         logprobs=None if sampling.logprobs is None else tuple(logprobs),

@@ -1,4 +1,4 @@
-"""What an engine reports, in OpenAI's shapes: probabilities and token counts.
+"""What an engine reports, in OpenAI's shapes: probabilities, token counts, and why it ended.
 
 Does not write responses; `server.answering.completions` and `server.answering.sse` do.
 """
@@ -6,8 +6,14 @@ Does not write responses; `server.answering.completions` and `server.answering.s
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from anymal.engine.events import Logprob, TokenCounts
-from anymal.protocol.responses import ChoiceLogprobs, TokenLogprob, TopLogprob, Usage
+from anymal.engine.events import EndReason, Logprob, TokenCounts
+from anymal.protocol.responses import (
+    ChoiceLogprobs,
+    FinishReason,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+)
 
 # JSON has no infinity; OpenAI sends this for tokens that cannot be drawn.
 _LEAST = -9999.0
@@ -29,6 +35,11 @@ def logprob_of(logprob: Logprob) -> TokenLogprob:
 def logprobs_of(logprobs: Sequence[Logprob]) -> ChoiceLogprobs:
     """How likely the tokens of a choice were, in order."""
     return ChoiceLogprobs(content=[logprob_of(each) for each in logprobs])
+
+
+def finish_reason_of(reason: EndReason) -> FinishReason:
+    """Why an answer ended; OpenAI's clients know no word for an answer that repeated itself."""
+    return "stop" if reason == "repetition" else reason
 
 
 def usage_of(counts: TokenCounts) -> Usage:

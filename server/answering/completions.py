@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from anymal.engine.events import Failed, Finished, Logprob, TextDelta, TokenCounts
 from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import AnswerMessage, ChatCompletionResponse, Choice, FinishReason
-from anymal.serving.shapes import logprobs_of, usage_of_all
+from anymal.serving.shapes import finish_reason_of, logprobs_of, usage_of_all
 from server.answering.answers import Piece, Withheld
 from server.answering.disconnect import unless_disconnected
 from server.answering.sse import ChunkWriter, EventStream, chunks
@@ -120,7 +120,8 @@ async def _collect(pieces: AsyncIterator[Piece], writer: ChunkWriter) -> ChatCom
                 own.texts.append(text)
                 own.logprobs += logprobs
             case Finished(reason=reason, logprobs=logprobs):
-                own.reason, counts[piece.index] = reason, piece.event.counts
+                own.reason = finish_reason_of(reason)
+                counts[piece.index] = piece.event.counts
                 own.logprobs += logprobs
             case Withheld(message=message):
                 own.reason, own.refusal = "content_filter", message

@@ -20,7 +20,7 @@ from anymal.protocol.responses import (
     FinishReason,
     Usage,
 )
-from anymal.serving.shapes import logprobs_of, usage_of_all
+from anymal.serving.shapes import finish_reason_of, logprobs_of, usage_of_all
 from server.answering.answers import Piece, Withheld
 from server.errors import body_for
 
@@ -59,7 +59,7 @@ class ChunkWriter:
                 self.counts[piece.index] = counts
                 # Tokens whose text never came out, such as those of a stop string.
                 logprobs = logprobs_of(found) if self.has_logprobs and found else None
-                yield self._choice(piece.index, Delta(), reason, logprobs)
+                yield self._choice(piece.index, Delta(), finish_reason_of(reason), logprobs)
             case Withheld(message=message, counts=counts):
                 self.counts[piece.index] = counts
                 yield self._choice(piece.index, Delta(refusal=message))

@@ -224,6 +224,7 @@ class Worker:
             frequency_penalty=request.frequency_penalty,
             stop=request.stop_strings,
             ignore_eos=request.ignore_eos,
+            stop_repetition=request.stop_repetition,
             logprobs=request.num_logprobs,
             seed=request.seed,
         )

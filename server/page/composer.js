@@ -2,7 +2,7 @@
 import { announce, announceEnd, announceGrowing } from "./announcer.js";
 import { Conversation } from "./conversation.js";
 import { byId } from "./element.js";
-import { forget, mediumOf } from "./media.js";
+import { forget, KINDS, mediumOf } from "./media.js";
 import { streamAnswer } from "./service.js";
 import { clearThread, showTurn } from "./thread.js";
 import { Tray } from "./tray.js";
@@ -22,6 +22,8 @@ export class Composer {
     this.tray = new Tray();
     this.conversation = new Conversation();
     this.answering = null;
+    /** Kinds of media, one of which a conversation must hold; none where words are enough. */
+    this.needed = [];
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
@@ -75,11 +77,24 @@ export class Composer {
       question.focus();
       return;
     }
+    if (this.lacksMedium()) {
+      const kinds = this.needed.map((kind) => KINDS[kind].noun);
+      const any = new Intl.ListFormat("en-GB", { type: "disjunction" }).format(kinds);
+      this.tell(`This model only answers about ${any}. Attach one first.`, { isCalm: true });
+      return;
+    }
     this.tell(null);
     const turn = { model: byId("model").value, words, media: this.tray.take(), answer: "" };
     question.value = "";
     this.conversation.turns.push(turn);
     this.answer(turn, showTurn(turn));
+  }
+
+  /** Whether the service would refuse the question: no medium goes with it or was asked about. */
+  lacksMedium() {
+    const told = this.conversation.turns.filter((turn) => turn.answer);
+    const media = [...this.tray.media, ...told.flatMap((turn) => turn.media)];
+    return this.needed.length > 0 && media.length === 0;
   }
 
   async answer(turn, view) {

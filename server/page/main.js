@@ -12,7 +12,7 @@ const RETRY_MS = 2000;
 const composer = new Composer({ askForKey });
 const add = composer.add.bind(composer);
 const addExample = composer.addExample.bind(composer);
-let modalitiesOf = new Map();
+let modelOf = new Map();
 
 fillTools({ add, addExample, tell: composer.tell.bind(composer) });
 byId("model").addEventListener("change", showModalities);
@@ -32,7 +32,7 @@ async function connect() {
   const picker = byId("model");
   try {
     const models = await listModels();
-    modalitiesOf = new Map(models.map(({ id, modalities }) => [id, modalities]));
+    modelOf = new Map(models.map((model) => [model.id, model]));
     picker.replaceChildren(...models.map(({ id }) => element("option", { value: id }, id)));
     picker.disabled = false;
     byId("key-panel").hidden = true;
@@ -50,9 +50,11 @@ async function connect() {
 }
 
 function showModalities() {
-  const modalities = modalitiesOf.get(byId("model").value) ?? [];
+  const model = modelOf.get(byId("model").value);
+  const modalities = model?.modalities ?? [];
   allowKinds(modalities);
   const kinds = Object.keys(KINDS).filter((kind) => modalities.includes(kind));
+  composer.needed = model?.needs_media ? kinds : [];
   byId("examples").replaceChildren(...kinds.map((kind) => exampleCard(kind, addExample)));
 }
 

@@ -8,10 +8,15 @@ import { showSound } from "./sound.js";
 
 /** By the names that the service gives to modalities. */
 export const KINDS = {
-  image: { label: "Image", accept: "image/*", show: showImage },
-  video: { label: "Clip", accept: "video/*,image/gif", show: showClip },
-  audio: { label: "Sound", accept: "audio/*", show: showSound },
-  imu: { label: "Motion", accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet", show: showMotion },
+  image: { label: "Image", noun: "an image", accept: "image/*", show: showImage },
+  video: { label: "Clip", noun: "a clip", accept: "video/*,image/gif", show: showClip },
+  audio: { label: "Sound", noun: "a sound", accept: "audio/*", show: showSound },
+  imu: {
+    label: "Motion",
+    noun: "a motion recording",
+    accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet",
+    show: showMotion,
+  },
 };
 
 const TYPES = { png: "image/png", jpg: "image/jpeg", mov: "video/quicktime", wav: "audio/wav" };

@@ -25,7 +25,7 @@ export function setApiKey(value) {
   sessionStorage.setItem(KEY_STORED_AS, value);
 }
 
-/** The served models: `[{id, modalities}, ...]`. */
+/** The served models: `[{id, modalities, needs_media}, ...]`. */
 export async function listModels() {
   const response = await call("/v1/models", { cache: "no-store" });
   return (await response.json()).data;
@@ -36,7 +36,8 @@ export async function listModels() {
  * Aborting the signal ends the work at the service too.
  */
 export async function* streamAnswer({ model, messages }, signal) {
-  const body = { model, messages, stream: true, stream_options: { include_usage: true } };
+  const stream = { stream: true, stream_options: { include_usage: true } };
+  const body = { model, messages, stop_repetition: true, ...stream };
   const response = await call("/v1/chat/completions", {
     method: "POST",
     headers: { "content-type": "application/json" },

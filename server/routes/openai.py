@@ -63,4 +63,9 @@ async def retrieve_model(model: str, worker: TheWorker) -> ModelCard:
 
 
 def _card(backend: Backend) -> ModelCard:
-    return ModelCard(id=backend.name, created=backend.created, modalities=list(backend.modalities))
+    return ModelCard(
+        id=backend.name,
+        created=backend.created,
+        modalities=list(backend.modalities),
+        needs_media=backend.needs_media,
+    )

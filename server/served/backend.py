@@ -65,5 +65,6 @@ def load_backend(
         to_prompt=soft_tokens.prompt,
         engine=engine,
         close=close,
+        needs_media=assembled.processor.needs_media,
         soft_token_stats=soft_tokens.stats,
     )

@@ -35,6 +35,7 @@ class Backend:
         to_prompt: Sample to prompt: runs encoders, so it may take a while.
         engine: Answers prompts; several backends may share one.
         close: Frees its resources, and the engine if no other backend uses it; may take a while.
+        needs_media: Whether it refuses conversations without any medium.
         created: When it was loaded, in seconds since 1970.
         soft_token_stats: How its cache of soft tokens is doing; None where it has none.
     """
@@ -45,6 +46,7 @@ class Backend:
     to_prompt: Callable[["Sample"], Prompt]
     engine: Engine
     close: Callable[[], None]
+    needs_media: bool = False
     created: int = field(default_factory=lambda: int(time.time()))
     soft_token_stats: Callable[[], "SoftTokenStats"] | None = None
 

@@ -35,7 +35,7 @@ def _processor(checkpoints: SimpleNamespace) -> Processor:
 
 
 def make_processor(
-    checkpoints: SimpleNamespace, *, template: str = "llama2", media_first: bool = False
+    checkpoints: SimpleNamespace, *, template: str = "llama2", **options: bool
 ) -> Processor:
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.llm)
     return Processor(
@@ -43,7 +43,7 @@ def make_processor(
         template=build_template(template, tokenizer),
         modalities={"image": ModalityInput(preprocessor=first_pixel, num_tokens=3, prefix="<s>a")},
         max_tokens=300,
-        media_first=media_first,
+        **options,
     )
 
 
@@ -170,6 +170,37 @@ def test_text_alone_stays_as_it_was_sent_where_media_come_first(
     only_text = {"messages": [{"role": "user", "content": parts}]}
     other = make_processor(checkpoints, media_first=True)
     assert torch.equal(other(only_text, generate=True).ids, processor(only_text, generate=True).ids)
+
+
+def test_a_model_that_needs_media_answers_no_words_alone(
+    checkpoints: SimpleNamespace, processor: Processor, talk: Talk
+) -> None:
+    needing = make_processor(checkpoints, needs_media=True)
+    hello = talk("Hello")
+    with pytest.raises(
+        ConversationError, match=r"this model only answers about an image; add --image .*image_url"
+    ):
+        needing(hello, generate=True)
+    assert len(processor(hello, generate=True).ids) > 0
+    # A medium that was asked about before is enough, and words alone may be learnt.
+    before = talk("What?", "red", images=[RED])["messages"]
+    needing({"messages": [*before, *hello["messages"]]}, generate=True)
+    assert needing(talk("Hello", "Hi.")).media == {}
+
+
+def test_what_a_model_needs_is_said_in_the_names_of_its_modalities(
+    checkpoints: SimpleNamespace, talk: Talk
+) -> None:
+    needing = make_processor(checkpoints, needs_media=True)
+    own = needing.modalities["image"]
+    needing.modalities = dict.fromkeys(("image", "video", "audio", "imu"), own)
+    with pytest.raises(ConversationError) as caught:
+        needing(talk("Hello"), generate=True)
+    assert str(caught.value) == (
+        "this model only answers about an image, a clip, a sound or a motion recording; add "
+        "--image, --video, --audio or --imu (in a chat /image, /video, /audio or /imu, in a "
+        "request a part image_url, video_url, input_audio, audio_url or input_imu)"
+    )
 
 
 def test_media_hash_is_of_the_bytes(processor: Processor, tmp_path: Path, talk: Talk) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 import anymal
 from anymal.bundle.load import describe
+from anymal.errors import ConversationError
 from anymal.evaluation.runner import evaluate
 from anymal.modality import MODALITIES
 from anymal.playground import sources
@@ -38,6 +39,16 @@ def test_built_in_model_names_its_data_with_licences() -> None:
     licences = {source["licence"] for source in manifest.data_sources}
     assert "not stated" not in licences
     assert any("CC BY-SA 4.0" in licence for licence in licences)
+
+
+def test_built_in_model_invents_no_medium(tiny) -> None:
+    for question in ("Hello", "What is in the picture?"):
+        with pytest.raises(
+            ConversationError,
+            match="only answers about an image, a clip, a sound or a motion recording; "
+            "add --image, --video, --audio or --imu",
+        ):
+            tiny.ask(question)
 
 
 @pytest.mark.parametrize("topic", ["scenes", "clips", "sounds", "motions"])

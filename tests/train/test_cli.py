@@ -30,6 +30,9 @@ def test_recipe_overrides_and_resume_reach_the_run(
     assert given["recipe"].seed == 9
     assert given["recipe"].stages[0].steps == 3
     assert given["resume"] is True
+    assert given["checks_rows"] is True
+    assert CliRunner().invoke(app, [str(path), "--no-check"]).exit_code == 0
+    assert given["checks_rows"] is False
 
 
 def test_ctrl_c_exits_130_and_says_how_to_resume(

@@ -3,21 +3,21 @@
 Does not decode media, tokenise text or choose the order of records (see `train.data.sampler`).
 """
 
+import codecs
 import importlib
 import inspect
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 from anymal.errors import ConversationError, DataError
-from anymal.protocol.conversation import Conversation, read_conversation
+from anymal.protocol.conversation import Conversation
 from anymal.recipe.prompts import PROMPTS, PromptStyle
 from anymal.recipe.schema import DataRecipe, Recipe
-
-Record = Mapping[str, Any]
+from train.data.records import Record, check_record, has_empty_answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +72,16 @@ class RecordFile(Sequence[Record]):
     Args:
         path: The file.
         prompt: Makes conversations of its rows; None expects conversations.
+
+    Attributes:
+        num_empty: How many rows have an answer without words.
     """
 
     def __init__(self, path: Path, *, prompt: PromptStyle | None = None) -> None:
         self.path = path
         self.prompt = prompt
         self.base_dir = path.parent
+        self.num_empty = 0
         self._offsets = array("Q")
         self._rows = array("Q")
         if not path.is_file():
@@ -86,8 +90,14 @@ class RecordFile(Sequence[Record]):
                 "relative to the recipe"
             )
         for row, offset, line in _lines(path):
+            if not self._rows and _begins_a_list(line):
+                raise DataError(
+                    f"{path}:{row}: this file is a JSON list; one object per line makes a "
+                    "manifest; to convert the file: jq -c '.[]' OLD > NEW"
+                )
             record = self._read(line, where=f"{path}:{row}")
-            check_record(record, where=f"{path}:{row}", base_dir=self.base_dir)
+            checked = check_record(record, where=f"{path}:{row}", base_dir=self.base_dir)
+            self.num_empty += has_empty_answer(checked)
             self._offsets.append(offset)
             self._rows.append(row)
         if not self._rows:
@@ -110,6 +120,18 @@ class RecordFile(Sequence[Record]):
     def where(self, index: int) -> str:
         """Return `file:row` of a record."""
         return f"{self.path}:{self._rows[index]}"
+
+    def leave_out(self, indices: Collection[int]) -> None:
+        """Drop some records; the others keep their rows and get new indices.
+
+        Raises:
+            DataError: None would be left.
+        """
+        kept = [index for index in range(len(self)) if index not in indices]
+        if not kept:
+            raise DataError(f"manifest {str(self.path)!r} has no row that can be used")
+        self._offsets = array("Q", (self._offsets[index] for index in kept))
+        self._rows = array("Q", (self._rows[index] for index in kept))
 
     def _read(self, line: bytes, *, where: str) -> Record:
         """One line as a record."""
@@ -142,36 +164,6 @@ def open_data(recipe: Recipe) -> list[StageData]:
         )
         for stage in recipe.stages
     ]
-
-
-def check_record(record: object, *, where: str, base_dir: Path | None) -> Conversation:
-    """Check what can be checked without decoding: shape, roles, an answer, files present.
-
-    Args:
-        record: One row of a manifest, or one record of a Python source.
-        where: Names the record in errors.
-        base_dir: Folder that media paths are relative to; None leaves paths unchecked.
-
-    Returns:
-        The validated conversation.
-
-    Raises:
-        DataError: Starts with `where`, then says what is wrong and what is expected.
-    """
-    if not isinstance(record, Mapping):
-        raise DataError(f"{where}: a record is an object, not {type(record).__name__}")
-    try:
-        conversation = read_conversation(record)
-    except ConversationError as error:
-        raise DataError(f"{where}: {error}") from error
-    if not any(message.role == "assistant" for message in conversation.messages):
-        raise DataError(
-            f"{where}: no message has the role 'assistant', so there is nothing to learn; "
-            "end the conversation with the wanted answer"
-        )
-    if base_dir is not None:
-        _check_files(conversation, where=where, base_dir=base_dir)
-    return conversation
 
 
 def _open(entry: DataRecipe, opened: dict[str, Sequence[Record]]) -> Source:
@@ -254,6 +246,11 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
             offset += len(line)
 
 
+def _begins_a_list(line: bytes) -> bool:
+    """Whether a file that begins so holds all its records in one JSON list."""
+    return line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
 def _parse(line: bytes, *, where: str) -> Record:
     """Parse one line of a manifest."""
     try:
@@ -261,17 +258,3 @@ def _parse(line: bytes, *, where: str) -> Record:
     except ValueError as error:
         raise DataError(f"{where}: not valid JSON ({error}); write one object per line") from error
     return record
-
-
-def _check_files(conversation: Conversation, *, where: str, base_dir: Path) -> None:
-    """Check that every media path names a file."""
-    for part in (part for message in conversation.messages for part in message.parts):
-        body = getattr(part, part.type)
-        url = getattr(body, "url", None)
-        if url is None or ":" in url.partition("/")[0]:  # a scheme: data:, https:, file:
-            continue
-        if not (base_dir / url).is_file():
-            raise DataError(
-                f"{where}: {url!r} does not exist in {str(base_dir)!r}; "
-                "paths are relative to the manifest"
-            )

@@ -207,7 +207,49 @@ def test_jinja_refusal_is_told(tokenizer: Any) -> None:
     tokenizer.chat_template = LLAMA2_JINJA
     template = build_template("tokenizer", tokenizer)
     with pytest.raises(ConversationError, match="Only user and assistant roles"):
-        template.render(turns(("system", "Be brief."), ("user", "Hi")), generate=True)
+        template.render(turns(("user", "Hi"), ("system", "Be brief.")), generate=True)
+
+
+# Refuses the role; writes it nowhere; writes it before the last user's turn.
+DROPS_SYSTEM_JINJA = CHATML_JINJA.replace(
+    "for m in messages", "for m in messages if m.role != 'system'"
+)
+MOVES_SYSTEM_JINJA = (
+    "{% for m in messages if m.role != 'system' %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if loop.last and messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("jinja", [LLAMA2_JINJA, DROPS_SYSTEM_JINJA, MOVES_SYSTEM_JINJA])
+def test_system_text_without_a_place_opens_the_first_user_turn_and_is_told_once(
+    tokenizer: Any, jinja: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer.chat_template = jinja
+    template = build_template("tokenizer", tokenizer)
+    system = Turn(
+        role="system",
+        content=(TextSegment(text="Look: "), MediaSegment(modality="image", index=0)),
+    )
+    folded = turns(("user", "Look: (image)\n\nHi"), *TALK[1:])
+    for _ in range(2):
+        found = written(template.render([system, *turns(*TALK)], generate=True))
+        assert found == written(template.render(folded, generate=True))
+    assert [record.message for record in caplog.records] == [
+        "the model's chat template takes no system message; the system text is written at the "
+        "beginning of the first user message"
+    ]
+
+
+def test_system_text_keeps_its_place_where_there_is_one(
+    tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer.chat_template = CHATML_JINJA
+    template = build_template("tokenizer", tokenizer)
+    found = written(template.render(turns(("system", "Be brief."), *TALK), generate=True))
+    assert found.startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert caplog.records == []
 
 
 def test_jinja_is_told_the_date(tokenizer: Any) -> None:

@@ -112,7 +112,7 @@ def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> 
             "rotation_unit": "deg/s",
         }
     ]
-    assert assistant.options == [{"max_tokens": 9}]
+    assert assistant.options == [{"max_tokens": 9, "stop_repetition": True}]
 
 
 def test_ask_a_service(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_ask_a_service(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("anymal.client.Client", FakeClient)
     assert run("ask", "What?", "--url", "http://there").stdout == "It is 1.\n"
-    assert seen == ["http://there", {"max_tokens", "on_upload"}]
+    assert seen == ["http://there", {"max_tokens", "stop_repetition", "on_upload"}]
 
 
 def test_answer_that_a_check_ended_says_so(run: Any, assistant: FakeAssistant) -> None:

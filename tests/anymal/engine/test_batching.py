@@ -67,6 +67,16 @@ def test_last_event_counts(engine: BatchingEngine, say: Say) -> None:
     assert (last.counts.prompt, last.counts.completion, last.counts.cached) == (9, 3, 0)
 
 
+def test_an_answer_that_repeats_itself_makes_room(engine: BatchingEngine, say: Say) -> None:
+    piece, end = "12345678", " and so on"
+    for times, expected in ((2, "stop"), (3, "repetition")):
+        events = list(engine.submit(say(piece * times + end), Sampling(stop_repetition=True)))
+        assert isinstance(events[-1], Finished)
+        assert events[-1].reason == expected
+        assert text_of(events) == piece * times + (end if times == 2 else "")
+    assert engine.stats().running == 0
+
+
 def test_prompt_that_was_there_before_is_cached(engine: BatchingEngine, say: Say) -> None:
     prompt = say("a" * 40)
     for cached in (0, 32):

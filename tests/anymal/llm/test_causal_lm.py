@@ -84,6 +84,33 @@ def test_a_model_with_scores_of_its_own_kind_is_refused(
             load_llm(str(checkpoints.llm), precision=precision)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "why"),
+    [
+        ("mamba", {"state_size": 4}, "keeps what it has read in another form"),
+        ("rwkv", {}, "keeps what it has read in another form"),
+        ("bart", {"d_model": 32, "decoder_layers": 1}, "reads no embeddings"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, kind: str, options: dict[str, Any], why: str
+) -> None:
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=320,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        **options,
+    )
+    save_tokenizer(tmp_path)
+    with without_progress():
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match=rf"\({kind}\) .*{why}") as caught:
+        load_llm(str(tmp_path), precision="fp32")
+    assert "\n" not in str(caught.value)
+
+
 def test_words_are_as_large_as_they_are_read(tmp_path: Path) -> None:
     save_tokenizer(tmp_path)
     with without_progress():

@@ -1,12 +1,13 @@
 """Several answers to one prompt, options of drawing them, and what is told of their tokens."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from anymal.engine.events import Finished, TokenCounts
 from anymal.engine.sampling import Sampling
 from server.answering.answers import samplings_of
 
@@ -77,12 +78,28 @@ def test_options_reach_the_engine(http: httpx.Client, engine: Any) -> None:
         "presence_penalty": -0.5,
         "frequency_penalty": 0.5,
         "ignore_eos": True,
+        "stop_repetition": True,
         "seed": 7,
     }
     http.post(CHAT, json=ask(max_completion_tokens=9, logprobs=True, top_logprobs=2, **options))
     assert engine.last_sampling == Sampling(max_tokens=9, logprobs=2, **options)
     http.post(CHAT, json=ask(top_k=-1))
     assert engine.last_sampling == Sampling()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_repeats_itself_has_stopped_for_clients(
+    http: httpx.Client, engine: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    counts = TokenCounts(prompt=3, completion=24)
+
+    def say(*_: Any) -> Iterator[Finished]:
+        yield Finished(reason="repetition", counts=counts)
+
+    monkeypatch.setitem(type(engine).start.__globals__, "say", say)
+    response = http.post(CHAT, json=ask(stop_repetition=True, stream=stream))
+    choices = (chunks_of(response)[-1] if stream else response.json())["choices"]
+    assert [choice["finish_reason"] for choice in choices] == ["stop"]
 
 
 def test_logprobs_in_the_shape_of_openai(http: httpx.Client) -> None:

@@ -77,7 +77,9 @@ class Listener(threading.Thread):
 
 
 def question(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}]}
+    lying = {"samples": [[0, 0, 9.8]] * 100, "rate_hz": 50}
+    content = [{"type": "input_imu", "input_imu": lying}, {"type": "text", "text": text}]
+    return {"messages": [{"role": "user", "content": content}]}
 
 
 def ask(port: int) -> httpx.Response:

@@ -1,5 +1,6 @@
 """Questions, streamed answers, and what goes wrong in between."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from server.app import create_app
+from server.served.models import Backend
 from server.settings import Settings
 
 
@@ -41,6 +43,22 @@ def test_media_stay_in_the_conversation(here: Any, files: dict[str, Path]) -> No
     assert here.page.locator("#welcome").is_visible()
     here.ask("Who are you?")
     assert len(here.asked[-1]["messages"]) == 1
+
+
+def test_a_model_that_needs_media_gets_one_before_the_first_question(
+    visit: Callable[..., Any], backend: Backend, files: dict[str, Path]
+) -> None:
+    here = visit(create_app(Settings(), dataclasses.replace(backend, needs_media=True)))
+    here.page.fill("#question", "What is it?")
+    here.page.click("#send")
+    notice = "an image, a clip, a sound or a motion recording. Attach one first."
+    here.page.get_by_text(f"This model only answers about {notice}").wait_for()
+    assert here.asked == []
+    assert here.page.input_value("#question") == "What is it?"
+    here.attach("image", files["image"])
+    here.ask("What is it?")
+    here.ask("And where?")  # about the same picture
+    assert [body["stop_repetition"] for body in here.asked] == [True, True]
 
 
 def test_tokens_and_times_stand_under_the_answer(here: Any) -> None:

@@ -189,6 +189,7 @@ def test_models(http: httpx.Client) -> None:
         "created": 7,
         "owned_by": "anymal",
         "modalities": ["image"],
+        "needs_media": False,
     }
     assert http.get("/v1/models/anymal-fake").json() == card
     assert http.get("/v1/models/other").status_code == 404

@@ -144,7 +144,7 @@ def test_a_wrong_python_source_is_explained(
 @pytest.mark.usefixtures("module")
 def test_a_wrong_record_of_a_source_is_named_when_read() -> None:
     source = open_one(source="made_up_sources:wrong")
-    with pytest.raises(DataError, match=r"^made_up_sources:wrong\[0\]: messages"):
+    with pytest.raises(DataError, match=r"^made_up_sources:wrong\[0\]: 'text' is not understood"):
         source.read(0)
 
 
