@@ -78,9 +78,9 @@ def test_tools_that_may_not_be_called_are_no_request() -> None:
 @pytest.mark.parametrize(
     ("wrong", "param"),
     [
-        (body(temprature=1), "temprature"),
+        (body(heat=1), "heat"),
         (body(stream=True, stream_options={"usage": True}), "stream_options.usage"),
-        ({"messages": [{"role": "user", "content": "x", "nmae": "bob"}]}, "messages.0.nmae"),
+        ({"messages": [{"role": "user", "content": "x", "nick": "bob"}]}, "messages.0.nick"),
         (
             {"messages": [{"role": "user", "content": [{**PICTURE, "cache": 1}]}]},
             "messages.0.content.0.cache",

@@ -31,9 +31,9 @@ def test_without_such_fields_there_is_no_header(http: httpx.Client) -> None:
 
 
 def test_misspelt_fields_are_refused_all_the_same(http: httpx.Client) -> None:
-    response = http.post(CHAT, json=ask(temprature=0.5))
+    response = http.post(CHAT, json=ask(heat=0.5))
     assert response.status_code == 400
-    assert response.json()["error"]["param"] == "temprature"
+    assert response.json()["error"]["param"] == "heat"
 
 
 def test_strict_service_refuses_them(make_http: Callable[..., httpx.Client]) -> None:
