@@ -1,11 +1,9 @@
 """Prompts as strings: golden for the named templates, equal to the tokeniser's own for Jinja."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import build_template
@@ -29,19 +27,7 @@ CHATML_JINJA = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-STRICT_JINJA = (
-    "{% for m in messages %}{% if m.role != 'system' and loop.previtem is defined "
-    "and m.role == loop.previtem.role or m.role == 'system' and not loop.first %}"
-    "{{ raise_exception('Roles must alternate!') }}{% endif %}"
-    "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 JINJA = {"llama2": LLAMA2_JINJA, "llama3": LLAMA3_JINJA, "chatml": CHATML_JINJA}
-
-
-@pytest.fixture(name="tokenizer")
-def _tokenizer(checkpoints: SimpleNamespace) -> Any:
-    return AutoTokenizer.from_pretrained(checkpoints.llm)
 
 
 def turns(*messages: tuple[Role, str]) -> list[Turn]:
@@ -180,27 +166,6 @@ def test_turns_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ConversationError, match="user and assistant in turn"):
         build_template(name, tokenizer).render(turns(*talk), generate=False)
-
-
-def test_turns_in_a_row_are_joined_where_only_one_is_taken(tokenizer: Any) -> None:
-    tokenizer.chat_template = STRICT_JINJA
-    talk = turns(("system", "A"), ("system", "B"), ("user", ""), ("user", "C"), ("user", "D"))
-    for name in ("llama2", "vicuna", "tokenizer"):
-        template = build_template(name, tokenizer)
-        once = template.render(turns(("system", "A\n\nB"), ("user", "C\n\nD")), generate=True)
-        assert written(template.render(talk, generate=True)) == written(once)
-    apart = written(build_template("chatml", tokenizer).render(talk, generate=True))
-    assert apart.count("system") == 2
-    assert apart.count("user") == 3
-
-
-def test_media_keep_their_places_in_joined_turns(tokenizer: Any) -> None:
-    first = Turn(role="user", content=(MediaSegment(modality="image", index=0),))
-    second = Turn(role="user", content=(MediaSegment(modality="image", index=1),))
-    template = build_template("llama2", tokenizer)
-    segments = template.render([first, *turns(("user", "or")), second], generate=True)
-    assert written(segments) == "<s>[INST] (image)\n\nor\n\n(image) [/INST]"
-    assert [s.index for s in segments if isinstance(s, MediaSegment)] == [0, 1]
 
 
 def test_jinja_refusal_is_told(tokenizer: Any) -> None:
