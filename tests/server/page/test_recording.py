@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 
-def recorded_for_a_while(here: Any) -> None:
+def recorded_for_a_while(here: Any, clock: str = r"^(0\.[7-9]|[1-9])") -> None:
     # The page's policy refuses evaluated code, and with it Playwright's own way to wait.
-    clock = re.compile(r"^(0\.[7-9]|[1-9])")
-    here.page.locator("#recorder-words").filter(has_text=clock).wait_for()
+    here.page.locator("#recorder-words").filter(has_text=re.compile(clock)).wait_for()
 
 
 def test_camera_and_microphone(here: Any) -> None:
@@ -20,7 +19,8 @@ def test_camera_and_microphone(here: Any) -> None:
     for kind, words in (("audio", "microphone"), ("video", "camera")):
         here.menu(kind, f"Record with the {words}")
         recorder.get_by_role("button", name="Record").click()
-        recorded_for_a_while(here)
+        # A browser that has to share its cores encodes no frame of a clip in the first second.
+        recorded_for_a_while(here, r"^[3-9]" if kind == "video" else r"^(0\.[7-9]|[1-9])")
         recorder.get_by_role("button", name="Stop").click()
         here.page.locator(f"#tray [data-kind={kind}] canvas").wait_for()
     here.ask("What is it?")
