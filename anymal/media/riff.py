@@ -92,7 +92,7 @@ def is_mpeg(data: bytes) -> bool:
 
 
 def with_true_sizes(source: Source, key: str) -> bytes:
-    """A WAV or an AIFF file anew, with nothing but its sound and how that is stored.
+    """A WAV or an AIFF file rewritten, with nothing but its sound and how that is stored.
 
     Args:
         source: The file. Others of the same kind may be joined to its end.
@@ -218,7 +218,7 @@ def _check_rest(source: Source, place: int, file_end: int | None, num_sound: int
     is_little = is_behind and len(rest) <= max(_LOOSE_BYTES, _LOOSE_SHARE * num_sound)
     if not (is_tag or is_padding or is_little):
         found = f"{len(rest):,} bytes behind the sound that its sizes do not explain"
-        raise MediaCorrupt(source.name, found, "sizes that agree; save the sound anew")
+        raise MediaCorrupt(source.name, found, "sizes that agree; save the sound again")
     logger.warning("%s: %s bytes behind the sound are left out", source.name, f"{len(rest):,}")
 
 
