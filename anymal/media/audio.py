@@ -93,9 +93,9 @@ def read_track(container: InputContainer, name: str, limits: Limits) -> Audio | 
 def _blocks(source: Source, key: str, limits: Limits) -> Iterator[Block]:
     """A sound of any format, block by block."""
     if key in ("wav", "aiff"):
-        anew = replace(source, data=with_true_sizes(source, key))
-        read = _by_ffmpeg if is_mpeg(anew.data) else _by_soundfile
-        yield from read(anew, key, limits)
+        rewritten = replace(source, data=with_true_sizes(source, key))
+        read = _by_ffmpeg if is_mpeg(rewritten.data) else _by_soundfile
+        yield from read(rewritten, key, limits)
     elif key == "ogg":
         for link in links(source):
             read = _by_soundfile if is_vorbis_or_opus(link.data) else _by_ffmpeg

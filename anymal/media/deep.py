@@ -91,7 +91,7 @@ def _used_depth(largest: int) -> int:
 
 
 def _order(args: _Args) -> Any:
-    """The order of bytes in what a decoder of Pillow's is told."""
+    """The byte order that a Pillow decoder was given."""
     return args[0] if isinstance(args, tuple) else args
 
 

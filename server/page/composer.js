@@ -132,7 +132,7 @@ export class Composer {
     return view.finish(counted, remark);
   }
 
-  /** A turn that failed is told no more, until it is tried again. */
+  /** A turn that failed is no longer sent, until the user tries it again. */
   fail(turn, view, error) {
     turn.answer = "";
     view.fail(error, () => {

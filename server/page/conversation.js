@@ -1,9 +1,9 @@
-// What was asked and answered, and how it is told to the service, which remembers nothing.
+// What was asked and answered, and how it is sent to the service, which remembers nothing.
 import { partOf } from "./media.js";
 
 /**
  * A turn is `{model, words, media, answer}`; one without an answer (it failed, was stopped at once,
- * or the model said nothing) stays in sight but is not part of what is told.
+ * or the model said nothing) stays in sight but is not sent.
  */
 export class Conversation {
   constructor() {

@@ -38,7 +38,7 @@ export async function record(source) {
   }
 }
 
-/** Opens the source; null where it cannot be, once that is told. */
+/** Opens the source; null if that fails, after the page has said so. */
 async function open(source, tell) {
   try {
     const session = await source.open(byId("recorder-view"), tell);

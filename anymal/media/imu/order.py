@@ -1,7 +1,7 @@
 """Rows whose times are equal or out of order to rows in order, each later than the one before.
 
 Phones hand over rows in batches: those of one batch share a time, and neighbours change places.
-What is moved is told in a log line; beyond a bound it is an error.
+A log line says what was moved; beyond a bound it is an error.
 
 Shapes: N rows, C channels.
 """

@@ -123,7 +123,7 @@ def _times(name: str, table: Table, declared_hz: float | None) -> NDArray[np.flo
 
 def _read(source: Source, limits: Limits, format: str | None) -> Table:
     """A file, if it is what it was declared to be."""
-    # A ZIP of text and an NPZ are told apart by what they hold.
+    # What it holds decides whether it is a ZIP of text or an NPZ.
     format = "npz" if format == "zip" else format
     if format is not None and format not in RECORDINGS:
         known = ", ".join(RECORDINGS)

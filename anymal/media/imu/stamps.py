@@ -35,7 +35,7 @@ _STEPS_S = (0.0015, 0.5)
 
 
 def seconds_of(name: str, column: str, values: Any, unit: str | None) -> NDArray[np.float64]:
-    """Times in seconds: since 1970 where that is told, else from any starting point.
+    """Times in seconds: since 1970 where the file states that, else from any starting point.
 
     Args:
         name: The file's name, for errors.
@@ -172,7 +172,7 @@ def _day(name: str, column: str, row: int, found: re.Match[str]) -> float:
 
 
 def _second_of_day(found: re.Match[str]) -> float:
-    """Seconds since midnight, in UTC where the zone is told."""
+    """Seconds since midnight, in UTC where the file states the zone."""
     if found["hours"] is None:
         return 0.0
     hours = int(found["hours"])
