@@ -45,7 +45,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "evaluation": ("assemble", "engine", "modality", "processor", "protocol", "serving"),
     "__init__": ("client", "serving"),
     "cli": (
-        *("__init__", "bundle", "client", "evaluation", "llm", "plan", "playground"),
+        *("__init__", "assemble", "bundle", "client", "evaluation", "llm", "plan", "playground"),
         *("protocol", "recipe", "serving"),
     ),
 }

@@ -105,6 +105,7 @@ def _evaluate(
     import torch
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from anymal.assemble import Assembled
     from anymal.evaluation.answers import start_batch_assistant
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
@@ -119,8 +120,10 @@ def _evaluate(
     # threads than cores wait for each other instead of computing.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
-    def load(name: str) -> Assistant:
-        assembled = load_to_answer(name, precision=choices.precision, device=choices.device)
+    def load(name: str) -> Assembled:
+        return load_to_answer(name, precision=choices.precision, device=choices.device)
+
+    def start(assembled: Assembled, name: str) -> Assistant:
         return start_batch_assistant(assembled, name=name, batch_size=choices.batch_size)
 
     columns = (
@@ -131,13 +134,18 @@ def _evaluate(
     )
     with Progress(*columns, console=console, transient=True) as bars, ExitStack() as opened:
         bar = bars.add_task("loading", total=None)
+        # Both are loaded before an engine takes most of what is left of a GPU's memory.
+        loaded = {name: load(name) for name in (choices.bundle, choices.other) if name}
+        assistants = {
+            name: opened.enter_context(start(assembled, name)) for name, assembled in loaded.items()
+        }
         results = evaluate(
-            opened.enter_context(load(choices.bundle)),
+            assistants[choices.bundle],
             suite.tasks,
             controls=CONTROLS if choices.has_controls else (),
             batch_size=choices.batch_size,
             limit=choices.limit,
-            other=opened.enter_context(load(choices.other)) if choices.other else None,
+            other=assistants[choices.other] if choices.other else None,
             bundle=choices.bundle,
             progress=lambda label, done, of: bars.update(
                 bar, description=label, completed=done, total=of

@@ -146,7 +146,7 @@ class PackedRunner:
 
 
 def default_cache_bytes(device: torch.device, *, bytes_per_sequence: int) -> int:
-    """How much to set aside for keys and values when nobody said.
+    """How much to set aside for keys and values by default.
 
     Args:
         device: Where.

@@ -109,3 +109,22 @@ def test_card_is_written_with_its_chart(
 def test_unknown_task_is_refused() -> None:
     with pytest.raises(DataError, match="unknown tasks"):
         run("looking", "--task", "smells")
+
+
+def test_both_models_are_loaded_before_an_engine_takes_the_memory(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, colours: Any
+) -> None:
+    events: list[str] = []
+
+    def load(name: str, **_: Any) -> Any:
+        events.append(f"load {name}")
+        return colours.assistant()
+
+    def start(assembled: Any, *, name: str, batch_size: int) -> Any:
+        events.append(f"start {name}")
+        return assembled
+
+    monkeypatch.setattr("anymal.serving.precision.load_to_answer", load)
+    monkeypatch.setattr("anymal.evaluation.answers.start_batch_assistant", start)
+    run("looking", "--suite", manifest, "--compare", "other", "--no-controls")
+    assert events == ["load looking", "load other", "start looking", "start other"]
