@@ -14,7 +14,7 @@ export const KINDS = {
   imu: {
     label: "Motion",
     noun: "a motion recording",
-    accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet",
+    accept: ".csv,.tsv,.txt,.json,.npy,.npz,.parquet,.zip",
     show: showMotion,
   },
 };

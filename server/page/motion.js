@@ -4,13 +4,19 @@ import { readTable } from "./motion_file.js";
 import { SENSORS, sensorsOf, traces, unitInWords } from "./traces.js";
 
 const NO_CLOCK = "This file has no times. Say how many of its rows make a second.";
-const FORMATS = { json: "json", npy: "npy", npz: "npz", parquet: "parquet" };
+const FORMATS = { json: "json", npy: "npy", npz: "npz", parquet: "parquet", zip: "zip" };
+// Of a file that the page cannot read: its names may state the units, and then they count.
+const AS_STATED = "";
 
 /** What a medium of motion carries: its table, if the page can read it, and what is declared. */
 export async function readMotion(blob, name) {
   const format = FORMATS[name.split(".").pop().toLowerCase()] ?? "csv";
   const table = await readTable(blob, format);
-  const accelerationUnit = table && looksLikeG(table.rows) ? "g" : "m/s2";
+  if (!table) {
+    const units = { accelerationUnit: AS_STATED, rotationUnit: AS_STATED };
+    return { format, table, declaredHz: null, ...units };
+  }
+  const accelerationUnit = looksLikeG(table.rows) ? "g" : "m/s2";
   return { format, table, declaredHz: null, accelerationUnit, rotationUnit: "rad/s" };
 }
 
@@ -74,6 +80,9 @@ function rateField({ motion }) {
 
 function unitField({ motion }, { words, key, units }) {
   const choices = units.map((unit) => element("option", { value: unit }, unitInWords(unit)));
+  if (!motion.table) {
+    choices.unshift(element("option", { value: AS_STATED }, "the unit that the file states"));
+  }
   const select = element("select", {}, ...choices);
   select.value = motion[key];
   select.addEventListener("change", () => {
@@ -86,7 +95,9 @@ function unitField({ motion }, { words, key, units }) {
 
 /** The message part that carries a recording. */
 export async function motionPart({ blob, motion }, base64) {
-  const input = { acceleration_unit: motion.accelerationUnit, rotation_unit: motion.rotationUnit };
+  const input = {};
+  if (motion.accelerationUnit) input.acceleration_unit = motion.accelerationUnit;
+  if (motion.rotationUnit) input.rotation_unit = motion.rotationUnit;
   if (motion.declaredHz) input.rate_hz = motion.declaredHz;
   if (motion.samples) input.samples = motion.samples;
   else Object.assign(input, { data: await base64(blob), format: motion.format });

@@ -175,3 +175,16 @@ def test_only_what_the_model_takes_is_offered(
     names = [summary.inner_text() for summary in page.locator("#tools summary:visible").all()]
     assert names == ["Image", "Sound"]
     assert page.locator(".example").count() == 2
+
+
+def test_units_that_a_motion_file_states_are_left_to_it(here: Any, tmp_path: Path) -> None:
+    rows = [f"{at / 50:.2f},0.1,0.2,9.7" for at in range(100)]
+    names = "Time (s),Acceleration x (m/s^2),Acceleration y (m/s^2),Acceleration z (m/s^2)"
+    path = tmp_path / "phone.csv"
+    path.write_text("\n".join([names, *rows]))
+    card = here.attach("imu", path)
+    assert card.get_by_label("Acceleration in").input_value() == ""
+    here.ask("What is it?")
+    sent = here.asked[-1]["messages"][-1]["content"][0]["input_imu"]
+    assert sent.keys() == {"data", "format"}
+    np.testing.assert_allclose(here.signals()["imu"].samples[:, 2], 9.7, rtol=1e-6)
