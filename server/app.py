@@ -5,6 +5,7 @@ Does not listen on a port and reads no environment; `cli` does.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from anymal import __version__
 from anymal.errors import AnymalError
 from anymal.media.source import shorten
 from anymal.protocol.explain import BodyProblem, explain
 from server.answering.disconnect import ClientGone
+from server.answering.places import Places
 from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
@@ -85,8 +88,9 @@ def create_app(
     """
     metrics = Metrics()
     loader = load or _loader(metrics)
+    keyring, limits = _keyring(settings), CallerLimits()
     worker = Worker(
-        max_requests=settings.max_requests,
+        places=Places(settings.max_requests, limits=limits, are_shared=lambda: keyring.has_several),
         default_tokens=settings.default_tokens,
         max_tokens=settings.max_tokens,
         request_seconds=settings.request_seconds,
@@ -94,6 +98,7 @@ def create_app(
         metrics=metrics,
         remote_media=_remote_media(settings),
         local_media=_local_media(settings),
+        shares_caches=settings.share_caches,
     )
     metrics.watch(worker.models.stats, worker.models.soft_token_stats)
     if backend is not None:
@@ -118,24 +123,18 @@ def create_app(
     app.add_exception_handler(HTTPException, _report)
     app.add_exception_handler(ClientGone, _client_gone)
     app.add_exception_handler(RequestValidationError, _refuse_body)
-    _add_edge(app, settings)
+    key_check = partial(
+        KeyCheck, keyring=keyring, limits=limits, has_open_metrics=settings.open_metrics
+    )
+    _add_edge(app, settings, key_check)
     return app
 
 
-def _add_edge(app: FastAPI, settings: Settings) -> None:
+def _add_edge(app: FastAPI, settings: Settings, key_check: Callable[[ASGIApp], KeyCheck]) -> None:
     """Add the middleware that a request passes on its way to a route, innermost first."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(PackedBody, max_bytes=settings.max_body_bytes)
-    app.add_middleware(
-        KeyCheck,
-        keyring=Keyring(
-            api_key=_shown(settings.api_key),
-            admin_key=_shown(settings.admin_key),
-            path=None if settings.keys_file is None else Path(settings.keys_file),
-        ),
-        limits=CallerLimits(),
-        has_open_metrics=settings.open_metrics,
-    )
+    app.add_middleware(key_check)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
@@ -171,6 +170,15 @@ def _local_media(settings: Settings) -> LocalMedia | None:
             f"setting allow_local_media: {settings.allow_local_media!r} is not a folder; name one"
         )
     return LocalMedia(folder=folder)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    """All keys of the settings."""
+    return Keyring(
+        api_key=_shown(settings.api_key),
+        admin_key=_shown(settings.admin_key),
+        path=None if settings.keys_file is None else Path(settings.keys_file),
+    )
 
 
 def _shown(secret: SecretStr | None) -> str | None:

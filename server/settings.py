@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     soft_token_bytes: int = Field(
         256 * 2**20, ge=0, description="most bytes of soft tokens cached for media that come again"
     )
+    share_caches: bool = Field(
+        False, description="let every key find prompts and media of all others in the caches"
+    )
 
     # Where, and for whom.
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -67,7 +70,7 @@ class Settings(BaseSettings):
 
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
-    max_requests: int = Field(16, ge=1, description="how many requests run at once")
+    max_requests: int = Field(64, ge=1, description="how many answers are in progress at once")
     max_connections: int = Field(4096, ge=1, description="most connections at once")
     default_tokens: int = Field(256, ge=1, description="token limit of a request that sets none")
     max_tokens: int = Field(2048, ge=1, description="most tokens of an answer")

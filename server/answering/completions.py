@@ -56,7 +56,7 @@ async def complete(
             "ask the operator for a key that may"
         )
     name = worker.models.find(body.model).name
-    pieces = worker.answer(body.model_copy(update={"model": name}))
+    pieces = worker.answer(body.model_copy(update={"model": name}), caller)
     writer = ChunkWriter(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         created=int(time.time()),

@@ -14,9 +14,8 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from anymal.engine.base import EngineBusy
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSpan, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Owner, Prompt
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
@@ -24,6 +23,9 @@ from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
+from server.answering.decoding_turns import DecodingTurns
+from server.answering.places import Places
+from server.edge.keys import ANONYMOUS, Caller
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
 from server.metrics import Metrics
@@ -49,7 +51,7 @@ class Worker:
     def __init__(
         self,
         *,
-        max_requests: int,
+        places: Places,
         default_tokens: int,
         max_tokens: int,
         request_seconds: float = 600.0,
@@ -57,11 +59,12 @@ class Worker:
         metrics: Metrics | None = None,
         remote_media: RemoteMedia | None = None,
         local_media: LocalMedia | None = None,
+        shares_caches: bool = False,
     ) -> None:
         """Holds no model yet.
 
         Args:
-            max_requests: How many answers may run at once.
+            places: Say how many answers may be in progress, and whose.
             default_tokens: Token limit of a request that sets none.
             max_tokens: Largest limit that a request may set.
             request_seconds: How long a request may take, in seconds.
@@ -69,8 +72,9 @@ class Worker:
             metrics: Where to note tokens and times.
             remote_media: Fetches media from other hosts; None refuses them.
             local_media: Reads media of this machine; None refuses them.
+            shares_caches: Whether callers find each other's prompts and media in the caches.
         """
-        self._max_requests = max_requests
+        self._places = places
         self._default_tokens = default_tokens
         self._max_tokens = max_tokens
         self._request_seconds = request_seconds
@@ -78,11 +82,11 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._remote_media = remote_media
         self._local_media = local_media
-        self._num_answers = 0
+        self._shares_caches = shares_caches
         # One at a time: memory is bounded per decoded file, not in total. Text does not wait for
         # it, and encoders batch what is waiting for them.
-        self._decoding = anyio.CapacityLimiter(1)
-        self._preparing = anyio.CapacityLimiter(max_requests)
+        self._decoding = DecodingTurns(1)
+        self._preparing = anyio.CapacityLimiter(places.number)
         self.models = Models()
         self.failure: Exception | None = None
 
@@ -115,11 +119,14 @@ class Worker:
 
     # --- requests -------------------------------------------------------------------------------
 
-    async def answer(self, request: ChatCompletionRequest) -> AsyncGenerator[Piece]:
+    async def answer(
+        self, request: ChatCompletionRequest, caller: Caller = ANONYMOUS
+    ) -> AsyncGenerator[Piece]:
         """Answer a request.
 
         Args:
             request: A validated request.
+            caller: Who asks.
 
         Yields:
             The events of its answers, each ended by `Finished` or `Withheld`, or all of them by
@@ -128,7 +135,8 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If too many answers are running.
+            EngineBusy: If too many answers are in progress.
+            RateLimited: If too many of them are the caller's.
             ContentRefused: If a check refuses what is asked.
             TimedOut: If it takes too long.
             AnymalError: If the conversation or its media are refused.
@@ -136,12 +144,12 @@ class Worker:
         clock = _Stopwatch(self._metrics)
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
-        with self.models.lease(request.model) as backend, self._admitted(request.n):
+        with self.models.lease(request.model) as backend, self._places.admit(caller, request.n):
             with _until(deadline):
                 conversation = await self._fetched(Conversation(messages=request.messages))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
-                prompt = await self._prompt(backend, conversation)
+                prompt = await self._prompt(backend, conversation, caller)
             pieces = answers(
                 backend.engine,
                 prompt,
@@ -154,12 +162,15 @@ class Worker:
                     clock.note(piece)
                     yield piece
 
-    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSpan:
+    async def align(
+        self, part: MediaPart, model: str | None = None, caller: Caller = ANONYMOUS
+    ) -> EmbeddingSpan:
         """Turn a medium into soft tokens.
 
         Args:
             part: The medium.
             model: A served model; None takes the default.
+            caller: Who asks.
 
         Returns:
             Its soft tokens.
@@ -167,17 +178,22 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If too many answers are running.
+            EngineBusy: If too many answers are in progress.
+            RateLimited: If too many of them are the caller's.
             ContentRefused: If a check refuses the medium.
             TimedOut: If it takes too long.
             AnymalError: If the medium is refused.
         """
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         conversation = Conversation(messages=[Message(role="user", content=[part])])
-        with self.models.lease(model) as backend, self._admitted(1), _until(deadline):
+        with (
+            self.models.lease(model) as backend,
+            self._places.admit(caller, 1),
+            _until(deadline),
+        ):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
-            prompt = await self._prompt(backend, conversation)
+            prompt = await self._prompt(backend, conversation, caller)
         (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
@@ -185,12 +201,12 @@ class Worker:
         """The conversation with media from elsewhere inside, so that checks see them too."""
         if self._local_media is not None:
             read = partial(self._local_media.inline, conversation)
-            conversation = await self._on_thread(read, self._preparing)
+            conversation = await self._on_thread(read)
         if self._remote_media is None:
             return conversation
         return await self._remote_media.inline(conversation)
 
-    async def _prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
+    async def _prompt(self, backend: Backend, conversation: Conversation, caller: Caller) -> Prompt:
         """Process a conversation on threads."""
         has_media = any(
             not isinstance(part, TextPart)
@@ -198,19 +214,19 @@ class Worker:
             for part in message.parts
         )
         to_sample = partial(backend.to_sample, conversation)
+        owner = Owner(name=caller.name, scope="" if self._shares_caches else caller.scope)
         if not has_media:
-            return await self._on_thread(lambda: backend.to_prompt(to_sample()), self._preparing)
-        sample = await self._on_thread(to_sample, self._decoding)
-        return await self._on_thread(partial(backend.to_prompt, sample), self._preparing)
+            return await self._on_thread(lambda: backend.to_prompt(to_sample(), owner))
+        async with self._decoding.turn(caller.name):
+            sample = await self._on_thread(to_sample)
+        return await self._on_thread(partial(backend.to_prompt, sample, owner))
 
-    def _on_thread(
-        self, work: Callable[[], Result], limiter: anyio.CapacityLimiter
-    ) -> Awaitable[Result]:
-        return anyio.to_thread.run_sync(work, limiter=limiter)
+    def _on_thread(self, work: Callable[[], Result]) -> Awaitable[Result]:
+        return anyio.to_thread.run_sync(work, limiter=self._preparing)
 
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
-        if request.n > self._max_requests:
-            message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
+        if request.n > self._places.number:
+            message = f"n is {request.n}; this service gives up to {self._places.number} answers"
             raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
         return Sampling(
             # Clients ask for round numbers; an answer that is cut ends with `length`.
@@ -228,20 +244,6 @@ class Worker:
             logprobs=request.num_logprobs,
             seed=request.seed,
         )
-
-    @contextmanager
-    def _admitted(self, number: int) -> Iterator[None]:
-        """Count answers; media are decoded before the engine's own queue is reached."""
-        if self._num_answers + number > self._max_requests:
-            raise EngineBusy(
-                f"{self._num_answers} answers are running, and {number} more would exceed the "
-                f"limit of {self._max_requests}; try again later"
-            )
-        self._num_answers += number
-        try:
-            yield
-        finally:
-            self._num_answers -= number
 
 
 @contextmanager

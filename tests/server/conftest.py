@@ -23,7 +23,7 @@ from anymal.engine.events import (
     TextDelta,
     TokenCounts,
 )
-from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
@@ -141,10 +141,10 @@ def echo(conversation: Conversation) -> Any:
     return f"{text} +{num_media}" if num_media else text
 
 
-def to_prompt(text: Any) -> Prompt:
+def to_prompt(text: Any, owner: Owner = NOBODY) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
     picture = EmbeddingSpan(embeddings=PICTURE, digest=text, kind="image")
-    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture))
+    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture), owner=owner)
 
 
 def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:

@@ -100,7 +100,7 @@ def test_prompt_of_another_scope_is_never_found(engine: BatchingEngine, say: Say
         assert isinstance(last, Finished)
         return last.counts.cached
 
-    assert [cached(words[77], "ada") for _ in range(2)] == [0, 16]
+    assert [cached(words[77], "ada") for _ in range(2)] == [0, 32]
     assert {cached(word, "bob") for word in words} == {0}
 
 
