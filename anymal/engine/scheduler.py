@@ -78,7 +78,8 @@ class Scheduler:
         """The next step, one stretch for each request that takes part; empty only when idle."""
         decoding = self._grow()
         left = self._budget.beside_decode if decoding else self._budget.step_tokens
-        self._admit(left)
+        self._admit(left)  # perhaps in the place of one that was to go on
+        decoding = [request for request in decoding if request in self.running]
         # A prompt whose blocks were all found but for one position counts as a prompt all the same.
         prompts = [request for request in self.running if request not in decoding]
         works = share_step(Demand(decoding=decoding, prompts=prompts, room=left), self.cost)

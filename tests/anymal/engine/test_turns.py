@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from anymal.engine.blocks import Blocks
+from anymal.engine.blocks import BLOCK_SIZE, Blocks
 from anymal.engine.prompt import Owner, Prompt, TokenSpan
 from anymal.engine.request import Request
 from anymal.engine.sampling import Sampling
@@ -171,3 +171,40 @@ def test_prompts_of_a_flood_do_not_hold_up_another_prompt() -> None:
     for _ in range(4):
         total += go(plan, float)
     assert total["one"] >= 30
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_crowd_is_served_to_its_end(seed: int) -> None:
+    chance = random.Random(seed)
+    plan = Scheduler(
+        Blocks(chance.randrange(14, 40)),
+        Budget(max_running=chance.randrange(1, 9), step_tokens=64, beside_decode=16),
+    )
+    left = [
+        request(chance.randrange(1, 150), owner=chance.choice("abc"), limit=chance.randrange(1, 40))
+        for _ in range(30)
+    ]
+    unfinished = set(left)
+    for _ in range(20_000):
+        if left and chance.random() < 0.3:
+            plan.add(left.pop())
+        works = plan.plan()
+        assert bool(works) != plan.is_idle
+        for work in works:
+            assert work.request in plan.running
+            assert work.stop <= BLOCK_SIZE * len(work.request.blocks)
+            is_complete = work.is_complete
+            plan.computed(work)
+            if is_complete:
+                plan.append(work.request, 7)
+                if len(work.request.ids) == work.request.limit:
+                    plan.finish(work.request)
+                    unfinished.remove(work.request)
+        positions = sum(work.stop - work.start for work in works)
+        if works:
+            plan.cost.note(positions, chance.uniform(0.5, 2) * (1 + positions))
+        if not unfinished:
+            break
+    assert not unfinished
+    assert plan.is_idle
+    assert plan.blocks.num_available == plan.blocks.total
