@@ -79,9 +79,10 @@ class Scheduler:
         decoding = self._grow()
         left = self._budget.beside_decode if decoding else self._budget.step_tokens
         self._admit(left)  # perhaps in the place of one that was to go on
-        decoding = [request for request in decoding if request in self.running]
+        going = set(decoding) & set(self.running)
+        decoding = [request for request in decoding if request in going]
         # A prompt whose blocks were all found but for one position counts as a prompt all the same.
-        prompts = [request for request in self.running if request not in decoding]
+        prompts = [request for request in self.running if request not in going]
         works = share_step(Demand(decoding=decoding, prompts=prompts, room=left), self.cost)
         self._num_plans += 1
         for work in works:
