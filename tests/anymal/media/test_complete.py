@@ -67,3 +67,21 @@ def test_joined_files_that_a_decoder_would_leave_are_refused(container: str, cod
 def test_joined_files_of_frames_are_read_to_the_last(container: str, codec: str) -> None:
     data = by_ffmpeg(container, codec, tone(rate_hz=48000), 48000)
     assert seconds(data * 2) == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec"),
+    [("matroska", "libx264"), ("webm", "libvpx"), ("mpeg", "mpeg1video"), ("mp4", "libx264")],
+)
+def test_joined_films_are_refused(container: str, codec: str, film: Callable[..., bytes]) -> None:
+    data = film(container, codec, rate=25)
+    with pytest.raises(MediaUnsupported, match="joined to one"):
+        decode_video(Source(name="film", data=data * 2), LIMITS)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("avi", "mpeg4"), ("gif", "gif")])
+def test_joined_films_without_times_are_read_to_the_last(
+    container: str, codec: str, film: Callable[..., bytes]
+) -> None:
+    data = film(container, codec, pixel_format="rgb8" if codec == "gif" else "yuv420p")
+    assert decode_video(Source(name="film", data=data * 2), LIMITS).duration_s == pytest.approx(4)
