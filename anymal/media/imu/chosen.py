@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from anymal.errors import MediaUnsupported
+from anymal.errors import MediaTooLarge, MediaUnsupported
 from anymal.media.imu.names import Named, names_other, read_name, sensor_of, words_of
 from anymal.media.imu.units import OPTIONS, SCALES
 from encoders.signals import MOTION_CHANNELS
@@ -25,6 +25,7 @@ _POSES = frozenset(
         *("vx", "vy", "vz", "latitude", "longitude"),
     ]
 )
+MOST_COLUMNS = 1000
 _FEW_NAMES, _LONGEST = 12, 120
 
 
@@ -41,8 +42,12 @@ def used_columns(name: str, columns: Iterable[object]) -> dict[str, Named]:
     Raises:
         MediaUnsupported: None is known, two mean the same, a unit is not known, or a group of
             three is not whole.
+        MediaTooLarge: Too many columns.
     """
     given = [str(column) for column in columns]
+    if len(given) > MOST_COLUMNS:
+        most = f"at most {MOST_COLUMNS:,} columns"
+        raise MediaTooLarge(name, f"{len(given):,} columns", most)
     known = {column: named for column in given if (named := read_name(column)) is not None}
     _name_axes(name, given, known)
     found = f"the columns {_listed(given)}" if given else "no columns"
