@@ -10,7 +10,7 @@ from typing import Literal
 
 from anymal.errors import MediaCorrupt, MediaUnsupported
 from anymal.media.formats import detect
-from anymal.media.mpeg_audio import id3_length
+from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import page_end
 from anymal.media.riff import UNKNOWN_SIZE, read_chunk
 from anymal.media.source import Source
@@ -154,15 +154,20 @@ def _ogg_is_cut(data: bytes) -> bool:
 
 
 def _mp3_is_cut(data: bytes) -> bool:
-    """MP3: encoders put a frame before the sound that may state the bytes that follow."""
+    """MP3: a frame before the sound may state the bytes that follow; each frame states its own."""
     start = id3_length(data)
     head = data[start : start + 256]
     tag = max(head.find(b"Xing"), head.find(b"Info"))
     flags = _number(head, tag + 4, 4, "big") if tag >= 0 else None
     if flags is None or not flags & 2:
-        return len(data) <= start
+        return len(data) <= start or cut_frame(data) is not None
     promised = _number(head, tag + 8 + 4 * (flags & 1), 4, "big") or 0
     return promised > len(data) - start
+
+
+def _aac_is_cut(data: bytes) -> bool:
+    """AAC in frames of ADTS: each states its own length."""
+    return cut_frame(data) is not None
 
 
 def _png_is_cut(data: bytes) -> bool:
@@ -201,6 +206,7 @@ _CUT: dict[str, Callable[[bytes], bool]] = {
     "matroska": _matroska_is_cut,
     "ogg": _ogg_is_cut,
     "mp3": _mp3_is_cut,
+    "aac": _aac_is_cut,
     "png": _png_is_cut,
     "gif": _gif_is_cut,
 }

@@ -10,7 +10,7 @@ from anymal.media.audio import decode_audio
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video
-from tests.anymal.media.sounds import TAG, by_ffmpeg, id3, tone
+from tests.anymal.media.sounds import TAG, by_ffmpeg, id3, stored, tone, without_length
 
 LIMITS = Limits()
 BEHIND = [TAG, id3(), b"trailing words, as servers add them", bytes(999), b"\xff\x00\x81" * 99]
@@ -54,6 +54,31 @@ def test_every_cut_is_noticed(container: str, codec: str) -> None:
     for share in (0.1, 0.5, 0.9):
         with pytest.raises(MediaCorrupt):
             seconds(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("lost", [1, 30, 1001, 1500])
+@pytest.mark.parametrize("kind", ["mp3", "mp2", "adts"])
+def test_a_last_frame_that_is_not_whole_is_a_cut(kind: str, lost: int) -> None:
+    data = framed(kind)
+    assert seconds(data) > 1.4
+    with pytest.raises(MediaCorrupt, match="cut short"):
+        seconds(data[:-lost])
+
+
+@pytest.mark.parametrize("kind", ["mp3", "mp2", "adts"])
+def test_what_begins_within_a_frame_may_end_within_one(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert seconds(framed(kind)[20:-20]) == pytest.approx(1.5, abs=0.15)
+    assert "the last frame is cut, as the first was" in caplog.text
+
+
+def framed(kind: str) -> bytes:
+    """A sound of frames that states no length."""
+    if kind == "mp3":
+        return without_length(stored("MP3", tone(), "MPEG_LAYER_III"))
+    codec = "aac" if kind == "adts" else kind
+    return by_ffmpeg(kind, codec, tone(rate_hz=48000), 48000)
 
 
 @pytest.mark.parametrize(("container", "codec"), CONTAINERS[:4])
