@@ -48,6 +48,7 @@ def used_columns(name: str, columns: Iterable[object]) -> dict[str, Named]:
     if len(given) > MOST_COLUMNS:
         most = f"at most {MOST_COLUMNS:,} columns"
         raise MediaTooLarge(name, f"{len(given):,} columns", most)
+    _refuse_numbered_axes(name, given)
     known = {column: named for column in given if (named := read_name(column)) is not None}
     _name_axes(name, given, known)
     found = f"the columns {_listed(given)}" if given else "no columns"
@@ -100,6 +101,21 @@ def _stem_and_folder(name: str) -> tuple[list[str], list[str]]:
     """The words of a file's name without its ending, and those of its folder."""
     *folders, last = re.split(r"[/\\:]", name)
     return words_of(last.rpartition(".")[0] or last), words_of("".join(folders[-1:]))
+
+
+def _refuse_numbered_axes(name: str, given: list[str]) -> None:
+    """GoPro's exporters call the axes `Accelerometer [m/s2], 1, 2`, in an order of the camera's."""
+    stripped = [column.strip() for column in given]
+    for place, column in enumerate(stripped[:-2]):
+        if stripped[place + 1 : place + 3] == ["1", "2"] and sensor_of(words_of(column[:_LONGEST])):
+            stem, bracket, unit = column[:40].partition("[")
+            named = ",".join(f"{stem.strip()} ({axis}) {bracket}{unit}".strip() for axis in "zxy")
+            raise MediaUnsupported(
+                name,
+                f"the columns {column[:40]}, 1, 2, which name no axes",
+                f"names of axes; most GoPro cameras write z, x, y: {named} (look yours up in the "
+                "README of gopro/gpmf-parser)",
+            )
 
 
 def _best_rank(same: Mapping[str, Named]) -> int:
