@@ -12,6 +12,7 @@ import soundfile
 
 from tests.anymal.media.heic import heic
 from tests.anymal.media.sounds import by_ffmpeg, id3, speex, stored, tone, without_length
+from tests.anymal.media.theora import theora
 
 _FILMS: list[tuple[str, str, dict[str, Any]]] = [
     ("mp4", "libx264", {"sound": "aac"}),
@@ -41,7 +42,7 @@ def films(film: Callable[..., bytes], picture: Callable[..., bytes]) -> list[byt
     """Films, and still images, which are taken for films too."""
     made = [film(container, codec, **options) for container, codec, options in _FILMS]
     made.append(film("matroska", "libx264", pixel_format="yuv420p10le", num_frames=4, **_HDR))
-    return [*made, picture("JPEG"), picture("GIF")]
+    return [*made, theora(), picture("JPEG"), picture("GIF")]
 
 
 def images(picture: Callable[..., bytes]) -> list[bytes]:
