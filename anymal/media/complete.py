@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from anymal.errors import MediaCorrupt, MediaUnsupported
-from anymal.media.formats import detect
+from anymal.media.formats import TS_SYNC, detect, ts_packets
 from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import page_end
 from anymal.media.riff import UNKNOWN_SIZE, read_chunk
@@ -18,6 +18,14 @@ from anymal.media.source import Source
 _RIFF_HEADER = 12
 # What a film or a sound cannot do without: its description and its media, whole or in fragments.
 _MEDIA_ATOMS = (b"moov", b"moof", b"mdat")
+# The marks of a WebM's or MKV's parts: segment, cluster, and what is in them.
+_PARTS = (
+    *(b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\xa3", b"\xa0", b"\xe7", b"\xab", b"\xec"),
+    *(b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\x1c\x53\xbb\x6b"),
+    b"\x12\x54\xc3\x67",
+)
+_MAX_PARTS = 200_000
+_LONGEST_EBML_SIZE = 8
 
 
 def check_complete(source: Source, key: str) -> None:
@@ -129,8 +137,33 @@ def _matroska_is_cut(data: bytes) -> bool:
     header_end = _ebml_end(data, 4)
     if header_end is None:
         return True
-    segment_end = _ebml_end(data, header_end + 4)
-    return segment_end is None or segment_end > len(data)
+    segment = header_end + 4
+    segment_end = _ebml_end(data, segment)
+    if segment_end is None or segment_end > len(data):
+        return True
+    is_open = segment_end - segment <= _LONGEST_EBML_SIZE
+    return is_open and _last_block_is_cut(data, segment_end)
+
+
+def _last_block_is_cut(data: bytes, place: int) -> bool:
+    """Recorders leave the sizes of outer parts open, as they cannot go back, but not of blocks."""
+    for _ in range(_MAX_PARTS):
+        kind = next((kind for kind in _PARTS if data.startswith(kind, place)), None)
+        if kind is None:
+            return False
+        end = _ebml_end(data, place + len(kind))
+        if end is None or end > len(data):
+            return True
+        # Of a part of open size, this is where what it holds begins.
+        place = end
+    return False
+
+
+def _mpegts_is_cut(data: bytes) -> bool:
+    """MPEG transport streams: packets of one length."""
+    start, step = ts_packets(data) or (0, len(data))
+    last = len(data) - len(data) % step
+    return data[last + start : last + start + 1] == TS_SYNC
 
 
 def _ebml_end(data: bytes, place: int) -> int | None:
@@ -204,6 +237,7 @@ _CUT: dict[str, Callable[[bytes], bool]] = {
     "mp4": _mp4_is_cut,
     "caf": _caf_is_cut,
     "matroska": _matroska_is_cut,
+    "mpegts": _mpegts_is_cut,
     "ogg": _ogg_is_cut,
     "mp3": _mp3_is_cut,
     "aac": _aac_is_cut,

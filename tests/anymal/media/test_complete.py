@@ -1,7 +1,9 @@
 """Only media that are missing make a cut; what stands behind a file is no part of it."""
 
+import io
 from collections.abc import Callable
 
+import av
 import numpy as np
 import pytest
 
@@ -110,3 +112,45 @@ def test_joined_films_without_times_are_read_to_the_last(
 ) -> None:
     data = film(container, codec, pixel_format="rgb8" if codec == "gif" else "yuv420p")
     assert decode_video(Source(name="film", data=data * 2), LIMITS).duration_s == pytest.approx(4)
+
+
+class Pipe(io.RawIOBase):
+    """Somewhere to write to, where no writer can go back."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.data += bytes(data)
+        return len(data)
+
+
+def recorded(container: str) -> bytes:
+    """A film as recorders write it, whose whole length nothing states."""
+    pipe = Pipe()
+    options = {"live": "1"} if container == "webm" else {}
+    with av.open(pipe, "w", format=container, options=options) as output:
+        codec = "libvpx" if container == "webm" else "mpeg2video"
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            pixels = np.full((48, 64, 3), 5 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        output.mux(stream.encode())
+    return bytes(pipe.data)
+
+
+@pytest.mark.parametrize("container", ["webm", "mpegts"])
+def test_a_recording_that_was_cut_is_noticed(container: str) -> None:
+    data = recorded(container)
+    film = decode_video(Source(name="film", data=data), LIMITS)
+    assert film.duration_s == pytest.approx(2, abs=0.05)
+    for lost in (1, 3, len(data) // 2 + 7):
+        with pytest.raises(MediaCorrupt, match="cut short"):
+            decode_video(Source(name="film", data=data[:-lost]), LIMITS)
+    for behind in BEHIND:
+        found = decode_video(Source(name="film", data=data + behind), LIMITS)
+        assert found.duration_s == film.duration_s
