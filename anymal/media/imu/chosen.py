@@ -4,7 +4,7 @@ It reads no values.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from anymal.errors import MediaTooLarge, MediaUnsupported
@@ -17,6 +17,7 @@ ACCEPTED_COLUMNS = (
     "x (deg/s), ...), the time optional where rate_hz is declared; or 3 or 6 columns without names"
 )
 
+_GROUPS = (MOTION_CHANNELS[:3], MOTION_CHANNELS[3:])
 _AXES = ("x", "y", "z")
 # Beside these, x, y and z are a place or a direction.
 _POSES = frozenset(
@@ -54,8 +55,12 @@ def used_columns(name: str, columns: Iterable[object]) -> dict[str, Named]:
     found = f"the columns {_listed(given)}" if given else "no columns"
     used: dict[str, Named] = {}
     for meaning in ("time", *MOTION_CHANNELS):
-        same = {column: named for column, named in known.items() if named.meaning == meaning}
-        best = [column for column, named in same.items() if named.rank == _best_rank(same)]
+        rank = _best_rank(meaning, known.values())
+        best = [
+            column
+            for column, named in known.items()
+            if named.meaning == meaning and named.rank == rank
+        ]
         if meaning == "time":
             # The first whose unit is known, as in `time, seconds_elapsed`.
             best = sorted(best, key=lambda column: known[column].unit is None)[:1]
@@ -118,9 +123,13 @@ def _refuse_numbered_axes(name: str, given: list[str]) -> None:
             )
 
 
-def _best_rank(same: Mapping[str, Named]) -> int:
-    """The lowest rank of some columns."""
-    return min((named.rank for named in same.values()), default=0)
+def _best_rank(meaning: str, known: Collection[Named]) -> int:
+    """The lowest rank at which there are all axes of a channel's sensor, or the lowest there is."""
+    axes = next((group for group in _GROUPS if meaning in group), (meaning,))
+    ranks = sorted({named.rank for named in known if named.meaning in axes})
+    found = {(named.meaning, named.rank) for named in known}
+    whole = [rank for rank in ranks if all((axis, rank) in found for axis in axes)]
+    return next(iter([*whole, *ranks]), 0)
 
 
 def _name_axes(name: str, given: list[str], known: dict[str, Named]) -> None:
@@ -141,7 +150,7 @@ def _name_axes(name: str, given: list[str], known: dict[str, Named]) -> None:
 
 def _check_groups(name: str, found: str, known: set[str]) -> None:
     """Acceleration and rotation come with all three axes or not at all."""
-    for group in (MOTION_CHANNELS[:3], MOTION_CHANNELS[3:]):
+    for group in _GROUPS:
         missing = [channel for channel in group if channel not in known]
         if 0 < len(missing) < len(group):
             raise MediaUnsupported(name, f"{found}, without {', '.join(missing)}", ACCEPTED_COLUMNS)

@@ -252,3 +252,14 @@ def test_axes_that_are_only_numbered_are_refused_until_they_are_named(
     assert named in str(refused.value)
     motion = decode(rows.replace(header, named))
     assert pytest.approx(values, abs=2e-3) == motion.samples[:, place : place + 3].T
+
+
+def test_axes_of_one_sensor_are_not_mixed_with_those_of_another(
+    walk: Any, lines: Any, decode: Any
+) -> None:
+    zeros = np.zeros(len(walk.t))
+    text = lines("t_s,total_acc_x,total_acc_y,acc_x,acc_y,acc_z", walk.t, zeros, zeros, *walk.a)
+    walk.check(decode(text), 3)
+    mixed = lines("t_s,total_acc_x,acc_y,acc_z", walk.t, *walk.a)
+    with pytest.raises(MediaUnsupported, match="without ay, az"):
+        decode(mixed)
