@@ -8,7 +8,7 @@ lengths and does not otherwise check a file; `anymal.media.riff` does so for WAV
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from anymal.errors import MediaCorrupt, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.formats import TS_SYNC, detect, ts_packets
 from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import page_end
@@ -27,6 +27,9 @@ _PARTS = (
 _MAX_PARTS = 200_000
 _LONGEST_EBML_SIZE = 8
 
+# Their names, and where each ends.
+Parts = Iterator[tuple[bytes, int]]
+
 
 def check_complete(source: Source, key: str) -> None:
     """Refuses a file that is shorter than it declares.
@@ -37,9 +40,15 @@ def check_complete(source: Source, key: str) -> None:
 
     Raises:
         MediaCorrupt: The file was cut short.
+        MediaTooLarge: It is of more parts than accepted.
     """
     is_cut = _CUT.get(key)
-    if is_cut is not None and is_cut(source.data):
+    try:
+        found = is_cut is not None and is_cut(source.data)
+    except OverflowError as error:
+        most = f"at most {_MAX_PARTS:,} parts"
+        raise MediaTooLarge(source.name, f"a file of {error}", most) from error
+    if found:
         label = detect(source.data).label
         raise MediaCorrupt(
             source.name, f"{label} that was cut short at {len(source.data):,} bytes", "a whole file"
@@ -68,12 +77,25 @@ def check_joined(source: Source, key: str) -> None:
         raise MediaUnsupported(source.name, found, "one file at a time; send them one by one")
 
 
+def _few(walk: Callable[[bytes], Parts]) -> Callable[[bytes], Parts]:
+    """Ends a walk over more parts than files have; each costs time."""
+
+    def walked(data: bytes) -> Parts:
+        for number, part in enumerate(walk(data)):
+            if number == _MAX_PARTS:
+                raise OverflowError(f"more than {_MAX_PARTS:,} parts")
+            yield part
+
+    return walked
+
+
 def _avi_is_cut(data: bytes) -> bool:
     """AVI: the list of pictures and sounds states its size, and so does the index behind it."""
     return _is_cut(data, (end for name, end in _avi_lists(data) if name in (b"movi", b"idx1")))
 
 
-def _avi_lists(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _avi_lists(data: bytes) -> Parts:
     """The names of an AVI's chunks, of lists their types, and where each ends."""
     place = _RIFF_HEADER
     while (chunk := read_chunk(data, place, "little")) is not None:
@@ -94,7 +116,8 @@ def _mp4_is_cut(data: bytes) -> bool:
     return _is_cut(data, (end for kind, end in _atoms(data) if kind in _MEDIA_ATOMS))
 
 
-def _atoms(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _atoms(data: bytes) -> Parts:
     """The names of an MP4's atoms and where each ends."""
     start = 0
     while (size := _number(data, start, 4, "big")) is not None:
@@ -114,7 +137,8 @@ def _caf_is_cut(data: bytes) -> bool:
     return _is_cut(data, (end for kind, end in _caf_chunks(data) if kind == b"data"))
 
 
-def _caf_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _caf_chunks(data: bytes) -> Parts:
     """The names of a CAF's chunks and where each ends."""
     start = 8
     while (size := _number(data, start + 4, 8, "big")) is not None:

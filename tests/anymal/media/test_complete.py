@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from anymal.errors import MediaCorrupt, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.audio import decode_audio
 from anymal.media.limits import Limits
 from anymal.media.source import Source
@@ -154,3 +154,17 @@ def test_a_recording_that_was_cut_is_noticed(container: str) -> None:
     for behind in BEHIND:
         found = decode_video(Source(name="film", data=data + behind), LIMITS)
         assert found.duration_s == film.duration_s
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"\0\0\0\x10ftypisom\0\0\0\0", b"\0\0\0\x08free"),
+        (b"RIFF\xff\xff\xff\x00AVI ", b"JUNK\0\0\0\0"),
+        (b"caff\0\1\0\0", b"free" + bytes(8)),
+    ],
+)
+def test_more_parts_than_files_have_are_refused(head: bytes, part: bytes) -> None:
+    source = Source(name="film", data=head + part * 250_000)
+    with pytest.raises(MediaTooLarge, match="more than 200,000 parts"):
+        decode_audio(source, LIMITS)
