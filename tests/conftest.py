@@ -69,8 +69,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz-cases",
         type=int,
         default=10_000,
-        help="how many damaged files of each modality the slow tests decode, and five times the "
-        "damaged requests that they send",
+        help="how many damaged files of each modality the slow tests decode; of damaged requests, "
+        "they send a fifth as many",
     )
 
 
