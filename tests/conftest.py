@@ -65,6 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="show the five files with most processor seconds; a file that is not marked whole "
         f"and takes more than {MOST_S:.0f} s fails the run",
     )
+    parser.addoption(
+        "--fuzz-cases",
+        type=int,
+        default=10_000,
+        help="how many damaged files of each modality the slow tests decode; of damaged requests, "
+        "they send a fifth as many",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

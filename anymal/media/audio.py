@@ -27,6 +27,7 @@ from anymal.media.complete import check_complete
 from anymal.media.container import GUESSED, check_seconds, open_container
 from anymal.media.formats import ACCEPTED_SOUNDS, SOUNDS, detect, require
 from anymal.media.limits import Limits
+from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import is_vorbis_or_opus, links
 from anymal.media.riff import is_mpeg, with_true_sizes
 from anymal.media.source import Source, reason, shorten
@@ -69,7 +70,18 @@ def decode_audio(source: Source, limits: Limits, format: str | None = None) -> A
     key = require(source, SOUNDS, ACCEPTED_SOUNDS)
     # Tags in front that nothing follows are left for the error to name.
     whole = replace(source, data=source.data[found.start :] or source.data)
+    if key in _IN_FRAMES and source.data[id3_length(source.data) : found.start].strip(b"\x00"):
+        whole = _recorded(whole)
     return mix(_blocks(whole, key, limits), source.name, limits)
+
+
+def _recorded(source: Source) -> Source:
+    """What was cut out of a broadcast, and so began within a frame, may end within one."""
+    place = cut_frame(source.data)
+    if place is None:
+        return source
+    logger.warning("%s: the last frame is cut, as the first was; it is left out", source.name)
+    return replace(source, data=source.data[:place])
 
 
 def read_track(container: InputContainer, name: str, limits: Limits) -> Audio | None:

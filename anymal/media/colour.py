@@ -28,9 +28,10 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
         [H, W, 3] uint8.
     """
     # One thread: several wait for each other where all cores are busy, 5 ms for a small frame.
-    if any(component.is_alpha for component in frame.format.components):
-        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba", threads=1)))
     matrix = _matrix(frame)
+    if any(component.is_alpha for component in frame.format.components):
+        pixels = frame.to_ndarray(format="rgba", src_colorspace=matrix, threads=1)
+        return over_white(PIL.Image.fromarray(pixels))
     transfer = _HDR.get(frame.color_trc)
     if transfer is None:
         pixels = frame.to_ndarray(format="rgb24", src_colorspace=matrix, threads=1)

@@ -44,6 +44,7 @@ _BROKEN = (
     zlib.error,
 )
 _EXIF_ORIENTATION = 0x0112
+_TIFF_PHOTOMETRIC = 262
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -112,7 +113,14 @@ def _by_pillow(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
         is_deep = is_deep_colour(image)
         image.load()
         whole = scaled_colour(image, source, key) if is_deep else image
-        return _rgb(_turned(whole, image.getexif()), source.name)
+        pixels = _rgb(_turned(whole, image.getexif()), source.name)
+        return 255 - pixels if _is_negative(image) else pixels
+
+
+def _is_negative(image: PIL.Image.Image) -> bool:
+    """Whether 0 is white in deep grey of a TIFF, which Pillow turns round in 8 bits alone."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode in _DEEP_GREY_MODES and tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
 def _endless_jpeg(source: Source, limits: Limits) -> NDArray[np.uint8]:

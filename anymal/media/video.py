@@ -8,7 +8,7 @@ import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 import av
@@ -146,6 +146,10 @@ def _film(
         raise MediaEmpty(name, "a film without frames", "at least one frame")
     if len(times) < len(packets):
         raise MediaCorrupt(name, "frames without times", "a time for each frame")
+    latest = list(accumulate(times, max))
+    if any(times[key] < latest[key] for key in keys):
+        found = "a film whose times begin again, as those of several films joined to one"
+        raise MediaUnsupported(name, found, "one film at a time; send them one by one")
     shown = sorted(compress(times, is_shown))
     last = packets[times.index(shown[-1])].duration or 0
     end = shown[-1] + (last or round((shown[-1] - shown[0]) / max(1, len(shown) - 1)))

@@ -22,8 +22,9 @@ from server.answering.completions import complete
 from server.errors import BadRequest
 from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.openai import ERRORS, EVENTS
+from server.routes.whole_form import WholeFormRoute
 
-router = APIRouter()
+router = APIRouter(route_class=WholeFormRoute)
 
 _TEXT = "text/plain"
 # What the form and a chat completion have in common.

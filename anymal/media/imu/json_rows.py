@@ -17,6 +17,7 @@ from anymal.media.limits import Limits
 from anymal.media.source import Source, reason, shorten
 
 _DEEPEST = 4
+_MOST_SENSORS = 64
 
 
 def read_json(source: Source, limits: Limits) -> Table:
@@ -105,6 +106,9 @@ def _by_sensor(name: str, rows: list[Any], limits: Limits) -> Table:
     for row in rows:
         sensor = row.get("sensor") if isinstance(row, dict) else None
         by_sensor.setdefault(str(sensor), []).append(row)
+    if len(by_sensor) > _MOST_SENSORS:
+        found = f"{len(by_sensor):,} names of sensors"
+        raise MediaTooLarge(name, found, f"at most {_MOST_SENSORS} sensors")
     parts = [
         Part(name=sensor, read=partial(table_of_samples, f"{name}:{shorten(sensor)}", rows, limits))
         for sensor, rows in by_sensor.items()

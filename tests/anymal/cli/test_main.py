@@ -154,6 +154,11 @@ def test_chat_keeps_the_conversation(run: Any, assistant: FakeAssistant) -> None
     assert said == [("user", "What is it?"), ("assistant", "It is 1."), ("user", "And now?")]
 
 
+def test_chat_ends_answers_that_go_in_circles(run: Any, assistant: FakeAssistant) -> None:
+    assert run("chat", "--max-tokens", "9", input="What is it?\n").exit_code == 0
+    assert assistant.options == [{"max_tokens": 9, "stop_repetition": True}]
+
+
 def test_chat_survives_mistakes(run: Any, assistant: FakeAssistant) -> None:
     lines = ["fail", '/image "half', "/nonsense", "/image", "/audio a.wav", "/new", "Hello?"]
     done = run("chat", input="\n".join(lines) + "\n")
