@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
 from anymal.media.audio import read_track
 from anymal.media.colour import to_rgb
-from anymal.media.container import check_seconds, decoder_options, open_container
+from anymal.media.container import check_seconds, decoder_options, open_container, packets_of
 from anymal.media.display import Size, fitted, shown_size, upright
 from anymal.media.formats import ACCEPTED_FILMS, FILMS, IMAGES, require
 from anymal.media.image import decode_image
@@ -116,7 +116,7 @@ def _read_packets(container: InputContainer, name: str, limits: Limits) -> _Film
     """All packets of the film, and from them every frame's time, before anything is decoded."""
     stream = _picture_stream(container, name)
     packets: list[av.Packet[VideoStream]] = []
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream, name, limits):
         if packet.is_corrupt:
             raise MediaCorrupt(
                 name, f"a film cut short in frame {len(packets) + 1}", "a whole film"
@@ -203,7 +203,7 @@ def _plan(film: _Film, num_frames: int) -> list[int]:
 
 
 def _decode(
-    film: _Film, wanted: Sequence[int], *, in_order: bool
+    film: _Film, wanted: Sequence[int], limits: Limits, *, in_order: bool
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames with their times; stretches that none of them needs are skipped."""
     key_times = [film.times[key] for key in film.keys]
@@ -215,8 +215,18 @@ def _decode(
             runs.append((key, []))
         runs[-1][1].append(time)
         reached = film.times.index(time)
+    _check_work(film, runs, limits)
     for start, times in runs:
         yield from _decode_run(film, start, times, in_order=in_order)
+
+
+def _check_work(film: _Film, runs: list[tuple[int, list[int]]], limits: Limits) -> None:
+    """Refuses stretches that are too long to decode for the frames that are wanted."""
+    num_frames = sum(film.times.index(times[-1]) + 1 - start for start, times in runs)
+    if num_frames * film.stream.width * film.stream.height > limits.max_decoded_pixels:
+        found = f"{num_frames:,} large frames that must be decoded to show a few"
+        most = f"at most {limits.max_decoded_pixels:,} pixels in all; cut the film"
+        raise MediaTooLarge(film.name, found, most)
 
 
 def _decode_run(
@@ -262,22 +272,25 @@ def _shown(
     film: _Film, num_frames: int, limits: Limits, *, in_order: bool
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """The chosen frames as they are to be shown, all in the size of the first, and their times."""
-    frames: list[NDArray[np.uint8]] = []
     times: list[int] = []
+    frames = np.empty(0, np.uint8)
     matrix: bytes | None = None
     first = size = (0, 0)
-    for time, frame in _decode(film, _plan(film, num_frames), in_order=in_order):
+    plan = _plan(film, num_frames)
+    for time, frame in _decode(film, plan, limits, in_order=in_order):
         stored = (frame.width, frame.height)
-        if not frames:
+        if not times:
             # A header may tell another size than its frames have.
             first, size = stored, _check_frames(film, stored, num_frames, limits)
             matrix = _display_matrix(frame)
+            turned = upright(np.empty((1, size[1], size[0], 3), np.uint8), matrix)
+            frames = np.empty((len(plan), *turned.shape[1:]), np.uint8)
         elif stored != first:
             logger.info("a film's frames change size; scaled to the first, %d x %d", *first)
         shown = shown_size(stored, film.stream.sample_aspect_ratio)
-        frames.append(fitted(to_rgb(frame), shown, size))
+        frames[len(times)] = upright(fitted(to_rgb(frame), shown, size)[None], matrix)[0]
         times.append(time)
-    return upright(np.stack(frames), matrix), times
+    return frames[: len(times)], times
 
 
 def _display_matrix(frame: VideoFrame) -> bytes | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from anymal.errors import MediaUnsupported
+from anymal.errors import MediaTooLarge, MediaUnsupported
 from anymal.media.imu.names import Named, names_other, read_name, sensor_of, words_of
 from anymal.media.imu.units import OPTIONS, SCALES
 from encoders.signals import MOTION_CHANNELS
@@ -17,6 +17,7 @@ ACCEPTED_COLUMNS = (
     "x (deg/s), ...), the time optional where rate_hz is declared; or 3 or 6 columns without names"
 )
 
+MOST_COLUMNS = 1000
 _AXES = ("x", "y", "z")
 # Beside these, x, y and z are a place or a direction.
 _POSES = frozenset(
@@ -39,10 +40,14 @@ def used_columns(name: str, columns: Iterable[object]) -> dict[str, Named]:
         For each column that is read, by the name given: what its name says.
 
     Raises:
+        MediaTooLarge: More than accepted.
         MediaUnsupported: None is known, two mean the same, a unit is not known, or a group of
             three is not whole.
     """
     given = [str(column) for column in columns]
+    if len(given) > MOST_COLUMNS:
+        most = f"at most {MOST_COLUMNS:,} columns"
+        raise MediaTooLarge(name, f"{len(given):,} columns", most)
     known = {column: named for column in given if (named := read_name(column)) is not None}
     _name_axes(name, given, known)
     found = f"the columns {_listed(given)}" if given else "no columns"
