@@ -17,6 +17,7 @@ from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge
 from anymal.media.complete import check_complete, check_joined
 from anymal.media.film_index import MOST_TRACKS, check_index
 from anymal.media.formats import detect
+from anymal.media.jpeg import check_scans
 from anymal.media.limits import Limits
 from anymal.media.source import Source, reason
 
@@ -125,14 +126,17 @@ def packets_of(
         PyAV's packets.
 
     Raises:
-        MediaTooLarge: Too many packets, or too many bytes in them.
+        MediaTooLarge: Too many packets, too many bytes in them, or JPEG of too many scans.
     """
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
     num_bytes = 0
+    is_jpeg = stream.codec_context.name == "mjpeg"
     for number, packet in enumerate(container.demux(stream)):
         num_bytes += packet.size
+        if is_jpeg:
+            check_scans(name, bytes(packet), limits)
         if num_bytes > limits.max_bytes or number > _MOST_PACKETS:
             found = f"a track of {num_bytes:,} bytes in {number:,} packets, or more"
             most = f"at most {limits.max_bytes:,} bytes in {_MOST_PACKETS:,} packets"

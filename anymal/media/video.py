@@ -221,7 +221,7 @@ def _decode(
 
 
 def _check_work(film: _Film, runs: list[tuple[int, list[int]]], limits: Limits) -> None:
-    """Refuses stretches that are too long to decode for the frames that are wanted."""
+    """Refuses stretches that take too long to decode."""
     num_frames = sum(film.times.index(times[-1]) + 1 - start for start, times in runs)
     if num_frames * film.stream.width * film.stream.height > limits.max_decoded_pixels:
         found = f"{num_frames:,} large frames that must be decoded to show a few"
@@ -273,8 +273,7 @@ def _shown(
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """The chosen frames as they are to be shown, all in the size of the first, and their times."""
     times: list[int] = []
-    frames = np.empty(0, np.uint8)
-    matrix: bytes | None = None
+    frames, matrix = np.empty(0, np.uint8), None
     first = size = (0, 0)
     plan = _plan(film, num_frames)
     for time, frame in _decode(film, plan, limits, in_order=in_order):
@@ -283,7 +282,7 @@ def _shown(
             # A header may tell another size than its frames have.
             first, size = stored, _check_frames(film, stored, num_frames, limits)
             matrix = _display_matrix(frame)
-            turned = upright(np.empty((1, size[1], size[0], 3), np.uint8), matrix)
+            turned = upright(np.empty((1, *size[::-1], 3), np.uint8), matrix)
             frames = np.empty((len(plan), *turned.shape[1:]), np.uint8)
         elif stored != first:
             logger.info("a film's frames change size; scaled to the first, %d x %d", *first)

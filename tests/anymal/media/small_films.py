@@ -6,6 +6,8 @@ import zlib
 
 import PIL.Image
 
+from tests.anymal.media.small_files import progressive_jpeg
+
 
 def gif_film(side: int = 2000, num: int = 40) -> bytes:
     head = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
@@ -165,7 +167,7 @@ def element(key: str, *parts: bytes) -> bytes:
     return bytes.fromhex(key) + vint(len(body)) + body
 
 
-def matroska(*extra: bytes, blocks: bytes = b"") -> bytes:
+def matroska(*extra: bytes, blocks: bytes = b"", picture: bytes = b"") -> bytes:
     head = element("1A45DFA3", element("4282", b"matroska"))
     info = element("1549A966", element("2AD7B1", (1000000).to_bytes(4, "big")))
     video = element("E0", element("B0", b"\x40"), element("BA", b"\x30"))
@@ -187,7 +189,7 @@ def matroska(*extra: bytes, blocks: bytes = b"") -> bytes:
     )
     file = io.BytesIO()
     PIL.Image.new("RGB", (64, 48)).save(file, "jpeg")
-    frame = element("A3", b"\x81\0\0\x80", file.getvalue())
+    frame = element("A3", b"\x81\0\0\x80", picture or file.getvalue())
     sample = element("A3", b"\x82\0\0\x80", bytes(960))
     cluster = element("1F43B675", element("E7", b"\0"), frame, sample, blocks)
     return head + element("18538067", info, element("1654AE6B", track, sound), *extra, cluster)
@@ -210,3 +212,7 @@ def many_blocks() -> bytes:
 def laced_blocks() -> bytes:
     """Blocks that each hold 256 empty pieces."""
     return matroska(blocks=(b"\xa3\x41\x05\x82\0\0\x84\xff" + bytes(256)) * 2_000)
+
+
+def scans_in_film() -> bytes:
+    return matroska(picture=progressive_jpeg(200, 64))

@@ -32,6 +32,7 @@ REFUSED: list[tuple[str, Callable[[], bytes], str]] = [
     ("video", small_films.many_cues, "pieces"),
     ("video", small_films.many_blocks, "packets"),
     ("video", small_films.laced_blocks, "packets"),
+    ("video", small_films.scans_in_film, "201 scans"),
     ("audio", small_films.many_per_chunk, "0.0000 of 1.0000 seconds"),
 ]
 DECODED = [
