@@ -45,7 +45,7 @@ DECODED = [
     pytest.param("audio", small_files.wide_flac, marks=pytest.mark.slow),
     pytest.param("image", small_files.flat, marks=pytest.mark.slow),
     pytest.param("image", partial(small_files.flat, "PNG", "RGBA", 7900), marks=pytest.mark.slow),
-    pytest.param("video", partial(small_films.gif_film, 4000, 100), marks=pytest.mark.slow),
+    pytest.param("video", partial(small_films.gif_film, 3000, 100), marks=pytest.mark.slow),
 ]
 
 
