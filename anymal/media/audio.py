@@ -22,9 +22,15 @@ from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaError, MediaUnsupported
 from anymal.media.amr import whole_frames
-from anymal.media.channels import Block, mix
+from anymal.media.channels import Block, check_samples, mix
 from anymal.media.complete import check_complete
-from anymal.media.container import GUESSED, check_seconds, open_container
+from anymal.media.container import (
+    GUESSED,
+    check_seconds,
+    decoder_options,
+    open_container,
+    packets_of,
+)
 from anymal.media.formats import ACCEPTED_SOUNDS, SOUNDS, detect, require
 from anymal.media.limits import Limits
 from anymal.media.mpeg_audio import cut_frame, id3_length
@@ -99,7 +105,7 @@ def read_track(container: InputContainer, name: str, limits: Limits) -> Audio | 
         MediaError: The track is broken, empty, or too long.
     """
     stream = _first_track(container, name)
-    return None if stream is None else mix(_track(container, stream, name), name, limits)
+    return None if stream is None else mix(_track(container, stream, name, limits), name, limits)
 
 
 def _blocks(source: Source, key: str, limits: Limits) -> Iterator[Block]:
@@ -126,6 +132,7 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Iterator[Block]:
         with soundfile.SoundFile(io.BytesIO(source.data)) as file:
             promised = file.frames
             check_seconds(source.name, promised / max(1, file.samplerate), limits)
+            check_samples(source.name, promised, promised * file.channels, limits)
             num_frames = max(1, _BLOCK // file.channels)
             while len(block := file.read(num_frames, dtype="float32", always_2d=True)):
                 num_samples += len(block)
@@ -154,7 +161,7 @@ def _by_ffmpeg(source: Source, key: str, limits: Limits) -> Iterator[Block]:
         stream = _first_track(container, source.name)
         if stream is None:
             raise MediaUnsupported(source.name, "a film without sound", ACCEPTED_SOUNDS)
-        yield from _track(container, stream, source.name)
+        yield from _track(container, stream, source.name, limits)
 
 
 def _first_track(container: InputContainer, name: str) -> AudioStream | None:
@@ -171,11 +178,14 @@ def _first_track(container: InputContainer, name: str) -> AudioStream | None:
     return None
 
 
-def _track(container: InputContainer, stream: AudioStream, name: str) -> Iterator[Block]:
+def _track(
+    container: InputContainer, stream: AudioStream, name: str, limits: Limits
+) -> Iterator[Block]:
     """A track to its end, block by block."""
     decoder = _decoder(stream)
+    decoder.options = decoder_options(limits)
     seconds, num_packets, num_broken = 0.0, 0, 0
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream, name, limits):
         num_packets += 1
         try:
             frames = decoder.decode(packet)
