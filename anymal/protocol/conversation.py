@@ -208,13 +208,13 @@ def _content_tag(value: Any) -> str | None:
     return "parts" if isinstance(value, list | tuple) else None
 
 
+TEXT_OR_PARTS = Discriminator(
+    _content_tag,
+    custom_error_type="content_type",
+    custom_error_message="content must be text, or a list of parts",
+)
 Content = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")],
-    Discriminator(
-        _content_tag,
-        custom_error_type="content_type",
-        custom_error_message="content must be text, or a list of parts",
-    ),
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")], TEXT_OR_PARTS
 ]
 
 
@@ -232,7 +232,7 @@ class Message(Strict):
         # Stock clients send back an answer that was cut before its first word as null or [].
         if self.role != "assistant" and ("content" not in self.model_fields_set or not self.parts):
             raise PydanticCustomError(
-                "missing", "content is empty; only an assistant's message may be without any"
+                "empty_content", "content is empty; only an assistant's message may be without any"
             )
         return self
 

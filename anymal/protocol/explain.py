@@ -22,6 +22,9 @@ _WORDS = {
     "none_required": "this should be null",
 }
 
+# Types of parts that become parts of another type before they are validated.
+_TRANSLATED = ("file", "input_text", "input_image", "input_file", "output_text", "refusal")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyProblem:
@@ -65,7 +68,8 @@ def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str
     steps = []
     is_tag_due = True  # a part's type stands once in a location before the part's own keys
     for index, step in enumerate(location):
-        if is_tag_due and isinstance(given, Mapping) and given.get("type") == step:
+        kind = given.get("type") if isinstance(given, Mapping) else None
+        if is_tag_due and kind is not None and kind in (step, *_TRANSLATED):
             is_tag_due = False
         elif _is_key_of(given, step):
             given, is_tag_due = given[step], True

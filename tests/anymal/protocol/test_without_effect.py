@@ -9,7 +9,16 @@ from pydantic import ValidationError
 
 from anymal.protocol.explain import explain
 from anymal.protocol.requests import AlignRequest, ChatCompletionRequest
-from anymal.protocol.without_effect import MEDIUM, MESSAGE, PART, REQUEST, STREAM_OPTIONS, Rows
+from anymal.protocol.without_effect import (
+    MEDIUM,
+    MESSAGE,
+    PART,
+    REQUEST,
+    RESPONSE,
+    RESPONSE_TEXT,
+    STREAM_OPTIONS,
+    Rows,
+)
 
 IMAGE = {"url": "data:image/png;base64,AAAA"}
 PICTURE = {"type": "image_url", "image_url": IMAGE}
@@ -121,6 +130,8 @@ def row_of(where: str, rows: Rows) -> str:
         ("message", MESSAGE),
         ("part", PART),
         ("`image_url` etc.", MEDIUM),
+        ("request to `/v1/responses`", RESPONSE),
+        ("its `text`", RESPONSE_TEXT),
     ],
 )
 def test_the_document_lists_them(where: str, rows: Rows) -> None:
