@@ -18,8 +18,6 @@ from anymal.protocol.conversation import Message
 
 Messages = Sequence[Message | Mapping[str, Any]]
 
-_NEW = "stop_repetition"
-
 
 class RemoteAsker:
     """A client; see `anymal.client.answer.Asker`."""
@@ -48,21 +46,21 @@ class RemoteAsker:
 
     def _pieces(self, messages: Messages, options: AnswerOptions) -> Iterator[str | Answer]:
         if self._is_older:
-            options.pop(_NEW, None)
+            options.pop("stop_repetition", None)
         try:
             yield from self._asked(messages, options)
         except BadRequestError as error:
-            if _NEW not in options or error.param != _NEW:
+            if "stop_repetition" not in options or error.param != "stop_repetition":
                 raise
         else:
             return
         self._is_older = True
         typer.echo(
-            f"this service does not know {_NEW}: an answer that goes in circles ends at the token "
-            "limit",
+            "this service does not know stop_repetition: an answer that goes in circles ends at "
+            "the token limit",
             err=True,
         )
-        options.pop(_NEW)
+        options.pop("stop_repetition")
         yield from self._asked(messages, options)
 
     def _asked(self, messages: Messages, options: AnswerOptions) -> Iterator[str | Answer]:

@@ -10,9 +10,15 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from anymal.protocol.conversation import TEXT_OR_PARTS, Message, Words
-from anymal.protocol.requests import ChatCompletionRequest, TolerantRequest
+from anymal.protocol.requests import (
+    AtLeastOne,
+    ChatCompletionRequest,
+    StreamOptions,
+    TolerantRequest,
+    UpToTwenty,
+)
 from anymal.protocol.response_parts import ResponsePart
-from anymal.protocol.strict import Strict
+from anymal.protocol.strict import Number, Strict
 from anymal.protocol.without_effect import ITEM, RESPONSE, RESPONSE_TEXT, Rows
 
 LOGPROBS = "message.output_text.logprobs"
@@ -102,16 +108,19 @@ class ResponseRequest(TolerantRequest):
     input: Input = Field(description="the question, or the conversation, oldest turn first")
     instructions: Words | None = Field(None, description="a system message before the input")
     stream: bool = Field(False, description="answer as server-sent events")
-    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
-    top_p: float = Field(
+    stream_options: StreamOptions | None = Field(
+        None, description="the token counts always come with the last event"
+    )
+    temperature: Number = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )
-    max_output_tokens: int | None = Field(None, ge=1, description="most tokens to generate")
+    max_output_tokens: AtLeastOne = Field(None, description="most tokens to generate")
     include: list[Includable] | None = Field(
         None, description=f"what else to return; of these, answers here have only {LOGPROBS}"
     )
-    top_logprobs: int | None = Field(
-        None, ge=0, le=20, description="likeliest alternatives to return with each token"
+    top_logprobs: UpToTwenty = Field(
+        None, description="likeliest alternatives to return with each token"
     )
     text: TextOptions | None = Field(None, description="plain text is the only form")
 

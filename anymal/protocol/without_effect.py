@@ -74,7 +74,6 @@ RESPONSE: Rows = {
     "max_tool_calls": None,
     "background": (False,),
     "truncation": ("disabled",),
-    "stream_options": ({}, {"include_obfuscation": False}, {"include_obfuscation": True}),
 }
 RESPONSE_TEXT: Rows = {"format": ({"type": "text"},), "verbosity": None}
 MESSAGE: Rows = {

@@ -61,6 +61,12 @@ def test_fields_inside_are_told_by_their_paths() -> None:
     assert align.ignored == ("input.uuid",)
 
 
+@pytest.mark.parametrize("more", [{"best_of": True}, {"echo": 0}, {"min_tokens": False}])
+def test_true_is_not_one(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="is not supported"):
+        ChatCompletionRequest.model_validate(body(**more))
+
+
 def test_null_is_absent_and_not_told() -> None:
     asked = ChatCompletionRequest.model_validate(body(**dict.fromkeys(REQUEST)))
     assert asked.ignored == ()

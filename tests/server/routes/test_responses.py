@@ -195,7 +195,7 @@ def test_fields_without_effect_are_named(http: httpx.Client) -> None:
         "reasoning": {"effort": "low"},
         "text": {"format": {"type": "text"}, "verbosity": "low"},
         "include": ["reasoning.encrypted_content"],
-        "stream_options": {"include_obfuscation": False},
+        "stream_options": {"include_obfuscation": False, "include_usage": True},
         "background": False,
         "truncation": "disabled",
         "tools": [],
@@ -204,8 +204,8 @@ def test_fields_without_effect_are_named(http: httpx.Client) -> None:
     response = http.post(RESPONSES, json=body)
     assert response.status_code == 200
     assert set(response.headers["x-anymal-ignored"].split(", ")) == {
-        *("store", "reasoning", "stream_options", "background", "truncation", "tools"),
-        *("text.format", "text.verbosity", "input.reasoning"),
+        *("store", "reasoning", "background", "truncation", "tools"),
+        *("stream_options.include_obfuscation", "text.format", "text.verbosity", "input.reasoning"),
         *("input.content.detail", "input.content.prompt_cache_breakpoint"),
     }
 
@@ -239,6 +239,7 @@ FORM = {"type": "json_schema", "name": "a", "schema": {}}
         (ask(conversation="conv_1"), "conversation", "send the earlier turns"),
         (ask(prompt={"id": "p"}), "prompt", "no prompts are stored"),
         (ask(max_tokens=3), "max_tokens", "not known"),
+        (ask(max_output_tokens=True), "max_output_tokens", "a number"),
         (ask(max_output_tokens=0), "max_output_tokens", "greater than or equal to 1"),
         (ask(include=["thoughts"]), "include.0", "Input should be"),
         ({"input": "corrupt", "instructions": "Hi."}, "input", "half a PNG"),
