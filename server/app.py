@@ -37,7 +37,7 @@ from server.errors import BadRequest, response_for
 from server.local_media import LocalMedia
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
-from server.routes import admin, align, ask, monitoring, openai, page
+from server.routes import admin, align, ask, monitoring, openai, page, responses
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
@@ -117,7 +117,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, ask, align, admin, monitoring, page):
+    for routes in (openai, responses, ask, align, admin, monitoring, page):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)

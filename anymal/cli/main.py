@@ -173,10 +173,10 @@ def show(stream: "AnswerStream") -> str:
 def _asker(bundle: str, url: str | None) -> Iterator["Asker"]:
     """The service at a URL, or a bundle in this process."""
     if url is not None:
-        from anymal.cli.upload_bar import ShowingUploads
+        from anymal.cli.remote_asker import RemoteAsker
         from anymal.client import Client
 
-        with ShowingUploads(Client(base_url=url)) as client:
+        with RemoteAsker(Client(base_url=url)) as client:
             yield client
         return
     _quieten()
