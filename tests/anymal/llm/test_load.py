@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
-from anymal.llm.load import LoraOptions, load_llm, without_progress
+from anymal.llm.load import load_llm, without_progress
+from anymal.llm.lora import LoraOptions
 from tests.tiny import save_llm
 
 
