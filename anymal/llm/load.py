@@ -58,8 +58,9 @@ def load_llm(
                 quantization_config=quantisation(precision, dtype),
             )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
+        why = str(error).strip().partition("\n")[0]  # below it may stand every class there is
         raise RecipeError(
-            f"cannot load the language model {path!r} as {precision}: {error}; "
+            f"cannot load the language model {path!r} as {precision}: {why}; "
             "give the Hub id or folder of a causal language model in Hugging Face's format"
         ) from error
     keep_packing(model)
