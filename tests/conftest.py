@@ -34,6 +34,7 @@ os.environ |= {
     "MPLCONFIGDIR": _SCRATCH.name,
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "XDG_CACHE_HOME": _SCRATCH.name,
 }
 
 # What trains, serves a port, measures shipped recipes or loads the built-in model. These run first
