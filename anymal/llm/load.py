@@ -81,13 +81,15 @@ def load_llm(
     """
     device = torch.device(device)
     dtype = compute_dtype(precision, device)
-    arguments: dict[str, Any] = {"revision": revision, "dtype": dtype}
+    # Otherwise transformers asks on the terminal whether a model's own code may run.
+    source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    arguments: dict[str, Any] = {"dtype": dtype, **source}
     if precision in ("nf4", "int8"):
         import_bitsandbytes()
         arguments["quantization_config"] = _quantisation(precision, dtype)
     try:
         with without_progress():
-            tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            tokenizer = AutoTokenizer.from_pretrained(path, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 path, device_map={"": device}, **arguments
             )
