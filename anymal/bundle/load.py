@@ -11,6 +11,7 @@ from typing import get_args
 import torch
 
 from anymal.assemble import Assembled, build
+from anymal.bundle.aligner_sizes import check_aligner_sizes
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.imports import check_imports
 from anymal.bundle.manifest import (
@@ -72,7 +73,9 @@ def load_bundle(
         recipe = recipe.model_copy(
             update={"llm": recipe.llm.model_copy(update={"precision": precision})}
         )
-    assembled = _build(recipe, folder, device=device, reach=reach)
+    local = with_local_parts(recipe, folder, reach)
+    assembled = _build(local, folder, manifest, device=device)
+    assembled = replace(assembled, model_recipe=recipe)  # which says where parts come from
     check_equal("llm", manifest.llm.model_dump(), llm_facts(assembled).model_dump())
     check_equal("bundle", {"lora": manifest.lora}, {"lora": recipe.lora})
     check_equal(
@@ -93,19 +96,18 @@ def load_bundle(
 
 
 def _build(
-    recipe: ModelRecipe, folder: Path, *, device: torch.device | str, reach: Reach
+    recipe: ModelRecipe, folder: Path, manifest: Manifest, *, device: torch.device | str
 ) -> Assembled:
-    """Build from local files; the result remembers the recipe as the bundle has it."""
-    local = with_local_parts(recipe, folder, reach)
+    """Build from local files."""
     try:
+        check_aligner_sizes(manifest, folder)
         with _BUILDING:
-            assembled = build(local, device=device)
+            return build(recipe, device=device)
     except AnymalError:
         raise
-    except Exception as error:  # libraries fail in many ways on configurations that make no sense
+    except Exception as error:  # libraries fail in many ways on settings that make no sense
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise BundleError(f"the bundle {str(folder)!r} cannot be built ({reason})") from error
-    return replace(assembled, model_recipe=recipe)
 
 
 def describe(bundle: str | Path) -> Manifest:

@@ -169,7 +169,7 @@ def test_two_bundles_are_loaded_at_a_time_under_different_names(
     assert same.json()["error"]["code"] == "bundle_conflict"
     assert "'walks' is being loaded" in same.json()["error"]["message"]
     assert "2 other bundles" in third.json()["error"]["message"]
-    assert names(admin) == ["anymal-fake", "walks", "bundle"] or names(admin)[1] == "bundle"
+    assert set(names(admin)) == {"anymal-fake", "walks", "bundle"}
 
 
 def test_a_load_that_hangs_is_given_up_and_leaves_the_others_alone(
