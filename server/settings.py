@@ -41,6 +41,16 @@ class Settings(BaseSettings):
         None, min_length=1, description="folder that /admin/bundles may load bundles from"
     )
 
+    allow_hub: bool = Field(
+        False, description="download parts of bundles that the Hub's local cache lacks"
+    )
+    local_models: str | None = Field(
+        None, min_length=1, description="folder of checkpoints that bundles may name by path"
+    )
+    load_seconds: float = Field(
+        1800, gt=0, description="seconds that /admin/bundles waits for a bundle to load"
+    )
+
     kv_cache_bytes: int | None = Field(
         None, gt=0, description="bytes reserved for keys and values; default: chosen by device"
     )

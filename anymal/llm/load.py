@@ -47,12 +47,14 @@ def load_llm(
     """
     device = torch.device(device)
     dtype = compute_dtype(precision, device)
+    # Otherwise transformers asks on the terminal whether a model's own code may run.
+    source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         with without_progress():
-            tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            tokenizer = AutoTokenizer.from_pretrained(path, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 path,
-                revision=revision,
+                **source,
                 dtype=dtype,
                 device_map={"": device},
                 quantization_config=quantisation(precision, dtype),

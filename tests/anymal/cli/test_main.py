@@ -64,7 +64,7 @@ class FakeAssistant:
 def assistant(monkeypatch: pytest.MonkeyPatch) -> FakeAssistant:
     """What `load` gives, whatever the bundle."""
     fake = FakeAssistant()
-    module = SimpleNamespace(load=lambda bundle: fake)
+    module = SimpleNamespace(load=lambda bundle, **options: fake)
     monkeypatch.setitem(sys.modules, "anymal.serving.assistant", module)  # type: ignore[arg-type]
     return fake
 
