@@ -45,7 +45,10 @@ class Settings(BaseSettings):
         False, description="download parts of bundles that the Hub's local cache lacks"
     )
     local_models: str | None = Field(
-        None, min_length=1, description="folder of checkpoints that bundles may name by path"
+        None,
+        min_length=1,
+        description="folder of checkpoints that bundles may name by absolute path; default: any "
+        "for the first bundle, bundles_dir for those that /admin/bundles loads",
     )
     load_seconds: float = Field(
         1800, gt=0, description="seconds that /admin/bundles waits for a bundle to load"

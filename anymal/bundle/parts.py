@@ -18,6 +18,7 @@ from anymal.recipe.schema import ModelRecipe
 # As a bundle holds them itself; nothing pickled, and no folders of other formats.
 _FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _NOT_FETCHED = ["*/*", "consolidated*"]
+ANYWHERE = Path(Path.cwd().anchor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Reach:
 
     Attributes:
         allow_hub: Download what the cache lacks.
-        local_models: Folder of checkpoints that it may name by absolute path.
+        local_models: Folder of checkpoints that it may name by absolute path; None allows none.
     """
 
     allow_hub: bool = False
@@ -34,8 +35,8 @@ class Reach:
 
 
 NOTHING_ELSE = Reach()
-# For a caller's own bundles: any folder of this machine, but no downloads.
-THIS_MACHINE = Reach(local_models=Path.cwd().anchor)
+# For a bundle that its user names: any folder of this machine, but no downloads.
+THIS_MACHINE = Reach(local_models=ANYWHERE)
 
 
 def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRecipe:
@@ -77,10 +78,13 @@ def _local(what: str, path: str, revision: str | None, folder: Path, reach: Reac
         allowed.append(Path(reach.local_models).expanduser().resolve())
     if not any(Path(path).resolve().is_relative_to(place) for place in allowed):
         raise BundleError(
-            f"{what}.path of the bundle is {path!r}, which is outside of it; if you trust the "
-            "bundle, allow the folder of that checkpoint with --local-models "
-            "(ANYMAL_LOCAL_MODELS), or embed the checkpoint (embed: true) when you train"
+            f"{what}.path of the bundle is {path!r}, which is outside of the folders that it may "
+            "name; if you trust the bundle, allow the folder of that checkpoint with "
+            "--local-models (ANYMAL_LOCAL_MODELS), or embed the checkpoint (embed: true) when you "
+            "train"
         )
+    if not Path(path).is_dir():
+        raise BundleError(f"{what}.path of the bundle is {path!r}, where there is no folder")
     return path
 
 

@@ -14,10 +14,11 @@ HubOption = Annotated[
         "--allow-hub", envvar="ANYMAL_ALLOW_HUB", help="Download what a bundle needs from the Hub."
     ),
 ]
+ANY_FOLDER = Path(Path.cwd().anchor)
 LocalModelsOption = Annotated[
-    Path | None,
+    Path,
     typer.Option(
         envvar="ANYMAL_LOCAL_MODELS",
-        help="Folder of checkpoints that a bundle may name by absolute path.",
+        help="Folder of checkpoints that the bundle may name by absolute path.",
     ),
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from anymal.cli.bundle_options import HubOption, LocalModelsOption
+from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ class Choices:
     device: str
     precision: str | None
     allow_hub: bool
-    local_models: Path | None
+    local_models: Path
 
 
 def eval_command(
@@ -61,7 +61,7 @@ def eval_command(
         typer.Option(help="Precision of the language model; by default that of 'anymal serve'."),
     ] = None,
     allow_hub: HubOption = False,
-    local_models: LocalModelsOption = None,
+    local_models: LocalModelsOption = ANY_FOLDER,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
     ] = None,

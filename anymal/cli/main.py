@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anymal import __version__
-from anymal.cli.bundle_options import HubOption, LocalModelsOption
+from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption
 from anymal.cli.late_commands import CommandGroup
 from anymal.errors import AnymalError
 
@@ -82,7 +82,7 @@ def ask(
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
     allow_hub: HubOption = False,
-    local_models: LocalModelsOption = None,
+    local_models: LocalModelsOption = ANY_FOLDER,
     url: UrlOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='Print {"text": ...} once the answer is whole.')
@@ -125,7 +125,7 @@ def chat(
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
     allow_hub: HubOption = False,
-    local_models: LocalModelsOption = None,
+    local_models: LocalModelsOption = ANY_FOLDER,
     url: UrlOption = None,
 ) -> None:
     """Talk with the model; /image PATH and the like attach files, /help shows more."""
@@ -176,7 +176,7 @@ def show(stream: "AnswerStream") -> str:
 
 @contextmanager
 def _asker(
-    bundle: str, url: str | None, *, allow_hub: bool, local_models: Path | None
+    bundle: str, url: str | None, *, allow_hub: bool, local_models: Path
 ) -> Iterator["Asker"]:
     """The service at a URL, or a bundle in this process."""
     if url is not None:

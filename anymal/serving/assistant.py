@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, Unpack, overload
 
 from anymal.assemble import Assembled
-from anymal.bundle.parts import Reach
+from anymal.bundle.parts import ANYWHERE, Reach
 from anymal.client.answer import (
     Answer,
     AnswerOptions,
@@ -53,7 +53,7 @@ def load(
     cache_bytes: int | None = None,
     soft_token_bytes: int = DEFAULT_CACHE_BYTES,
     allow_hub: bool = False,
-    local_models: str | Path | None = None,
+    local_models: str | Path = ANYWHERE,
     on_step: Callable[[Step], None] | None = None,
 ) -> "Assistant":
     """Load a bundle.
@@ -69,7 +69,8 @@ def load(
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         soft_token_bytes: Most bytes of soft tokens to keep for media that come again.
         allow_hub: Download parts that the Hub's local cache lacks; otherwise nothing is fetched.
-        local_models: Folder of checkpoints that the bundle may name by absolute path.
+        local_models: Folder of checkpoints that the bundle may name by absolute path; by default,
+            any folder of this machine.
         on_step: Called after each step of the engine, on its thread.
 
     Returns:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from anymal.assemble import Assembled
 from anymal.bundle.load import describe, load_bundle
-from anymal.bundle.parts import NOTHING_ELSE, Reach
+from anymal.bundle.parts import THIS_MACHINE, Reach
 from anymal.llm.merge_lora import MERGED_PRECISIONS
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def load_to_answer(
     precision: str | None = None,
     merge_lora: bool | None = None,
     device: str = "cpu",
-    reach: Reach = NOTHING_ELSE,
+    reach: Reach = THIS_MACHINE,
 ) -> Assembled:
     """Load a bundle for answering, and log how its language model is held.
 

@@ -83,7 +83,10 @@ class Bundles:
         path = _inside(self._settings.bundles_dir, folder)
         name = name or path.name
         self._check_place(name)
-        settings = self._settings.model_copy(update={"bundle": str(path)})
+        local_models = self._settings.local_models or self._settings.bundles_dir
+        settings = self._settings.model_copy(
+            update={"bundle": str(path), "local_models": local_models}
+        )
         load = self._loads[name] = _Load(lambda: self._load(settings))
         loaded = asyncio.shield(asyncio.wrap_future(load.backend))
         try:

@@ -51,7 +51,7 @@ def test_a_hostile_template(folder: Path, admin: httpx.Client, jinja: str, words
     ("path", "words"),
     [
         ("bundle:../../outside", "leads out of the bundle"),
-        ("/etc", "outside of it"),
+        ("/etc", "outside of the folders"),
         ("someone/llm", "--allow-hub"),
     ],
 )
