@@ -73,6 +73,16 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None, min_length=1, description="key for /admin and /metrics, valid everywhere else too"
     )
+    open: bool = Field(
+        False, description="answer requests without a key, also from other machines and beside keys"
+    )
+    generate_key: bool = Field(
+        False, description="where no keys are set, make one at every start and print it"
+    )
+    hosts: Strings = Field(
+        (),
+        description="further names that a service without keys answers to, such as example.com",
+    )
     open_metrics: bool = Field(False, description="show /metrics without a key")
     cors_origins: Strings = Field(
         (), description="web origins whose pages may call, such as https://example.com, or *"

@@ -15,6 +15,8 @@ from anymal.protocol.without_effect import REQUEST, STREAM_OPTIONS, Rows, taken_
 
 AtLeastOne = Annotated[int | None, Field(ge=1), NOT_A_BOOLEAN]
 UpToTwenty = Annotated[int | None, Field(ge=0, le=20), NOT_A_BOOLEAN]
+# Below this, no answer changes any more, and float32 scores overflow.
+MIN_TEMPERATURE = 1e-9
 
 
 class TolerantRequest(Strict):
@@ -56,7 +58,12 @@ class ChatCompletionRequest(TolerantRequest):
     n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
-    temperature: Number = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    temperature: Number = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description=f"0 takes the likeliest token; otherwise {MIN_TEMPERATURE} to 2",
+    )
     top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )
@@ -65,7 +72,7 @@ class ChatCompletionRequest(TolerantRequest):
     )
     top_k: Whole = Field(0, ge=-1, description="sample among this many tokens; 0 or -1 among all")
     repetition_penalty: Number = Field(
-        1.0, gt=0, le=2, description="above 1 makes tokens of prompt and answer less likely"
+        1.0, ge=0.01, le=2, description="above 1 makes tokens of prompt and answer less likely"
     )
     presence_penalty: Number = Field(
         0.0, ge=-2, le=2, description="taken once off the score of each token of the answer so far"
@@ -98,6 +105,8 @@ class ChatCompletionRequest(TolerantRequest):
             self.max_tokens != self.max_completion_tokens
         ):
             raise _wrong("max_tokens", "max_completion_tokens is another number; send one of them")
+        if 0 < self.temperature < MIN_TEMPERATURE:
+            raise _wrong("temperature", f"allowed are 0 and {MIN_TEMPERATURE} to 2")
         if len(self.stop_strings) > 4 or "" in self.stop_strings:
             raise _wrong("stop", "up to four strings are taken, none of them empty")
         if self.top_logprobs and not self.logprobs:
