@@ -40,7 +40,7 @@ from server.local_media import LocalMedia
 from server.logs import take_over_libraries
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
-from server.routes import admin, align, ask, monitoring, openai, page, responses
+from server.routes import admin, align, ask, monitoring, openai, page, reference, responses
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
@@ -114,13 +114,15 @@ def create_app(
         yield
         worker.close()
 
-    app = DescribedApp(title="AnyMAL", version=__version__, lifespan=lifespan)
+    app = DescribedApp(
+        title="AnyMAL", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.worker = worker
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, responses, ask, align, admin, monitoring, page):
+    for routes in (openai, responses, ask, align, admin, monitoring, page, reference):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)
