@@ -3,10 +3,11 @@
 Does not start anything and reads no file.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from anymal.errors import AnymalError
@@ -19,6 +20,18 @@ def _split(value: Any) -> Any:
 
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several strings; in an environment variable, separated by spaces."""
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?", value):
+        raise ValueError(f"{value!r} is not a host; write example.com, example.com:8443 or [::1]")
+    return value
+
+
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_split)
+]
+"""Several hosts, each with or without a port."""
 
 
 class Settings(BaseSettings):
@@ -79,7 +92,7 @@ class Settings(BaseSettings):
     generate_key: bool = Field(
         False, description="where no keys are set, make one at every start and print it"
     )
-    hosts: Strings = Field(
+    hosts: Hosts = Field(
         (),
         description="further names that a service without keys answers to, such as example.com",
     )
