@@ -6,7 +6,7 @@ Does not know HTTP. The conversation inside a request is in `conversation.py`.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
@@ -17,6 +17,24 @@ AtLeastOne = Annotated[int | None, Field(ge=1), NOT_A_BOOLEAN]
 UpToTwenty = Annotated[int | None, Field(ge=0, le=20), NOT_A_BOOLEAN]
 # Below this, no answer changes any more, and float32 scores overflow.
 MIN_TEMPERATURE = 1e-9
+
+
+def _useful(value: float) -> float:
+    if 0 < value < MIN_TEMPERATURE:
+        least = {"least": MIN_TEMPERATURE}
+        raise PydanticCustomError("too_small", "allowed are 0 and {least} to 2", least)
+    return value
+
+
+Temperature = Annotated[
+    Number,
+    Field(
+        ge=0,
+        le=2,
+        description=f"0 takes the likeliest token; otherwise {MIN_TEMPERATURE} to 2",
+    ),
+    AfterValidator(_useful),
+]
 
 
 class TolerantRequest(Strict):
@@ -58,12 +76,7 @@ class ChatCompletionRequest(TolerantRequest):
     n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
-    temperature: Number = Field(
-        0.0,
-        ge=0,
-        le=2,
-        description=f"0 takes the likeliest token; otherwise {MIN_TEMPERATURE} to 2",
-    )
+    temperature: Temperature = 0.0
     top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )
@@ -105,8 +118,6 @@ class ChatCompletionRequest(TolerantRequest):
             self.max_tokens != self.max_completion_tokens
         ):
             raise _wrong("max_tokens", "max_completion_tokens is another number; send one of them")
-        if 0 < self.temperature < MIN_TEMPERATURE:
-            raise _wrong("temperature", f"allowed are 0 and {MIN_TEMPERATURE} to 2")
         if len(self.stop_strings) > 4 or "" in self.stop_strings:
             raise _wrong("stop", "up to four strings are taken, none of them empty")
         if self.top_logprobs and not self.logprobs:
