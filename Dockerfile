@@ -1,8 +1,9 @@
 # AnyMAL's service, with the built-in model inside.
 #   docker build -t anymal .                                   CUDA wheels, which also run on a CPU
 #   docker build -t anymal --build-arg TORCH_INDEX=URL .       the wheels of another index
-#   docker run --rm -p 8000:8000 anymal
-#   docker run --rm -p 8000:8000 --gpus all -v "$PWD/runs/mine/bundle:/bundle:ro" anymal --bundle /bundle
+#   docker run --rm -p 127.0.0.1:8000:8000 anymal
+#   docker run --rm -p 127.0.0.1:8000:8000 --gpus all -v "$PWD/runs/mine/bundle:/bundle:ro" anymal --bundle /bundle
+# Each start prints a new API key, unless keys are set (docs/serving.md) or -e ANYMAL_OPEN=1 lets everybody ask.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim AS build
@@ -25,7 +26,7 @@ RUN useradd --create-home --uid 10001 anymal
 COPY --from=build /opt/anymal /opt/anymal
 USER anymal
 WORKDIR /home/anymal
-ENV PATH=/opt/anymal/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+ENV PATH=/opt/anymal/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 ANYMAL_GENERATE_KEY=1
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]

@@ -28,16 +28,19 @@ from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
 from server.edge.drain import Drain, DrainGate
+from server.edge.failed_keys import FailedKeys
 from server.edge.head import HeadAsGet
 from server.edge.key_check import KeyCheck
 from server.edge.keys import Keyring
 from server.edge.packed_body import PackedBody
 from server.edge.request_log import RequestLog
+from server.edge.same_site import SameSite
 from server.errors import BadRequest, response_for
 from server.local_media import LocalMedia
+from server.logs import take_over_libraries
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
-from server.routes import admin, align, ask, monitoring, openai, page, responses
+from server.routes import admin, align, ask, monitoring, openai, page, reference, responses
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
@@ -111,31 +114,43 @@ def create_app(
         yield
         worker.close()
 
-    app = DescribedApp(title="AnyMAL", version=__version__, lifespan=lifespan)
+    app = DescribedApp(
+        title="AnyMAL", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.worker = worker
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, responses, ask, align, admin, monitoring, page):
+    for routes in (openai, responses, ask, align, admin, monitoring, page, reference):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)
     app.add_exception_handler(ClientGone, _client_gone)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     key_check = partial(
-        KeyCheck, keyring=keyring, limits=limits, has_open_metrics=settings.open_metrics
+        KeyCheck,
+        keyring=keyring,
+        limits=limits,
+        failed=FailedKeys(count=metrics.failed_key),
+        has_open_metrics=settings.open_metrics,
     )
-    _add_edge(app, settings, key_check)
+    _add_edge(app, settings, key_check, is_open=keyring.is_open)
     return app
 
 
-def _add_edge(app: FastAPI, settings: Settings, key_check: Callable[[ASGIApp], KeyCheck]) -> None:
+def _add_edge(
+    app: FastAPI, settings: Settings, key_check: Callable[[ASGIApp], KeyCheck], *, is_open: bool
+) -> None:
     """Add the middleware that a request passes on its way to a route, innermost first."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(PackedBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(key_check)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+    if is_open:
+        app.add_middleware(
+            SameSite, host=settings.host, hosts=settings.hosts, origins=settings.cors_origins
+        )
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     if settings.cors_origins:
@@ -178,6 +193,7 @@ def _keyring(settings: Settings) -> Keyring:
         api_key=_shown(settings.api_key),
         admin_key=_shown(settings.admin_key),
         path=None if settings.keys_file is None else Path(settings.keys_file),
+        is_open=settings.open,
     )
 
 
@@ -194,6 +210,7 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
         from server.served.backend import load_backend
         from server.served.shared_engines import SharedEngines
 
+        take_over_libraries()
         if not engines:
             engines.append(SharedEngines())
         return load_backend(settings, engines=engines[0], on_step=metrics.step)

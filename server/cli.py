@@ -38,6 +38,12 @@ def serve(
         str | None,
         typer.Option(help="Folder of checkpoints that bundles may name by absolute path."),
     ] = None,
+    open: Annotated[
+        bool | None, typer.Option(help="Answer without a key, also from other machines.")
+    ] = None,
+    generate_key: Annotated[
+        bool | None, typer.Option(help="Where no keys are set, make one and print it.")
+    ] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="Web origin whose pages may send requests; repeatable.")
     ] = None,
@@ -59,6 +65,7 @@ def serve(
     ANYMAL_PORT, ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on; see docs/serving.md.
     By default the built-in model is served at 127.0.0.1, port 8000.
     """
+    from server.exposure import check_exposure, with_key
     from server.logs import configure_logging
     from server.settings import read_settings
 
@@ -73,6 +80,8 @@ def serve(
         "merge_lora": merge_lora,
         "allow_hub": allow_hub or None,
         "local_models": local_models,
+        "open": open,
+        "generate_key": generate_key,
         "cors_origins": cors_origin or None,
         "allow_media_hosts": allow_media_host or None,
         "allow_local_media": allow_local_media,
@@ -80,6 +89,8 @@ def serve(
         "log_format": log_format,
     }
     settings = read_settings({key: value for key, value in given.items() if value is not None})
+    settings = with_key(settings, show=typer.echo)
+    check_exposure(settings)
     configure_logging(settings.log_format, with_error_text=settings.log_error_text)
 
     from server.app import create_app

@@ -63,6 +63,14 @@ class NotAllowed(AnymalError):
     """A valid key without the right to do this."""
 
 
+class ForeignHost(AnymalError):
+    """A request to a host that a service without keys does not answer as."""
+
+
+class ForeignPage(AnymalError):
+    """A request by a web page of another site to a service without keys."""
+
+
 class RateLimited(AnymalError):
     """More requests than this caller may send.
 
@@ -121,6 +129,8 @@ RULES = (
     Rule(error=BadRequest, status=400, type="invalid_request_error"),
     Rule(error=Unauthorized, status=401, type="authentication_error", code="invalid_api_key"),
     Rule(error=NotAllowed, status=403, type="permission_error", code="admin_only"),
+    Rule(error=ForeignHost, status=403, type="permission_error"),
+    Rule(error=ForeignPage, status=403, type="permission_error"),
     Rule(
         error=EmbedsNotAllowed,
         status=403,
@@ -172,6 +182,7 @@ RULES = (
     Rule(error=AnymalError, status=400, type="invalid_request_error", param="messages"),
     Rule(error=HTTPException, status=0, type="invalid_request_error"),
 )
+_LONGEST = 1000  # characters that an error says at most
 _UNKNOWN = Rule(error=Exception, status=500, type="server_error", code="internal_error")
 
 
@@ -200,8 +211,7 @@ def body_for(error: Exception) -> ErrorBody:
         if isinstance(error, MediaError):  # of several media, its own words may fit all
             message = f"{param}: {message}"
     note_error(code or "error")
-    # It may quote the caller, and a lone surrogate in a quotation cannot be sent.
-    message = message.encode(errors="backslashreplace").decode()
+    message, param = _sendable(message), None if param is None else _sendable(param)
     return ErrorBody(error=ErrorDetail(message=message, type=rule.type, param=param, code=code))
 
 
@@ -216,6 +226,15 @@ def response_for(error: Exception) -> JSONResponse:
     if status == 408:  # the service does not wait for the rest of the body
         headers["connection"] = "close"
     return JSONResponse(body_for(error).model_dump(), status_code=status, headers=headers)
+
+
+def _sendable(text: str) -> str:
+    """What an error says of a request, which may quote more of it than anybody reads."""
+    if (num_cut := len(text) - _LONGEST) > 0:
+        # The end stays: it names the next step.
+        text = f"{text[: _LONGEST // 2]} ... ({num_cut} characters) ... {text[-_LONGEST // 2 :]}"
+    # A lone surrogate in a quotation cannot be sent.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _snake_case(name: str) -> str:

@@ -2,12 +2,13 @@
 
 Does not decide what is logged. An exception or a warning is written as its type and where it came
 from, without the folders of this machine: what it says may quote a prompt, and is written only
-where a setting asks for it.
+where a setting asks for it. Everything written has a greatest length, and what is cut is said.
 """
 
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,6 +24,12 @@ logger = logging.getLogger(__name__)
 _ROOT = str(Path(__file__).parents[1])  # of this project's own packages
 # Other loggers write warnings only: some log every request with its address.
 _OURS = ("aligners", "anymal", "encoders", "server")
+# These bring handlers of their own, which write bare text between the lines.
+_LOUD = ("huggingface_hub", "transformers")
+_LONGEST = 2000  # characters of a message, a field or a line of an exception
+_MOST_FRAMES = 50
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN = re.compile(r"[\w./:()-]+", re.ASCII)
 
 
 def configure_logging(
@@ -56,6 +63,14 @@ def configure_logging(
     warnings.showwarning = note_warning
 
 
+def take_over_libraries() -> None:
+    """Let the libraries that have been imported write through this process's log alone."""
+    for name in _LOUD:
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, the request's id, and more."""
 
@@ -69,7 +84,7 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _bounded(record.getMessage()),
         }
         line |= _fields(record)
         if record.exc_info and record.exc_info[1] is not None:
@@ -86,14 +101,15 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging`."""
-        fields = "".join(f" {key}={value}" for key, value in _fields(record).items())
-        lines = [f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}"]
+        fields = "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
+        message = _bounded(record.getMessage())
+        lines = [f"{_time(record)} {record.levelname} {record.name}: {message}{fields}"]
         if record.exc_info and record.exc_info[1] is not None:
             lines += [
                 f"    {line}" for line in described(record.exc_info[1], self._with_error_text)
             ]
         # A line break inside a message would look like a line of its own.
-        return "\n".join(line.replace("\n", "\\n").replace("\r", "\\r") for line in lines)
+        return "\n".join(_CONTROL.sub(_escaped, line) for line in lines)
 
 
 def described(error: BaseException, with_text: bool) -> Iterator[str]:
@@ -114,8 +130,11 @@ def described(error: BaseException, with_text: bool) -> Iterator[str]:
         chain.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     for link in reversed(chain):
-        yield repr(link) if with_text else type(link).__name__
-        for frame in traceback.extract_tb(link.__traceback__):
+        yield _bounded(repr(link)) if with_text else type(link).__name__
+        frames = traceback.extract_tb(link.__traceback__)
+        if (num_cut := len(frames) - _MOST_FRAMES) > 0:
+            yield f"({num_cut} more)"
+        for frame in frames[-_MOST_FRAMES:]:
             yield f"at {module_path(frame.filename)}:{frame.lineno} {frame.name}"
 
 
@@ -132,7 +151,25 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """What stands beside the message."""
     request = CURRENT_REQUEST.get()
     known = {} if request is None else {"request_id": request.request_id}
-    return known | getattr(record, "fields", {})
+    fields = known | getattr(record, "fields", {})
+    return {
+        key: _bounded(value) if isinstance(value, str) else value for key, value in fields.items()
+    }
+
+
+def _quoted(value: object) -> str:
+    """A field's value as text that cannot be taken for another field."""
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value)
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return repr(character[0])[1:-1]
+
+
+def _bounded(text: str) -> str:
+    """A text without what is too much of it."""
+    num_cut = len(text) - _LONGEST
+    return text if num_cut <= 0 else f"{text[:_LONGEST]} ... ({num_cut} characters more)"
 
 
 def _time(record: logging.LogRecord) -> str:

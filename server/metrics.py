@@ -72,6 +72,9 @@ class Metrics:
         self._errors = Counter(
             "anymal_errors", "Requests that failed, by error.", ["type"], registry=self.registry
         )
+        self._failed_keys = Counter(
+            "anymal_failed_keys", "Wrong keys that were tried.", registry=self.registry
+        )
         self._step_seconds = self._histogram(
             "anymal_step_seconds", "One forward pass of the engine.", _SECONDS
         )
@@ -95,6 +98,10 @@ class Metrics:
         self._request_seconds.labels(path).observe(seconds)
         if error is not None:
             self._errors.labels(error).inc()
+
+    def failed_key(self) -> None:
+        """Count a wrong key."""
+        self._failed_keys.inc()
 
     def first_token(self, seconds: float) -> None:
         """Note how long a request waited for its first token."""

@@ -3,10 +3,11 @@
 Does not start anything and reads no file.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from anymal.errors import AnymalError
@@ -19,6 +20,18 @@ def _split(value: Any) -> Any:
 
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several strings; in an environment variable, separated by spaces."""
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?", value):
+        raise ValueError(f"{value!r} is not a host; write example.com, example.com:8443 or [::1]")
+    return value
+
+
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(_split)
+]
+"""Several hosts, each with or without a port."""
 
 
 class Settings(BaseSettings):
@@ -75,6 +88,16 @@ class Settings(BaseSettings):
     )
     admin_key: SecretStr | None = Field(
         None, min_length=1, description="key for /admin and /metrics, valid everywhere else too"
+    )
+    open: bool = Field(
+        False, description="answer requests without a key, also from other machines and beside keys"
+    )
+    generate_key: bool = Field(
+        False, description="where no keys are set, make one at every start and print it"
+    )
+    hosts: Hosts = Field(
+        (),
+        description="further names that a service without keys answers to, such as example.com",
     )
     open_metrics: bool = Field(False, description="show /metrics without a key")
     cors_origins: Strings = Field(

@@ -18,6 +18,8 @@ from anymal.engine.request import Request
 from anymal.engine.sampling import Sampling
 from anymal.errors import EngineError
 
+_LARGEST = torch.finfo(torch.float32).max
+
 
 def draw_all(
     requests: Sequence[Request], logits: Tensor, *, stop_ids: Collection[int]
@@ -113,7 +115,9 @@ class TokenDrawer:
             `[V]` float32 on the CPU; zero where top-k, top-p or min-p leave a token out.
         """
         sampling = self._sampling
-        logits = self._penalised(logits).cpu() / sampling.temperature
+        logits = self._penalised(logits).cpu()
+        # The greatest becomes 0, so that no temperature makes it infinite.
+        logits = (logits - logits.max()) / sampling.temperature
         size, ids = len(logits), None
         if 0 < sampling.top_k < size:
             logits, ids = logits.topk(sampling.top_k)
@@ -122,7 +126,9 @@ class TokenDrawer:
             chances, order = chances.sort(dim=-1, descending=True)
             ids = order if ids is None else ids[order]
             before = chances.cumsum(dim=-1) - chances
-            chances = chances.masked_fill(before >= sampling.top_p, 0.0)  # the likeliest stays
+            is_left_out = before >= sampling.top_p
+            is_left_out[0] = False  # the likeliest stays
+            chances = chances.masked_fill(is_left_out, 0.0)
             chances /= chances.sum()
         if sampling.min_p > 0:
             chances = chances.masked_fill(chances < sampling.min_p * chances.max(), 0.0)
@@ -144,7 +150,7 @@ class TokenDrawer:
             said = torch.tensor(list(self._said), device=logits.device)
             times = torch.tensor(list(self._said.values()), device=logits.device)
             logits[said] -= sampling.presence_penalty + sampling.frequency_penalty * times
-        return logits
+        return logits.clamp_(-_LARGEST, _LARGEST)  # a penalty may have made one infinite
 
     def _random(self) -> torch.Generator:
         if self._generator is None:

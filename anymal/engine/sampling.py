@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from anymal.errors import EngineError
 
 MAX_LOGPROBS = 20
+# Below these, float32 scores overflow, and no answer changes any more.
+MIN_TEMPERATURE = 1e-9
+MIN_REPETITION_PENALTY = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,8 @@ class Sampling:
     Attributes:
         max_tokens: Most tokens to generate.
         temperature: 0 takes the likeliest token.
-        top_p: Sample among the likeliest tokens that hold this much probability.
+        top_p: Sample among the likeliest tokens that hold this much probability; 0 takes the
+            likeliest token.
         min_p: Sample among tokens at least this likely, as a share of the likeliest one's
             probability; 0 among all.
         top_k: Sample among this many of the likeliest tokens; 0 among all.
@@ -50,11 +54,17 @@ class Sampling:
     def __post_init__(self) -> None:
         allowed = {
             "max_tokens": (self.max_tokens >= 1, "1 or more"),
-            "temperature": (0 <= self.temperature <= 2, "0 to 2"),
-            "top_p": (0 < self.top_p <= 1, "above 0, up to 1"),
+            "temperature": (
+                self.temperature == 0 or MIN_TEMPERATURE <= self.temperature <= 2,
+                f"0, or {MIN_TEMPERATURE} to 2",
+            ),
+            "top_p": (0 <= self.top_p <= 1, "0 to 1"),
             "min_p": (0 <= self.min_p <= 1, "0 (all) to 1"),
             "top_k": (self.top_k >= 0, "0 (all) or more"),
-            "repetition_penalty": (0 < self.repetition_penalty <= 10, "above 0, up to 10"),
+            "repetition_penalty": (
+                MIN_REPETITION_PENALTY <= self.repetition_penalty <= 10,
+                f"{MIN_REPETITION_PENALTY} to 10",
+            ),
             "presence_penalty": (-2 <= self.presence_penalty <= 2, "-2 to 2"),
             "frequency_penalty": (-2 <= self.frequency_penalty <= 2, "-2 to 2"),
             "logprobs": (0 <= (self.logprobs or 0) <= MAX_LOGPROBS, f"0 to {MAX_LOGPROBS}"),

@@ -6,7 +6,7 @@ Does not know HTTP. The conversation inside a request is in `conversation.py`.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
@@ -15,6 +15,26 @@ from anymal.protocol.without_effect import REQUEST, STREAM_OPTIONS, Rows, taken_
 
 AtLeastOne = Annotated[int | None, Field(ge=1), NOT_A_BOOLEAN]
 UpToTwenty = Annotated[int | None, Field(ge=0, le=20), NOT_A_BOOLEAN]
+# Below this, no answer changes any more, and float32 scores overflow.
+MIN_TEMPERATURE = 1e-9
+
+
+def _useful(value: float) -> float:
+    if 0 < value < MIN_TEMPERATURE:
+        least = {"least": MIN_TEMPERATURE}
+        raise PydanticCustomError("too_small", "allowed are 0 and {least} to 2", least)
+    return value
+
+
+Temperature = Annotated[
+    Number,
+    Field(
+        ge=0,
+        le=2,
+        description=f"0 takes the likeliest token; otherwise {MIN_TEMPERATURE} to 2",
+    ),
+    AfterValidator(_useful),
+]
 
 
 class TolerantRequest(Strict):
@@ -56,7 +76,7 @@ class ChatCompletionRequest(TolerantRequest):
     n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
-    temperature: Number = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    temperature: Temperature = 0.0
     top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )
@@ -65,7 +85,7 @@ class ChatCompletionRequest(TolerantRequest):
     )
     top_k: Whole = Field(0, ge=-1, description="sample among this many tokens; 0 or -1 among all")
     repetition_penalty: Number = Field(
-        1.0, gt=0, le=2, description="above 1 makes tokens of prompt and answer less likely"
+        1.0, ge=0.01, le=2, description="above 1 makes tokens of prompt and answer less likely"
     )
     presence_penalty: Number = Field(
         0.0, ge=-2, le=2, description="taken once off the score of each token of the answer so far"

@@ -14,6 +14,7 @@ from anymal.protocol.requests import (
     AtLeastOne,
     ChatCompletionRequest,
     StreamOptions,
+    Temperature,
     TolerantRequest,
     UpToTwenty,
 )
@@ -111,7 +112,7 @@ class ResponseRequest(TolerantRequest):
     stream_options: StreamOptions | None = Field(
         None, description="the token counts always come with the last event"
     )
-    temperature: Number = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    temperature: Temperature = 0.0
     top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )

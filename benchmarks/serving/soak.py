@@ -108,7 +108,7 @@ async def _vanish(url: str, body: bytes) -> None:
     """Ask, wait for the first bytes of the answer, and reset the connection."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await reader.read(300)
     writer.transport.abort()

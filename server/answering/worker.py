@@ -37,8 +37,6 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_LEAST_TOP_P = 1e-9  # leaves the likeliest token alone, as 0 means
-
 
 class Worker:
     """Admits requests, and runs them to their end.
@@ -232,7 +230,7 @@ class Worker:
             # Clients ask for round numbers; an answer that is cut ends with `length`.
             max_tokens=min(request.token_limit or self._default_tokens, self._max_tokens),
             temperature=request.temperature,
-            top_p=max(request.top_p, _LEAST_TOP_P),
+            top_p=request.top_p,
             min_p=request.min_p,
             top_k=max(0, request.top_k),
             repetition_penalty=request.repetition_penalty,

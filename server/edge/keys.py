@@ -54,7 +54,12 @@ class _Lock:
 
 
 class Keyring:
-    """All keys of a service."""
+    """All keys of a service.
+
+    Attributes:
+        is_bare: Whether there is no key at all, not even an administrator's.
+        is_open: Whether requests without a key may ask.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Keyring:
         api_key: str | None = None,
         admin_key: str | None = None,
         path: Path | None = None,
+        is_open: bool = False,
     ) -> None:
         """Takes the keys.
 
@@ -70,11 +76,13 @@ class Keyring:
             admin_key: One key that may do everything.
             path: A file of keys. It is read again when it changes, so that a key can be taken
                 back without a restart.
+            is_open: Whether everybody may ask, key or not; always so where there are no keys.
 
         Raises:
             AnymalError: If the file cannot be read.
         """
-        self.is_open = api_key is None and path is None
+        self.is_bare = api_key is None and admin_key is None and path is None
+        self.is_open = is_open or self.is_bare
         self._own = [
             *_locks_of(api_key, Caller(name="api-key")),
             *_locks_of(admin_key, Caller(name="admin", is_admin=True, may_send_embeds=True)),
@@ -82,11 +90,6 @@ class Keyring:
         self._path = path
         self._state = _state_of(path)
         self._listed = [] if path is None else _locks(read_key_file(path))
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether there is no key at all, not even an administrator's."""
-        return self.is_open and not self._own
 
     @property
     def has_several(self) -> bool:

@@ -5,6 +5,7 @@ pass through unchanged.
 """
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from server.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = "x-request-id"
-_LONGEST_ID = 128
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CLIENT_GONE = 499  # as proxies log it
 
 
@@ -102,7 +103,5 @@ class _Answer:
 
 
 def _request_id(given: str | None) -> str:
-    """The caller's own id if it is short printable ASCII, else a new one."""
-    if given and len(given) <= _LONGEST_ID and given.isascii() and given.isprintable():
-        return given
-    return uuid.uuid4().hex
+    """The caller's own id if it is a short word, else a new one."""
+    return given if given and _ID.fullmatch(given) else uuid.uuid4().hex

@@ -22,7 +22,7 @@ _CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 _INDEX = "index.html"
-_HEADERS = {
+HEADERS = {  # of every page of the service
     # Browsers check at every visit, so that a new version of the service shows its page at once.
     "cache-control": "no-cache",
     "content-security-policy": (
@@ -86,7 +86,7 @@ def _read(name: str) -> _File:
 
 def _send(file: _File, request: Request) -> Response:
     """The file, or 304 if the browser has it already."""
-    headers = {**_HEADERS, "etag": file.etag}
+    headers = {**HEADERS, "etag": file.etag}
     known = request.headers.get("if-none-match", "")
     if file.etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         return Response(status_code=304, headers=headers)

@@ -159,6 +159,12 @@ def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:
     )
 
 
+@pytest.fixture(autouse=True)
+def _answers_as_anymal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services without keys answer to the name that the tests' clients use."""
+    monkeypatch.setenv("ANYMAL_HOSTS", "anymal")
+
+
 @pytest.fixture
 def engine() -> EchoEngine:
     return EchoEngine()

@@ -20,6 +20,7 @@ from server.logs import (
     configure_logging,
     described,
     module_path,
+    take_over_libraries,
 )
 
 CHAT = "/v1/chat/completions"
@@ -210,6 +211,55 @@ def test_lines_of_a_request_carry_its_id() -> None:
         CURRENT_REQUEST.reset(token)
     assert as_json["request_id"] == "seven"
     assert as_text.endswith("INFO a: two\\nlines request_id=seven")
+
+
+def test_no_field_can_be_taken_for_another() -> None:
+    record = logging.LogRecord("a", logging.INFO, __file__, 1, "a\x1b[2J\u2028b", (), None)
+    record.fields = {"a": "x y=1", "b": 'say "b"', "c": None, "d": {"text": 1}, "e": "/v1/{id}"}
+    assert (
+        TextFormatter()
+        .format(record)
+        .endswith(r' a: a\x1b[2J\u2028b a="x y=1" b="say \"b\"" c=null d={"text": 1} e="/v1/{id}"')
+    )
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter, TextFormatter])
+def test_what_is_written_has_a_greatest_length(formatter: Any) -> None:
+    def fall(number: int) -> None:
+        if number:
+            fall(number - 1)
+        raise RuntimeError("m" * 100_000)
+
+    with pytest.raises(RuntimeError) as failed:
+        fall(300)
+    error = (RuntimeError, failed.value, failed.value.__traceback__)
+    record = logging.LogRecord("a", logging.INFO, __file__, 1, "m" * 100_000, (), error)
+    record.fields = {"path": "p" * 100_000}
+    written = formatter(with_error_text=True).format(record)
+    assert len(written) < 20_000
+    assert written.count("characters more)") == 3
+    assert "(252 more)" in written
+
+
+def test_libraries_write_through_this_log_alone(
+    restored_logging: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("huggingface_hub", "transformers")
+    libraries = [logging.getLogger(name) for name in names]
+    before = [(each.handlers[:], each.propagate) for each in libraries]
+    try:
+        for library in libraries:
+            library.addHandler(logging.StreamHandler())
+            library.propagate = False
+        configure_logging()
+        take_over_libraries()
+        for name in names:
+            logging.getLogger(f"{name}.loading").warning("odd weights")
+    finally:
+        for library, (handlers, propagate) in zip(libraries, before, strict=True):
+            library.handlers, library.propagate = handlers, propagate
+    written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["logger"] for line in written] == [f"{name}.loading" for name in names]
 
 
 @pytest.mark.parametrize(("format", "start"), [("json", "{"), ("text", "2")])

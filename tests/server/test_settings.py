@@ -34,6 +34,17 @@ def test_environment_mistake_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings({})
 
 
+@pytest.mark.parametrize("host", ["https://a.test", "a.test/", "*", "::1", "a b", "a.test:x", ""])
+def test_host_that_could_never_match_is_refused(host: str) -> None:
+    with pytest.raises(AnymalError, match="hosts"):
+        read_settings({"hosts": [host]})
+
+
+def test_hosts_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYMAL_HOSTS", "a.test b-1.test:8443 [::1]:80 10.0.0.1")
+    assert len(read_settings({}).hosts) == 4
+
+
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 

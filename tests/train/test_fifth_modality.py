@@ -148,7 +148,7 @@ def test_over_rest(
 ) -> None:
     install(ENTRY_POINTS)
     bundle = run(write(**NAMED), resume=False, console=Console(quiet=True))
-    settings = Settings(bundle=str(bundle), device="cpu")
+    settings = Settings(bundle=str(bundle), device="cpu", hosts=("testserver",))
     url = inline(picture(30.0))
     with TestClient(create_app(settings, load_backend(settings))) as client:
         body = {"messages": [question(url)], "max_tokens": 2}

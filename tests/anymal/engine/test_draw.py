@@ -1,5 +1,7 @@
 """Tokens are drawn as transformers would draw them, and as OpenAI describes its penalties."""
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +15,11 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from anymal.engine.draw import TokenDrawer, score
+from anymal.engine.draw import TokenDrawer, draw_all, score
+from anymal.engine.prompt import Prompt, TokenSpan
+from anymal.engine.reply import Drawn
 from anymal.engine.sampling import Sampling
+from anymal.errors import EngineError
 
 LOGITS = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
 
@@ -100,10 +105,57 @@ def test_sampling_does_not_touch_the_global_random_state() -> None:
 
 @pytest.mark.parametrize(
     ("top_p", "allowed"),
-    [(1.0, {0, 1, 2, 3}), (0.9, {0, 1, 2}), (0.79, {0, 1}), (0.5, {0}), (0.01, {0})],
+    [
+        *((1.0, {0, 1, 2, 3}), (0.9, {0, 1, 2}), (0.79, {0, 1}), (0.5, {0}), (0.01, {0})),
+        *((1e-9, {0}), (5e-324, {0}), (0.0, {0})),
+    ],
 )
 def test_top_p_keeps_the_likeliest(top_p: float, allowed: set[int]) -> None:
     assert set(draws(Sampling(temperature=1.0, top_p=top_p, seed=1))) == allowed
+
+
+LARGEST = float(torch.finfo(torch.float32).max)
+EXTREMES = [
+    [1.0, 0.0, -1.0],
+    [LARGEST, LARGEST, -LARGEST],
+    [-LARGEST, -LARGEST, -LARGEST],
+    [LARGEST, -math.inf, -math.inf],
+    [1e-45, 0.0, -1e-45],
+]
+
+
+@pytest.mark.parametrize("scores", EXTREMES)
+@pytest.mark.parametrize("temperature", [0.0, 1e-9, 2.0])
+@pytest.mark.parametrize("penalty", [0.01, 1.0, 10.0])
+@pytest.mark.parametrize(
+    "share", [{}, {"top_p": 5e-324, "min_p": 5e-324}, {"min_p": 1, "top_k": 1}]
+)
+def test_no_allowed_value_breaks_a_draw(
+    scores: list[float], temperature: float, penalty: float, share: dict[str, Any]
+) -> None:
+    options: dict[str, Any] = {"presence_penalty": 2, "frequency_penalty": -2, **share}
+    sampling = Sampling(temperature=temperature, repetition_penalty=penalty, seed=1, **options)
+    drawer = TokenDrawer(sampling, prompt_ids=[0, 1, 2])
+    for _ in range(5):
+        assert drawer(torch.tensor(scores)) in (0, 1, 2)
+        if temperature:
+            chances = drawer.chances(torch.tensor(scores))
+            assert chances.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_scores_that_are_not_finite_end_that_answer_alone(broken: float) -> None:
+    prompt = Prompt(spans=(TokenSpan(ids=(1, 2)),))
+    sampling = Sampling(temperature=1.0, repetition_penalty=2.0)
+    requests: Any = [
+        SimpleNamespace(prompt=prompt, sampling=sampling, drawer=None) for _ in range(3)
+    ]
+    logits = torch.zeros(3, 4)
+    logits[1, 2] = broken
+    logits[2] = -math.inf
+    first, *others = draw_all(requests, logits, stop_ids=())
+    assert isinstance(first, Drawn)
+    assert [type(each) for each in others] == [EngineError, EngineError]
 
 
 def test_temperature_flattens() -> None:

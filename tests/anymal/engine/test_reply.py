@@ -83,9 +83,11 @@ def test_logprobs_of_what_a_stop_string_swallowed_come_last(run: Run) -> None:
     [
         {"max_tokens": 0},
         {"temperature": 3},
-        {"top_p": 0},
+        {"temperature": 1e-40},
+        {"temperature": float("nan")},
+        {"top_p": -0.1},
         {"top_k": -1},
-        {"repetition_penalty": 0},
+        {"repetition_penalty": 1e-40},
         {"presence_penalty": 2.5},
         {"frequency_penalty": -3},
         {"logprobs": 21},

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from anymal.errors import ConversationError
+from anymal.engine import sampling
+from anymal.errors import ConversationError, EngineError
+from anymal.protocol import requests
 from anymal.protocol.conversation import Conversation, ImuPart, TextPart, read_conversation
 from anymal.protocol.explain import explain
 from anymal.protocol.requests import ChatCompletionRequest
@@ -151,6 +153,9 @@ def test_stop_and_limits_have_one_form() -> None:
         {"presence_penalty": 2.1},
         {"frequency_penalty": -2.1},
         {"repetition_penalty": 0},
+        {"repetition_penalty": 1e-40},
+        {"temperature": 1e-40},
+        {"temperature": 5e-324},
         {"top_logprobs": 1},
         {"logprobs": True, "top_logprobs": 21},
         {"response_format": {"type": "json_object"}},
@@ -168,6 +173,19 @@ def test_refused_request(fields: dict[str, Any]) -> None:
 def test_what_asks_for_nothing_is_let_through() -> None:
     request(seed=-1, top_p=0, min_p=0, top_logprobs=0)
     request(n=1, frequency_penalty=0.0, logit_bias={}, response_format={"type": "text"}, tools=[])
+
+
+def test_smallest_values_are_those_of_the_engine() -> None:
+    assert sampling.MIN_TEMPERATURE == requests.MIN_TEMPERATURE
+    least = {"temperature": 1e-9, "repetition_penalty": 0.01, "top_p": 5e-324, "min_p": 5e-324}
+    request(**least)
+    sampling.Sampling(**least)  # type: ignore[arg-type]
+    for name, value in least.items():
+        if name in ("temperature", "repetition_penalty"):
+            with pytest.raises(ValidationError, match=name):
+                request(**{name: value * 0.9})
+            with pytest.raises(EngineError, match=name):
+                sampling.Sampling(**{name: value * 0.9})  # type: ignore[arg-type]
 
 
 def test_refusal_names_the_parameter() -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.types import Receive, Scope, Send
 
 from server.edge.caller_limits import CallerLimits
+from server.edge.failed_keys import FailedKeys
 from server.edge.key_check import KeyCheck
 from server.edge.key_file import KeyEntry, digest_of, write_key_file
 from server.edge.keys import Keyring
@@ -54,8 +55,19 @@ def test_without_keys_all_but_administration_is_open(make_http: MakeHttp) -> Non
         assert refused.json()["error"]["code"] == "invalid_api_key"
 
 
-def test_admin_key_alone_closes_administration_only(make_http: MakeHttp) -> None:
+def test_admin_key_alone_closes_all(make_http: MakeHttp) -> None:
     with make_http(admin_key="open") as http:
+        for path in FREE:
+            assert http.get(path).status_code == 200
+        for path in ("/v1/models", "/admin/bundles", "/metrics"):
+            assert http.get(path).status_code == 401
+            assert http.get(path, headers=bearer("wrong")).status_code == 401
+            assert http.get(path, headers=bearer("open")).status_code == 200
+
+
+@pytest.mark.parametrize("keys", [{"admin_key": "open"}, {"admin_key": "open", "api_key": "a"}])
+def test_open_lets_everybody_ask_beside_keys(make_http: MakeHttp, keys: dict[str, str]) -> None:
+    with make_http(**keys, open=True) as http:
         assert http.get("/v1/models").status_code == 200
         for path in ("/admin/bundles", "/metrics"):
             assert http.get(path).status_code == 401
@@ -112,7 +124,9 @@ def test_app_is_told_the_caller(keys_file: str, make_bridge: Callable[..., Any])
         return {"name": caller.name, "embeds": caller.may_send_embeds}
 
     ring = Keyring(path=Path(keys_file))
-    app.add_middleware(KeyCheck, keyring=ring, limits=CallerLimits(), has_open_metrics=False)
+    app.add_middleware(
+        KeyCheck, keyring=ring, limits=CallerLimits(), failed=FailedKeys(), has_open_metrics=False
+    )
     with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
         bob = http.get("/v1/me", headers=bearer("bob's key")).json()
     assert bob == {"name": "bob", "embeds": True}
@@ -130,7 +144,11 @@ async def test_place_is_held_until_the_answer_ends(tmp_path: Path) -> None:
         await send({"type": "http.response.body", "body": b""})
 
     key_check = KeyCheck(
-        app, keyring=Keyring(path=path), limits=CallerLimits(), has_open_metrics=False
+        app,
+        keyring=Keyring(path=path),
+        limits=CallerLimits(),
+        failed=FailedKeys(),
+        has_open_metrics=False,
     )
     transport = httpx.ASGITransport(key_check)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://anymal") as http:

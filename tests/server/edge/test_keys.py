@@ -144,7 +144,8 @@ def test_list_and_remove(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_keys_the_ring_is_open() -> None:
     assert Keyring().is_open
     assert Keyring().is_bare
-    assert Keyring(admin_key="open").is_open
-    assert not Keyring(admin_key="open").is_bare
+    assert not Keyring(admin_key="open").is_open
+    assert Keyring(admin_key="open", is_open=True).is_open
+    assert not Keyring(admin_key="open", is_open=True).is_bare
     assert not Keyring(api_key="sesame").is_open
     assert Keyring().find("") is None

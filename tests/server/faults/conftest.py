@@ -125,7 +125,7 @@ def running(app: FastAPI, **options: int) -> Iterator[Live]:
 def request_bytes(content: Any, **options: Any) -> bytes:
     body = json.dumps({"messages": [{"role": "user", "content": content}], **options}).encode()
     head = (
-        f"POST {CHAT} HTTP/1.1\r\nHost: anymal\r\nContent-Type: application/json\r\n"
+        f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -145,6 +145,22 @@ def test_numbers_that_are_none(live: Any, value: float) -> None:
         refused(live.ask("hello", **{option: value}), 400)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"temperature": value} for value in (5e-324, 1e-40, 1e-9)),
+        *({"temperature": 1, "top_p": value} for value in (0, 5e-324, 1e-40)),
+        *({"temperature": 1, "min_p": value} for value in (5e-324, 1)),
+        *({"temperature": value, "repetition_penalty": 1e-40} for value in (0, 1)),
+        *({"temperature": value, "repetition_penalty": 0.01} for value in (0, 1e-9, 2)),
+        {"temperature": 1e-9, "presence_penalty": -2, "frequency_penalty": 2, "top_p": 1e-40},
+    ],
+)
+def test_extreme_sampling_is_refused_or_answered(live: Any, options: dict[str, float]) -> None:
+    answer = live.ask("hello", max_tokens=8, seed=1, **options)
+    assert answer.status_code in (200, 400), answer.text
+
+
 def test_bodies(live: Any) -> None:
     json_type = {"content-type": "application/json"}
     cases = {
