@@ -6,24 +6,24 @@ Does not know HTTP, and does not keep the models (`models`) or mix answers (`ans
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 
+from anymal.decoding.pool import DecoderPool
 from anymal.engine.base import EngineBusy
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSpan, Prompt
+from anymal.engine.prompt import EmbeddingSpan
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
+from anymal.protocol.conversation import Conversation, MediaPart, Message
 from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
+from server.answering.preparing import Preparing
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
 from server.metrics import Metrics
@@ -32,8 +32,6 @@ from server.safety import Checks
 from server.served.models import Backend, Models
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 _LEAST_TOP_P = 1e-9  # leaves the likeliest token alone, as 0 means
 
@@ -57,6 +55,7 @@ class Worker:
         metrics: Metrics | None = None,
         remote_media: RemoteMedia | None = None,
         local_media: LocalMedia | None = None,
+        decoders: DecoderPool | None = None,
     ) -> None:
         """Holds no model yet.
 
@@ -69,6 +68,8 @@ class Worker:
             metrics: Where to note tokens and times.
             remote_media: Fetches media from other hosts; None refuses them.
             local_media: Reads media of this machine; None refuses them.
+            decoders: Processes that decode media; with None, the threads of this one do, one at a
+                time, and cannot be stopped.
         """
         self._max_requests = max_requests
         self._default_tokens = default_tokens
@@ -79,10 +80,7 @@ class Worker:
         self._remote_media = remote_media
         self._local_media = local_media
         self._num_answers = 0
-        # One at a time: memory is bounded per decoded file, not in total. Text does not wait for
-        # it, and encoders batch what is waiting for them.
-        self._decoding = anyio.CapacityLimiter(1)
-        self._preparing = anyio.CapacityLimiter(max_requests)
+        self._preparing = Preparing(places=max_requests, decoders=decoders)
         self.models = Models()
         self.failure: Exception | None = None
 
@@ -95,6 +93,7 @@ class Worker:
 
         def run() -> None:
             try:
+                self._preparing.start()
                 self.use(load())
             except Exception as error:  # the thread's edge: `failure` keeps what happened
                 self.failure = error
@@ -110,7 +109,8 @@ class Worker:
         self.models.put(backend)
 
     def close(self) -> None:
-        """Stop the engines."""
+        """Stop decoding and the engines."""
+        self._preparing.close()
         self.models.close()
 
     # --- requests -------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Worker:
                 conversation = await self._fetched(Conversation(messages=request.messages))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
-                prompt = await self._prompt(backend, conversation)
+                prompt = await self._preparing.prompt(backend, conversation)
             pieces = answers(
                 backend.engine,
                 prompt,
@@ -177,7 +177,7 @@ class Worker:
         with self.models.lease(model) as backend, self._admitted(1), _until(deadline):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
-            prompt = await self._prompt(backend, conversation)
+            prompt = await self._preparing.prompt(backend, conversation)
         (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
@@ -185,28 +185,10 @@ class Worker:
         """The conversation with media from elsewhere inside, so that checks see them too."""
         if self._local_media is not None:
             read = partial(self._local_media.inline, conversation)
-            conversation = await self._on_thread(read, self._preparing)
+            conversation = await self._preparing.on_thread(read)
         if self._remote_media is None:
             return conversation
         return await self._remote_media.inline(conversation)
-
-    async def _prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
-        """Process a conversation on threads."""
-        has_media = any(
-            not isinstance(part, TextPart)
-            for message in conversation.messages
-            for part in message.parts
-        )
-        to_sample = partial(backend.to_sample, conversation)
-        if not has_media:
-            return await self._on_thread(lambda: backend.to_prompt(to_sample()), self._preparing)
-        sample = await self._on_thread(to_sample, self._decoding)
-        return await self._on_thread(partial(backend.to_prompt, sample), self._preparing)
-
-    def _on_thread(
-        self, work: Callable[[], Result], limiter: anyio.CapacityLimiter
-    ) -> Awaitable[Result]:
-        return anyio.to_thread.run_sync(work, limiter=limiter)
 
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
         if request.n > self._max_requests:
@@ -246,7 +228,7 @@ class Worker:
 
 @contextmanager
 def _until(deadline: float) -> Iterator[None]:
-    """Stop at a time on the clock of the event loop, but wait for work on a thread."""
+    """Stop at a time on the clock of the event loop; see `Preparing` for threads."""
     with anyio.CancelScope(deadline=deadline) as scope:
         yield
     if scope.cancelled_caught:

@@ -220,11 +220,11 @@ class Decoding:
         self._process = backend.to_sample
         self.backend = dataclasses.replace(backend, to_sample=self.process)
 
-    def process(self, conversation: Any) -> Any:
+    def process(self, conversation: Any, decode: Any) -> Any:
         if len(conversation.messages[0].parts) > 1:
             self.has_begun.set()
             assert self.may_end.wait(20)
-        return self._process(conversation)
+        return self._process(conversation, decode)
 
 
 def request_with_picture() -> ChatCompletionRequest:
