@@ -263,3 +263,45 @@ async def test_waiting_for_media_has_an_end(backend: Backend) -> None:
     with pytest.raises(TimedOut, match="media took longer"):
         await first
     assert worker._num_answers == 0
+
+
+async def test_who_leaves_keeps_a_place_until_the_work_has_ended(
+    backend: Backend, make_named: Callable[[str], Backend]
+) -> None:
+    decoding = Decoding(backend)
+    worker = make_worker(decoding.backend)
+    left = asyncio.create_task(read(worker, request_with_picture()))
+    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
+    decoding.has_begun.clear()
+    for _ in range(3):  # who insists
+        left.cancel()
+        await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(read(worker, request_with_picture()))
+    worker.use(make_named(decoding.backend.name))
+    await asyncio.sleep(0.05)
+    assert not left.done()
+    assert not decoding.has_begun.is_set()  # the only place is taken
+    assert worker._num_answers == 2
+    assert not decoding.backend.engine.is_closed  # type: ignore[attr-defined]
+    decoding.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    assert await waiting
+    assert worker._num_answers == 0
+    worker.close()
+    assert decoding.backend.engine.is_closed  # type: ignore[attr-defined]
+
+
+async def test_who_leaves_while_waiting_for_a_place_is_gone_at_once(backend: Backend) -> None:
+    decoding = Decoding(backend)
+    worker = make_worker(decoding.backend)
+    first = asyncio.create_task(read(worker, request_with_picture()))
+    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
+    waiting = asyncio.create_task(read(worker, request_with_picture()))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert worker._num_answers == 1
+    decoding.may_end.set()
+    assert await first
