@@ -51,6 +51,7 @@ WHOLE = (
     "anymal/test_tiny.py",
     "anymal/decoding",
     "train/test_swap_llm.py",
+    "train/test_decode_workers.py",
     "train/encode/test_run.py",
     "train/pretrain",
     "benchmarks/test_gpu_70b.py",
