@@ -13,6 +13,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
@@ -77,8 +78,10 @@ def _bound_memory(num_bytes: int) -> None:
     held = next(int(row.split()[1]) for row in status.splitlines() if row.startswith("VmData:"))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + num_bytes, hard))
-    # Where the machine itself runs out, the system ends this process and not the parent.
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    # Where the machine itself runs out, the system ends this process and not the parent. It is a
+    # hint, which some containers do not let through.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _bound_time(seconds: int) -> None:

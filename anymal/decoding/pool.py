@@ -287,8 +287,8 @@ def _too_slow(name: str, bounds: Bounds) -> MediaError:
 def _crashed(name: str, death: Died) -> MediaError:
     return MediaCorrupt(
         name,
-        f"a file during whose decoding the process ended ({death})",
-        "a file that can be decoded; write it anew with another program, or try again",
+        f"a file that ended the process that was decoding it ({death})",
+        "a file that can be decoded; save it again with another program, or try again",
     )
 
 
