@@ -60,7 +60,8 @@ class Modality:
     Attributes:
         name: Its key, or the name of its entry point: small letters, digits and underscores.
         decode: From a medium, under limits, to what the encoder's preprocessor takes; is given the
-            hints as keywords. A mistake is a `MediaError`.
+            hints as keywords. A mistake is a `MediaError`. It may run in another process, so
+            that hints and signals must be picklable.
         part_types: Types of message parts that carry it; none for one of another package, which
             `input_media` carries.
         hints: Attributes of the encoder's preprocessor that decoding wants to know.

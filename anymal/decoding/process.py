@@ -106,6 +106,9 @@ class DecodingProcess:
                 memory = recv_handle(self._line)
         except (EOFError, OSError) as error:
             raise Died(self._end()) from error
+        except BaseException:  # what is still on its way would be taken for the next job's
+            self.kill()
+            raise
         try:
             self._pass_on(outcome)
             if outcome.signal is not None and memory is not None:

@@ -6,12 +6,16 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 import pytest
 
 from anymal.decoding.pool import DecodingStopped, PoolClosed
 from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.media.limits import Limits
+from anymal.media.source import Source
+from anymal.modality import Medium
 
 
 def test_a_stopped_errand_ends_at_once(
@@ -147,6 +151,17 @@ def test_log_lines_and_warnings_arrive(
         ask(pool, "tell", name="a.jpg")
     assert [each.getMessage() for each in caplog.records] == ["a.jpg: told"]
     assert caplog.records[0].name == "anymal.odd"
+
+
+def test_a_job_that_cannot_be_sent_harms_no_other(make_pool: Any, ask: Any) -> None:
+    pool = make_pool()
+    source = Source(name="a", data=b"tell")
+    medium = Medium(source=source, options={"reader": lambda: None})
+    with pytest.raises((AttributeError, PicklingError)):
+        pool.decode(medium, None, modality="image", limits=Limits())
+    with pytest.raises(MediaUnsupported):
+        ask(pool, "refuse")
+    assert pool.stats().busy == 0
 
 
 def test_it_imports_no_torch(make_pool: Any, ask: Any) -> None:
