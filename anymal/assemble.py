@@ -16,7 +16,8 @@ from anymal.chat.template import build_template
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.llm.causal_lm import LLM
-from anymal.llm.load import LoraOptions, load_llm, without_progress
+from anymal.llm.load import load_llm, without_progress
+from anymal.llm.lora import LoraOptions
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe.schema import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe

@@ -5,6 +5,7 @@ Does not listen on a port and reads no environment; `cli` does.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from anymal import __version__
 from anymal.decoding.job import Bounds
@@ -23,6 +25,7 @@ from anymal.errors import AnymalError
 from anymal.media.source import shorten
 from anymal.protocol.explain import BodyProblem, explain
 from server.answering.disconnect import ClientGone
+from server.answering.places import Places
 from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
@@ -36,7 +39,7 @@ from server.errors import BadRequest, response_for
 from server.local_media import LocalMedia
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
-from server.routes import admin, align, ask, monitoring, openai, page
+from server.routes import admin, align, ask, monitoring, openai, page, responses
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
@@ -90,8 +93,9 @@ def create_app(
     metrics = Metrics()
     loader = load or _loader(metrics)
     decoders = decoders or _decoders(settings)
+    keyring, limits = _keyring(settings), CallerLimits()
     worker = Worker(
-        max_requests=settings.max_requests,
+        places=Places(settings.max_requests, limits=limits, are_shared=lambda: keyring.has_several),
         default_tokens=settings.default_tokens,
         max_tokens=settings.max_tokens,
         request_seconds=settings.request_seconds,
@@ -100,6 +104,7 @@ def create_app(
         remote_media=_remote_media(settings),
         local_media=_local_media(settings),
         decoders=decoders,
+        shares_caches=settings.share_caches,
     )
     metrics.watch(worker.models.stats, worker.models.soft_token_stats)
     if decoders is not None:
@@ -120,30 +125,24 @@ def create_app(
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, ask, align, admin, monitoring, page):
+    for routes in (openai, responses, ask, align, admin, monitoring, page):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)
     app.add_exception_handler(ClientGone, _client_gone)
     app.add_exception_handler(RequestValidationError, _refuse_body)
-    _add_edge(app, settings)
+    key_check = partial(
+        KeyCheck, keyring=keyring, limits=limits, has_open_metrics=settings.open_metrics
+    )
+    _add_edge(app, settings, key_check)
     return app
 
 
-def _add_edge(app: FastAPI, settings: Settings) -> None:
+def _add_edge(app: FastAPI, settings: Settings, key_check: Callable[[ASGIApp], KeyCheck]) -> None:
     """Add the middleware that a request passes on its way to a route, innermost first."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(PackedBody, max_bytes=settings.max_body_bytes)
-    app.add_middleware(
-        KeyCheck,
-        keyring=Keyring(
-            api_key=_shown(settings.api_key),
-            admin_key=_shown(settings.admin_key),
-            path=None if settings.keys_file is None else Path(settings.keys_file),
-        ),
-        limits=CallerLimits(),
-        has_open_metrics=settings.open_metrics,
-    )
+    app.add_middleware(key_check)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(DrainGate, drain=app.state.drain)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
@@ -187,6 +186,15 @@ def _decoders(settings: Settings) -> DecoderPool | None:
         return None
     bounds = Bounds(memory_bytes=settings.decode_memory_bytes)
     return DecoderPool(settings.decode_workers, bounds=bounds)
+
+
+def _keyring(settings: Settings) -> Keyring:
+    """All keys of the settings."""
+    return Keyring(
+        api_key=_shown(settings.api_key),
+        admin_key=_shown(settings.admin_key),
+        path=None if settings.keys_file is None else Path(settings.keys_file),
+    )
 
 
 def _shown(secret: SecretStr | None) -> str | None:

@@ -31,6 +31,13 @@ def serve(
         typer.Option(help="Of the language model: nf4, int8, bf16, fp32 or int8-dynamic (CPU)."),
     ] = None,
     merge_lora: Annotated[bool | None, typer.Option(help="Merge LoRA into the weights.")] = None,
+    allow_hub: Annotated[
+        bool | None, typer.Option("--allow-hub", help="Download what bundles need from the Hub.")
+    ] = None,
+    local_models: Annotated[
+        str | None,
+        typer.Option(help="Folder of checkpoints that bundles may name by absolute path."),
+    ] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="Web origin whose pages may send requests; repeatable.")
     ] = None,
@@ -64,6 +71,8 @@ def serve(
         "device": device,
         "precision": precision,
         "merge_lora": merge_lora,
+        "allow_hub": allow_hub or None,
+        "local_models": local_models,
         "cors_origins": cors_origin or None,
         "allow_media_hosts": allow_media_host or None,
         "allow_local_media": allow_local_media,

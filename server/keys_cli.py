@@ -39,7 +39,10 @@ def new(
         float | None, typer.Option(help="Most requests a minute; no limit by default.")
     ] = None,
     max_concurrent: Annotated[
-        int | None, typer.Option(help="Most requests at once; no limit by default.")
+        int | None, typer.Option(help="Most answers at once; no limit by default.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Keys of one group share the caches of prompts and media.")
     ] = None,
     keys_file: FileOption = None,
 ) -> None:
@@ -57,6 +60,7 @@ def new(
         "may_send_embeds": embeds,
         "requests_per_minute": requests_per_minute,
         "max_concurrent": max_concurrent,
+        "group": group,
     }
     write_key_file(path, [*entries, validated(KeyEntry, given)])
     typer.echo(key)

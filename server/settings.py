@@ -41,11 +41,24 @@ class Settings(BaseSettings):
         None, min_length=1, description="folder that /admin/bundles may load bundles from"
     )
 
+    allow_hub: bool = Field(
+        False, description="download parts of bundles that the Hub's local cache lacks"
+    )
+    local_models: str | None = Field(
+        None, min_length=1, description="folder of checkpoints that bundles may name by path"
+    )
+    load_seconds: float = Field(
+        1800, gt=0, description="seconds that /admin/bundles waits for a bundle to load"
+    )
+
     kv_cache_bytes: int | None = Field(
         None, gt=0, description="bytes reserved for keys and values; default: chosen by device"
     )
     soft_token_bytes: int = Field(
         256 * 2**20, ge=0, description="most bytes of soft tokens cached for media that come again"
+    )
+    share_caches: bool = Field(
+        False, description="let every key find prompts and media of all others in the caches"
     )
 
     # Where, and for whom.
@@ -67,7 +80,7 @@ class Settings(BaseSettings):
 
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
-    max_requests: int = Field(16, ge=1, description="how many requests run at once")
+    max_requests: int = Field(64, ge=1, description="how many answers are in progress at once")
     decode_workers: int = Field(
         2, ge=0, description="processes that decode media; 0 decodes in the service, without an end"
     )

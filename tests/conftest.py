@@ -34,6 +34,7 @@ os.environ |= {
     "MPLCONFIGDIR": _SCRATCH.name,
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "XDG_CACHE_HOME": _SCRATCH.name,
 }
 
 # What trains, serves a port, starts processes, measures shipped recipes or loads the built-in
@@ -67,6 +68,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="show the five files with most processor seconds; a file that is not marked whole "
         f"and takes more than {MOST_S:.0f} s fails the run",
+    )
+    parser.addoption(
+        "--fuzz-cases",
+        type=int,
+        default=10_000,
+        help="how many damaged files of each modality the slow tests decode; of damaged requests, "
+        "they send a fifth as many",
     )
 
 

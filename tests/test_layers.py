@@ -13,7 +13,7 @@ ALLOWED = {
     "train": ("train", "anymal", "encoders", "aligners"),
     "server": ("server", "anymal", "encoders", "aligners"),
 }
-SOLE_IMPORTER = {"bitsandbytes": "anymal/llm/load.py", "peft": "anymal/llm/load.py"}
+SOLE_IMPORTER = {"bitsandbytes": "anymal/llm/precision.py", "peft": "anymal/llm/lora.py"}
 
 
 # The rooms of anymal, lowest floor first, each with the rooms that it may import beside `errors`.

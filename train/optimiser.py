@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anymal.llm import load as llm
+from anymal.llm.precision import paged_adamw_8bit
 from anymal.recipe.schema import StageRecipe
 from train.errors import TrainingError
 
@@ -41,7 +41,7 @@ def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimiz
     """
     groups = _groups(model, stage)
     if stage.optimizer == "paged_adamw_8bit":
-        return llm.paged_adamw_8bit(groups, betas=BETAS)
+        return paged_adamw_8bit(groups, betas=BETAS)
     return torch.optim.AdamW(groups, betas=BETAS, fused=True)
 
 

@@ -5,12 +5,14 @@ their own can do it at the same time. Does not join LoRA: two of them are not th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from anymal.assemble import build
 from anymal.bundle.imports import check_imports
 from anymal.bundle.manifest import Manifest, bundle_folder, check_equal, read_manifest
+from anymal.bundle.parts import THIS_MACHINE, with_local_parts
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.bundle.start import take_over
 from anymal.errors import BundleError
@@ -42,7 +44,14 @@ def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
         _check_joins(folder, manifest, first, taken=modalities)
         check_imports(manifest.recipe)
         modalities |= manifest.recipe.modalities
-    assembled = build(first.recipe.model_copy(update={"modalities": modalities}))
+    recipe = first.recipe.model_copy(update={"modalities": modalities})
+    local = [
+        with_local_parts(manifest.recipe, folder, THIS_MACHINE)
+        for folder, manifest in zip(folders, manifests, strict=True)
+    ]
+    parts = {name: part for each in local for name, part in each.modalities.items()}
+    assembled = build(local[0].model_copy(update={"modalities": parts}))
+    assembled = replace(assembled, model_recipe=recipe)
     for folder in folders:
         take_over(folder, assembled, where=str(folder))
     return save_bundle(

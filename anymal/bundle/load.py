@@ -3,12 +3,15 @@
 Does not say what lies where (see `manifest.py`) and never uses pickle.
 """
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import torch
 
 from anymal.assemble import Assembled, build
+from anymal.bundle.aligner_sizes import check_aligner_sizes
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.imports import check_imports
 from anymal.bundle.manifest import (
@@ -17,11 +20,16 @@ from anymal.bundle.manifest import (
     check_equal,
     read_manifest,
 )
+from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
 from anymal.bundle.start import saved_state
-from anymal.errors import BundleError
+from anymal.errors import AnymalError, BundleError
 from anymal.llm.dynamic_int8 import INT8_DYNAMIC
 from anymal.llm.merge_lora import merge
-from anymal.recipe.schema import Precision
+from anymal.recipe.schema import ModelRecipe, Precision
+
+# transformers sets the default dtype of the whole process while it builds a model, and importing
+# bitsandbytes changes the table of modules.
+_BUILDING = threading.Lock()
 
 PRECISIONS: tuple[str, ...] = (*get_args(Precision), INT8_DYNAMIC)
 
@@ -32,6 +40,7 @@ def load_bundle(
     precision: str | None = None,
     merge_lora: bool = False,
     device: torch.device | str = "cpu",
+    reach: Reach = THIS_MACHINE,
 ) -> Assembled:
     """Load a bundle, and check that every part is the one it was trained with.
 
@@ -43,13 +52,14 @@ def load_bundle(
             sum at `precision` (fp32, bf16 or int8-dynamic); see `anymal.llm.merge_lora`. Otherwise
             LoRA stays beside the checkpoint's weights at `precision`.
         device: Where it goes.
+        reach: What it may use besides its own folder.
 
     Returns:
         The model and its processor, in eval mode.
 
     Raises:
-        BundleError: It is missing or damaged, a part differs, or it would import a module that is
-            not installed as an entry point; the message names the field.
+        BundleError: It is missing or damaged, a part differs or is beyond its reach, or it would
+            import a module that is not installed as an entry point; the message names the field.
         RecipeError: A part cannot be built.
     """
     if precision is not None and precision not in PRECISIONS:
@@ -63,7 +73,9 @@ def load_bundle(
         recipe = recipe.model_copy(
             update={"llm": recipe.llm.model_copy(update={"precision": precision})}
         )
-    assembled = build(recipe, device=device)
+    local = with_local_parts(recipe, folder, reach)
+    assembled = _build(local, folder, manifest, device=device)
+    assembled = replace(assembled, model_recipe=recipe)  # which says where parts come from
     check_equal("llm", manifest.llm.model_dump(), llm_facts(assembled).model_dump())
     check_equal("bundle", {"lora": manifest.lora}, {"lora": recipe.lora})
     check_equal(
@@ -78,8 +90,24 @@ def load_bundle(
     assembled.model.load_trainable_state(saved_state(folder, manifest, assembled.model))
     if is_merged:
         model = assembled.model
-        model.llm = merge(model.llm, precision=precision or model.llm.precision)
+        with _BUILDING:
+            model.llm = merge(model.llm, precision=precision or model.llm.precision)
     return assembled
+
+
+def _build(
+    recipe: ModelRecipe, folder: Path, manifest: Manifest, *, device: torch.device | str
+) -> Assembled:
+    """Build from local files."""
+    try:
+        check_aligner_sizes(manifest, folder)
+        with _BUILDING:
+            return build(recipe, device=device)
+    except AnymalError:
+        raise
+    except Exception as error:  # libraries fail in many ways on settings that make no sense
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise BundleError(f"the bundle {str(folder)!r} cannot be built ({reason})") from error
 
 
 def describe(bundle: str | Path) -> Manifest:

@@ -9,7 +9,6 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
     encoders/NAME/         copies of encoders, likewise; modalities may share one
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from anymal.bundle.contents import check_contents, read_json
 from anymal.errors import BundleError
 from anymal.recipe.file import TINY
 from anymal.recipe.schema import LoraRecipe, ModelRecipe
@@ -77,18 +77,20 @@ def bundle_folder(bundle: str | Path) -> Path:
         bundle: A folder, or `tiny` for the built-in one.
 
     Returns:
-        The folder, which holds a manifest.
+        The folder, links resolved, which holds a manifest and nothing that may not be read.
 
     Raises:
-        BundleError: It does not.
+        BundleError: It does not, or `check_contents` refuses a file.
     """
     folder = TINY if str(bundle) == "tiny" else Path(bundle).expanduser()
-    if not (folder / MANIFEST).is_file():
+    if not _holds_manifest(folder):
         raise BundleError(
-            f"{str(bundle)!r} is not a bundle: {folder / MANIFEST} does not exist; give the folder "
-            "that training wrote (RUN_DIR/bundle), or tiny"
+            f"{str(bundle)!r} is not a bundle folder: it holds no {MANIFEST} that can be read; "
+            "give the folder that training wrote (RUN_DIR/bundle), or tiny"
         )
-    return folder.resolve()
+    folder = folder.resolve()
+    check_contents(folder)
+    return folder
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -101,11 +103,11 @@ def read_manifest(folder: Path) -> Manifest:
         The manifest.
 
     Raises:
-        BundleError: It is damaged or of another version.
+        BundleError: It is damaged, of another version, or names a place outside of its folder.
     """
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, is_strict=True)
         if values["schema_version"] != SCHEMA:
             raise BundleError(
                 f"{path} has schema version {values['schema_version']}; this version of anymal "
@@ -150,6 +152,14 @@ def check_equal(what: str, saved: Mapping[str, Any], found: Mapping[str, Any]) -
             )
 
 
+def _holds_manifest(folder: Path) -> bool:
+    """Whether a manifest is there; nothing else is told of a folder that is none of ours."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except (OSError, ValueError):  # not allowed to look, or a NUL in the path
+        return False
+
+
 def _located(value: Any, folder: Path) -> Any:
     """Values with `bundle:` paths made absolute."""
     if isinstance(value, dict):
@@ -157,5 +167,8 @@ def _located(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
         return [_located(item, folder) for item in value]
     if isinstance(value, str) and value.startswith(EMBEDDED):
-        return str(folder / value.removeprefix(EMBEDDED))
+        place = folder / value.removeprefix(EMBEDDED)
+        if not place.resolve().is_relative_to(folder):
+            raise BundleError(f"{value!r} in {folder / MANIFEST} leads out of the bundle")
+        return str(place)
     return value

@@ -1,17 +1,17 @@
 """The chat template that came with a tokeniser, taken apart into segments.
 
 Does not let contents through Jinja: numbered marks stand for them, so that nothing that people
-wrote can change what the template does or be mistaken for its markup.
+wrote can change what the template does or be mistaken for its markup. Does not render in this
+process: templates may be a stranger's (`template_process`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
-
 from anymal.chat.segments import Segment, Turn, answer, markup
 from anymal.chat.system import SystemFolder
+from anymal.chat.template_process import BoundedTemplate
 from anymal.errors import ConversationError, RecipeError
 
 # Contents never pass through the Jinja template; these stand for them.
@@ -44,18 +44,31 @@ def read_jinja(tokenizer: Any) -> JinjaFormat:
         How to write a conversation.
 
     Raises:
-        RecipeError: It has none, or one that does not say where an answer begins or ends.
+        RecipeError: It has none, or one that cannot be used: it does not say where an answer begins
+            or ends, refuses a question and an answer, or is beyond the limits of
+            `template_process`.
     """
     if not tokenizer.chat_template:
         raise RecipeError(
             "this tokenizer has no chat template; set llm.template to llama2, vicuna or chatml"
         )
-    lead, tail, end = _probe(tokenizer)
-    fold = None if _takes_system(tokenizer) else SystemFolder()
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError as error:  # several, none of them the default
+        raise RecipeError(
+            f"{error} Set llm.template to llama2, vicuna or chatml to use none of them"
+        ) from error
+    template = BoundedTemplate(source, {**tokenizer.special_tokens_map, **_SETTINGS})
+    specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    try:
+        lead, tail, end = _probe(template, specials)
+    except ConversationError as error:  # of the probe's own conversation, not of a caller's
+        raise RecipeError(f"the tokenizer's chat template cannot be used: {error}") from error
+    fold = None if _takes_system(template) else SystemFolder()
 
     def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
         turns = turns if fold is None else fold(turns)
-        text = _apply_jinja(tokenizer, [turn.role for turn in turns], generate)
+        text = _apply_jinja(template, [turn.role for turn in turns], generate)
         before, *pieces = _cut(text, len(turns))
         segments: list[Segment] = []
         for turn, piece in zip(turns, pieces, strict=True):
@@ -73,17 +86,16 @@ def read_jinja(tokenizer: Any) -> JinjaFormat:
     return JinjaFormat(end_of_turn=end, write=write)
 
 
-def _probe(tokenizer: Any) -> tuple[str, str, str]:
+def _probe(template: BoundedTemplate, specials: Sequence[str]) -> tuple[str, str, str]:
     """Find what a template writes before and after an answer that belongs to it, and its end."""
-    opening = _cut(_apply_jinja(tokenizer, ["user"], True), 1)[1]
-    _, before, after = _cut(_apply_jinja(tokenizer, ["user", "assistant"], False), 2)
+    opening = _cut(_apply_jinja(template, ["user"], True), 1)[1]
+    _, before, after = _cut(_apply_jinja(template, ["user", "assistant"], False), 2)
     if not before.startswith(opening):
         raise RecipeError(
             f"the tokenizer's chat template opens an answer with {opening!r} when asked to "
             f"generate, but writes {before!r} before a given one; "
             "set llm.template to llama2, vicuna or chatml"
         )
-    specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     ends = [(after.index(token), token) for token in specials if token in after]
     if not ends:
         raise RecipeError(
@@ -94,31 +106,20 @@ def _probe(tokenizer: Any) -> tuple[str, str, str]:
     return before.removeprefix(opening), after[: place + len(end)], end
 
 
-def _takes_system(tokenizer: Any) -> bool:
+def _takes_system(template: BoundedTemplate) -> bool:
     """Whether a template writes a system message, and before all others."""
     roles = ["system", "user", "assistant", "user"]
     try:
-        _cut(_apply_jinja(tokenizer, roles, True), len(roles))
+        _cut(_apply_jinja(template, roles, True), len(roles))
     except ConversationError:
         return False
     return True
 
 
-def _apply_jinja(tokenizer: Any, roles: Sequence[str], generate: bool) -> str:
+def _apply_jinja(template: BoundedTemplate, roles: Sequence[str], generate: bool) -> str:
     """Let the template write numbered marks in place of contents."""
-    messages = [
-        {"role": role, "content": f"{_OPEN}{index}{_CLOSE}"} for index, role in enumerate(roles)
-    ]
-    try:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generate, **_SETTINGS
-        )
-    except TemplateError as error:
-        raise ConversationError(
-            f"the model's chat template refuses the roles {', '.join(roles)}: {error}"
-        ) from error
-    assert isinstance(text, str), type(text)
-    return text
+    marks = [f"{_OPEN}{index}{_CLOSE}" for index in range(len(roles))]
+    return template.write(roles, marks, generate=generate)
 
 
 def _cut(text: str, num_turns: int) -> list[str]:

@@ -58,13 +58,20 @@ class ChatTemplate:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of how a fixed conversation is written: changes when the prompt format does."""
+        """SHA-256 of how a fixed conversation is written: changes when the prompt format does.
+
+        Raises:
+            RecipeError: The template has no way to write two questions and an answer.
+        """
         turns = [
             Turn(role="user", content=(TextSegment(text="q1"),)),
             Turn(role="assistant", content=(TextSegment(text="a1"),)),
             Turn(role="user", content=(TextSegment(text="q2"),)),
         ]
-        segments = self.render(turns, generate=True)
+        try:
+            segments = self.render(turns, generate=True)
+        except ConversationError as error:
+            raise RecipeError(f"template {self.name} cannot be used: {error}") from error
         texts = [segment for segment in segments if isinstance(segment, TextSegment)]
         written = [
             ("".join(segment.text for segment in run), is_target)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
+from anymal.cli.bundle_options import HubOption, LocalModelsOption
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,6 +35,8 @@ class Choices:
     batch_size: int
     device: str
     precision: str | None
+    allow_hub: bool
+    local_models: Path | None
 
 
 def eval_command(
@@ -56,6 +60,8 @@ def eval_command(
         Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
         typer.Option(help="Precision of the language model; by default that of 'anymal serve'."),
     ] = None,
+    allow_hub: HubOption = False,
+    local_models: LocalModelsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the figures as JSON, and as PNG beside it.")
     ] = None,
@@ -89,6 +95,8 @@ def eval_command(
         batch_size=batch_size,
         device=device,
         precision=precision,
+        allow_hub=allow_hub,
+        local_models=local_models,
     )
     if reuse is not None:
         results = Results.read(reuse)
@@ -106,6 +114,7 @@ def _evaluate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from anymal.assemble import Assembled
+    from anymal.bundle.parts import Reach
     from anymal.evaluation.answers import start_batch_assistant
     from anymal.evaluation.runner import CONTROLS, evaluate
     from anymal.evaluation.suites import load_suites, select
@@ -120,8 +129,10 @@ def _evaluate(
     # threads than cores wait for each other instead of computing.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
+    reach = Reach(allow_hub=choices.allow_hub, local_models=choices.local_models)
+
     def load(name: str) -> Assembled:
-        return load_to_answer(name, precision=choices.precision, device=choices.device)
+        return load_to_answer(name, precision=choices.precision, device=choices.device, reach=reach)
 
     def start(assembled: Assembled, name: str) -> Assistant:
         return start_batch_assistant(assembled, name=name, batch_size=choices.batch_size)

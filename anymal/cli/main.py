@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anymal import __version__
+from anymal.cli.bundle_options import HubOption, LocalModelsOption
 from anymal.cli.late_commands import CommandGroup
 from anymal.errors import AnymalError
 
@@ -80,6 +81,8 @@ def ask(
     rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
+    allow_hub: HubOption = False,
+    local_models: LocalModelsOption = None,
     url: UrlOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='Print {"text": ...} once the answer is whole.')
@@ -100,7 +103,7 @@ def ask(
         acceleration_unit=acceleration_unit,
         rotation_unit=rotation_unit,
     )
-    with _asker(bundle, url) as asker:
+    with _asker(bundle, url, allow_hub=allow_hub, local_models=local_models) as asker:
         messages = [asker.message(question, **media)]
         stream = asker.stream(messages, max_tokens=max_tokens, stop_repetition=True)
         if as_json:
@@ -121,6 +124,8 @@ def chat(
     rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
+    allow_hub: HubOption = False,
+    local_models: LocalModelsOption = None,
     url: UrlOption = None,
 ) -> None:
     """Talk with the model; /image PATH and the like attach files, /help shows more."""
@@ -130,7 +135,7 @@ def chat(
     motion = Media(
         imu_rate_hz=imu_rate_hz, acceleration_unit=acceleration_unit, rotation_unit=rotation_unit
     )
-    with _asker(bundle, url) as asker:
+    with _asker(bundle, url, allow_hub=allow_hub, local_models=local_models) as asker:
         ChatLoop(asker, motion=motion, max_tokens=max_tokens, show=show).run(_lines())
 
 
@@ -170,19 +175,21 @@ def show(stream: "AnswerStream") -> str:
 
 
 @contextmanager
-def _asker(bundle: str, url: str | None) -> Iterator["Asker"]:
+def _asker(
+    bundle: str, url: str | None, *, allow_hub: bool, local_models: Path | None
+) -> Iterator["Asker"]:
     """The service at a URL, or a bundle in this process."""
     if url is not None:
-        from anymal.cli.upload_bar import ShowingUploads
+        from anymal.cli.remote_asker import RemoteAsker
         from anymal.client import Client
 
-        with ShowingUploads(Client(base_url=url)) as client:
+        with RemoteAsker(Client(base_url=url)) as client:
             yield client
         return
     _quieten()
     from anymal.serving.assistant import load
 
-    with load(bundle) as assistant:
+    with load(bundle, allow_hub=allow_hub, local_models=local_models) as assistant:
         yield assistant
 
 

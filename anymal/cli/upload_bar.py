@@ -3,18 +3,10 @@
 Does not send anything; it stands between the command line and a client.
 """
 
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, Unpack
-
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
 from anymal.cli.console import plain_console
-from anymal.client import Client
-from anymal.client.answer import AnswerOptions, AnswerStream
-from anymal.client.attachments import Media
-from anymal.protocol.conversation import Message
 
 # Smaller requests are sent before a bar could be read.
 WORTH_A_BAR_BYTES = 8 * 2**20
@@ -57,38 +49,3 @@ class UploadBar:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-
-
-class ShowingUploads:
-    """A client whose uploads are shown; see `anymal.client.answer.Asker`."""
-
-    def __init__(self, client: Client) -> None:
-        """Wraps a client.
-
-        Args:
-            client: Asks the service.
-        """
-        self._client = client
-        self._bar = UploadBar()
-
-    def message(self, question: str, **media: Unpack[Media]) -> Message:
-        """A user's turn: the media, then the question."""
-        return self._client.message(question, **media)
-
-    def stream(
-        self, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[AnswerOptions]
-    ) -> AnswerStream:
-        """Answer a conversation piece by piece."""
-        return self._client.stream(messages, on_upload=self._bar, **options)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.close()
-        self._client.close()

@@ -233,8 +233,9 @@ class BatchingEngine:
         self._num_tokens += num_tokens
         for work, result in zip(works, results, strict=True):
             self._advance(work, result)
+        seconds = perf_counter() - began
+        self._scheduler.cost.note(num_tokens, seconds)
         if self._on_step is not None:
-            seconds = perf_counter() - began
             self._on_step(Step(num_sequences=len(works), num_tokens=num_tokens, seconds=seconds))
 
     def _advance(self, work: Work, result: Drawn | Exception | None) -> None:

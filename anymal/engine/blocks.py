@@ -16,7 +16,8 @@ PADDING_BLOCK = 0  # never given out: fills up tables of blocks, and holds zeros
 class Fingerprints:
     """One digest for each whole block of a growing sequence, each over all positions up to it.
 
-    Equal digests mean equal words and equal soft tokens at equal positions, under the same root.
+    Equal digests mean equal words and equal soft tokens at equal positions, under the same root
+    and within the same scope (see `Owner`).
     """
 
     def __init__(self, prompt: Prompt, *, root: bytes) -> None:
@@ -27,7 +28,7 @@ class Fingerprints:
             root: What keys and values depend on besides: the model and its adapters.
         """
         self.digests: list[bytes] = []
-        self._last = root
+        self._last = hashlib.sha256(root + prompt.owner.scope.encode()).digest()
         self._begun: list[bytes] = []  # positions of the block that is not whole yet
         for span in prompt.spans:
             if isinstance(span, TokenSpan):

@@ -50,11 +50,34 @@ class EmbeddingSpan:
 Span = TokenSpan | EmbeddingSpan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who sent a prompt.
+
+    Attributes:
+        name: Owners of different names take turns, however much each one asks.
+        scope: What was computed for a prompt is found again only by prompts of the same scope.
+    """
+
+    name: str = ""
+    scope: str = ""
+
+
+NOBODY = Owner()
+"""The owner of all prompts where nobody is told apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prompt:
-    """Spans, one after the other; its length is its number of positions."""
+    """Spans, one after the other; its length is its number of positions.
+
+    Attributes:
+        spans: What it says.
+        owner: Whose it is.
+    """
 
     spans: tuple[Span, ...]
+    owner: Owner = NOBODY
 
     def __len__(self) -> int:
         return sum(len(span) for span in self.spans)

@@ -32,6 +32,7 @@ class Request:
         num_computed: Positions whose keys and values are in those blocks.
         num_cached: Prompt positions that were found and not computed when it was first admitted;
             None before.
+        planned_at: Number of the last step that it took part in.
         scratch: What the runner remembers between steps while the request runs.
         drawer: What the runner draws with; it outlives pre-emption.
     """
@@ -47,12 +48,18 @@ class Request:
     blocks: list[int] = field(default_factory=list)
     num_computed: int = 0
     num_cached: int | None = None
+    planned_at: int = 0
     scratch: Any = None
     drawer: Any = None
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.prompt_length = len(self.prompt)
+
+    @property
+    def owner(self) -> str:
+        """Name of who sent it."""
+        return self.prompt.owner.name
 
     @property
     def length(self) -> int:

@@ -4,12 +4,14 @@ Does not compute: the engine asks it for a plan, carries it out, and reports the
 import torch.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from anymal.engine.blocks import BLOCK_SIZE, Blocks, blocks_for
 from anymal.engine.request import Request, Work
+from anymal.engine.step_cost import StepCost
+from anymal.engine.turns import Demand, share_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,11 @@ class Budget:
 class Scheduler:
     """Keeps the order of requests, and their blocks.
 
-    First come, first served: a request is admitted when its prompt's blocks are available, and no
-    later one before it. When blocks run out in the middle of answers, the youngest request gives
-    its own back, waits at the front, and is computed again.
+    Owners take turns (see `turns`); of one owner, the first come is the first served. A request is
+    admitted when its prompt's blocks are available, and no later one before it. Where another owner
+    holds more than it needs, the youngest of the other's requests gives its blocks back, waits at
+    the front, and is computed again. So does the youngest of the owner who holds most when blocks
+    run out in the middle of answers.
     """
 
     def __init__(self, blocks: Blocks, budget: Budget) -> None:
@@ -45,10 +49,12 @@ class Scheduler:
         self.blocks = blocks
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []  # in the order of their arrival
+        self.cost = StepCost()
         self.num_preemptions = 0
         self.num_queried = 0
         self.num_hit = 0
         self._budget = budget
+        self._num_plans = 0
 
     @property
     def is_idle(self) -> bool:
@@ -71,13 +77,17 @@ class Scheduler:
     def plan(self) -> list[Work]:
         """The next step, one stretch for each request that takes part; empty only when idle."""
         decoding = self._grow()
-        budget = self._budget
-        left = budget.beside_decode if decoding else budget.step_tokens
-        works = [Work(request=r, start=r.num_computed, stop=r.length) for r in decoding]
-        prefilling = [request for request in self.running if request.num_left > 1]
-        admitted = self._admit(left - sum(request.num_left for request in prefilling))
+        left = self._budget.beside_decode if decoding else self._budget.step_tokens
+        self._admit(left)  # perhaps in the place of one that was to go on
+        going = set(decoding) & set(self.running)
+        decoding = [request for request in decoding if request in going]
         # A prompt whose blocks were all found but for one position counts as a prompt all the same.
-        return works + _share(prefilling + admitted, left)
+        prompts = [request for request in self.running if request not in going]
+        works = share_step(Demand(decoding=decoding, prompts=prompts, room=left), self.cost)
+        self._num_plans += 1
+        for work in works:
+            work.request.planned_at = self._num_plans
+        return works
 
     def computed(self, work: Work) -> None:
         """A stretch was computed: its whole blocks can be found from now on."""
@@ -116,11 +126,22 @@ class Scheduler:
             decoding.append(request)
         return [request for request in decoding if request in self.running]
 
-    def _preempt(self) -> None:
-        youngest = self.running.pop()
+    def _preempt(self, owner: str | None = None) -> None:
+        """Take the blocks of the youngest request of an owner, or of the one who holds most."""
+        if owner is None:
+            owner = max(held := self._held_blocks(), key=held.__getitem__)
+        youngest = next(each for each in reversed(self.running) if each.owner == owner)
+        self.running.remove(youngest)
         self._give_back(youngest)
         self.num_preemptions += 1
         self.waiting.appendleft(youngest)
+
+    def _held_blocks(self) -> Counter[str]:
+        """How many blocks the running requests of each owner hold."""
+        held: Counter[str] = Counter()
+        for request in self.running:
+            held[request.owner] += len(request.blocks)
+        return held
 
     def _give_back(self, request: Request) -> None:
         self.blocks.release(request.blocks)
@@ -128,24 +149,53 @@ class Scheduler:
         request.num_computed = 0
         request.scratch = None
 
-    def _admit(self, room: int) -> list[Request]:
-        """Let waiting requests in while a step has room and blocks are available."""
-        admitted = []
-        while self.waiting and room > 0 and len(self.running) < self._budget.max_running:
-            request = self.waiting[0]
+    def _admit(self, left: int) -> None:
+        """Let waiting requests in, owners in turn, while a step has room and blocks are available.
+
+        Args:
+            left: Prompt positions of the step; each owner may fill an equal part of them.
+        """
+        begun: Counter[str] = Counter()
+        for each in self.running:
+            begun[each.owner] += each.num_left if each.num_left > 1 else 0
+        num_owners = len({request.owner for request in self.waiting} | set(+begun))
+        full: set[str] = set()  # owners whose next request cannot use this step
+        while (request := self._next_waiting(full)) is not None:
             digests = _reusable(request)
             found = self.blocks.find(digests)
-            if self._is_being_computed(digests[len(found) :]):
-                break
+            missing = digests[len(found) :]
+            if begun[request.owner] >= left // num_owners or self._is_being_computed(missing):
+                full.add(request.owner)
+                continue
             needed = blocks_for(request.length) - len(found)
+            if not self._make_room(request, found, needed):
+                break
+            self.waiting.remove(request)
+            self._start(request, found, needed)
+            begun[request.owner] += request.num_left
+
+    def _next_waiting(self, full: Collection[str]) -> Request | None:
+        """The first request of the owner who has the fewest running ones."""
+        running = Counter(request.owner for request in self.running)
+        waiting = (request for request in self.waiting if request.owner not in full)
+        return min(waiting, key=lambda request: running[request.owner], default=None)
+
+    def _make_room(self, request: Request, found: Sequence[int], needed: int) -> bool:
+        """Whether a request can start, perhaps in the place of requests of a greater owner."""
+        while True:
+            is_crowded = len(self.running) >= self._budget.max_running
             # One more for each that runs, or the next step would take them back.
             wanted = needed + self.blocks.num_kept(found) + len(self.running)
-            if wanted > self.blocks.num_available and self.running:
-                break
-            self._start(self.waiting.popleft(), found, needed)
-            admitted.append(request)
-            room -= request.num_left
-        return admitted
+            if not is_crowded and (wanted <= self.blocks.num_available or not self.running):
+                return True
+            if is_crowded:
+                held, own = Counter(each.owner for each in self.running), 1
+            else:
+                held, own = self._held_blocks(), needed + len(found)
+            greatest = max(held, key=held.__getitem__)
+            if held[greatest] <= held[request.owner] + own:
+                return False
+            self._preempt(greatest)
 
     def _start(self, request: Request, found: Sequence[int], needed: int) -> None:
         self.blocks.hold(found)
@@ -171,23 +221,3 @@ def _reusable(request: Request) -> list[bytes]:
     if request.fingerprints is None:
         return []
     return request.fingerprints.digests[: (request.length - 1) // BLOCK_SIZE]
-
-
-def _share(prefilling: Sequence[Request], left: int) -> list[Work]:
-    """Chunks of prompts: half the room for the oldest, the rest for the shortest first.
-
-    So no prompt starves, and a short one does not wait for the end of a long one.
-    """
-    if not prefilling:
-        return []
-    oldest, *others = prefilling
-    others.sort(key=lambda request: request.num_left)
-    works = []
-    for request in (oldest, *others):
-        room = left - left // 2 if request is oldest and others else left
-        size = min(room, request.num_left)
-        if size > 0:
-            start = request.num_computed
-            works.append(Work(request=request, start=start, stop=start + size))
-            left -= size
-    return works

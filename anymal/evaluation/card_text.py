@@ -136,7 +136,7 @@ LIMITS = """## What it cannot do
   five speakers. Results will be worse with strong accents, children and background noise.
 - **Motion** means a phone at the waist, six axes, about 2.5 seconds. Answers are worse if the phone
   is in a hand or a bag, or if another sensor has different axes or units. Changes of posture were
-  rare in the data, and are the weakest answers.
+  rare in the data. The weakest answers are about sitting.
 - **Hand signs** means one hand on a light, plain background, with the Turkish school's signs for 0
   to 9. Other countries sign digits differently. **Clothing** means small grey product photos, not
   people wearing clothes.

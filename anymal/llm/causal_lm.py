@@ -66,16 +66,6 @@ class LLM(nn.Module):
         return "position_ids" in self._accepted
 
     @property
-    def takes_embeddings(self) -> bool:
-        """Whether its layers say that they read embeddings in the place of ids."""
-        return "inputs_embeds" in self._accepted
-
-    @property
-    def takes_cache(self) -> bool:
-        """Whether it keeps what it has read as keys and values."""
-        return "past_key_values" in self._accepted
-
-    @property
     def attends_our_way(self) -> bool:
         """Whether its layers ask `anymal.llm.attention`."""
         return bool(self.model.base_model.config._attn_implementation == NAME)

@@ -8,6 +8,7 @@ rounding, and on a CPU about twice as fast as `nf4`, which dequantises at every 
 or `int8` the sum would be rounded a second time; there LoRA stays beside the weights.
 """
 
+from copy import copy
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,8 +18,9 @@ from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, its weigh
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import ADAPTER, LLM
 from anymal.llm.dynamic_int8 import INT8_DYNAMIC, DynamicInt8Linear, check_dynamic_int8
-from anymal.llm.load import compute_dtype, dequantised
+from anymal.llm.lora import dequantised
 from anymal.llm.packed_linear import prepack
+from anymal.llm.precision import compute_dtype
 
 MergedPrecision = Literal["fp32", "bf16", "int8-dynamic"]
 MERGED_PRECISIONS: tuple[str, ...] = get_args(MergedPrecision)
@@ -50,7 +52,7 @@ def merge(llm: LLM, *, precision: str) -> LLM:
     # By name: a list of the layers would keep every old one in memory beside the new ones.
     for name in _layers(model):
         layer = model.get_submodule(name)
-        merged = _merged(layer)
+        merged = merged_layer(layer)
         if precision == INT8_DYNAMIC and isinstance(merged, nn.Linear) and layer is not head:
             merged = DynamicInt8Linear(merged.weight, merged.bias)
         parent, _, own_name = name.rpartition(".")
@@ -62,34 +64,50 @@ def merge(llm: LLM, *, precision: str) -> LLM:
     return LLM(model, llm.tokenizer, precision=precision, tuner=None)
 
 
-def _layers(model: nn.Module) -> list[str]:
-    """Names of the layers that LoRA is attached to, and of linear layers without it."""
-    names: list[str] = []
-    for name, module in model.named_modules():
-        is_inside = bool(names) and name.startswith(f"{names[-1]}.")
-        if not is_inside and (_has_lora(module) or isinstance(module, (nn.Linear, Conv1D))):
-            names.append(name)
-    return names
+def merged_layer(layer: Any) -> nn.Module:
+    """A linear layer or an embedding with its weight dequantised and LoRA added.
+
+    Args:
+        layer: Of a language model; stays as it is.
+
+    Returns:
+        A plain layer that computes the same.
+    """
+    base: Any = layer.base_layer if has_lora(layer) else layer
+    weight: Tensor = dequantised(base)
+    if has_lora(layer):
+        weight = weight.float() + layer.get_delta_weight(ADAPTER)
+    if isinstance(base, (nn.Linear, Conv1D)):
+        weight = weight.T.contiguous() if isinstance(base, Conv1D) else weight
+        plain: Any = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        plain.register_parameter("bias", base.bias)
+    else:  # an embedding, say
+        plain = copy(base)
+        plain._parameters = dict(base._parameters)  # copy leaves it shared
+    # A new parameter: the old one may also be another layer's, such as a tied output head's.
+    plain.weight = nn.Parameter(weight, requires_grad=False)
+    return plain  # type: ignore[no-any-return]  # built by type
 
 
-def _has_lora(module: nn.Module) -> bool:
-    """Whether this is one of PEFT's layers with our adapter."""
+def has_lora(module: nn.Module) -> bool:
+    """Whether this is one of PEFT's layers with our adapter.
+
+    Args:
+        module: Of a language model.
+
+    Returns:
+        Whether it is.
+    """
     return ADAPTER in getattr(module, "lora_A", {}) or ADAPTER in getattr(
         module, "lora_embedding_A", {}
     )
 
 
-def _merged(layer: Any) -> nn.Module:
-    """The layer as a plain one, its weights dequantised and LoRA added."""
-    base: Any = layer.base_layer if _has_lora(layer) else layer
-    weight: Tensor = dequantised(base)
-    if _has_lora(layer):
-        weight = weight.float() + layer.get_delta_weight(ADAPTER)
-    plain: nn.Module = base  # an embedding, say
-    if isinstance(base, (nn.Linear, Conv1D)):
-        weight = weight.T.contiguous() if isinstance(base, Conv1D) else weight
-        plain = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        plain.register_parameter("bias", base.bias)
-    # A new parameter: the old one may also be another layer's, such as a tied output head's.
-    plain.weight = nn.Parameter(weight, requires_grad=False)
-    return plain
+def _layers(model: nn.Module) -> list[str]:
+    """Names of the layers that LoRA is attached to, and of linear layers without it."""
+    names: list[str] = []
+    for name, module in model.named_modules():
+        is_inside = bool(names) and name.startswith(f"{names[-1]}.")
+        if not is_inside and (has_lora(module) or isinstance(module, (nn.Linear, Conv1D))):
+            names.append(name)
+    return names

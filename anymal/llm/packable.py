@@ -67,8 +67,15 @@ def layer_shapes(llm: LLM) -> tuple[dict[int, LayerShape], torch.dtype]:
     """
     _check_config(llm)
     seen = _Seen()
-    with torch.no_grad(), attention_is(seen):
-        llm.decode(word_rows(llm, 2), positions=first_positions(llm, 2), cache=None)
+    rows, positions = word_rows(llm, 2), first_positions(llm, 2)
+    try:
+        with torch.no_grad(), attention_is(seen):
+            llm.decode(rows, positions=positions, cache=None)
+    except (Unpackable, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the model's own code may do anything with the mask it lacks
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Unpackable(f"its attention needs a mask of its own ({why})") from error
     _check_windows(llm, seen)
     if seen.dtype is None:
         raise Unpackable("its attention does not go through transformers' attention interface")

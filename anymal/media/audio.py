@@ -22,11 +22,18 @@ from numpy.typing import NDArray
 
 from anymal.errors import MediaCorrupt, MediaError, MediaUnsupported
 from anymal.media.amr import whole_frames
-from anymal.media.channels import Block, mix
+from anymal.media.channels import Block, check_samples, mix
 from anymal.media.complete import check_complete
-from anymal.media.container import GUESSED, check_seconds, open_container
+from anymal.media.container import (
+    GUESSED,
+    check_seconds,
+    decoder_options,
+    open_container,
+    packets_of,
+)
 from anymal.media.formats import ACCEPTED_SOUNDS, SOUNDS, detect, require
 from anymal.media.limits import Limits
+from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import is_vorbis_or_opus, links
 from anymal.media.riff import is_mpeg, with_true_sizes
 from anymal.media.source import Source, reason, shorten
@@ -69,7 +76,18 @@ def decode_audio(source: Source, limits: Limits, format: str | None = None) -> A
     key = require(source, SOUNDS, ACCEPTED_SOUNDS)
     # Tags in front that nothing follows are left for the error to name.
     whole = replace(source, data=source.data[found.start :] or source.data)
+    if key in _IN_FRAMES and source.data[id3_length(source.data) : found.start].strip(b"\x00"):
+        whole = _recorded(whole)
     return mix(_blocks(whole, key, limits), source.name, limits)
+
+
+def _recorded(source: Source) -> Source:
+    """What was cut out of a broadcast, and so began within a frame, may end within one."""
+    place = cut_frame(source.data)
+    if place is None:
+        return source
+    logger.warning("%s: the last frame is cut, as the first was; it is left out", source.name)
+    return replace(source, data=source.data[:place])
 
 
 def read_track(container: InputContainer, name: str, limits: Limits) -> Audio | None:
@@ -87,7 +105,7 @@ def read_track(container: InputContainer, name: str, limits: Limits) -> Audio | 
         MediaError: The track is broken, empty, or too long.
     """
     stream = _first_track(container, name)
-    return None if stream is None else mix(_track(container, stream, name), name, limits)
+    return None if stream is None else mix(_track(container, stream, name, limits), name, limits)
 
 
 def _blocks(source: Source, key: str, limits: Limits) -> Iterator[Block]:
@@ -114,6 +132,7 @@ def _by_soundfile(source: Source, key: str, limits: Limits) -> Iterator[Block]:
         with soundfile.SoundFile(io.BytesIO(source.data)) as file:
             promised = file.frames
             check_seconds(source.name, promised / max(1, file.samplerate), limits)
+            check_samples(source.name, promised, promised * file.channels, limits)
             num_frames = max(1, _BLOCK // file.channels)
             while len(block := file.read(num_frames, dtype="float32", always_2d=True)):
                 num_samples += len(block)
@@ -142,7 +161,7 @@ def _by_ffmpeg(source: Source, key: str, limits: Limits) -> Iterator[Block]:
         stream = _first_track(container, source.name)
         if stream is None:
             raise MediaUnsupported(source.name, "a film without sound", ACCEPTED_SOUNDS)
-        yield from _track(container, stream, source.name)
+        yield from _track(container, stream, source.name, limits)
 
 
 def _first_track(container: InputContainer, name: str) -> AudioStream | None:
@@ -159,11 +178,14 @@ def _first_track(container: InputContainer, name: str) -> AudioStream | None:
     return None
 
 
-def _track(container: InputContainer, stream: AudioStream, name: str) -> Iterator[Block]:
+def _track(
+    container: InputContainer, stream: AudioStream, name: str, limits: Limits
+) -> Iterator[Block]:
     """A track to its end, block by block."""
     decoder = _decoder(stream)
+    decoder.options = decoder_options(limits)
     seconds, num_packets, num_broken = 0.0, 0, 0
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream, name, limits):
         num_packets += 1
         try:
             frames = decoder.decode(packet)

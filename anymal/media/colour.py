@@ -4,6 +4,8 @@ Tags say how the numbers of a frame mean colours. Where they are missing, films 
 BT.709 and smaller ones as BT.601, as players do. HDR goes through `tone_map`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import PIL.Image
 from av.video.frame import VideoFrame
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from anymal.media.tone_map import Transfer, to_sdr
 
 _UNTAGGED = 2
+# Pixels that are converted at a time, because each step makes a copy of four bytes a pixel.
+_STRIP_PIXELS = 2**20
 # What players take as HD: more than PAL's 576 lines, or the width of 720p.
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
 _HDR: dict[int, Transfer] = {ColorTrc.SMPTE2084: "pq", ColorTrc.ARIB_STD_B67: "hlg"}
@@ -28,9 +32,10 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
         [H, W, 3] uint8.
     """
     # One thread: several wait for each other where all cores are busy, 5 ms for a small frame.
-    if any(component.is_alpha for component in frame.format.components):
-        return over_white(PIL.Image.fromarray(frame.to_ndarray(format="rgba", threads=1)))
     matrix = _matrix(frame)
+    if any(component.is_alpha for component in frame.format.components):
+        pixels = frame.to_ndarray(format="rgba", src_colorspace=matrix, threads=1)
+        return over_white(PIL.Image.fromarray(pixels))
     transfer = _HDR.get(frame.color_trc)
     if transfer is None:
         pixels = frame.to_ndarray(format="rgb24", src_colorspace=matrix, threads=1)
@@ -44,14 +49,40 @@ def over_white(image: PIL.Image.Image) -> NDArray[np.uint8]:
     """Lays a picture with alpha over a white page.
 
     Args:
-        image: A picture of mode RGBA.
+        image: A picture of a mode with alpha, or with one transparent colour.
 
     Returns:
         [H, W, 3] uint8.
     """
-    page = PIL.Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    return np.array(page)
+    return by_strips(image, _strip_over_white)
+
+
+def by_strips(
+    image: PIL.Image.Image, convert: Callable[[PIL.Image.Image], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Converts a picture some rows at a time, which takes no memory beside the result.
+
+    Args:
+        image: A picture of any mode.
+        convert: Makes [h, W, 3] of a strip of h rows.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    num_rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        bottom = min(top + num_rows, image.height)
+        pixels[top:bottom] = convert(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _strip_over_white(strip: PIL.Image.Image) -> NDArray[np.uint8]:
+    """A few rows over a white page."""
+    strip = strip.convert("RGBA")
+    page = PIL.Image.new("RGB", strip.size, "white")
+    page.paste(strip, mask=strip.getchannel("A"))
+    return np.asarray(page)
 
 
 def _matrix(frame: VideoFrame) -> Colorspace | None:

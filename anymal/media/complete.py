@@ -8,9 +8,9 @@ lengths and does not otherwise check a file; `anymal.media.riff` does so for WAV
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from anymal.errors import MediaCorrupt, MediaUnsupported
-from anymal.media.formats import detect
-from anymal.media.mpeg_audio import id3_length
+from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.media.formats import TS_SYNC, detect, ts_packets
+from anymal.media.mpeg_audio import cut_frame, id3_length
 from anymal.media.ogg import page_end
 from anymal.media.riff import UNKNOWN_SIZE, read_chunk
 from anymal.media.source import Source
@@ -18,6 +18,17 @@ from anymal.media.source import Source
 _RIFF_HEADER = 12
 # What a film or a sound cannot do without: its description and its media, whole or in fragments.
 _MEDIA_ATOMS = (b"moov", b"moof", b"mdat")
+# The marks of a WebM's or MKV's parts: segment, cluster, and what is in them.
+_PARTS = (
+    *(b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\xa3", b"\xa0", b"\xe7", b"\xab", b"\xec"),
+    *(b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\x1c\x53\xbb\x6b"),
+    b"\x12\x54\xc3\x67",
+)
+_MAX_PARTS = 200_000
+_LONGEST_EBML_SIZE = 8
+
+# Their names, and where each ends.
+Parts = Iterator[tuple[bytes, int]]
 
 
 def check_complete(source: Source, key: str) -> None:
@@ -29,9 +40,15 @@ def check_complete(source: Source, key: str) -> None:
 
     Raises:
         MediaCorrupt: The file was cut short.
+        MediaTooLarge: It is of more parts than accepted.
     """
     is_cut = _CUT.get(key)
-    if is_cut is not None and is_cut(source.data):
+    try:
+        found = is_cut is not None and is_cut(source.data)
+    except OverflowError as error:
+        most = f"at most {_MAX_PARTS:,} parts"
+        raise MediaTooLarge(source.name, f"a file of {error}", most) from error
+    if found:
         label = detect(source.data).label
         raise MediaCorrupt(
             source.name, f"{label} that was cut short at {len(source.data):,} bytes", "a whole file"
@@ -60,12 +77,25 @@ def check_joined(source: Source, key: str) -> None:
         raise MediaUnsupported(source.name, found, "one file at a time; send them one by one")
 
 
+def _few(walk: Callable[[bytes], Parts]) -> Callable[[bytes], Parts]:
+    """Ends a walk over more parts than files have; each costs time."""
+
+    def walked(data: bytes) -> Parts:
+        for number, part in enumerate(walk(data)):
+            if number == _MAX_PARTS:
+                raise OverflowError(f"more than {_MAX_PARTS:,} parts")
+            yield part
+
+    return walked
+
+
 def _avi_is_cut(data: bytes) -> bool:
     """AVI: the list of pictures and sounds states its size, and so does the index behind it."""
     return _is_cut(data, (end for name, end in _avi_lists(data) if name in (b"movi", b"idx1")))
 
 
-def _avi_lists(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _avi_lists(data: bytes) -> Parts:
     """The names of an AVI's chunks, of lists their types, and where each ends."""
     place = _RIFF_HEADER
     while (chunk := read_chunk(data, place, "little")) is not None:
@@ -86,7 +116,8 @@ def _mp4_is_cut(data: bytes) -> bool:
     return _is_cut(data, (end for kind, end in _atoms(data) if kind in _MEDIA_ATOMS))
 
 
-def _atoms(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _atoms(data: bytes) -> Parts:
     """The names of an MP4's atoms and where each ends."""
     start = 0
     while (size := _number(data, start, 4, "big")) is not None:
@@ -106,7 +137,8 @@ def _caf_is_cut(data: bytes) -> bool:
     return _is_cut(data, (end for kind, end in _caf_chunks(data) if kind == b"data"))
 
 
-def _caf_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+@_few
+def _caf_chunks(data: bytes) -> Parts:
     """The names of a CAF's chunks and where each ends."""
     start = 8
     while (size := _number(data, start + 4, 8, "big")) is not None:
@@ -129,8 +161,33 @@ def _matroska_is_cut(data: bytes) -> bool:
     header_end = _ebml_end(data, 4)
     if header_end is None:
         return True
-    segment_end = _ebml_end(data, header_end + 4)
-    return segment_end is None or segment_end > len(data)
+    segment = header_end + 4
+    segment_end = _ebml_end(data, segment)
+    if segment_end is None or segment_end > len(data):
+        return True
+    is_open = segment_end - segment <= _LONGEST_EBML_SIZE
+    return is_open and _last_block_is_cut(data, segment_end)
+
+
+def _last_block_is_cut(data: bytes, place: int) -> bool:
+    """Recorders leave the sizes of outer parts open, as they cannot go back, but not of blocks."""
+    for _ in range(_MAX_PARTS):
+        kind = next((kind for kind in _PARTS if data.startswith(kind, place)), None)
+        if kind is None:
+            return False
+        end = _ebml_end(data, place + len(kind))
+        if end is None or end > len(data):
+            return True
+        # Of a part of open size, this is where what it holds begins.
+        place = end
+    return False
+
+
+def _mpegts_is_cut(data: bytes) -> bool:
+    """MPEG transport streams: packets of one length."""
+    start, step = ts_packets(data) or (0, len(data))
+    last = len(data) - len(data) % step
+    return data[last + start : last + start + 1] == TS_SYNC
 
 
 def _ebml_end(data: bytes, place: int) -> int | None:
@@ -154,15 +211,20 @@ def _ogg_is_cut(data: bytes) -> bool:
 
 
 def _mp3_is_cut(data: bytes) -> bool:
-    """MP3: encoders put a frame before the sound that may state the bytes that follow."""
+    """MP3: a frame before the sound may state the bytes that follow; each frame states its own."""
     start = id3_length(data)
     head = data[start : start + 256]
     tag = max(head.find(b"Xing"), head.find(b"Info"))
     flags = _number(head, tag + 4, 4, "big") if tag >= 0 else None
     if flags is None or not flags & 2:
-        return len(data) <= start
+        return len(data) <= start or cut_frame(data) is not None
     promised = _number(head, tag + 8 + 4 * (flags & 1), 4, "big") or 0
     return promised > len(data) - start
+
+
+def _aac_is_cut(data: bytes) -> bool:
+    """AAC in frames of ADTS: each states its own length."""
+    return cut_frame(data) is not None
 
 
 def _png_is_cut(data: bytes) -> bool:
@@ -199,8 +261,10 @@ _CUT: dict[str, Callable[[bytes], bool]] = {
     "mp4": _mp4_is_cut,
     "caf": _caf_is_cut,
     "matroska": _matroska_is_cut,
+    "mpegts": _mpegts_is_cut,
     "ogg": _ogg_is_cut,
     "mp3": _mp3_is_cut,
+    "aac": _aac_is_cut,
     "png": _png_is_cut,
     "gif": _gif_is_cut,
 }

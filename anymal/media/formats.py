@@ -95,7 +95,7 @@ _PICTURE_FAMILY = (b"mif1", b"msf1")
 _QUICKTIME_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # Packets of 188 bytes, each behind a time of 4 bytes in the files of camcorders.
 _TS_PACKETS = ((0, 188), (4, 192))
-_TS_SYNC = b"G"
+TS_SYNC = b"G"
 _TS_PROBE = 4
 _TEXT_PROBE = 4096
 # Bytes that are looked at, behind the tags of a sound.
@@ -188,13 +188,26 @@ def _by_atom(data: bytes) -> str | None:
     return next((_PICTURE_BRANDS[brand] for brand in brands if brand in _PICTURE_BRANDS), "heif")
 
 
-def _by_packets(data: bytes) -> str | None:
-    """MPEG transport streams: packets of one length, each of which opens with the same byte."""
+def ts_packets(data: bytes) -> tuple[int, int] | None:
+    """How an MPEG transport stream is laid out, in packets that each open with the same byte.
+
+    Args:
+        data: The file's bytes.
+
+    Returns:
+        Where in a packet that byte stands, and the length of a packet; None where it is no such
+        stream.
+    """
     for start, step in _TS_PACKETS:
         syncs = data[start : start + step * _TS_PROBE : step]
-        if len(syncs) > 1 and syncs == _TS_SYNC * len(syncs):
-            return "mpegts"
+        if len(syncs) > 1 and syncs == TS_SYNC * len(syncs):
+            return start, step
     return None
+
+
+def _by_packets(data: bytes) -> str | None:
+    """MPEG transport streams."""
+    return None if ts_packets(data) is None else "mpegts"
 
 
 def _zeros_end(data: bytes, start: int) -> int:

@@ -7,15 +7,16 @@ import io
 import logging
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from PIL.Image import DecompressionBombError, Transpose
+from PIL.Image import DecompressionBombError
 
 from anymal.errors import MediaCorrupt, MediaError, MediaTooLarge, MediaUnsupported
 from anymal.media import jpeg
-from anymal.media.colour import over_white
+from anymal.media.colour import by_strips, over_white
 from anymal.media.complete import check_complete
 from anymal.media.deep import is_deep_colour, scaled_colour, scaled_grey
 from anymal.media.formats import ACCEPTED_IMAGES, IMAGES, require
@@ -44,14 +45,15 @@ _BROKEN = (
     zlib.error,
 )
 _EXIF_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
+_TIFF_PHOTOMETRIC = 262
+_UPRIGHT: dict[object, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels),
 }
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 _DEEP_GREY_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -99,8 +101,10 @@ def _read(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
     if key == "png":
         whole = with_needed_chunks(source)
         return _by_pillow(Source(name=source.name, data=whole), key, limits)
-    if key == "jpeg" and not jpeg.has_end(source.data):
-        return _endless_jpeg(source, limits)
+    if key == "jpeg":
+        jpeg.check_scans(source.name, source.data, limits)
+        if not jpeg.has_end(source.data):
+            return _endless_jpeg(source, limits)
     return _by_pillow(source, key, limits)
 
 
@@ -112,7 +116,17 @@ def _by_pillow(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
         is_deep = is_deep_colour(image)
         image.load()
         whole = scaled_colour(image, source, key) if is_deep else image
-        return _rgb(_turned(whole, image.getexif()), source.name)
+        pixels, turn = _rgb(whole, source.name), _UPRIGHT.get(_orientation(image))
+        if _is_negative(image):
+            pixels = 255 - pixels
+    # Pillow's own pixels are given back first.
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _is_negative(image: PIL.Image.Image) -> bool:
+    """Whether 0 is white in deep grey of a TIFF, which Pillow turns round in 8 bits alone."""
+    tags = getattr(image, "tag_v2", {})
+    return image.mode in _DEEP_GREY_MODES and tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
 def _endless_jpeg(source: Source, limits: Limits) -> NDArray[np.uint8]:
@@ -128,11 +142,10 @@ def _endless_jpeg(source: Source, limits: Limits) -> NDArray[np.uint8]:
     return first
 
 
-def _turned(image: PIL.Image.Image, exif: PIL.Image.Exif) -> PIL.Image.Image:
-    """The image as the camera was held."""
+def _orientation(image: PIL.Image.Image) -> object:
+    """How the camera was held."""
     # NOTE: Pillow turns TIFF by itself while loading and then forgets the tag, so ask after load.
-    turn = _UPRIGHT.get(exif.get(_EXIF_ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
+    return image.getexif().get(_EXIF_ORIENTATION, 1)
 
 
 def _rgb(image: PIL.Image.Image, name: str) -> NDArray[np.uint8]:
@@ -142,6 +155,5 @@ def _rgb(image: PIL.Image.Image, name: str) -> NDArray[np.uint8]:
     if image.mode == "F":
         raise MediaUnsupported(name, "floating-point pixels", "8 or 16 bits per channel")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        return over_white(image.convert("RGBA"))
-    # A copy, because an array that borrows Pillow's memory is read-only.
-    return np.array(image.convert("RGB"))
+        return over_white(image)
+    return by_strips(image, lambda strip: np.asarray(strip.convert("RGB")))

@@ -17,7 +17,11 @@ class Limits:
         max_aspect_ratio: Long side over short side; a thin strip explodes when it is resized.
         max_frames: Frames in a film, sampled or not.
         max_sampled_pixels: Pixels of all sampled frames together.
+        max_decoded_pixels: Width times height times the frames that have to be decoded, because
+            decoding can start only at some frames.
         max_seconds: Length of a film or a sound.
+        max_samples: Samples of a sound in one channel; in all channels together, 8 times as many.
+        max_scans: Scans of a JPEG; each is a pass over the whole picture.
         max_motion_seconds: Length of a motion recording.
         max_motion_samples: Rows of a motion recording, as stored and once at a steady rate.
         max_gap_s: Time without a row that is still bridged by interpolation; four times the usual
@@ -32,7 +36,10 @@ class Limits:
     max_aspect_ratio: float = 100.0
     max_frames: int = 36_000
     max_sampled_pixels: int = 140_000_000
+    max_decoded_pixels: int = 40_000_000_000
     max_seconds: float = 600.0
+    max_samples: int = 48_000 * 600
+    max_scans: int = 100
     max_motion_seconds: float = 6 * 3600.0
     max_motion_samples: int = 2_000_000
     max_gap_s: float = 0.25

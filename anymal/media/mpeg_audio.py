@@ -8,6 +8,8 @@ headers of frames and decodes nothing.
 _PROBE = 2**16
 _NUM_FRAMES = 3
 _MAX_TAGS = 100
+# Bytes of a header that are read.
+_HEAD = 6
 _KBPS = {
     # By version 1 or not, and layer.
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -56,6 +58,31 @@ def find_frames(data: bytes) -> tuple[str, int] | None:
     return None
 
 
+def cut_frame(data: bytes) -> int | None:
+    """Finds a last frame that does not end within the data.
+
+    Args:
+        data: The bytes of a sound in frames; others may stand behind the last.
+
+    Returns:
+        The place where it begins; None where the last frame is whole, or no frames are found.
+    """
+    place = max(0, len(data) - _PROBE)
+    while (found := find_frames(data[place:])) is not None:
+        key, first = found
+        place += first
+        kind = _kind(data, place)
+        while sync_key(data, place) == key and _kind(data, place) == kind:
+            length = _length(data, place, key)
+            if place + (length or _HEAD) > len(data):
+                return place
+            if length is None:
+                break
+            place += length
+        place += 1
+    return None
+
+
 def sync_key(data: bytes, place: int = 0) -> str | None:
     """Tells a frame by its sync bits and its layer.
 
@@ -75,16 +102,24 @@ def sync_key(data: bytes, place: int = 0) -> str | None:
 def _in_a_row(data: bytes, place: int, key: str) -> bool:
     """Whether as many frames as are no chance begin at a place, each where the last one ends."""
     for _ in range(_NUM_FRAMES):
-        if sync_key(data, place) != key:
-            return False
-        head = data[place : place + 6]
-        length = None
-        if len(head) == 6:
-            length = _mp3_length(head) if key == "mp3" else _adts_length(head)
-        if not length:
+        length = _length(data, place, key) if sync_key(data, place) == key else None
+        if length is None:
             return False
         place += length
     return True
+
+
+def _kind(data: bytes, place: int) -> tuple[bytes, int]:
+    """What the heads of all frames of a sound have in common: version, layer and rate."""
+    return data[place : place + 2], data[place + 2] & 0x0C if place + 2 < len(data) else 0
+
+
+def _length(data: bytes, place: int, key: str) -> int | None:
+    """Bytes in the frame at a place; None where the header is not whole, or cannot be one."""
+    head = data[place : place + _HEAD]
+    if len(head) < _HEAD:
+        return None
+    return _mp3_length(head) if key == "mp3" else _adts_length(head)
 
 
 def _mp3_length(head: bytes) -> int | None:

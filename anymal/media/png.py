@@ -9,7 +9,7 @@ import logging
 import zlib
 from collections.abc import Iterator
 
-from anymal.errors import MediaCorrupt
+from anymal.errors import MediaCorrupt, MediaTooLarge
 from anymal.media.source import Source
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ _NEEDED = (b"tRNS", b"eXIf")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTATION_WORDS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 _LONGEST_WORD = 80
+# Pixels come in pieces of some kilobytes, so the largest file has 10,000.
+_MOST_CHUNKS = 100_000
 _LONGEST_TEXT = 2**20
 
 
@@ -36,6 +38,7 @@ def with_needed_chunks(source: Source) -> bytes:
 
     Raises:
         MediaCorrupt: The file was cut short, or a chunk that the picture needs is damaged.
+        MediaTooLarge: Too many chunks.
     """
     kept = [memoryview(source.data)[:_SIGNATURE_LENGTH]]
     words_left = set(_ORIENTATION_WORDS)
@@ -60,7 +63,12 @@ def with_needed_chunks(source: Source) -> bytes:
 def _chunks(source: Source) -> Iterator[tuple[bytes, memoryview]]:
     """Each chunk's kind and all its bytes, up to the last chunk."""
     data, place, kind = memoryview(source.data), _SIGNATURE_LENGTH, b""
+    num_chunks = 0
     while kind != b"IEND":
+        num_chunks += 1
+        if num_chunks > _MOST_CHUNKS:
+            found = f"a PNG image of more than {_MOST_CHUNKS:,} chunks"
+            raise MediaTooLarge(source.name, found, f"at most {_MOST_CHUNKS:,} chunks")
         end = place + _FRAME_LENGTH + int.from_bytes(data[place : place + 4], "big")
         if end > len(data):
             found = f"a PNG image that was cut short at {len(data):,} bytes"

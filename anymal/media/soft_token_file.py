@@ -13,12 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from anymal.errors import MediaCorrupt, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
-from anymal.media.source import read_base64, reason
+from anymal.media.source import read_base64, reason, shorten
 
 EMBEDS = "embeds"  # name of the tensor, and of the kind of tokens
 _SOURCE = "prompt_embeds"
+# Of the text in front of the numbers, which names the tensors and may hold a few notes.
+_LONGEST_HEADER = 2**16
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -47,11 +49,15 @@ def unpack(text: str, *, width: int, limits: Limits) -> Tensor:
 
     Raises:
         MediaCorrupt: No safetensors file, or numbers that are not finite.
-        MediaTooLarge: More bytes than accepted.
+        MediaTooLarge: More bytes than accepted, or a longer header.
         MediaUnsupported: Other tensors, another shape or another dtype.
     """
     wanted = f"one tensor {EMBEDS!r} [Q, {width}] of float32, float16 or bfloat16"
     data = read_base64(text, limits=limits, name=_SOURCE).data
+    header_length = int.from_bytes(data[:8], "little")
+    if _LONGEST_HEADER < header_length <= len(data):
+        found = f"a header of {header_length:,} bytes"
+        raise MediaTooLarge(_SOURCE, found, f"at most {_LONGEST_HEADER:,} bytes of header")
     try:
         tensors = load(data)
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype torch has not
@@ -59,7 +65,7 @@ def unpack(text: str, *, width: int, limits: Limits) -> Tensor:
             _SOURCE, f"no safetensors file ({reason(error)})", f"a safetensors file with {wanted}"
         ) from error
     if list(tensors) != [EMBEDS]:
-        raise MediaUnsupported(_SOURCE, f"tensors {sorted(tensors)}", wanted)
+        raise MediaUnsupported(_SOURCE, f"tensors {shorten(str(sorted(tensors)))}", wanted)
     embeds = tensors[EMBEDS]
     if embeds.dtype not in _DTYPES:
         raise MediaUnsupported(_SOURCE, f"dtype {embeds.dtype}", wanted)

@@ -7,24 +7,19 @@ decided in `colour` and `display`.
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import compress
 from typing import Any
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.sidedata.sidedata import Type
-from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaTooLarge
 from anymal.media.audio import read_track
 from anymal.media.colour import to_rgb
-from anymal.media.container import check_seconds, decoder_options, open_container
+from anymal.media.container import decoder_options, open_container
 from anymal.media.display import Size, fitted, shown_size, upright
+from anymal.media.film import Film, read_film
 from anymal.media.formats import ACCEPTED_FILMS, FILMS, IMAGES, require
 from anymal.media.image import decode_image
 from anymal.media.image_size import check_size
@@ -33,29 +28,6 @@ from anymal.media.source import Source
 from encoders.signals import Audio, Video
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Film:
-    """A film's packets in decoding order, still compressed.
-
-    Attributes:
-        name: The file's name, for errors.
-        stream: The stream that they belong to; it decodes them.
-        packets: One per frame.
-        times: When each packet's frame is shown, in units of the stream's time base.
-        shown: The times of the frames that are shown, in order.
-        keys: Places among the packets where decoding can start.
-        end: When the last frame stops being shown.
-    """
-
-    name: str
-    stream: VideoStream
-    packets: "list[av.Packet[VideoStream]]"
-    times: list[int]
-    shown: list[int]
-    keys: list[int]
-    end: int
 
 
 def decode_video(
@@ -87,11 +59,11 @@ def decode_video(
     if key not in FILMS:
         return _still(source, limits)
     with open_container(source, key, limits) as container:
-        film = _read_packets(container, source.name, limits)
+        film = read_film(container, source.name, limits)
         _check_frames(film, (film.stream.width, film.stream.height), num_frames, limits)
         film.stream.codec_context.options = decoder_options(limits)
         frames, times = _shown(film, num_frames, limits, in_order=key == "avi")
-        tick_s = _tick_s(film.stream)
+        tick_s = film.tick_s
         return Video(
             frames=frames,
             times_s=(np.array(times, dtype=np.float64) - film.shown[0]) * tick_s,
@@ -112,71 +84,7 @@ def _sound(source: Source, key: str, limits: Limits) -> Audio | None:
         return read_track(container, source.name, limits)
 
 
-def _read_packets(container: InputContainer, name: str, limits: Limits) -> _Film:
-    """All packets of the film, and from them every frame's time, before anything is decoded."""
-    stream = _picture_stream(container, name)
-    packets: list[av.Packet[VideoStream]] = []
-    for packet in container.demux(stream):
-        if packet.is_corrupt:
-            raise MediaCorrupt(
-                name, f"a film cut short in frame {len(packets) + 1}", "a whole film"
-            )
-        if packet.size:
-            packets.append(packet)
-        if len(packets) > limits.max_frames:
-            raise MediaTooLarge(
-                name, f"more than {limits.max_frames:,} frames", f"at most {limits.max_frames:,}"
-            )
-    times = [packet.dts if packet.pts is None else packet.pts for packet in packets]
-    return _film(name, stream, packets, [time for time in times if time is not None], limits)
-
-
-def _film(
-    name: str,
-    stream: VideoStream,
-    packets: "list[av.Packet[VideoStream]]",
-    times: list[int],
-    limits: Limits,
-) -> _Film:
-    """The film, if every frame has a time and they span an accepted length."""
-    keys = [place for place, packet in enumerate(packets) if packet.is_keyframe]
-    # What an edit list cuts away is still needed to decode what it keeps.
-    is_shown = [not packet.is_discard for packet in packets]
-    if not any(is_shown) or not keys:
-        raise MediaEmpty(name, "a film without frames", "at least one frame")
-    if len(times) < len(packets):
-        raise MediaCorrupt(name, "frames without times", "a time for each frame")
-    shown = sorted(compress(times, is_shown))
-    last = packets[times.index(shown[-1])].duration or 0
-    end = shown[-1] + (last or round((shown[-1] - shown[0]) / max(1, len(shown) - 1)))
-    check_seconds(name, (end - shown[0]) * _tick_s(stream), limits)
-    return _Film(
-        name=name, stream=stream, packets=packets, times=times, shown=shown, keys=keys, end=end
-    )
-
-
-def _picture_stream(container: InputContainer, name: str) -> VideoStream:
-    """The track to show: one marked as default before others, then the largest; no album cover."""
-    tracks = [
-        track
-        for track in container.streams.video
-        if not track.disposition & Disposition.attached_pic
-    ]
-    if not tracks:
-        raise MediaUnsupported(name, "a file without moving pictures", ACCEPTED_FILMS)
-    # NOTE: PyAV leaves this empty where FFmpeg has no decoder, whatever its types say.
-    known = [track for track in tracks if getattr(track, "codec_context", None) is not None]
-    if not known:
-        raise MediaUnsupported(name, "a film in an unknown codec", "a common codec, e.g. H.264")
-    return max(known, key=_rank)
-
-
-def _rank(track: VideoStream) -> tuple[bool, int]:
-    """What makes a track the one to show."""
-    return bool(track.disposition & Disposition.default), track.width * track.height
-
-
-def _check_frames(film: _Film, size: Size, num_frames: int, limits: Limits) -> Size:
+def _check_frames(film: Film, size: Size, num_frames: int, limits: Limits) -> Size:
     """The size in which frames are shown, unless it is too large for one of them or for all."""
     if not all(size):
         found = f"frames of no known size, or of more than {limits.max_pixels:,} pixels"
@@ -194,7 +102,7 @@ def _check_frames(film: _Film, size: Size, num_frames: int, limits: Limits) -> S
     return width, height
 
 
-def _plan(film: _Film, num_frames: int) -> list[int]:
+def _plan(film: Film, num_frames: int) -> list[int]:
     """The times of the frames on screen in the middle of each stretch, without repetition."""
     first = film.shown[0]
     stretch = (film.end - first) / num_frames
@@ -203,7 +111,7 @@ def _plan(film: _Film, num_frames: int) -> list[int]:
 
 
 def _decode(
-    film: _Film, wanted: Sequence[int], *, in_order: bool
+    film: Film, wanted: Sequence[int], limits: Limits, *, in_order: bool
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames with their times; stretches that none of them needs are skipped."""
     key_times = [film.times[key] for key in film.keys]
@@ -215,12 +123,22 @@ def _decode(
             runs.append((key, []))
         runs[-1][1].append(time)
         reached = film.times.index(time)
+    _check_work(film, runs, limits)
     for start, times in runs:
         yield from _decode_run(film, start, times, in_order=in_order)
 
 
+def _check_work(film: Film, runs: list[tuple[int, list[int]]], limits: Limits) -> None:
+    """Refuses stretches that take too long to decode."""
+    num_frames = sum(film.times.index(times[-1]) + 1 - start for start, times in runs)
+    if num_frames * film.stream.width * film.stream.height > limits.max_decoded_pixels:
+        found = f"{num_frames:,} large frames that must be decoded to show a few"
+        most = f"at most {limits.max_decoded_pixels:,} pixels in all; cut the film"
+        raise MediaTooLarge(film.name, found, most)
+
+
 def _decode_run(
-    film: _Film, start: int, wanted: list[int], *, in_order: bool
+    film: Film, start: int, wanted: list[int], *, in_order: bool
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames, decoding on from one key frame until the last of them."""
     remaining = list(wanted)
@@ -234,11 +152,11 @@ def _decode_run(
         remaining = [later for later in remaining if later > time]
         if not remaining:
             return
-    at = (remaining[0] - film.shown[0]) * _tick_s(film.stream)
+    at = (remaining[0] - film.shown[0]) * film.tick_s
     raise MediaCorrupt(film.name, f"no whole frame at {at:.2f} seconds", "a whole film")
 
 
-def _decode_from(film: _Film, start: int, *, in_order: bool) -> Iterator[tuple[int, VideoFrame]]:
+def _decode_from(film: Film, start: int, *, in_order: bool) -> Iterator[tuple[int, VideoFrame]]:
     """Frames from a key frame on, as they come out of the decoder, with their times."""
     codec = film.stream.codec_context
     if codec.is_open:
@@ -253,31 +171,28 @@ def _decode_from(film: _Film, start: int, *, in_order: bool) -> Iterator[tuple[i
                 yield time, frame
 
 
-def _tick_s(stream: VideoStream) -> float:
-    """Seconds in a unit of the stream's time base."""
-    return float(stream.time_base or 0)
-
-
 def _shown(
-    film: _Film, num_frames: int, limits: Limits, *, in_order: bool
+    film: Film, num_frames: int, limits: Limits, *, in_order: bool
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """The chosen frames as they are to be shown, all in the size of the first, and their times."""
-    frames: list[NDArray[np.uint8]] = []
     times: list[int] = []
-    matrix: bytes | None = None
+    frames, matrix = np.empty(0, np.uint8), None
     first = size = (0, 0)
-    for time, frame in _decode(film, _plan(film, num_frames), in_order=in_order):
+    plan = _plan(film, num_frames)
+    for time, frame in _decode(film, plan, limits, in_order=in_order):
         stored = (frame.width, frame.height)
-        if not frames:
+        if not times:
             # A header may tell another size than its frames have.
             first, size = stored, _check_frames(film, stored, num_frames, limits)
             matrix = _display_matrix(frame)
+            turned = upright(np.empty((1, *size[::-1], 3), np.uint8), matrix)
+            frames = np.empty((len(plan), *turned.shape[1:]), np.uint8)
         elif stored != first:
             logger.info("a film's frames change size; scaled to the first, %d x %d", *first)
         shown = shown_size(stored, film.stream.sample_aspect_ratio)
-        frames.append(fitted(to_rgb(frame), shown, size))
+        frames[len(times)] = upright(fitted(to_rgb(frame), shown, size)[None], matrix)[0]
         times.append(time)
-    return upright(np.stack(frames), matrix), times
+    return frames[: len(times)], times
 
 
 def _display_matrix(frame: VideoFrame) -> bytes | None:

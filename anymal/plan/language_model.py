@@ -13,6 +13,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from anymal.errors import RecipeError
+from anymal.llm.decode_check import check_arguments
 from anymal.recipe.known_configs import config_of
 
 
@@ -91,8 +92,8 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         Its sizes.
 
     Raises:
-        RecipeError: There is no such configuration, it is not of a causal language model, or its
-            sizes are missing.
+        RecipeError: There is no such configuration, it is not of a causal language model that can
+            be used, or its sizes are missing.
     """
     config = config_of(path, revision)
     build: Any = AutoModelForCausalLM  # untyped
@@ -101,6 +102,7 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
             model = build.from_config(config)
     except ValueError as error:
         raise RecipeError(f"{path!r} is not a causal language model: {error}") from error
+    check_arguments(model, path)
     config = config.get_text_config()
     needed = ("num_attention_heads", "num_hidden_layers", "hidden_size")
     if missing := [name for name in needed if not hasattr(config, name)]:

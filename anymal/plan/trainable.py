@@ -1,6 +1,6 @@
 """What trains and what that takes: LoRA's sizes, gradients and the optimiser's state.
 
-Does not attach adapters (see `anymal.llm.load`).
+Does not attach adapters (see `anymal.llm.lora`).
 """
 
 import re

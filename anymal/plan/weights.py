@@ -1,7 +1,7 @@
 """How many bytes frozen weights take at each precision.
 
 Follows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) and the precisions of
-`anymal.llm.load`.
+`anymal.llm.precision`.
 """
 
 from math import ceil
@@ -16,7 +16,7 @@ _NF4_TABLES = 4 * (16 + 256 + 1)
 
 
 def compute_bytes(precision: Precision, device: DeviceType) -> int:
-    """Bytes of one number of the hidden states; see `anymal.llm.load.compute_dtype`."""
+    """Bytes of one number of the hidden states; see `anymal.llm.precision.compute_dtype`."""
     if precision in ("fp32", "bf16"):
         return 4 if precision == "fp32" else 2
     return 2 if device == "cuda" else 4

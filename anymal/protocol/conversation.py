@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
-from anymal.protocol.strict import Strict, StrictMedium, StrictPart
+from anymal.protocol.strict import NOT_A_BOOLEAN, Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -78,6 +78,16 @@ class InputAudio(StrictMedium):
     )
 
 
+def _rows_of_numbers(rows: Any) -> Any:
+    """Rows as they came; a loop of its own, because there may be a million numbers."""
+    for index, row in enumerate(rows if isinstance(rows, list) else ()):
+        if isinstance(row, list) and any(value is True or value is False for value in row):
+            raise PydanticCustomError(
+                "number_type", "row {row} holds true or false", {"row": index}
+            )
+    return rows
+
+
 class InputImu(StrictMedium):
     """A motion recording: exactly one of `data` (with `format`), `url` and `samples`."""
 
@@ -85,12 +95,12 @@ class InputImu(StrictMedium):
     url: str | None = Field(
         None, min_length=1, description="data: URL; a relative path only in manifests"
     )
-    samples: list[list[float]] | None = Field(
-        None, min_length=1, description="rows of ax, ay, az[, gx, gy, gz]"
-    )
+    samples: Annotated[
+        list[list[float]] | None, Field(min_length=1), BeforeValidator(_rows_of_numbers)
+    ] = Field(None, description="rows of ax, ay, az[, gx, gy, gz]")
     format: ImuFormat | None = Field(None, description="file format; required with data")
-    rate_hz: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="samples per second; required with samples"
+    rate_hz: Annotated[float | None, Field(gt=0, allow_inf_nan=False), NOT_A_BOOLEAN] = Field(
+        None, description="samples per second; required with samples"
     )
     acceleration_unit: AccelerationUnit | None = Field(
         None, description="unit of ax, ay, az; m/s2 if the file states none"
@@ -208,13 +218,13 @@ def _content_tag(value: Any) -> str | None:
     return "parts" if isinstance(value, list | tuple) else None
 
 
+TEXT_OR_PARTS = Discriminator(
+    _content_tag,
+    custom_error_type="content_type",
+    custom_error_message="content must be text, or a list of parts",
+)
 Content = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")],
-    Discriminator(
-        _content_tag,
-        custom_error_type="content_type",
-        custom_error_message="content must be text, or a list of parts",
-    ),
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")], TEXT_OR_PARTS
 ]
 
 
@@ -232,7 +242,7 @@ class Message(Strict):
         # Stock clients send back an answer that was cut before its first word as null or [].
         if self.role != "assistant" and ("content" not in self.model_fields_set or not self.parts):
             raise PydanticCustomError(
-                "missing", "content is empty; only an assistant's message may be without any"
+                "empty_content", "content is empty; only an assistant's message may be without any"
             )
         return self
 

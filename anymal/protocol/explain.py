@@ -18,9 +18,18 @@ _WORDS = {
     "string_type": "this should be text",
     "bool_type": "this should be true or false",
     "bool_parsing": "this should be true or false",
+    "int_type": "this should be a whole number",
+    "int_parsing": "this should be a whole number",
+    "int_parsing_size": "this number is too large",
+    "int_from_float": "this should be a whole number",
+    "float_type": "this should be a number",
+    "float_parsing": "this should be a number",
     "union_tag_not_found": "this should be an object with a type, such as text or image_url",
     "none_required": "this should be null",
 }
+
+# Types of parts that become parts of another type before they are validated.
+_TRANSLATED = ("file", "input_text", "input_image", "input_file", "output_text", "refusal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,9 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
     if "param" in first.get("ctx", {}):  # raised by our validators; it names its key already
         return BodyProblem(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
     message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        message = f"the type {context['tag']!r} is not known; send {context['expected_tags']}"
     param = _path(first["loc"], given, is_missing=first["type"] == "missing")
     return BodyProblem(
         message=f"{param}: {message}" if param else message,
@@ -65,7 +77,8 @@ def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str
     steps = []
     is_tag_due = True  # a part's type stands once in a location before the part's own keys
     for index, step in enumerate(location):
-        if is_tag_due and isinstance(given, Mapping) and given.get("type") == step:
+        kind = given.get("type") if isinstance(given, Mapping) else None
+        if is_tag_due and kind is not None and kind in (step, *_TRANSLATED):
             is_tag_due = False
         elif _is_key_of(given, step):
             given, is_tag_due = given[step], True

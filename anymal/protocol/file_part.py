@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from anymal.protocol.strict import StrictMedium, StrictPart
 
 _PARTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
-_MOTION_SUFFIXES = {".csv", ".npy", ".npz", ".parquet", ".json"}
+_MOTION_SUFFIXES = {".csv", ".npy", ".npz", ".parquet", ".json", ".zip"}
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
@@ -50,24 +50,40 @@ def medium_of_file(part: Any) -> Any:
         return part
     file = part.get("file")
     if not isinstance(file, Mapping):
-        raise _refused("file is an object with file_data, and filename if that is not a data URL")
+        raise refused_file(
+            "file is an object with file_data, and filename if that is not a data URL"
+        )
     given = {key: item for key, item in file.items() if item is not None}
     unknown = sorted(map(str, given.keys() - File.model_fields.keys() - {"file_id"}))
     if not all(isinstance(item, str) for item in given.values()) or unknown:
-        raise _refused(f"a file takes file_data, filename and format, all text; found {unknown}")
+        raise refused_file(
+            f"a file takes file_data, filename and format, all text; found {unknown}"
+        )
     data, name = given.get("file_data", ""), given.get("filename", "")
     if not data:
-        raise _refused("no files are stored here; send the file itself as file_data")
+        raise refused_file("no files are stored here; send the file itself as file_data")
     is_url = data[:5].lower() == "data:"
     declared = data[5:].partition(",")[0].partition(";")[0].strip().lower() if is_url else ""
-    kind = _kind(declared, given.get("format", ""), name)
+    kind = kind_of_file(declared, given.get("format", ""), name)
     url = data if is_url else f"data:{_UNKNOWN_TYPE};name={quote(name)};base64,{data}"
     rest = {key: item for key, item in part.items() if key not in ("type", "file")}
     return {"type": kind, kind: {"url": url}, **rest}
 
 
-def _kind(declared: str, format: str, name: str) -> str:
-    """The type of the part."""
+def kind_of_file(declared: str = "", format: str = "", name: str = "") -> str:
+    """The type of the part that carries a file.
+
+    Args:
+        declared: The media type in its data URL.
+        format: The media type beside it.
+        name: Its name; of motion recordings the suffix decides.
+
+    Returns:
+        Such as `image_url`.
+
+    Raises:
+        PydanticCustomError: If none of them says what it holds.
+    """
     if PurePosixPath(name).suffix.lower() in _MOTION_SUFFIXES:
         return "input_imu"
     for media_type in (declared, format.strip().lower(), mimetypes.guess_type(name)[0] or ""):
@@ -76,11 +92,12 @@ def _kind(declared: str, format: str, name: str) -> str:
         if media_type == "text/csv":
             return "input_imu"
     found = declared or format or name or "a file without media type and name"
-    raise _refused(
+    raise refused_file(
         f"found {found[:80]!r}; send an image, a film, a sound or a motion recording, with its "
         "media type in the data URL or its suffix in filename"
     )
 
 
-def _refused(message: str) -> PydanticCustomError:
+def refused_file(message: str) -> PydanticCustomError:
+    """The error of a file that is not taken."""
     return PydanticCustomError("unsupported_file", "{reason}", {"reason": message})

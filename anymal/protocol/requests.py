@@ -10,8 +10,11 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_valida
 from pydantic_core import PydanticCustomError
 
 from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
-from anymal.protocol.strict import Strict
+from anymal.protocol.strict import NOT_A_BOOLEAN, Number, Strict, Whole
 from anymal.protocol.without_effect import REQUEST, STREAM_OPTIONS, Rows, taken_out
+
+AtLeastOne = Annotated[int | None, Field(ge=1), NOT_A_BOOLEAN]
+UpToTwenty = Annotated[int | None, Field(ge=0, le=20), NOT_A_BOOLEAN]
 
 
 class TolerantRequest(Strict):
@@ -50,28 +53,28 @@ class ChatCompletionRequest(TolerantRequest):
 
     model: str | None = Field(None, description="a served model's name; absent means the first")
     messages: list[Message] = Field(min_length=1, description="turns, oldest first")
-    n: int = Field(1, ge=1, le=8, description="how many answers")
+    n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
-    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
-    top_p: float = Field(
+    temperature: Number = Field(0.0, ge=0, le=2, description="0 takes the likeliest token")
+    top_p: Number = Field(
         1.0, ge=0, le=1, description="sample among this much probability; 0 takes the likeliest"
     )
-    min_p: float = Field(
+    min_p: Number = Field(
         0.0, ge=0, le=1, description="sample among tokens this likely beside the likeliest"
     )
-    top_k: int = Field(0, ge=-1, description="sample among this many tokens; 0 or -1 among all")
-    repetition_penalty: float = Field(
+    top_k: Whole = Field(0, ge=-1, description="sample among this many tokens; 0 or -1 among all")
+    repetition_penalty: Number = Field(
         1.0, gt=0, le=2, description="above 1 makes tokens of prompt and answer less likely"
     )
-    presence_penalty: float = Field(
+    presence_penalty: Number = Field(
         0.0, ge=-2, le=2, description="taken once off the score of each token of the answer so far"
     )
-    frequency_penalty: float = Field(
+    frequency_penalty: Number = Field(
         0.0, ge=-2, le=2, description="the same, as often as the token stands there"
     )
-    max_tokens: int | None = Field(None, ge=1, description="most tokens to generate")
-    max_completion_tokens: int | None = Field(None, ge=1, description="newer name of max_tokens")
+    max_tokens: AtLeastOne = Field(None, description="most tokens to generate")
+    max_completion_tokens: AtLeastOne = Field(None, description="newer name of max_tokens")
     stop: str | list[str] | None = Field(None, description="up to four strings that end the answer")
     ignore_eos: bool = Field(
         False, description="go on to the token limit, past the token that ends an answer"
@@ -79,10 +82,12 @@ class ChatCompletionRequest(TolerantRequest):
     stop_repetition: bool = Field(
         False, description="end an answer that says the same 8 or more tokens three times in a row"
     )
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="makes sampling repeatable")
+    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63), NOT_A_BOOLEAN] = Field(
+        None, description="makes sampling repeatable"
+    )
     logprobs: bool = Field(False, description="return the log-probability of each token")
-    top_logprobs: int | None = Field(
-        None, ge=0, le=20, description="and of this many alternatives; only with logprobs"
+    top_logprobs: UpToTwenty = Field(
+        None, description="and of this many alternatives; only with logprobs"
     )
 
     @model_validator(mode="after")

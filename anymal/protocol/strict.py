@@ -4,13 +4,25 @@ Does not know any request.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from anymal.protocol.without_effect import MEDIUM, PART, Rows
+
+
+def _not_a_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "this should be a number")
+    return value
+
+
+# In Python true is the number 1; in JSON it is none.
+NOT_A_BOOLEAN = BeforeValidator(_not_a_boolean)
+Number = Annotated[float, NOT_A_BOOLEAN]
+Whole = Annotated[int, NOT_A_BOOLEAN]
 
 
 class Strict(BaseModel):

@@ -63,6 +63,19 @@ REQUEST: Rows = {
     "typical_p": (1,),
 }
 STREAM_OPTIONS: Rows = {"include_obfuscation": None, "continuous_usage_stats": (False,)}
+_OF_BOTH = (
+    *("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"),
+    *("service_tier", "store", "parallel_tool_calls", "tools", "tool_choice"),
+)
+RESPONSE: Rows = {
+    **{name: REQUEST[name] for name in _OF_BOTH},
+    "prompt_cache_options": None,
+    "reasoning": None,
+    "max_tool_calls": None,
+    "background": (False,),
+    "truncation": ("disabled",),
+}
+RESPONSE_TEXT: Rows = {"format": ({"type": "text"},), "verbosity": None}
 MESSAGE: Rows = {
     "name": None,
     "id": None,
@@ -77,9 +90,19 @@ MESSAGE: Rows = {
     "provider_specific_fields": None,
     "tool_calls": ([],),
 }
-PART: Rows = {"id": None, "uuid": None, "cache_control": None, "annotations": None}
+# Of an item of `POST /v1/responses`; it declares `id`.
+ITEM: Rows = {**{name: MESSAGE[name] for name in MESSAGE if name != "id"}, "phase": None}
+_DETAIL = ("auto", "low", "high", "original")
+PART: Rows = {
+    "id": None,
+    "uuid": None,
+    "cache_control": None,
+    "prompt_cache_breakpoint": None,
+    "annotations": None,
+    "detail": _DETAIL,
+}
 MEDIUM: Rows = {
-    "detail": ("auto", "low", "high", "original"),
+    "detail": _DETAIL,
     "uuid": None,
     "fps": None,
     "nframes": None,
@@ -87,6 +110,11 @@ MEDIUM: Rows = {
     "max_pixels": None,
     "total_pixels": None,
 }
+ANSWER_PARTS = ("output_text", "refusal")
+"""Parts of an answer that is sent back: all their fields are declared."""
+
+# Objects inside a request, with the rows of each.
+_INSIDE = {"stream_options": STREAM_OPTIONS, "text": RESPONSE_TEXT}
 # Fields that ask for nothing beside this value of another one.
 _UNUSED_BESIDE = {"tools": ("tool_choice", "none"), "functions": ("function_call", "none")}
 
@@ -107,21 +135,26 @@ def taken_out(body: Mapping[str, Any], rows: Rows) -> tuple[dict[str, Any], tupl
     found: list[str] = []
     unused = {name for name, (key, value) in _UNUSED_BESIDE.items() if body.get(key) == value}
     clean = _stripped(body, {**rows, **dict.fromkeys(unused & rows.keys())}, "", found)
-    if isinstance(options := clean.get("stream_options"), Mapping):
-        clean["stream_options"] = _stripped(options, STREAM_OPTIONS, "stream_options.", found)
-    if isinstance(messages := clean.get("messages"), list):
-        clean["messages"] = [
-            _message(each, f"messages.{index}.", found) for index, each in enumerate(messages)
-        ]
-    if "input" in clean:
-        clean["input"] = _part(clean["input"], "input.", found)
+    for name, inside in _INSIDE.items():
+        if isinstance(options := clean.get(name), Mapping):
+            clean[name] = _stripped(options, inside, f"{name}.", found)
+    for name, of_turn in (("messages", MESSAGE), ("input", ITEM)):
+        if isinstance(turns := clean.get(name), list):
+            clean[name] = [
+                _turn(each, of_turn, f"{name}.{index}.", found) for index, each in enumerate(turns)
+            ]
+    if isinstance(part := clean.get("input"), Mapping):  # of `POST /v1/align`
+        clean["input"] = _part(part, "input.", found)
     return clean, tuple(found)
 
 
-def _message(message: Any, path: str, found: list[str]) -> Any:
+def _turn(message: Any, rows: Rows, path: str, found: list[str]) -> Any:
     if not isinstance(message, Mapping):
         return message
-    clean = _stripped(message, MESSAGE, path, found)
+    if message.get("type") == "reasoning":  # of another model: answers here hold none
+        found.append(f"{path}reasoning")
+        return {"type": "reasoning"}
+    clean = _stripped(message, rows, path, found)
     if isinstance(content := clean.get("content"), list):
         clean["content"] = [
             _part(part, f"{path}content.{index}.", found) for index, part in enumerate(content)
@@ -130,7 +163,7 @@ def _message(message: Any, path: str, found: list[str]) -> Any:
 
 
 def _part(part: Any, path: str, found: list[str]) -> Any:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, Mapping) or part.get("type") in ANSWER_PARTS:
         return part
     clean = _stripped(part, PART, path, found)
     kind = clean.get("type")
@@ -147,7 +180,7 @@ def _stripped(value: Mapping[str, Any], rows: Rows, path: str, found: list[str])
             clean[name] = item
             continue
         values = rows[name]
-        if values is not None and item not in values:
+        if values is not None and not any(_is_same(item, value) for value in values):
             raise PydanticCustomError(
                 "unsupported_parameter",
                 "'{param}' is not supported here; leave it out, or send {harmless}",
@@ -155,3 +188,8 @@ def _stripped(value: Mapping[str, Any], rows: Rows, path: str, found: list[str])
             )
         found.append(path + name)
     return clean
+
+
+def _is_same(item: Any, value: Any) -> bool:
+    """Whether JSON has them as the same; in Python, true is 1 as well."""
+    return item == value and isinstance(item, bool) == isinstance(value, bool)

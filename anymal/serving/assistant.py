@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, Unpack, overload
 
 from anymal.assemble import Assembled
+from anymal.bundle.parts import Reach
 from anymal.client.answer import (
     Answer,
     AnswerOptions,
@@ -51,6 +52,8 @@ def load(
     max_waiting: int = 16,
     cache_bytes: int | None = None,
     soft_token_bytes: int = DEFAULT_CACHE_BYTES,
+    allow_hub: bool = False,
+    local_models: str | Path | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> "Assistant":
     """Load a bundle.
@@ -65,6 +68,8 @@ def load(
         max_waiting: Most requests that may wait for the engine.
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         soft_token_bytes: Most bytes of soft tokens to keep for media that come again.
+        allow_hub: Download parts that the Hub's local cache lacks; otherwise nothing is fetched.
+        local_models: Folder of checkpoints that the bundle may name by absolute path.
         on_step: Called after each step of the engine, on its thread.
 
     Returns:
@@ -74,7 +79,13 @@ def load(
         BundleError: If the bundle is missing, damaged or does not fit.
     """
     return start_assistant(
-        load_to_answer(bundle, precision=precision, merge_lora=merge_lora, device=device),
+        load_to_answer(
+            bundle,
+            precision=precision,
+            merge_lora=merge_lora,
+            device=device,
+            reach=Reach(allow_hub=allow_hub, local_models=local_models),
+        ),
         name=name_of(bundle),
         max_waiting=max_waiting,
         cache_bytes=cache_bytes,

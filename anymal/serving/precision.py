@@ -15,6 +15,7 @@ from pathlib import Path
 
 from anymal.assemble import Assembled
 from anymal.bundle.load import describe, load_bundle
+from anymal.bundle.parts import NOTHING_ELSE, Reach
 from anymal.llm.merge_lora import MERGED_PRECISIONS
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def load_to_answer(
     precision: str | None = None,
     merge_lora: bool | None = None,
     device: str = "cpu",
+    reach: Reach = NOTHING_ELSE,
 ) -> Assembled:
     """Load a bundle for answering, and log how its language model is held.
 
@@ -58,12 +60,13 @@ def load_to_answer(
         precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None chooses.
         merge_lora: Add LoRA to the weights it was trained beside; None chooses.
         device: Torch device.
+        reach: What it may use besides its own folder and what was downloaded from the Hub before.
 
     Returns:
         The model and its processor.
 
     Raises:
-        BundleError: It is missing or damaged, or a part differs.
+        BundleError: It is missing or damaged, or a part differs or is beyond its reach.
         RecipeError: It cannot be built, or not be held so.
     """
     trained = describe(bundle).recipe.llm.precision
@@ -71,7 +74,11 @@ def load_to_answer(
         trained=trained, device=device, precision=precision, merge_lora=merge_lora
     )
     assembled = load_bundle(
-        bundle, precision=held.precision, merge_lora=held.merge_lora, device=device
+        bundle,
+        precision=held.precision,
+        merge_lora=held.merge_lora,
+        device=device,
+        reach=reach,
     )
     logger.info("%s: language model in %s", bundle, held.described(trained))
     return assembled

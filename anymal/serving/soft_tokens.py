@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import EmbeddingSpan, Prompt, Span, TokenSpan
+from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, Span, TokenSpan
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
@@ -94,11 +94,12 @@ class SoftTokens:
         self._thread = threading.Thread(target=self._run, name="anymal-encoders", daemon=True)
         self._thread.start()
 
-    def prompt(self, sample: Sample) -> Prompt:
+    def prompt(self, sample: Sample, owner: Owner = NOBODY) -> Prompt:
         """Make a prompt; blocks until the sample's media are encoded.
 
         Args:
             sample: Made to generate.
+            owner: Whose it is; soft tokens are found again only within its scope.
 
         Returns:
             The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU.
@@ -109,7 +110,9 @@ class SoftTokens:
         """
         check_counts(sample)
         media = {
-            name: iter([self._request(name, *each) for each in zip(hashes, items, strict=True)])
+            name: iter(
+                [self._request(owner, name, *each) for each in zip(hashes, items, strict=True)]
+            )
             for name, items in sample.media.items()
             for hashes in [sample.media_hashes[name]]
         }
@@ -120,7 +123,7 @@ class SoftTokens:
             spans.append(_soft(next(media[slot.modality]), slot))
             position = slot.start + slot.length
         spans += _words(sample.ids[position:])
-        return Prompt(spans=tuple(spans))
+        return Prompt(spans=tuple(spans), owner=owner)
 
     def stats(self) -> SoftTokenStats:
         """How the cache is doing."""
@@ -141,13 +144,16 @@ class SoftTokens:
 
     # --- any thread -----------------------------------------------------------------------------
 
-    def _request(self, modality: str, media_hash: str, tensors: dict[str, Tensor]) -> "_Job":
+    def _request(
+        self, owner: Owner, modality: str, media_hash: str, tensors: dict[str, Tensor]
+    ) -> "_Job":
         """From the cache, from an encoding under way, or from a new one."""
         if modality == EMBEDS:  # soft tokens already, the caller's own
             job = _Job(modality=modality, digest=media_hash, tensors=tensors)
             job.result.set_result(tensors[EMBEDS])
             return job
-        digest = hashlib.sha256(f"{self._salts[modality]} {media_hash}".encode()).hexdigest()
+        made_from = f"{self._salts[modality]} {media_hash} {owner.scope}"
+        digest = hashlib.sha256(made_from.encode()).hexdigest()
         with self._lock:
             if self._is_closed:
                 raise EngineClosed("the model was closed; load it again")

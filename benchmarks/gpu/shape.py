@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from anymal.llm.load import compute_dtype, import_bitsandbytes
+from anymal.llm.precision import compute_dtype, import_bitsandbytes
 from anymal.recipe.known_configs import config_of
 
 _STD = 0.02  # small enough for finite activations after 80 layers
@@ -124,7 +124,7 @@ _TINY = {
 
 @torch.no_grad()
 def random_nf4(config: LlamaConfig, device: torch.device) -> LlamaForCausalLM:
-    """Make the model; the output head and the embeddings stay unquantised, as in `anymal.llm.load`.
+    """Make the model; output head and embeddings stay unquantised: see `anymal.llm.precision`.
 
     Args:
         config: Its sizes.
@@ -192,7 +192,7 @@ def _quantised(weight: Tensor, dtype: torch.dtype) -> nn.Module:
     linear.weight = bitsandbytes.nn.Params4bit(
         weight, requires_grad=False, quant_type="nf4", compress_statistics=True, module=linear
     ).to(weight.device)
-    linear.support_avx512bf16_for_cpu = False  # see NOTE (b) in anymal.llm.load
+    linear.support_avx512bf16_for_cpu = False  # see NOTE (b) in anymal.llm.precision
     return linear  # type: ignore[no-any-return]
 
 

@@ -19,8 +19,9 @@ from transformers import LlamaForCausalLM
 from aligners.registry import build_aligner
 from anymal.collate import collate
 from anymal.llm.causal_lm import LLM
-from anymal.llm.load import LoraOptions, attach_lora, import_bitsandbytes
+from anymal.llm.lora import LoraOptions, attach_lora
 from anymal.llm.packing import allow_packing
+from anymal.llm.precision import import_bitsandbytes
 from anymal.model import AnyMAL
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import IGNORED, SLOT_ID, Sample, Slot

@@ -32,7 +32,8 @@ from anymal.engine.sampling import Sampling
 from anymal.evaluation.answers import answer_all, start_batch_assistant
 from anymal.llm.causal_lm import LLM
 from anymal.llm.dynamic_int8 import DynamicInt8Linear
-from anymal.llm.load import LoraOptions, load_llm, without_progress
+from anymal.llm.load import load_llm, without_progress
+from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
 from anymal.playground.sources import clips, motions, scenes, sounds
 from anymal.recipe.file import TINY

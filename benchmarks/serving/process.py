@@ -20,6 +20,15 @@ READY_WITHIN_S = 120.0
 END_WITHIN_S = 60.0
 
 
+def rss_bytes(pid: int) -> int:
+    """Memory that a process holds; 0 if it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """A service that answers.
@@ -43,8 +52,16 @@ class Served:
 
     def rss_bytes(self) -> int:
         """Memory that it holds."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return rss_bytes(self.process.pid)
+
+    def children(self) -> list[int]:
+        """Processes that it started, and theirs."""
+        found, new = [], [self.process.pid]
+        while new:
+            listed = (_children(pid) for pid in new)
+            new = [pid for pids in listed for pid in pids]
+            found += new
+        return found
 
     def num_files(self) -> int:
         """Descriptors that it has open."""
@@ -53,6 +70,14 @@ class Served:
     def num_threads(self) -> int:
         """Threads that it runs."""
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(each) for task in tasks for each in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def anymal_serve(*flags: str) -> list[str]:

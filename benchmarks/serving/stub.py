@@ -12,7 +12,7 @@ from typing import Any
 
 from anymal.engine.base import Ticket
 from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
-from anymal.engine.prompt import Prompt, TokenSpan
+from anymal.engine.prompt import Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.engine.stream import Stream
@@ -69,7 +69,7 @@ def serve(port: int) -> None:
     def to_sample(conversation: Conversation, decode: Decode) -> Any:
         return conversation
 
-    def to_prompt(sample: Any) -> Prompt:
+    def to_prompt(sample: Any, owner: Owner) -> Prompt:
         return PROMPT
 
     engine = FreeEngine()

@@ -1,12 +1,11 @@
-"""A question to a response: whole, as events, or as plain text.
+"""Answers in the shape of chat completions: whole, as chunks, or as plain text.
 
 Does not run the engine; the routes that answer questions share it.
 """
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,11 +17,10 @@ from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import AnswerMessage, ChatCompletionResponse, Choice, FinishReason
 from anymal.serving.shapes import finish_reason_of, logprobs_of, usage_of_all
 from server.answering.answers import Piece, Withheld
-from server.answering.disconnect import unless_disconnected
-from server.answering.sse import ChunkWriter, EventStream, chunks
+from server.answering.respond import Shape, respond
+from server.answering.sse import ChunkWriter
 from server.answering.worker import Worker
 from server.edge.keys import Caller
-from server.errors import EmbedsNotAllowed
 
 
 async def complete(
@@ -33,7 +31,7 @@ async def complete(
     caller: Caller,
     form: Literal["json", "text"] = "json",
 ) -> Response:
-    """Answer.
+    """Answer with a chat completion.
 
     Args:
         body: The request.
@@ -46,47 +44,36 @@ async def complete(
         The response.
 
     Raises:
-        EmbedsNotAllowed: If the caller may not send soft tokens, and did.
-        ClientGone: If the client went away before the response began.
-        AnymalError: If the worker refuses the request.
+        Exception: As `respond` does.
     """
-    if body.has_embeds and not caller.may_send_embeds:
-        raise EmbedsNotAllowed(
-            f"the caller {caller.name!r} may not send prompt_embeds; send the medium itself, or "
-            "ask the operator for a key that may"
+    options = body.stream_options
+
+    def shape(model: str) -> Shape:
+        return _ChatShape(
+            id=f"chatcmpl-{uuid.uuid4().hex}",
+            created=int(time.time()),
+            model=model,
+            has_logprobs=body.logprobs,
+            num_answers=body.n,
+            has_usage=options is not None and options.include_usage,
+            form=form,
         )
-    name = worker.models.find(body.model).name
-    pieces = worker.answer(body.model_copy(update={"model": name}))
-    writer = ChunkWriter(
-        id=f"chatcmpl-{uuid.uuid4().hex}",
-        created=int(time.time()),
-        model=name,
-        has_logprobs=body.logprobs,
-    )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(pieces.aclose)
-        if not body.stream:
-            whole = await unless_disconnected(request.receive, _collect(pieces, writer))
-            if form == "text":
-                return PlainTextResponse(whole.choices[0].message.content)
-            return JSONResponse(whole.model_dump())
-        # The first piece shows whether the prompt was accepted, while the status can still change.
-        first = await unless_disconnected(request.receive, anext(pieces))
-        if isinstance(first.event, Failed):
-            raise first.event.error
-        include_usage = body.stream_options is not None and body.stream_options.include_usage
-        content = chunks(
-            _after(first, pieces), writer, num_answers=body.n, include_usage=include_usage
-        )
-        stack.pop_all()  # the response closes the pieces from here on
-        return EventStream(content, pieces)
+
+    return await respond(body, request=request, worker=worker, caller=caller, shape_of=shape)
 
 
-async def _after(first: Piece, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
-    """All pieces, the first of which was taken out already."""
-    yield first
-    async for piece in pieces:
-        yield piece
+@dataclass(slots=True, kw_only=True)
+class _ChatShape(ChunkWriter):
+    """A chat completion, or the first answer's text alone."""
+
+    form: Literal["json", "text"]
+
+    async def whole(self, pieces: AsyncIterator[Piece]) -> Response:
+        """See `Shape`."""
+        whole = await _collect(pieces, self)
+        if self.form == "text":
+            return PlainTextResponse(whole.choices[0].message.content)
+        return JSONResponse(whole.model_dump())
 
 
 @dataclass(slots=True)

@@ -15,9 +15,10 @@ import anyio
 import anyio.to_thread
 
 from anymal.decoding.pool import DecoderPool
-from anymal.engine.prompt import Prompt
+from anymal.engine.prompt import Owner, Prompt
 from anymal.modality import decode_medium
 from anymal.protocol.conversation import Conversation, TextPart
+from server.answering.decoding_turns import DecodingTurns
 from server.served.models import Backend
 
 Result = TypeVar("Result")
@@ -37,27 +38,32 @@ class Preparing:
         self._decoders = decoders
         # Memory is bounded per decoded file, not in total. Text does not wait for these places, and
         # encoders batch what is waiting for them.
-        self._decoding = anyio.CapacityLimiter(1 if decoders is None else decoders.workers)
+        self._decoding = DecodingTurns(1 if decoders is None else decoders.workers)
         self._preparing = anyio.CapacityLimiter(places)
         self._threads = anyio.CapacityLimiter(math.inf)
 
-    async def prompt(self, backend: Backend, conversation: Conversation) -> Prompt:
+    async def prompt(self, backend: Backend, conversation: Conversation, owner: Owner) -> Prompt:
         """Process a conversation; if this is cancelled, decoding ends at once.
+
+        Args:
+            backend: The model that will answer.
+            conversation: What it is asked.
+            owner: Who asks.
 
         Raises:
             AnymalError: If the conversation or its media are refused.
         """
         if not _has_media(conversation):
             to_sample = partial(backend.to_sample, conversation, decode_medium)
-            return await self.on_thread(lambda: backend.to_prompt(to_sample()))
+            return await self.on_thread(lambda: backend.to_prompt(to_sample(), owner))
         decode, stop = decode_medium, _cannot_stop
         if self._decoders is not None:
             errand = self._decoders.errand()
             decode, stop = errand.decode, errand.stop
         to_sample = partial(backend.to_sample, conversation, decode)
-        async with self._decoding:
+        async with self._decoding.turn(owner.name):
             sample = await self._to_its_end(to_sample, stop)
-        return await self.on_thread(partial(backend.to_prompt, sample))
+        return await self.on_thread(partial(backend.to_prompt, sample, owner))
 
     async def on_thread(self, work: Callable[[], Result]) -> Result:
         """Do some work on a thread, when there is a place; if this is cancelled, it still ends."""

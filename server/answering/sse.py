@@ -1,4 +1,4 @@
-"""Pieces of answers to server-sent events of the OpenAI shape.
+"""Pieces of answers to server-sent events, such as the chunks of chat completions.
 
 Does not run the engine; it is given pieces and closes their source at the end.
 """
@@ -6,6 +6,7 @@ Does not run the engine; it is given pieces and closes their source at the end.
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -27,15 +28,37 @@ from server.errors import body_for
 logger = logging.getLogger(__name__)
 
 
+class Writer(Protocol):
+    """Writes the events of one response."""
+
+    def begin(self) -> Iterator[bytes]:
+        """The first events."""
+        ...
+
+    def piece(self, piece: Piece) -> Iterator[bytes]:
+        """The events of a piece that is no failure."""
+        ...
+
+    def end(self) -> Iterator[bytes]:
+        """The last events, once all pieces have come."""
+        ...
+
+    def failure(self, error: Exception) -> bytes:
+        """The last event of a response that failed."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class ChunkWriter:
-    """Writes the chunks of one response.
+    """Writes the chunks of one chat completion; see `Writer`.
 
     Attributes:
         id: The response's.
         created: When it began, in seconds since 1970.
         model: What answers.
         has_logprobs: Whether chunks carry how likely their tokens were.
+        num_answers: How many answers it has.
+        has_usage: Whether a last chunk carries the token counts.
         counts: Token counts of the answers that have ended, by index.
     """
 
@@ -43,14 +66,17 @@ class ChunkWriter:
     created: int
     model: str
     has_logprobs: bool = False
+    num_answers: int = 1
+    has_usage: bool = False
     counts: dict[int, TokenCounts] = field(default_factory=dict)
 
-    def begin(self, index: int) -> bytes:
-        """The first chunk of an answer."""
-        return self._choice(index, Delta(role="assistant", content=""))
+    def begin(self) -> Iterator[bytes]:
+        """The first chunk of each answer."""
+        for index in range(self.num_answers):
+            yield self._choice(index, Delta(role="assistant", content=""))
 
     def piece(self, piece: Piece) -> Iterator[bytes]:
-        """The chunks of a piece that is no failure."""
+        """The chunks of a piece."""
         match piece.event:
             case TextDelta(text=text, logprobs=found):
                 logprobs = logprobs_of(found) if self.has_logprobs else None
@@ -65,9 +91,15 @@ class ChunkWriter:
                 yield self._choice(piece.index, Delta(refusal=message))
                 yield self._choice(piece.index, Delta(), "content_filter")
 
-    def usage(self) -> bytes:
-        """The token counts of all answers."""
-        return self._frame([], usage_of_all(self.counts))
+    def end(self) -> Iterator[bytes]:
+        """The token counts of all answers, if asked for, and the mark of the end."""
+        if self.has_usage:
+            yield self._frame([], usage_of_all(self.counts))
+        yield frame("[DONE]")
+
+    def failure(self, error: Exception) -> bytes:
+        """An `error` event with the body of an error response."""
+        return frame(body_for(error).model_dump_json(), event="error")
 
     def _choice(
         self,
@@ -94,35 +126,28 @@ def frame(data: str, event: str | None = None) -> bytes:
     return f"{name}data: {data}\n\n".encode()
 
 
-async def chunks(
-    pieces: AsyncIterator[Piece], writer: ChunkWriter, *, num_answers: int, include_usage: bool
-) -> AsyncGenerator[bytes]:
+async def events(pieces: AsyncIterator[Piece], writer: Writer) -> AsyncGenerator[bytes]:
     """Write answers as they grow.
 
-    A failure after the first byte cannot change the status any more: it goes as an `error` event,
-    with the same body, and ends the stream.
+    A failure after the first byte cannot change the status any more: it goes as an event, and ends
+    the stream.
     """
-    for index in range(num_answers):
-        yield writer.begin(index)
+    for event in writer.begin():
+        yield event
     try:
         async for piece in pieces:
             if isinstance(piece.event, Failed):
-                yield _error(piece.event.error)
+                yield writer.failure(piece.event.error)
                 return
-            for chunk in writer.piece(piece):
-                yield chunk
+            for event in writer.piece(piece):
+                yield event
     except Exception as error:  # the stream's edge: the status is out already
         if not isinstance(error, AnymalError):
             logger.exception("a stream failed")
-        yield _error(error)
+        yield writer.failure(error)
         return
-    if include_usage:
-        yield writer.usage()
-    yield frame("[DONE]")
-
-
-def _error(error: Exception) -> bytes:
-    return frame(body_for(error).model_dump_json(), event="error")
+    for event in writer.end():
+        yield event
 
 
 class EventStream(StreamingResponse):

@@ -13,9 +13,8 @@ from functools import partial
 import anyio
 
 from anymal.decoding.pool import DecoderPool
-from anymal.engine.base import EngineBusy
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSpan
+from anymal.engine.prompt import EmbeddingSpan, Owner
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, MediaPart, Message
@@ -23,7 +22,9 @@ from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
+from server.answering.places import Places
 from server.answering.preparing import Preparing
+from server.edge.keys import ANONYMOUS, Caller
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
 from server.metrics import Metrics
@@ -47,7 +48,7 @@ class Worker:
     def __init__(
         self,
         *,
-        max_requests: int,
+        places: Places,
         default_tokens: int,
         max_tokens: int,
         request_seconds: float = 600.0,
@@ -56,11 +57,12 @@ class Worker:
         remote_media: RemoteMedia | None = None,
         local_media: LocalMedia | None = None,
         decoders: DecoderPool | None = None,
+        shares_caches: bool = False,
     ) -> None:
         """Holds no model yet.
 
         Args:
-            max_requests: How many answers may run at once.
+            places: Say how many answers may be in progress, and whose.
             default_tokens: Token limit of a request that sets none.
             max_tokens: Largest limit that a request may set.
             request_seconds: How long a request may take, in seconds.
@@ -70,8 +72,9 @@ class Worker:
             local_media: Reads media of this machine; None refuses them.
             decoders: Processes that decode media; with None, the threads of this one do, one at a
                 time, and cannot be stopped.
+            shares_caches: Whether callers find each other's prompts and media in the caches.
         """
-        self._max_requests = max_requests
+        self._places = places
         self._default_tokens = default_tokens
         self._max_tokens = max_tokens
         self._request_seconds = request_seconds
@@ -79,8 +82,8 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._remote_media = remote_media
         self._local_media = local_media
-        self._num_answers = 0
-        self._preparing = Preparing(places=max_requests, decoders=decoders)
+        self._shares_caches = shares_caches
+        self._preparing = Preparing(places=places.number, decoders=decoders)
         self.models = Models()
         self.failure: Exception | None = None
 
@@ -115,11 +118,14 @@ class Worker:
 
     # --- requests -------------------------------------------------------------------------------
 
-    async def answer(self, request: ChatCompletionRequest) -> AsyncGenerator[Piece]:
+    async def answer(
+        self, request: ChatCompletionRequest, caller: Caller = ANONYMOUS
+    ) -> AsyncGenerator[Piece]:
         """Answer a request.
 
         Args:
             request: A validated request.
+            caller: Who asks.
 
         Yields:
             The events of its answers, each ended by `Finished` or `Withheld`, or all of them by
@@ -128,7 +134,8 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If too many answers are running.
+            EngineBusy: If too many answers are in progress.
+            RateLimited: If too many of them are the caller's.
             ContentRefused: If a check refuses what is asked.
             TimedOut: If it takes too long.
             AnymalError: If the conversation or its media are refused.
@@ -136,12 +143,12 @@ class Worker:
         clock = _Stopwatch(self._metrics)
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
-        with self.models.lease(request.model) as backend, self._admitted(request.n):
+        with self.models.lease(request.model) as backend, self._places.admit(caller, request.n):
             with _until(deadline):
                 conversation = await self._fetched(Conversation(messages=request.messages))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
-                prompt = await self._preparing.prompt(backend, conversation)
+                prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
             pieces = answers(
                 backend.engine,
                 prompt,
@@ -154,12 +161,15 @@ class Worker:
                     clock.note(piece)
                     yield piece
 
-    async def align(self, part: MediaPart, model: str | None = None) -> EmbeddingSpan:
+    async def align(
+        self, part: MediaPart, model: str | None = None, caller: Caller = ANONYMOUS
+    ) -> EmbeddingSpan:
         """Turn a medium into soft tokens.
 
         Args:
             part: The medium.
             model: A served model; None takes the default.
+            caller: Who asks.
 
         Returns:
             Its soft tokens.
@@ -167,17 +177,22 @@ class Worker:
         Raises:
             NotReady: If there is no model yet.
             ModelNotFound: If the model that was asked for is not served.
-            EngineBusy: If too many answers are running.
+            EngineBusy: If too many answers are in progress.
+            RateLimited: If too many of them are the caller's.
             ContentRefused: If a check refuses the medium.
             TimedOut: If it takes too long.
             AnymalError: If the medium is refused.
         """
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         conversation = Conversation(messages=[Message(role="user", content=[part])])
-        with self.models.lease(model) as backend, self._admitted(1), _until(deadline):
+        with (
+            self.models.lease(model) as backend,
+            self._places.admit(caller, 1),
+            _until(deadline),
+        ):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
-            prompt = await self._preparing.prompt(backend, conversation)
+            prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
         (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
@@ -190,9 +205,13 @@ class Worker:
             return conversation
         return await self._remote_media.inline(conversation)
 
+    def _owner(self, caller: Caller) -> Owner:
+        """Whose prompts and media they are, to the caches."""
+        return Owner(name=caller.name, scope="" if self._shares_caches else caller.scope)
+
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
-        if request.n > self._max_requests:
-            message = f"n is {request.n}; this service gives up to {self._max_requests} answers"
+        if request.n > self._places.number:
+            message = f"n is {request.n}; this service gives up to {self._places.number} answers"
             raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
         return Sampling(
             # Clients ask for round numbers; an answer that is cut ends with `length`.
@@ -210,20 +229,6 @@ class Worker:
             logprobs=request.num_logprobs,
             seed=request.seed,
         )
-
-    @contextmanager
-    def _admitted(self, number: int) -> Iterator[None]:
-        """Count answers; media are decoded before the engine's own queue is reached."""
-        if self._num_answers + number > self._max_requests:
-            raise EngineBusy(
-                f"{self._num_answers} answers are running, and {number} more would exceed the "
-                f"limit of {self._max_requests}; try again later"
-            )
-        self._num_answers += number
-        try:
-            yield
-        finally:
-            self._num_answers -= number
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Each caller's limits: requests per minute, and requests at once.
+"""Each caller's limits: answers per minute, and requests at once.
 
 Does not know keys or HTTP: it identifies callers by name.
 """
@@ -15,7 +15,7 @@ _MINUTE_S = 60.0
 
 
 class TokenBucket:
-    """Fills at a steady rate up to a minute's worth; every request takes one token out."""
+    """Fills at a steady rate up to a minute's worth; every answer takes one token out."""
 
     def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
         """Starts full.
@@ -29,18 +29,21 @@ class TokenBucket:
         self._tokens = max(1.0, per_minute)
         self._filled_at = clock()
 
-    def take(self) -> float:
-        """Take a token.
+    def take(self, number: int = 1) -> float:
+        """Take tokens.
+
+        Args:
+            number: How many; more than a minute's worth are never there.
 
         Returns:
-            0 if there was one, else the seconds until there will be.
+            0 if there were as many, else the seconds until there will be.
         """
         now, per_second = self._clock(), self.per_minute / _MINUTE_S
         grown = self._tokens + (now - self._filled_at) * per_second
         self._tokens, self._filled_at = min(max(1.0, self.per_minute), grown), now
-        if self._tokens < 1:
-            return (1 - self._tokens) / per_second
-        self._tokens -= 1
+        if self._tokens < number:
+            return (number - self._tokens) / per_second
+        self._tokens -= number
         return 0.0
 
 
@@ -66,7 +69,7 @@ class CallerLimits:
                 "wait for one to end",
                 retry_after=1,
             )
-        self._take_token(caller)
+        self.charge(caller, 1)
         self._running[caller.name] += 1
         try:
             yield
@@ -75,16 +78,21 @@ class CallerLimits:
             if not self._running[caller.name]:
                 del self._running[caller.name]
 
-    def _take_token(self, caller: Caller) -> None:
-        """Count a request against its caller's rate."""
+    def charge(self, caller: Caller, number: int) -> None:
+        """Count answers against their caller's rate.
+
+        Raises:
+            RateLimited: If the caller asks for more than it may; nothing is counted then.
+        """
         rate = caller.requests_per_minute
-        if rate is None:
+        if rate is None or number == 0:
             return
         bucket = self._buckets.get(caller.name)
         if bucket is None or bucket.per_minute != rate:  # the key is new, or was changed
             bucket = self._buckets[caller.name] = TokenBucket(rate, self._clock)
-        if (wait_s := bucket.take()) > 0:
+        if (wait_s := bucket.take(number)) > 0:
             raise RateLimited(
-                f"this key may send {rate:g} requests a minute; try again in {wait_s:.1f} s",
+                f"this key may send {rate:g} requests a minute (n answers count as n); "
+                f"try again in {wait_s:.1f} s",
                 retry_after=wait_s,
             )

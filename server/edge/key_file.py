@@ -18,6 +18,7 @@ from anymal.protocol.explain import explain
 PREFIX = "anymal-"
 _KEY_BYTES = 32
 _SALT_BYTES = 16
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class KeyEntry(BaseModel):
@@ -29,15 +30,16 @@ class KeyEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="as logs and limits show it"
-    )
+    name: str = Field(pattern=_NAME, description="as logs and limits show it")
     salt: str = Field(pattern=r"^[0-9a-f]{32}$", description="16 random bytes, as hex")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of the salt and then the key")
     is_admin: bool = Field(False, description="may use /admin and /metrics")
     may_send_embeds: bool = Field(False, description="may send prompt_embeds")
     requests_per_minute: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_concurrent: int | None = Field(None, ge=1)
+    group: str | None = Field(
+        None, pattern=_NAME, description="keys of one group share the caches of prompts and media"
+    )
 
 
 class _KeyFile(BaseModel):

@@ -24,7 +24,8 @@ class Caller:
         is_admin: May use `/admin` and `/metrics`.
         may_send_embeds: May send embeddings of its own as part of a prompt.
         requests_per_minute: How many requests it may send; None sets no limit.
-        max_concurrent: How many of them may be answered at once; None sets no limit.
+        max_concurrent: How many of its answers may be in progress; None sets no limit.
+        group: Callers of one group find each other's prompts and media in the caches.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Caller:
     may_send_embeds: bool = False
     requests_per_minute: float | None = None
     max_concurrent: int | None = None
+    group: str | None = None
+
+    @property
+    def scope(self) -> str:
+        """Within which what was computed for it is found again."""
+        return f"key {self.name}" if self.group is None else f"group {self.group}"
 
 
 ANONYMOUS = Caller(name="anonymous")
@@ -81,6 +88,11 @@ class Keyring:
         """Whether there is no key at all, not even an administrator's."""
         return self.is_open and not self._own
 
+    @property
+    def has_several(self) -> bool:
+        """Whether there can be more than one caller."""
+        return len(self._own) + len(self._listed) + self.is_open > 1
+
     def find(self, key: str) -> Caller | None:
         """Who holds a key.
 
@@ -125,6 +137,7 @@ def _locks(entries: Sequence[KeyEntry]) -> list[_Lock]:
                 may_send_embeds=entry.may_send_embeds,
                 requests_per_minute=entry.requests_per_minute,
                 max_concurrent=entry.max_concurrent,
+                group=entry.group,
             ),
         )
         for entry in entries

@@ -13,7 +13,7 @@ from anymal.errors import AnymalError
 from anymal.protocol.requests import AlignRequest
 from anymal.protocol.responses import SoftTokensReply
 from server.answering.disconnect import unless_disconnected
-from server.routes.dependencies import TheWorker
+from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.ignored import name_ignored, refuse_if_strict
 from server.routes.openai import ERRORS
 
@@ -22,7 +22,7 @@ router = APIRouter()
 
 @router.post("/v1/align", responses=ERRORS)
 async def align(
-    body: AlignRequest, request: Request, response: Response, worker: TheWorker
+    body: AlignRequest, request: Request, response: Response, worker: TheWorker, caller: TheCaller
 ) -> SoftTokensReply:
     """Turn one medium into soft tokens.
 
@@ -31,7 +31,7 @@ async def align(
     refuse_if_strict(body, request)
     model = worker.models.find(body.model).name
     try:
-        soft = await unless_disconnected(request.receive, worker.align(body.input, model))
+        soft = await unless_disconnected(request.receive, worker.align(body.input, model, caller))
     except AnymalError as error:
         error.place = error.place and "input"  # which the worker calls a message's part
         raise

@@ -19,11 +19,12 @@ from anymal.protocol.explain import BodyProblem, explain
 from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import ChatCompletionResponse
 from server.answering.completions import complete
-from server.errors import BadRequest
+from server.errors import BadRequest, rule_for
 from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.openai import ERRORS, EVENTS
+from server.routes.whole_form import WholeFormRoute
 
-router = APIRouter()
+router = APIRouter(route_class=WholeFormRoute)
 
 _TEXT = "text/plain"
 # What the form and a chat completion have in common.
@@ -107,7 +108,8 @@ async def ask(
             form="text" if is_text else "json",
         )
     except AnymalError as error:
-        error.place = places.get(error.place, error.place)
+        place = error.place or rule_for(error).param
+        error.place = places.get(place, place)
         raise
 
 
@@ -119,7 +121,7 @@ def _places(form: AskForm) -> dict[str | None, str]:
     places: dict[str | None, str] = {
         f"{turn}.content.{index}": name for index, name in enumerate(names)
     }
-    return {"messages.0": "system", **places, turn: "question"}
+    return {"messages.0": "system", **places, turn: "question", "messages": "question"}
 
 
 async def _request_of(form: AskForm) -> ChatCompletionRequest:

@@ -6,6 +6,7 @@ Does not know requests. Imports torch: `app` imports it late, on the loading thr
 from collections.abc import Callable
 from functools import partial
 
+from anymal.bundle.parts import Reach
 from anymal.engine.build import build_engine
 from anymal.engine.stats import Step
 from anymal.modality import Decode
@@ -45,6 +46,7 @@ def load_backend(
         precision=settings.precision,
         merge_lora=settings.merge_lora,
         device=settings.device,
+        reach=Reach(allow_hub=settings.allow_hub, local_models=settings.local_models),
     )
     start = partial(
         build_engine,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from anymal.engine.base import Engine
-from anymal.engine.prompt import Prompt
+from anymal.engine.prompt import Owner, Prompt
 from anymal.engine.stats import EngineStats
 from anymal.modality import Decode
 from anymal.protocol.conversation import Conversation
@@ -33,7 +33,7 @@ class Backend:
         name: What requests call the model.
         modalities: Media that it takes.
         to_sample: Conversation to sample: has its media decoded, so it may take a while.
-        to_prompt: Sample to prompt: runs encoders, so it may take a while.
+        to_prompt: Sample to prompt of an owner: runs encoders, so it may take a while.
         engine: Answers prompts; several backends may share one.
         close: Frees its resources, and the engine if no other backend uses it; may take a while.
         needs_media: Whether it refuses conversations without any medium.
@@ -44,7 +44,7 @@ class Backend:
     name: str
     modalities: tuple[str, ...]
     to_sample: Callable[[Conversation, Decode], "Sample"]
-    to_prompt: Callable[["Sample"], Prompt]
+    to_prompt: Callable[["Sample", Owner], Prompt]
     engine: Engine
     close: Callable[[], None]
     needs_media: bool = False

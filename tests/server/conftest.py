@@ -23,7 +23,7 @@ from anymal.engine.events import (
     TextDelta,
     TokenCounts,
 )
-from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
@@ -35,10 +35,10 @@ from server.settings import Settings
 PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
 
 MISTAKES = {
-    "too long": TooLong("900 tokens; the model takes 512"),
-    "corrupt": MediaCorrupt("a.png", "half a PNG", "a whole one"),
-    "too large": MediaTooLarge("a.png", "99 bytes", "9 bytes"),
-    "boom": RuntimeError("a secret of the house"),
+    "too long": lambda: TooLong("900 tokens; the model takes 512"),
+    "corrupt": lambda: MediaCorrupt("a.png", "half a PNG", "a whole one"),
+    "too large": lambda: MediaTooLarge("a.png", "99 bytes", "9 bytes"),
+    "boom": lambda: RuntimeError("a secret of the house"),
 }
 
 
@@ -136,15 +136,15 @@ def echo(conversation: Conversation, decode: Any) -> Any:
     parts = conversation.messages[-1].parts
     text = "".join(part.text for part in parts if isinstance(part, TextPart))
     if text in MISTAKES:
-        raise MISTAKES[text]
+        raise MISTAKES[text]()
     num_media = sum(not isinstance(part, TextPart) for part in parts)
     return f"{text} +{num_media}" if num_media else text
 
 
-def to_prompt(text: Any) -> Prompt:
+def to_prompt(text: Any, owner: Owner = NOBODY) -> Prompt:
     """Three words and a picture; what to say stands where the picture's hash would."""
     picture = EmbeddingSpan(embeddings=PICTURE, digest=text, kind="image")
-    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture))
+    return Prompt(spans=(TokenSpan(ids=(1, 2, 3)), picture), owner=owner)
 
 
 def make_backend(engine: EchoEngine, name: str = "anymal-fake") -> Backend:

@@ -8,6 +8,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 
+from server.edge.keys import ANONYMOUS
 from server.safety import Checks, Refusal
 
 MESSAGES: Any = [
@@ -238,7 +239,10 @@ def test_errors_of_the_edge_are_its_own_classes(
 
 
 def test_a_full_house_is_a_rate_limit(app: FastAPI, stock: openai.OpenAI) -> None:
-    app.state.worker._num_answers = 16
-    with pytest.raises(openai.RateLimitError) as refused:
+    places = app.state.worker._places
+    with (
+        places.admit(ANONYMOUS, places.number),
+        pytest.raises(openai.RateLimitError) as refused,
+    ):
         stock.chat.completions.create(model="anymal-fake", messages=MESSAGES)
     assert refused.value.code == "queue_full"

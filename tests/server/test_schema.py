@@ -18,6 +18,7 @@ EXCLUDED = [positive_data_acceptance]
 HEADERS = {"Authorization": "Bearer sesame"}
 OPERATIONS = [
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/responses"),
     ("POST", "/v1/ask"),
     ("POST", "/v1/align"),
     ("POST", "/admin/bundles"),

@@ -132,7 +132,7 @@ def test_from_a_recipe_to_an_answer(
     assert (encoder.num_parameters, encoder.width, encoder.num_features) == (40, 8, 4)
     bundle = run(recipe, resume=False, console=Console(quiet=True))
     assert (tmp_path / "run" / "results.json").is_file()  # asked with a blank picture, too
-    with anymal.load(bundle) as assistant:
+    with anymal.load(bundle, local_models="/") as assistant:
         hot = assistant.chat([question(str(tmp_path / "pictures" / "hot.npy"))], max_tokens=2)
         assert hot.usage.prompt_tokens > 32
         kelvin = question(inline(picture(90.0 + 273.15)), unit="K")
@@ -148,7 +148,7 @@ def test_over_rest(
 ) -> None:
     install(ENTRY_POINTS)
     bundle = run(write(**NAMED), resume=False, console=Console(quiet=True))
-    settings = Settings(bundle=str(bundle), device="cpu")
+    settings = Settings(bundle=str(bundle), device="cpu", local_models="/")
     url = inline(picture(30.0))
     with TestClient(create_app(settings, load_backend(settings))) as client:
         body = {"messages": [question(url)], "max_tokens": 2}

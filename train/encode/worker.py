@@ -17,7 +17,7 @@ from torch import nn
 from anymal.assemble import build_frozen, place_encoder
 from anymal.decoding.choice import decoder
 from anymal.features.writer import FeatureWriter
-from anymal.llm.load import compute_dtype
+from anymal.llm.precision import compute_dtype
 from anymal.media.limits import Limits
 from anymal.recipe.schema import EncoderRecipe, Recipe
 from encoders.base import Encoder, Features, Preprocessor, stack_inputs

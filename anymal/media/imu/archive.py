@@ -80,6 +80,8 @@ def _check(name: str, members: list[zipfile.ZipInfo], limits: Limits) -> None:
             f"{len(members)} files of {total:,} bytes unpacked",
             f"at most {_MOST_MEMBERS} files of {limits.max_bytes:,} bytes",
         )
+    if len({member.filename for member in members}) < len(members):
+        raise MediaUnsupported(name, "two files of one name", "a name for each file")
     if others := {member.compress_type for member in members} - _PACKINGS:
         raise MediaUnsupported(
             name,

@@ -4,10 +4,10 @@ It reads no values.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from anymal.errors import MediaUnsupported
+from anymal.errors import MediaTooLarge, MediaUnsupported
 from anymal.media.imu.names import Named, names_other, read_name, sensor_of, words_of
 from anymal.media.imu.units import OPTIONS, SCALES
 from encoders.signals import MOTION_CHANNELS
@@ -17,6 +17,7 @@ ACCEPTED_COLUMNS = (
     "x (deg/s), ...), the time optional where rate_hz is declared; or 3 or 6 columns without names"
 )
 
+_GROUPS = (MOTION_CHANNELS[:3], MOTION_CHANNELS[3:])
 _AXES = ("x", "y", "z")
 # Beside these, x, y and z are a place or a direction.
 _POSES = frozenset(
@@ -25,6 +26,7 @@ _POSES = frozenset(
         *("vx", "vy", "vz", "latitude", "longitude"),
     ]
 )
+MOST_COLUMNS = 1000
 _FEW_NAMES, _LONGEST = 12, 120
 
 
@@ -41,15 +43,24 @@ def used_columns(name: str, columns: Iterable[object]) -> dict[str, Named]:
     Raises:
         MediaUnsupported: None is known, two mean the same, a unit is not known, or a group of
             three is not whole.
+        MediaTooLarge: Too many columns.
     """
     given = [str(column) for column in columns]
+    if len(given) > MOST_COLUMNS:
+        most = f"at most {MOST_COLUMNS:,} columns"
+        raise MediaTooLarge(name, f"{len(given):,} columns", most)
+    _refuse_numbered_axes(name, given)
     known = {column: named for column in given if (named := read_name(column)) is not None}
     _name_axes(name, given, known)
     found = f"the columns {_listed(given)}" if given else "no columns"
     used: dict[str, Named] = {}
     for meaning in ("time", *MOTION_CHANNELS):
-        same = {column: named for column, named in known.items() if named.meaning == meaning}
-        best = [column for column, named in same.items() if named.rank == _best_rank(same)]
+        rank = _best_rank(meaning, known.values())
+        best = [
+            column
+            for column, named in known.items()
+            if named.meaning == meaning and named.rank == rank
+        ]
         if meaning == "time":
             # The first whose unit is known, as in `time, seconds_elapsed`.
             best = sorted(best, key=lambda column: known[column].unit is None)[:1]
@@ -97,9 +108,28 @@ def _stem_and_folder(name: str) -> tuple[list[str], list[str]]:
     return words_of(last.rpartition(".")[0] or last), words_of("".join(folders[-1:]))
 
 
-def _best_rank(same: Mapping[str, Named]) -> int:
-    """The lowest rank of some columns."""
-    return min((named.rank for named in same.values()), default=0)
+def _refuse_numbered_axes(name: str, given: list[str]) -> None:
+    """GoPro's exporters call the axes `Accelerometer [m/s2], 1, 2`, in an order of the camera's."""
+    stripped = [column.strip() for column in given]
+    for place, column in enumerate(stripped[:-2]):
+        if stripped[place + 1 : place + 3] == ["1", "2"] and sensor_of(words_of(column[:_LONGEST])):
+            stem, bracket, unit = column[:40].partition("[")
+            named = ",".join(f"{stem.strip()} ({axis}) {bracket}{unit}".strip() for axis in "zxy")
+            raise MediaUnsupported(
+                name,
+                f"the columns {column[:40]}, 1, 2, which name no axes",
+                f"names of axes; most GoPro cameras write z, x, y: {named} (look yours up in the "
+                "README of gopro/gpmf-parser)",
+            )
+
+
+def _best_rank(meaning: str, known: Collection[Named]) -> int:
+    """The lowest rank at which there are all axes of a channel's sensor, or the lowest there is."""
+    axes = next((group for group in _GROUPS if meaning in group), (meaning,))
+    ranks = sorted({named.rank for named in known if named.meaning in axes})
+    found = {(named.meaning, named.rank) for named in known}
+    whole = [rank for rank in ranks if all((axis, rank) in found for axis in axes)]
+    return next(iter([*whole, *ranks]), 0)
 
 
 def _name_axes(name: str, given: list[str], known: dict[str, Named]) -> None:
@@ -120,7 +150,7 @@ def _name_axes(name: str, given: list[str], known: dict[str, Named]) -> None:
 
 def _check_groups(name: str, found: str, known: set[str]) -> None:
     """Acceleration and rotation come with all three axes or not at all."""
-    for group in (MOTION_CHANNELS[:3], MOTION_CHANNELS[3:]):
+    for group in _GROUPS:
         missing = [channel for channel in group if channel not in known]
         if 0 < len(missing) < len(group):
             raise MediaUnsupported(name, f"{found}, without {', '.join(missing)}", ACCEPTED_COLUMNS)

@@ -143,7 +143,7 @@ def table_of_samples(
     if isinstance(samples, Sequence) and not isinstance(samples, str | bytes):
         check_rows(name, len(samples), limits)
         if isinstance(samples[0], Mapping):
-            return table_of_columns(name, _by_column(name, samples), limits, rate_hz=rate_hz)
+            return _table_of_objects(name, samples, limits, rate_hz)
         return table_of_rows(name, _rectangle(name, samples), limits, rate_hz=rate_hz)
     raise MediaUnsupported(name, f"a {type(samples).__name__}", "rows, columns, or a DataFrame")
 
@@ -166,12 +166,18 @@ def _table_of_array(name: str, array: NDArray[Any], limits: Limits, rate_hz: flo
     return table_of_columns(name, fields, limits, rate_hz=rate_hz)
 
 
-def _by_column(name: str, rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """Objects by row to lists by column; the first row tells which columns there are."""
+def _table_of_objects(
+    name: str, rows: Sequence[Any], limits: Limits, rate_hz: float | None
+) -> Table:
+    """Objects by row, the columns that are read alone; what a row lacks is a missing value."""
     for row, values in enumerate(rows, start=1):
         if not isinstance(values, Mapping):
             raise MediaUnsupported(name, f"row {row}, which has no names", "names in every row")
-    return {column: [row.get(column) for row in rows] for column in rows[0]}
+    names = list(dict.fromkeys(column for row in rows for column in row))
+    used = used_columns(name, names)
+    columns = {column: [row.get(column) for row in rows] for column in names if str(column) in used}
+    makers = units_of_maker(map(str, names))
+    return table_of_columns(name, columns, limits, rate_hz=rate_hz, units=makers)
 
 
 def _rectangle(name: str, rows: Sequence[Any]) -> NDArray[Any]:

@@ -59,7 +59,7 @@ def _table(name: str, sensor: str, stream: Mapping[str, Any], limits: Limits) ->
     stated = _ORDER.search(str(stream.get("name", "")))
     order = stated.groups() if stated else _USUAL_ORDER
     if stated is None:
-        logger.info("%s: axes taken to be in the order %s", name, ", ".join(order))
+        logger.warning("%s: axes taken to be in the order %s", name, ", ".join(order))
     unit = stream.get("units")
     brackets = f" [{shorten(unit)}]" if isinstance(unit, str) else ""
     columns: dict[str, list[Any]] = {"cts (ms)": []} | {

@@ -12,11 +12,14 @@ from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.imu.columns import Table, check_rows, table_of_samples
 from anymal.media.imu.gopro import parts_of_streams, streams_of
 from anymal.media.imu.pairs import Part, joined
-from anymal.media.imu.text import text_of
+from anymal.media.imu.text import lines_of, text_of
 from anymal.media.limits import Limits
 from anymal.media.source import Source, reason, shorten
 
 _DEEPEST = 4
+_MOST_SENSORS = 64
+# Lists that JSON may hold; each takes 100 bytes in memory, and an object as much as three.
+_MOST_LISTS = 2_500_000
 
 
 def read_json(source: Source, limits: Limits) -> Table:
@@ -35,10 +38,8 @@ def read_json(source: Source, limits: Limits) -> Table:
     Raises:
         MediaError: Not such JSON.
     """
-    if len(source.data) > limits.max_json_bytes:
-        most = f"at most {limits.max_json_bytes:,} bytes of JSON; use CSV, NPY or Parquet"
-        raise MediaTooLarge(source.name, f"{len(source.data):,} bytes of JSON", most)
-    content = _parsed(source)
+    _check_size(source, limits)
+    content = _parsed(source, limits)
     if isinstance(content, dict) and "samples" in content:
         if unknown := content.keys() - {"samples", "rate_hz"}:
             found = f"the keys {', '.join(map(shorten, sorted(unknown)))} beside samples"
@@ -58,13 +59,23 @@ def read_json(source: Source, limits: Limits) -> Table:
     return table_of_samples(source.name, content, limits)
 
 
-def _parsed(source: Source) -> Any:
+def _check_size(source: Source, limits: Limits) -> None:
+    """Refuses JSON that would take too much memory once parsed."""
+    if len(source.data) > limits.max_json_bytes:
+        most = f"at most {limits.max_json_bytes:,} bytes of JSON; use CSV, NPY or Parquet"
+        raise MediaTooLarge(source.name, f"{len(source.data):,} bytes of JSON", most)
+    num_lists = source.data.count(b"[") + 3 * source.data.count(b"{")
+    if num_lists > _MOST_LISTS:
+        found = f"JSON that takes the memory of {num_lists:,} lists"
+        raise MediaTooLarge(source.name, found, f"at most {_MOST_LISTS:,}; use CSV, NPY or Parquet")
+
+
+def _parsed(source: Source, limits: Limits) -> Any:
     """The content; that of many lines is a list."""
-    text = text_of(source)
     try:
-        return json.loads(text)
+        return json.loads(text_of(source))
     except (ValueError, RecursionError) as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = lines_of(source, limits)
         try:
             first = json.loads(lines[0])
         except (ValueError, RecursionError):
@@ -105,6 +116,9 @@ def _by_sensor(name: str, rows: list[Any], limits: Limits) -> Table:
     for row in rows:
         sensor = row.get("sensor") if isinstance(row, dict) else None
         by_sensor.setdefault(str(sensor), []).append(row)
+    if len(by_sensor) > _MOST_SENSORS:
+        found = f"{len(by_sensor):,} names of sensors"
+        raise MediaTooLarge(name, found, f"at most {_MOST_SENSORS} sensors")
     parts = [
         Part(name=sensor, read=partial(table_of_samples, f"{name}:{shorten(sensor)}", rows, limits))
         for sensor, rows in by_sensor.items()

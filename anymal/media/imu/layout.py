@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from anymal.errors import MediaTooLarge
+from anymal.media.imu.chosen import MOST_COLUMNS
 from anymal.media.imu.names import read_name
 from anymal.media.imu.stamps import is_stamp
 from anymal.media.imu.units import unit_of
@@ -18,7 +19,6 @@ from anymal.media.source import shorten
 logger = logging.getLogger(__name__)
 
 _DELIMITERS = (",", ";", "\t", None)
-_MOST_COLUMNS = 1000
 # A preamble is a few lines; a table without a header needs no longer search.
 _SEARCHED_LINES = 100
 # Of a longer line, only so many cells as are accepted are made.
@@ -86,13 +86,13 @@ def find_layout(name: str, lines: list[str]) -> Layout:
 def cells_of(line: str, delimiter: str | None) -> list[str]:
     """The cells of a line; quotes hold delimiters."""
     if delimiter is None:
-        return line.split(maxsplit=_MOST_COLUMNS)
+        return line.split(maxsplit=MOST_COLUMNS)
     if '"' not in line or len(line) > _LONGEST_QUOTED:
-        return line.split(delimiter, maxsplit=_MOST_COLUMNS)
+        return line.split(delimiter, maxsplit=MOST_COLUMNS)
     try:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
     except (csv.Error, StopIteration):
-        return line.split(delimiter, maxsplit=_MOST_COLUMNS)
+        return line.split(delimiter, maxsplit=MOST_COLUMNS)
 
 
 def is_number(cell: str) -> bool:
@@ -155,9 +155,9 @@ def _without_header(name: str, lines: list[str]) -> Layout:
 
 def _check_width(name: str, cells: list[str]) -> None:
     """Refuses more columns than accepted."""
-    if len(cells) > _MOST_COLUMNS:
-        most = f"at most {_MOST_COLUMNS} columns"
-        raise MediaTooLarge(name, f"more than {_MOST_COLUMNS} columns", most)
+    if len(cells) > MOST_COLUMNS:
+        most = f"at most {MOST_COLUMNS} columns"
+        raise MediaTooLarge(name, f"more than {MOST_COLUMNS} columns", most)
 
 
 def _tell_preamble(name: str, lines: list[str]) -> None:

@@ -85,7 +85,7 @@ def joined(name: str, parts: Sequence[Part], limits: Limits) -> Table:
         limits: Which gaps are bridged, and how far rows may be out of order.
 
     Returns:
-        The table, at the times of the part with most rows, as long as all parts last.
+        The table, at the times of the fastest part, as long as all parts last.
 
     Raises:
         MediaError: A part that cannot be read, two for one sensor, or times that do not overlap.
@@ -153,8 +153,8 @@ def _together(name: str, tables: list[Table], limits: Limits) -> Table:
     if begin >= end:
         found = "sensors in two files whose times do not overlap"
         raise MediaUnsupported(name, found, "files recorded together, with times of one clock")
-    lead = max(timed, key=lambda rows: len(rows.time_s))
-    time_s = lead.time_s[(lead.time_s >= begin) & (lead.time_s <= end)]
+    shared = [rows.time_s[(rows.time_s >= begin) & (rows.time_s <= end)] for rows in timed]
+    time_s = max(shared, key=len)
     if len(time_s) == 0:
         found = "sensors in two files that share less than one row"
         raise MediaUnsupported(name, found, "files recorded together")

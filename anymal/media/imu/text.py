@@ -19,6 +19,11 @@ from anymal.media.limits import Limits
 from anymal.media.source import Source, shorten
 from encoders.signals import MOTION_CHANNELS
 
+# All at which Python parts lines.
+_LINE_ENDS = (
+    *(b"\n", b"\r", b"\v", b"\f", b"\x1c", b"\x1d", b"\x1e"),
+    *(mark.encode() for mark in ("\u0085", "\u2028", "\u2029")),
+)
 _EMPATICA_COUNTS = 64.0
 _SINCE_2001_S = 1e9
 
@@ -36,9 +41,7 @@ def read_csv(source: Source, limits: Limits) -> Table:
     Raises:
         MediaError: Not such text, or a cell that is no number; its row is named.
     """
-    # Two rows more than the limit: the header, and the end of the last line.
-    check_rows(source.name, max(1, source.data.count(b"\n") - 2), limits)
-    lines = [line for line in text_of(source).splitlines() if line.strip()]
+    lines = lines_of(source, limits)
     if not lines:
         raise MediaEmpty(source.name, "blank lines only", ACCEPTED_COLUMNS)
     layout = find_layout(source.name, lines)
@@ -52,6 +55,23 @@ def read_csv(source: Source, limits: Limits) -> Table:
     by_name = dict(zip(used, values, strict=True))
     makers = units_of_maker(columns, layout.preamble)
     return table_of_columns(source.name, by_name, limits, units=makers)
+
+
+def lines_of(source: Source, limits: Limits) -> list[str]:
+    """The lines that are not blank.
+
+    Args:
+        source: The file; UTF-8.
+        limits: How many rows are accepted; lines are counted before any is made.
+
+    Raises:
+        MediaCorrupt: It is not UTF-8.
+        MediaTooLarge: Too many lines.
+    """
+    num_ends = sum(map(source.data.count, _LINE_ENDS)) - source.data.count(b"\r\n")
+    # Two rows more than the limit: the header, and the end of the last line.
+    check_rows(source.name, max(1, num_ends - 2), limits)
+    return [line for line in text_of(source).splitlines() if line.strip()]
 
 
 def text_of(source: Source) -> str:

@@ -64,7 +64,7 @@ class FakeAssistant:
 def assistant(monkeypatch: pytest.MonkeyPatch) -> FakeAssistant:
     """What `load` gives, whatever the bundle."""
     fake = FakeAssistant()
-    module = SimpleNamespace(load=lambda bundle: fake)
+    module = SimpleNamespace(load=lambda bundle, **options: fake)
     monkeypatch.setitem(sys.modules, "anymal.serving.assistant", module)  # type: ignore[arg-type]
     return fake
 
@@ -152,6 +152,11 @@ def test_chat_keeps_the_conversation(run: Any, assistant: FakeAssistant) -> None
     assert "image" not in second
     said = [(message.role, message.content) for message in assistant.heard[1]]
     assert said == [("user", "What is it?"), ("assistant", "It is 1."), ("user", "And now?")]
+
+
+def test_chat_ends_answers_that_go_in_circles(run: Any, assistant: FakeAssistant) -> None:
+    assert run("chat", "--max-tokens", "9", input="What is it?\n").exit_code == 0
+    assert assistant.options == [{"max_tokens": 9, "stop_repetition": True}]
 
 
 def test_chat_survives_mistakes(run: Any, assistant: FakeAssistant) -> None:

@@ -6,7 +6,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from anymal.cli.upload_bar import WORTH_A_BAR_BYTES, ShowingUploads, UploadBar
+from anymal.cli.remote_asker import RemoteAsker
+from anymal.cli.upload_bar import WORTH_A_BAR_BYTES, UploadBar
 from anymal.client import Client
 from anymal.client.errors import TimedOutError
 
@@ -58,7 +59,7 @@ def test_bar_of_an_upload_that_failed_goes_away_with_the_client() -> None:
             raise AssertionError("the upload ended")
 
     own = Client(base_url="http://anymal", transport=Slow())
-    with ShowingUploads(own) as asker:
+    with RemoteAsker(own) as asker:
         asker._bar = UploadBar(on)
         stream = asker.stream([asker.message("What?", image=b"x" * LARGE)])
         with pytest.raises(TimedOutError):

@@ -1,6 +1,8 @@
 """The queue, the thread, joining, leaving and failing; no test waits for time to pass."""
 
+import dataclasses
 import queue
+import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Failed, Finished, TextDelta
-from anymal.engine.prompt import Prompt, TokenSpan
+from anymal.engine.prompt import Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import Step
 from anymal.errors import EngineError, TooLong
@@ -86,6 +88,20 @@ def test_prompt_that_was_there_before_is_cached(engine: BatchingEngine, say: Say
     stats = engine.stats()
     assert (stats.prefix_tokens_queried, stats.prefix_tokens_hit) == (92, 32)
     assert 0 < stats.cache_bytes_used < stats.cache_bytes_total == 199 * 100
+
+
+def test_prompt_of_another_scope_is_never_found(engine: BatchingEngine, say: Say) -> None:
+    chance = random.Random(0)
+    words = ["".join(chance.choices("abcdefgh", k=32)) for _ in range(200)]
+
+    def cached(word: str, scope: str) -> int:
+        prompt = dataclasses.replace(say(word), owner=Owner(scope=scope))
+        *_, last = engine.submit(prompt, Sampling(max_tokens=1))
+        assert isinstance(last, Finished)
+        return last.counts.cached
+
+    assert [cached(words[77], "ada") for _ in range(2)] == [0, 32]
+    assert {cached(word, "bob") for word in words} == {0}
 
 
 def test_full_queue_refuses_and_a_cancelled_request_makes_room(

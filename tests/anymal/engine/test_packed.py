@@ -55,6 +55,7 @@ def test_other_architectures_answer_as_transformers_does(
     [
         ("gemma2", GEMMA, "softcap"),
         ("bloom", {"attn_implementation": "eager"}, "cannot be told positions"),
+        ("falcon", {"alibi": True, "new_decoder_architecture": False}, "a mask of its own"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}},
@@ -196,7 +197,8 @@ def test_repeated_prompt_is_found_and_answered_alike(llama: Any, ids_of: IdsOf) 
 def test_unmerged_adapters_and_quantised_weights_answer_as_transformers_does(
     checkpoints: Any, bench_of: Any, ids_of: IdsOf, precision: Any
 ) -> None:
-    from anymal.llm.load import LoraOptions, load_llm
+    from anymal.llm.load import load_llm
+    from anymal.llm.lora import LoraOptions
 
     llm = load_llm(str(checkpoints.llm), precision=precision, lora=LoraOptions(r=4, alpha=64))
     own = bench_of(llm)

@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from anymal.bundle import load as bundle
+from anymal.bundle.parts import NOTHING_ELSE
 from anymal.cli.evaluate import eval_command
 from anymal.errors import DataError
 from anymal.evaluation.results import Results
@@ -72,7 +73,8 @@ def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]])
     text = run("looking", "--suite", manifest, *options)
     assert "100.0" in text
     assert "33.3" in text, "chance is still shown"
-    assert bundles == [{"name": "looking", "precision": "int8", "device": "cpu"}]
+    how = {"precision": "int8", "device": "cpu", "reach": NOTHING_ELSE}
+    assert bundles == [{"name": "looking", **how}]
 
 
 def test_figures_are_reused_without_a_model(

@@ -82,6 +82,7 @@ def test_command_evaluates_a_saved_bundle(
     app.command()(eval_command)
     card = tmp_path / "card.md"
     options = ["--suite", str(manifest), "--limit", "3", "--card", str(card)]
+    options += ["--local-models", str(Path(assembled.model_recipe.llm.path).parent)]
     result = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
     assert result.exit_code == 0
     assert "swapped" in result.output

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, T5Config
 
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
-from anymal.llm.load import LoraOptions, load_llm, without_progress
-from tests.tiny import save_llm
+from anymal.llm.load import load_llm, without_progress
+from anymal.llm.lora import LoraOptions
+from tests.tiny import save_llm, save_tokenizer
 
 
 def run(llm: LLM, embeddings: Tensor) -> Tensor:
@@ -219,6 +220,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-40])
     with pytest.raises(RecipeError, match="cannot load the language model"):
         load_llm(str(tmp_path / "llm"), precision="fp32")
+
+
+def test_a_model_that_is_not_causal_is_refused_in_one_line(tmp_path: Path) -> None:
+    save_tokenizer(tmp_path)
+    T5Config(num_layers=1).save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match=r"T5Config.*; give the Hub id or folder") as caught:
+        load_llm(str(tmp_path), precision="fp32")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_checkpointing_changes_memory_not_gradients(checkpoints: SimpleNamespace) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.dynamic_int8 import DynamicInt8Linear
-from anymal.llm.load import LoraOptions, load_llm, without_progress
+from anymal.llm.load import load_llm, without_progress
+from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
 from tests.tiny import save_llm, save_tokenizer
 

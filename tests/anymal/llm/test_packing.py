@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from anymal.collate import Batch, collate
-from anymal.llm.load import LoraOptions, load_llm
+from anymal.llm.load import load_llm
+from anymal.llm.lora import LoraOptions
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import Packing, allow_packing
 from anymal.model import AnyMAL

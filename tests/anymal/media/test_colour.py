@@ -10,8 +10,10 @@ BT_601, BT_709, UNTAGGED = 5, 1, 2
 RED_709, RED_AS_601 = (63, 102, 240), (233, 0, 2)
 
 
-def frame(width: int, height: int, matrix: int, yuv: tuple[int, int, int]) -> av.VideoFrame:
-    made = av.VideoFrame(width, height, "yuv444p")
+def frame(
+    width: int, height: int, matrix: int, yuv: tuple[int, ...], pixel_format: str = "yuv444p"
+) -> av.VideoFrame:
+    made = av.VideoFrame(width, height, pixel_format)
     for plane, value in zip(made.planes, yuv, strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     made.colorspace = matrix
@@ -53,3 +55,8 @@ def test_hdr_is_mapped(transfer: ColorTrc, luma: float, matrix: int) -> None:
 def test_transparency_is_laid_over_white() -> None:
     clear = av.VideoFrame.from_ndarray(np.zeros((16, 16, 4), np.uint8), format="rgba")
     assert (to_rgb(clear) == 255).all()
+
+
+def test_untagged_films_with_transparency_are_taken_as_what_their_size_says() -> None:
+    found = to_rgb(frame(1280, 720, UNTAGGED, (*RED_709, 255), "yuva444p"))[0, 0].tolist()
+    assert found == pytest.approx((255, 0, 0), abs=3)

@@ -1,4 +1,5 @@
 import io
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -160,3 +161,15 @@ def test_limits_hold_before_any_pixel_is_decoded(picture: Callable[..., bytes]) 
     with pytest.raises(MediaTooLarge, match="60 x 40"):
         decode(picture("BMP")[:60], max_aspect_ratio=1.2)
     assert decode(picture("BMP"), max_pixels=2400).shape == (40, 60, 3)
+
+
+def test_deep_grey_in_which_zero_is_white() -> None:
+    grey = np.array([[0, 65535], [60_000, 5000]], np.uint16)
+    file = io.BytesIO()
+    PIL.Image.fromarray(grey).save(file, "TIFF")
+    # The entry of the photometric interpretation: 1 says that 0 is black.
+    entry = struct.pack("<HHII", 262, 3, 1, 1)
+    assert entry in file.getvalue()
+    data = file.getvalue().replace(entry, entry[:8] + bytes(4))
+    pixels = decode_image(Source(name="scan", data=data), Limits()).pixels
+    assert pixels[..., 0].tolist() == [[255, 0], [21, 236]]

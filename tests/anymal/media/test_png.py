@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from anymal.errors import MediaCorrupt
+from anymal.errors import MediaCorrupt, MediaTooLarge
 from anymal.media.image import decode_image
 from anymal.media.limits import Limits
 from anymal.media.source import Source
@@ -114,3 +114,8 @@ def test_a_chunk_longer_than_the_file_is_a_cut(picture: Callable[..., bytes]) ->
     data = picture("PNG")
     with pytest.raises(MediaCorrupt, match="cut short"):
         decode(data[:33] + struct.pack(">I", 2**31 - 1) + data[37:])
+
+
+def test_more_chunks_than_pictures_have_are_refused(picture: Callable[..., bytes]) -> None:
+    with pytest.raises(MediaTooLarge, match="more than 100,000 chunks"):
+        decode(with_chunk(picture(), chunk(b"tIME", b"") * 100_000))

@@ -75,6 +75,19 @@ def test_size_is_limited() -> None:
         read(pack(FOUR), Limits(max_bytes=50))
 
 
+def test_many_names_are_refused_in_few_words() -> None:
+    names = {f"t{number}": FOUR[:1].clone() for number in range(500)}
+    with pytest.raises(MediaUnsupported) as caught:
+        read(encoded(save(names)))
+    assert len(str(caught.value)) < 400
+
+
+def test_a_long_header_is_refused_before_it_is_read() -> None:
+    header = b"{" + b" " * 2**17 + b"}"
+    with pytest.raises(MediaTooLarge, match="131,074 bytes"):
+        read(encoded(len(header).to_bytes(8, "little") + header))
+
+
 def test_digest_tells_apart_shape_and_content() -> None:
     digests = {embeds_digest(soft) for soft in (FOUR, FOUR.reshape(3, 4), FOUR + 1)}
     assert len(digests) == 3

@@ -12,6 +12,7 @@ from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video
 from encoders.signals import Video
+from tests.anymal.media.theora import theora
 
 CONTAINERS = [
     ("mp4", "libx264", "yuv420p"),
@@ -216,3 +217,12 @@ def test_scrambled_frames_are_noticed(film: Callable[..., bytes]) -> None:
     middle = generator.integers(0, 256, len(data) // 2, dtype=np.uint8).tobytes()
     with pytest.raises(MediaCorrupt):
         decode(data[:start] + middle + data[start + len(middle) :])
+
+
+def test_theora_is_read() -> None:
+    video = decode(theora())
+    assert video.times_s.tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    reds = video.frames[:, 8, 8, 0].tolist()
+    assert reds == pytest.approx([0, 40, 80, 120, 160, 200], abs=10)
+    with pytest.raises(MediaCorrupt, match="cut short"):
+        decode(theora()[:-60])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from transformers import AutoConfig
 from typer.testing import CliRunner
 
 from anymal.cli.main import app
@@ -17,6 +18,7 @@ from anymal.errors import RecipeError
 from anymal.plan.advice import check_fits
 from anymal.plan.cost import measure_cost
 from anymal.plan.device import Device, parse_memory
+from anymal.plan.language_model import read_language_model
 from anymal.plan.picture import show_plan
 from anymal.plan.run import Plan, measure_parts, plan_recipe
 from anymal.recipe.schema import Recipe, load_recipe
@@ -201,6 +203,13 @@ def test_a_card_that_is_not_there_has_to_be_described(
     path = write(tmp_path, values(str(checkpoints.vision)))
     result = CliRunner().invoke(app, ["plan", path])
     assert "--memory 80GiB" in str(result.exception)
+
+
+@pytest.mark.parametrize("kind", ["bart", "rwkv"])
+def test_a_language_model_that_would_be_refused_is_not_planned(tmp_path: Path, kind: str) -> None:
+    AutoConfig.for_model(kind, num_hidden_layers=1).save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match=r"ForCausalLM.* use another model"):
+        read_language_model(str(tmp_path))
 
 
 def test_a_smaller_device_never_takes_more(make_plan: MakePlan) -> None:

@@ -20,6 +20,7 @@ def read(**file: Any) -> Any:
         ({"file_data": "data:image/png;base64,AAAA"}, "image_url"),
         ({"file_data": "data:;base64,AAAA", "filename": "walk.CSV"}, "input_imu"),
         ({"file_data": "data:text/csv;base64,AAAA"}, "input_imu"),
+        ({"file_data": "AAAA", "filename": "walk.zip"}, "input_imu"),
         ({"file_data": "AAAA", "filename": "a.wav"}, "audio_url"),
         ({"file_data": "AAAA", "format": "video/webm"}, "video_url"),
     ],

@@ -64,7 +64,7 @@ def imu(**fields: Any) -> dict[str, Any]:
     ("part", "words"),
     [
         ({"type": "text", "text": "x", "colour": 1}, "0.content.0.colour: this key is not known"),
-        ({"type": "image"}, "0.content.0: Input tag 'image'"),
+        ({"type": "image"}, "0.content.0: the type 'image' is not known"),
         ({"type": "image_url"}, "0.content.0.image_url: Field required"),
         ({"type": "image_url", "image_url": 3}, "0.content.0.image_url: this should be an object"),
         ({"type": "image_url", "image_url": {"url": ""}}, "image_url.url: String should have"),
@@ -81,7 +81,7 @@ def imu(**fields: Any) -> dict[str, Any]:
         (imu(samples=[[1, 2, 3]]), "samples needs rate_hz"),
         (imu(samples=[[1, 2, 3]], rate_hz=5, format="csv"), "samples takes no format"),
         (imu(samples=[], rate_hz=5), "samples: List should have at least 1"),
-        (imu(samples=[[1, "x"]], rate_hz=5), "input_imu.samples.0.1: Input should be a valid num"),
+        (imu(samples=[[1, "x"]], rate_hz=5), "input_imu.samples.0.1: this should be a number"),
         (imu(url="a", rate_hz=0), "input_imu.rate_hz: Input should be greater than 0"),
         (imu(url="a", rate_hz=float("inf")), "input_imu.rate_hz: Input should be a finite"),
         (imu(url="a", acceleration_unit="mg"), "input_imu.acceleration_unit: Input should be 'm/"),
@@ -204,3 +204,55 @@ def test_chunk_leaves_out_what_a_delta_does_not_add() -> None:
         "finish_reason": None,
         "logprobs": None,
     }
+
+
+NUMBERS = (
+    *("n", "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "presence_penalty"),
+    *("frequency_penalty", "max_tokens", "max_completion_tokens", "seed", "top_logprobs"),
+)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("wrong", [True, False, "many", [1]])
+def test_what_is_no_number_is_refused(name: str, wrong: Any) -> None:
+    body = {"messages": [{"role": "user", "content": "x"}], name: wrong}
+    with pytest.raises(ValidationError) as refused:
+        ChatCompletionRequest.model_validate(body)
+    problem = explain(refused.value.errors(), body)
+    assert problem.param == name
+    assert "number" in problem.message
+    assert "string" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("motion", "param"),
+    [
+        ({"samples": [[0, 0, 9.8]], "rate_hz": True}, "rate_hz"),
+        ({"samples": [[0, 0, 9.8], [0, True, 9.8]], "rate_hz": 50}, "samples"),
+    ],
+)
+def test_true_is_no_number_of_a_motion(motion: dict[str, Any], param: str) -> None:
+    part = {"type": "input_imu", "input_imu": motion}
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    with pytest.raises(ValidationError) as refused:
+        ChatCompletionRequest.model_validate(body)
+    problem = explain(refused.value.errors(), body)
+    assert problem.param == f"messages.0.content.0.input_imu.{param}"
+
+
+def test_every_number_of_a_request_is_tried() -> None:
+    properties = ChatCompletionRequest.model_json_schema()["properties"]
+    kinds = {
+        name: {each.get("type") for each in schema.get("anyOf", [schema])}
+        for name, schema in properties.items()
+    }
+    assert {name for name, found in kinds.items() if found & {"integer", "number"}} == set(NUMBERS)
+
+
+def test_a_type_that_is_not_known_is_told_with_those_that_are() -> None:
+    body = {"messages": [{"role": "user", "content": [{"type": "picture", "url": "x"}]}]}
+    with pytest.raises(ValidationError) as refused:
+        ChatCompletionRequest.model_validate(body)
+    problem = explain(refused.value.errors(), body)
+    assert problem.param == "messages.0.content.0"
+    assert "the type 'picture' is not known; send 'text', 'image_url'" in problem.message

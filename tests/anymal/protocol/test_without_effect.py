@@ -9,7 +9,16 @@ from pydantic import ValidationError
 
 from anymal.protocol.explain import explain
 from anymal.protocol.requests import AlignRequest, ChatCompletionRequest
-from anymal.protocol.without_effect import MEDIUM, MESSAGE, PART, REQUEST, STREAM_OPTIONS, Rows
+from anymal.protocol.without_effect import (
+    MEDIUM,
+    MESSAGE,
+    PART,
+    REQUEST,
+    RESPONSE,
+    RESPONSE_TEXT,
+    STREAM_OPTIONS,
+    Rows,
+)
 
 IMAGE = {"url": "data:image/png;base64,AAAA"}
 PICTURE = {"type": "image_url", "image_url": IMAGE}
@@ -50,6 +59,12 @@ def test_fields_inside_are_told_by_their_paths() -> None:
     assert set(asked.ignored) == expected
     align = AlignRequest.model_validate({"input": {**PICTURE, "uuid": "7"}})
     assert align.ignored == ("input.uuid",)
+
+
+@pytest.mark.parametrize("more", [{"best_of": True}, {"echo": 0}, {"min_tokens": False}])
+def test_true_is_not_one(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="is not supported"):
+        ChatCompletionRequest.model_validate(body(**more))
 
 
 def test_null_is_absent_and_not_told() -> None:
@@ -121,6 +136,8 @@ def row_of(where: str, rows: Rows) -> str:
         ("message", MESSAGE),
         ("part", PART),
         ("`image_url` etc.", MEDIUM),
+        ("request to `/v1/responses`", RESPONSE),
+        ("its `text`", RESPONSE_TEXT),
     ],
 )
 def test_the_document_lists_them(where: str, rows: Rows) -> None:

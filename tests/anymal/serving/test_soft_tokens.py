@@ -9,7 +9,7 @@ import torch
 
 from anymal.collate import collate
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.prompt import EmbeddingSpan, Owner, Prompt, TokenSpan
 from anymal.errors import DataError
 from anymal.sample import Sample
 from anymal.serving.soft_tokens import SoftTokens
@@ -66,6 +66,15 @@ def test_medium_is_encoded_once(soft_tokens: SoftTokens, sample: Callable[..., S
     stats = soft_tokens.stats()
     assert (stats.hits, stats.misses) == (1, 2)
     assert stats.bytes_used == 2 * first.embeddings.nbytes
+
+
+def test_medium_is_found_again_only_within_its_scope(
+    soft_tokens: SoftTokens, sample: Callable[..., Sample]
+) -> None:
+    for name, scope in (("ada", "a"), ("bob", "b"), ("eve", "a")):
+        prompt = soft_tokens.prompt(sample(RED), Owner(name=name, scope=scope))
+        assert prompt.owner.name == name
+    assert (soft_tokens.stats().hits, soft_tokens.stats().misses) == (1, 2)
 
 
 def test_equal_media_of_one_sample_are_encoded_once(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from anymal.protocol.requests import ChatCompletionRequest
+from server.answering.places import Places
 from server.answering.worker import Worker
 from server.errors import TimedOut
 from server.served.models import Backend
@@ -43,7 +44,7 @@ def request_with_picture() -> ChatCompletionRequest:
 
 
 def make_worker(backend: Backend, **limits: Any) -> Worker:
-    worker = Worker(**{"max_requests": 2, "default_tokens": 10**9, "max_tokens": 10**9} | limits)
+    worker = Worker(**{"places": Places(2), "default_tokens": 10**9, "max_tokens": 10**9} | limits)
     worker.use(backend)
     return worker
 
@@ -76,7 +77,7 @@ async def test_waiting_for_media_has_an_end(backend: Backend) -> None:
     decoding.may_end.set()
     with pytest.raises(TimedOut, match="media took longer"):
         await first
-    assert worker._num_answers == 0
+    assert not worker._places._held
 
 
 async def test_who_leaves_keeps_a_place_until_the_work_has_ended(
@@ -95,13 +96,13 @@ async def test_who_leaves_keeps_a_place_until_the_work_has_ended(
     await asyncio.sleep(0.05)
     assert not left.done()
     assert not decoding.has_begun.is_set()  # the only place is taken
-    assert worker._num_answers == 2
+    assert worker._places._held.total() == 2
     assert not decoding.backend.engine.is_closed  # type: ignore[attr-defined]
     decoding.may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await left
     assert await waiting
-    assert worker._num_answers == 0
+    assert not worker._places._held
     worker.close()
     assert decoding.backend.engine.is_closed  # type: ignore[attr-defined]
 
@@ -116,6 +117,6 @@ async def test_who_leaves_while_waiting_for_a_place_is_gone_at_once(backend: Bac
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert worker._num_answers == 1
+    assert worker._places._held.total() == 1
     decoding.may_end.set()
     assert await first

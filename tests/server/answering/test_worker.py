@@ -12,6 +12,7 @@ from anymal.engine.events import Finished
 from anymal.errors import BundleError
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.disconnect import ClientGone, unless_disconnected
+from server.answering.places import Places
 from server.answering.worker import Worker
 from server.app import create_app
 from server.metrics import Metrics
@@ -26,7 +27,7 @@ def request(text: str) -> ChatCompletionRequest:
 
 
 def make_worker(backend: Backend, **limits: Any) -> Worker:
-    worker = Worker(**{"max_requests": 2, "default_tokens": 10**9, "max_tokens": 10**9} | limits)
+    worker = Worker(places=Places(2), **{"default_tokens": 10**9, "max_tokens": 10**9} | limits)
     worker.use(backend)
     return worker
 
@@ -173,7 +174,7 @@ async def test_a_request_that_takes_too_long_is_ended(backend: Backend, engine: 
     assert last.startswith("event: error\n")
     assert "request_timeout" in last
     assert all(ticket.is_cancelled for ticket in engine.tickets)
-    assert app.state.worker._num_answers == 0
+    assert not app.state.worker._places._held
 
 
 async def test_leaving_cancels_every_answer(backend: Backend, engine: Any) -> None:

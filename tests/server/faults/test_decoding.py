@@ -94,7 +94,7 @@ def test_who_hangs_up_leaves_nothing_at_work(
         assert live.settles(lambda: pool.stats().busy == 0)
         assert live.settles(lambda: live.app.state.drain.num_running == 0)
         assert not any(lives(pid) for pid in at_work)
-        assert live.app.state.worker._num_answers == 0
+        assert not live.app.state.worker._places._held
         assert len(pids_of(pool)) == WORKERS
         answer = live.ask(picture(), max_tokens=5)
         assert answer.status_code == 200, answer.text
@@ -130,7 +130,7 @@ def test_a_request_has_an_end_while_its_media_are_decoded(
         assert answer.status_code == 504
         assert answer.json()["error"]["code"] == "request_timeout"
         assert pool.stats().busy == 0
-        assert live.app.state.worker._num_answers == 0
+        assert not live.app.state.worker._places._held
         assert not lives(pid_in(live, tmp_path / "begun"))
 
 

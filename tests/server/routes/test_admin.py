@@ -1,6 +1,7 @@
 """Bundles added, replaced and removed while the service runs."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -138,20 +139,64 @@ def test_without_a_folder_for_them_none_are_added(
     assert "ANYMAL_BUNDLES_DIR" in response.json()["error"]["message"]
 
 
-def test_one_bundle_is_loaded_at_a_time(app: Any, admin: httpx.Client, loader: Loader) -> None:
-    loader.may_load.clear()
-    first: list[httpx.Response] = []
-    thread = threading.Thread(
-        target=lambda: first.append(admin.post(ADMIN, json={"folder": "walks"}))
-    )
+def post_in_background(admin: httpx.Client, folder: str, found: dict[str, httpx.Response]) -> Any:
+    def post() -> None:
+        found[folder] = admin.post(ADMIN, json={"folder": folder})
+
+    thread = threading.Thread(target=post)
     thread.start()
+    return thread
+
+
+def test_two_bundles_are_loaded_at_a_time_under_different_names(
+    app: Any, admin: httpx.Client, loader: Loader
+) -> None:
+    loader.may_load.clear()
+    found: dict[str, httpx.Response] = {}
+    threads = [post_in_background(admin, "walks", found)]
     assert loader.is_loading.wait(20)
-    second = admin.post(ADMIN, json={"folder": "walks"})
+    same = admin.post(ADMIN, json={"folder": "walks"})
+    loader.is_loading.clear()
+    threads.append(post_in_background(admin, "run/bundle", found))
+    assert loader.is_loading.wait(20)
+    third = admin.post(ADMIN, json={"folder": "walks", "name": "third"})
     assert admin.post(CHAT, json=ask()).status_code == 200  # the event loop is free
     loader.may_load.set()
-    thread.join(20)
-    assert (first[0].status_code, second.status_code) == (200, 409)
-    assert second.json()["error"]["code"] == "bundle_conflict"
+    for thread in threads:
+        thread.join(20)
+    assert {response.status_code for response in found.values()} == {200}
+    assert {same.status_code, third.status_code} == {409}
+    assert same.json()["error"]["code"] == "bundle_conflict"
+    assert "'walks' is being loaded" in same.json()["error"]["message"]
+    assert "2 other bundles" in third.json()["error"]["message"]
+    assert set(names(admin)) == {"anymal-fake", "walks", "bundle"}
+
+
+def test_a_load_that_hangs_is_given_up_and_leaves_the_others_alone(
+    backend: Backend, loader: Loader, make_bridge: Any, tmp_path: Path
+) -> None:
+    for name in ("walks", "talks"):
+        (tmp_path / name).mkdir()
+    settings = Settings(bundles_dir=str(tmp_path), admin_key="sesame", load_seconds=0.2)
+    transport = make_bridge(create_app(settings, backend, load=loader))
+    with httpx.Client(transport=transport, base_url="http://anymal", headers=KEY) as admin:
+        loader.may_load.clear()
+        hung = [admin.post(ADMIN, json={"folder": "walks"}) for _ in range(5)]
+        assert [response.status_code for response in hung] == [504] * 4 + [409]
+        assert "given up" in hung[0].json()["error"]["message"]
+        assert "restart the service" in hung[4].json()["error"]["message"]
+        loader.may_load.set()
+        wait_for(lambda: len(loader.loaded) == 4)
+        wait_for(lambda: all(each.engine.is_closed for each in loader.loaded))  # type: ignore[attr-defined]
+        assert names(admin) == ["anymal-fake"]
+        wait_for(lambda: admin.post(ADMIN, json={"folder": "talks"}).status_code == 200)
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_removed_bundle_is_closed_and_the_next_is_the_default(

@@ -72,7 +72,7 @@ def test_stream(http: httpx.Client) -> None:
         ([], "question", "Field required"),
         ([QUESTION, ("picture", ("a.png", b"x"))], "picture", "not known"),
         ([QUESTION, ("temperature", (None, "9"))], "temperature", "less than or equal to 2"),
-        ([QUESTION, ("max_tokens", (None, "many"))], "max_tokens", "integer"),
+        ([QUESTION, ("max_tokens", (None, "many"))], "max_tokens", "whole number"),
         ([QUESTION, ("acceleration_unit", (None, "feet"))], "acceleration_unit", "'m/s2'"),
         ([QUESTION, ("image", (None, "words"))], "image", "image=@scene.png"),
         ([QUESTION, ("image", ("a.png", b"x")), ("image", (None, ""))], "image", "a file here"),
@@ -148,3 +148,8 @@ def test_size_is_limited_while_reading(make_http: Callable[..., httpx.Client]) -
         response = http.post(ASK, files=[QUESTION, ("image", ("a.png", b"x" * 1000))])
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "body_too_large"
+
+
+def test_what_is_wrong_with_the_whole_is_told_of_the_question(http: httpx.Client) -> None:
+    error = http.post("/v1/ask", data={"question": "too long"}).json()["error"]
+    assert (error["param"], error["code"]) == ("question", "context_length_exceeded")

@@ -98,3 +98,24 @@ def test_streams_of_a_camera_are_joined(walk: Any, decode: Any) -> None:
 def test_odd_json_is_refused(text: str, decode: Any) -> None:
     with pytest.raises(MediaError, match="walk"):
         decode(text)
+
+
+def test_a_channel_that_the_first_row_lacks_is_missed_not_lost(decode: Any) -> None:
+    rows = [
+        {"t_s": n / 50, "ax": 0, "ay": 0, "az": 9.8, "gx": 0, "gy": 0, "gz": 0} for n in range(9)
+    ]
+    for axis in "xyz":
+        del rows[0][f"g{axis}"]
+    with pytest.raises(MediaCorrupt, match="no value at row 1, column gx"):
+        decode(json.dumps(rows))
+
+
+def test_many_names_in_many_rows_cost_no_more_than_their_bytes(decode: Any) -> None:
+    wide = {f"n{number}": 0 for number in range(50_000)}
+    with pytest.raises(MediaTooLarge, match="50,000 columns"):
+        decode(json.dumps([wide, *[{}] * 50_000]))
+    with pytest.raises(MediaTooLarge, match="50,000 columns"):
+        decode(json.dumps(wide))
+    spoken = [{"sensor": f"acc {number}", "x": 0, "y": 0, "z": 0} for number in range(5000)]
+    with pytest.raises(MediaTooLarge, match="5,000 names of sensors"):
+        decode(json.dumps(spoken))

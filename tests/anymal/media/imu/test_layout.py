@@ -235,3 +235,31 @@ def test_lines_that_are_not_read_are_told(
 def test_what_is_no_table_is_refused(text: str, error: type, match: str, decode: Any) -> None:
     with pytest.raises(error, match=match):
         decode(text, rate_hz=50)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "unit", "place"), [("Accelerometer", "[m/s2]", 0), ("Gyroscope", "[rad/s]", 3)]
+)
+def test_axes_that_are_only_numbered_are_refused_until_they_are_named(
+    sensor: str, unit: str, place: int, walk: Any, lines: Any, decode: Any
+) -> None:
+    values = np.vstack([walk.a, walk.g])[place : place + 3]
+    header = f"{sensor} {unit},1,2"
+    rows = lines(f"cts,{header}", 1000 * walk.t, *values[[2, 0, 1]])
+    named = ",".join(f"{sensor} ({axis}) {unit}" for axis in "zxy")
+    with pytest.raises(MediaUnsupported, match="which name no axes") as refused:
+        decode(rows)
+    assert named in str(refused.value)
+    motion = decode(rows.replace(header, named))
+    assert pytest.approx(values, abs=2e-3) == motion.samples[:, place : place + 3].T
+
+
+def test_axes_of_one_sensor_are_not_mixed_with_those_of_another(
+    walk: Any, lines: Any, decode: Any
+) -> None:
+    zeros = np.zeros(len(walk.t))
+    text = lines("t_s,total_acc_x,total_acc_y,acc_x,acc_y,acc_z", walk.t, zeros, zeros, *walk.a)
+    walk.check(decode(text), 3)
+    mixed = lines("t_s,total_acc_x,acc_y,acc_z", walk.t, *walk.a)
+    with pytest.raises(MediaUnsupported, match="without ay, az"):
+        decode(mixed)

@@ -79,6 +79,29 @@ def test_unlike_rates_are_joined_at_the_faster(walk: Any, lines: Any, decode: An
     assert pytest.approx(walk.g[:, : len(motion.samples)], abs=0.05) == motion.samples[:, 3:].T
 
 
+def test_the_faster_leads_even_if_it_is_the_shorter(walk: Any, lines: Any, decode: Any) -> None:
+    slow = np.arange(100) / 10
+    rest = np.repeat([[0.0], [0.0], [9.8]], len(slow), axis=1)
+    files = {
+        "Accelerometer.csv": lines(AXES, slow, *rest[::-1]),
+        "Gyroscope.csv": lines(AXES, walk.t[:75], *walk.g[::-1, :75]),
+    }
+    motion = decode(packed(files))
+    assert motion.rate_hz == pytest.approx(50)
+    assert pytest.approx(walk.g[:, :75], abs=2e-3) == motion.samples[:, 3:].T
+
+
+def test_two_files_of_one_name_are_refused(walk: Any, lines: Any, decode: Any) -> None:
+    buffer = io.BytesIO()
+    text = axes(walk, lines, walk.a)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("walk.csv", text)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("walk.csv", text)
+    with pytest.raises(MediaUnsupported, match="two files of one name"):
+        decode(buffer.getvalue())
+
+
 def test_units_of_each_file_are_kept(walk: Any, lines: Any, decode: Any) -> None:
     acceleration, rotation = walk.a / 9.80665, np.degrees(walk.g)
     files = {

@@ -1,0 +1,112 @@
+"""Where the parts of a bundle lie on this machine, and which places a bundle may name at all.
+
+Does not read parts. A checkpoint is inside the bundle (`bundle:llm`), in a folder (an absolute
+path) or on the Hub; every one is a local folder before a library sees it, so that loading asks no
+other machine for anything.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from anymal.errors import BundleError
+from anymal.recipe.file import TINY
+from anymal.recipe.schema import ModelRecipe
+
+# As a bundle holds them itself; nothing pickled, and no folders of other formats.
+_FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_NOT_FETCHED = ["*/*", "consolidated*"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a bundle may use besides its own folder, the built-in model and the Hub's local cache.
+
+    Attributes:
+        allow_hub: Download what the cache lacks.
+        local_models: Folder of checkpoints that it may name by absolute path.
+    """
+
+    allow_hub: bool = False
+    local_models: str | Path | None = None
+
+
+NOTHING_ELSE = Reach()
+# For a caller's own bundles: any folder of this machine, but no downloads.
+THIS_MACHINE = Reach(local_models=Path.cwd().anchor)
+
+
+def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRecipe:
+    """The recipe of a bundle whose parts are all local.
+
+    Args:
+        recipe: Of the manifest, its `bundle:` paths absolute.
+        folder: Of the bundle.
+        reach: What it may use besides.
+
+    Returns:
+        The same recipe with absolute paths alone.
+
+    Raises:
+        BundleError: It names a place beyond its reach, or a checkpoint that is not here.
+    """
+    llm = recipe.llm
+    path = _local("llm", llm.path, llm.revision, folder, reach)
+    modalities = {}
+    for name, modality in recipe.modalities.items():
+        encoder = modality.encoder
+        place = _local(f"modalities.{name}.encoder", encoder.path, None, folder, reach)
+        encoder = encoder.model_copy(update={"path": place})
+        modalities[name] = modality.model_copy(update={"encoder": encoder})
+    return recipe.model_copy(
+        update={
+            "llm": llm.model_copy(update={"path": path, "revision": None}),
+            "modalities": modalities,
+        }
+    )
+
+
+def _local(what: str, path: str, revision: str | None, folder: Path, reach: Reach) -> str:
+    """The local place of one checkpoint."""
+    if not Path(path).is_absolute():
+        return _of_hub(what, path, revision, reach)
+    allowed = [folder, TINY.resolve()]
+    if reach.local_models is not None:
+        allowed.append(Path(reach.local_models).expanduser().resolve())
+    if not any(Path(path).resolve().is_relative_to(place) for place in allowed):
+        raise BundleError(
+            f"{what}.path of the bundle is {path!r}, which is outside of it; if you trust the "
+            "bundle, allow the folder of that checkpoint with --local-models "
+            "(ANYMAL_LOCAL_MODELS), or embed the checkpoint (embed: true) when you train"
+        )
+    return path
+
+
+def _of_hub(what: str, path: str, revision: str | None, reach: Reach) -> str:
+    """The local copy of a checkpoint of the Hub."""
+    try:
+        return snapshot_download(
+            path,
+            revision=revision,
+            allow_patterns=_FETCHED if reach.allow_hub else None,
+            ignore_patterns=_NOT_FETCHED if reach.allow_hub else None,
+            local_files_only=not reach.allow_hub,
+        )
+    except HFValidationError as error:
+        raise BundleError(
+            f"{what}.path of the bundle is {path!r}, which is no Hub id, no absolute path and not "
+            "inside the bundle"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        step = (
+            "see whether the Hub can be reached"
+            if reach.allow_hub
+            else f"download it (hf download {path}), or allow that with --allow-hub "
+            "(ANYMAL_ALLOW_HUB=1)"
+        )
+        raise BundleError(
+            f"{what}.path of the bundle is {path!r} of the Hub, which is not on this machine; "
+            f"{step}"
+        ) from error

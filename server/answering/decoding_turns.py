@@ -1,0 +1,98 @@
+"""Whose media are decoded next.
+
+Does not decode. One caller's many or slow media do not hold up another's: who used the least time
+so far goes first (start-time fair queueing, Goyal, Vin and Cheng 1997).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Line:
+    """One caller's requests that wait or decode.
+
+    Attributes:
+        used_s: Time its media took, in seconds, since somebody last waited.
+        num_decoding: How many decode.
+        waiting: One future for each that waits, the first come first.
+    """
+
+    used_s: float
+    num_decoding: int = 0
+    waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+
+
+class DecodingTurns:
+    """A few places at which media are decoded. Only the event loop's thread may use it."""
+
+    def __init__(self, places: int, clock: Callable[[], float] | None = None) -> None:
+        """All free.
+
+        Args:
+            places: How many decode at once.
+            clock: Monotonic seconds; by default the event loop's.
+        """
+        self._free = places
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._lines: dict[str, _Line] = {}
+
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """Wait for a place, and hold it while the block runs."""
+        line = self._line(caller)
+        await self._wait(line)
+        began = self._clock()
+        try:
+            yield
+        finally:
+            line.used_s += self._clock() - began
+            line.num_decoding -= 1
+            self._give_back()
+
+    def _line(self, caller: str) -> _Line:
+        """The caller's line; a new one starts level with the one that used least."""
+        if caller not in self._lines:
+            least = min((line.used_s for line in self._lines.values()), default=0.0)
+            self._lines[caller] = _Line(used_s=least)
+        return self._lines[caller]
+
+    async def _wait(self, line: _Line) -> None:
+        if self._free:
+            self._free -= 1
+            line.num_decoding += 1
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():  # the place came as its holder left
+                line.num_decoding -= 1
+                self._give_back()
+            else:
+                line.waiting.remove(mine)
+                self._forget_idle()
+            raise
+
+    def _give_back(self) -> None:
+        """Give the free place to who used the least time."""
+        self._free += 1
+        waiting = [line for line in self._lines.values() if line.waiting]
+        if waiting:
+            line = min(waiting, key=lambda line: line.used_s)
+            self._free -= 1
+            line.num_decoding += 1
+            line.waiting.popleft().set_result(None)
+        self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        """Forget who neither waits nor decodes."""
+        self._lines = {
+            caller: line
+            for caller, line in self._lines.items()
+            if line.waiting or line.num_decoding
+        }

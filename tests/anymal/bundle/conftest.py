@@ -1,0 +1,44 @@
+"""A whole bundle to damage, and no network to load it from."""
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from anymal.assemble import build
+from anymal.bundle.save import save_bundle
+
+if TYPE_CHECKING:
+    from anymal.recipe.schema import ModelRecipe
+
+MakeRecipe = Callable[..., "ModelRecipe"]
+
+
+@pytest.fixture(scope="module", name="whole")
+def _whole(model_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with everything inside."""
+    torch.manual_seed(3)
+    assembled = build(model_recipe(lora={"r": 2}, embed=True, precision="fp32"))
+    return save_bundle(assembled, tmp_path_factory.mktemp("bundles") / "whole")
+
+
+@pytest.fixture(name="bundle")
+def _bundle(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, beside a language model that is not its own."""
+    shutil.copytree(whole / "llm", tmp_path / "outside")
+    return shutil.copytree(whole, tmp_path / "house" / "bundle")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is loaded here may ask another machine."""
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise AssertionError(f"the network was asked: {arguments}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
