@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from anymal.errors import ConversationError, DataError
 from anymal.media.audio import decode_audio
@@ -60,7 +60,8 @@ class Modality:
     Attributes:
         name: Its key, or the name of its entry point: small letters, digits and underscores.
         decode: From a medium, under limits, to what the encoder's preprocessor takes; is given the
-            hints as keywords. A mistake is a `MediaError`.
+            hints as keywords. A mistake is a `MediaError`. It may run in another process, so
+            that hints and signals must be picklable.
         part_types: Types of message parts that carry it; none for one of another package, which
             `input_media` carries.
         hints: Attributes of the encoder's preprocessor that decoding wants to know.
@@ -127,6 +128,26 @@ def nouns_of(modalities: Iterable[str]) -> list[str]:
     return [find_modality(name).noun or f"a medium of {name}" for name in modalities]
 
 
+def what_is_needed(modalities: Iterable[str]) -> str:
+    """What to add to a conversation without any medium, for a model of some modalities."""
+    names = list(modalities)
+    nouns, parts = _any_of(nouns_of(names)), _any_of(carriers_of(names))
+    own = [name for name in names if name in MODALITIES]
+    if not own:  # the command line attaches no media of other packages
+        return f"this model only answers about {nouns}; add a part {parts}"
+    flags, commands = (_any_of([f"{mark}{name}" for name in own]) for mark in ("--", "/"))
+    return (
+        f"this model only answers about {nouns}; add {flags} (in a chat {commands}, in a "
+        f"request a part {parts})"
+    )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Names as a choice: `a, b or c`."""
+    *others, last = names or [""]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def blank_part(modality: Modality) -> dict[str, Any]:
     """A part with the blank file of a modality of another package.
 
@@ -181,8 +202,18 @@ def _read_input_media(part: InputMediaPart, *, limits: Limits, base_dir: Path | 
     return Medium(source=source, options=body.options)
 
 
+class Decode(Protocol):
+    """Decodes as `decode_medium` does, here or in another process."""
+
+    def __call__(
+        self, medium: Medium, preprocessor: object, *, modality: str, limits: Limits
+    ) -> Any:
+        """See `decode_medium`."""
+        ...
+
+
 def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Any:
-    """Decode a medium as an encoder wants it.
+    """Decode a medium as an encoder wants it, in this process.
 
     Args:
         medium: From `read_medium`.
@@ -196,9 +227,20 @@ def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits
     Raises:
         MediaError: It cannot be decoded.
     """
-    row = find_modality(modality)
-    hints = {hint: getattr(preprocessor, hint) for hint in row.hints}
-    return row.decode(medium, limits, **hints)
+    hints = hints_of(preprocessor, modality=modality)
+    return decode_hinted(medium, limits, modality=modality, hints=hints)
+
+
+def hints_of(preprocessor: object, *, modality: str) -> dict[str, Any]:
+    """What decoding wants to know of an encoder's preprocessor."""
+    return {hint: getattr(preprocessor, hint) for hint in find_modality(modality).hints}
+
+
+def decode_hinted(
+    medium: Medium, limits: Limits, *, modality: str, hints: Mapping[str, Any]
+) -> Any:
+    """The same as `decode_medium`, from the hints alone, which can be sent to another process."""
+    return find_modality(modality).decode(medium, limits, **hints)
 
 
 def _decode_image(medium: Medium, limits: Limits) -> Signal:

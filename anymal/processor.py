@@ -22,13 +22,13 @@ from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
 from anymal.modality import (
-    MODALITIES,
+    Decode,
     carrier_of,
     carriers_of,
     decode_medium,
     modality_of,
-    nouns_of,
     read_medium,
+    what_is_needed,
 )
 from anymal.protocol.conversation import (
     Conversation,
@@ -94,6 +94,7 @@ class Processor:
         embeds_dim: D_llm, for conversations that bring soft tokens; None refuses those.
         media_first: Write the media of a message before its text.
         needs_media: Refuse to answer a conversation without any medium.
+        decode: Decodes media, in this process or elsewhere.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Processor:
         embeds_dim: int | None = None,
         media_first: bool = False,
         needs_media: bool = False,
+        decode: Decode = decode_medium,
     ) -> None:
         self.tokenizer = tokenizer
         self.template = template
@@ -116,6 +118,7 @@ class Processor:
         self.embeds_dim = embeds_dim
         self.media_first = media_first
         self.needs_media = needs_media
+        self.decode = decode
         self._text = TextEncoder(tokenizer)
 
     def without_features(self) -> Self:
@@ -124,6 +127,12 @@ class Processor:
         other.modalities = {
             name: replace(own, features=None) for name, own in self.modalities.items()
         }
+        return other
+
+    def decoding_by(self, decode: Decode) -> Self:
+        """The same processor, whose media another decodes."""
+        other = copy.copy(self)
+        other.decode = decode
         return other
 
     @property
@@ -165,7 +174,7 @@ class Processor:
             for index, message in enumerate(conversation.messages)
         ]
         if generate and self.needs_media and not media.tensors:
-            raise ConversationError(self._what_is_needed())
+            raise ConversationError(what_is_needed(self.modalities))
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
@@ -184,19 +193,6 @@ class Processor:
                 "end the conversation with the wanted answer"
             )
         return sample
-
-    def _what_is_needed(self) -> str:
-        """What to add to a conversation without any medium."""
-        nouns = _any_of(nouns_of(self.modalities))
-        parts = _any_of(carriers_of(self.modalities))
-        own = [name for name in self.modalities if name in MODALITIES]
-        if not own:  # the command line attaches no media of other packages
-            return f"this model only answers about {nouns}; add a part {parts}"
-        flags, commands = (_any_of([f"{mark}{name}" for name in own]) for mark in ("--", "/"))
-        return (
-            f"this model only answers about {nouns}; add {flags} (in a chat {commands}, in a "
-            f"request a part {parts})"
-        )
 
     def _turn(self, message: Message, media: _Media, base_dir: Path | None, *, place: str) -> Turn:
         """One message with its media preprocessed."""
@@ -232,7 +228,7 @@ class Processor:
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)
         digest = medium.digest
         if own.features is None:
-            signal = decode_medium(medium, own.preprocessor, modality=name, limits=self.limits)
+            signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
             item = own.preprocessor(signal)
         else:
             item = own.features.item(digest, name=medium.name)
@@ -282,12 +278,6 @@ class Processor:
             media_hashes=media.hashes,
             name=name,
         )
-
-
-def _any_of(names: Sequence[str]) -> str:
-    """Names as a choice: `a, b or c`."""
-    *others, last = names or [""]
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:

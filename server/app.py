@@ -19,6 +19,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from anymal import __version__
+from anymal.decoding.job import Bounds
+from anymal.decoding.pool import DecoderPool
 from anymal.errors import AnymalError
 from anymal.media.source import shorten
 from anymal.protocol.explain import BodyProblem, explain
@@ -76,6 +78,7 @@ def create_app(
     *,
     load: Callable[[Settings], Backend] | None = None,
     on_failure: Callable[[], None] = lambda: None,
+    decoders: DecoderPool | None = None,
 ) -> FastAPI:
     """Build the service.
 
@@ -85,12 +88,14 @@ def create_app(
             when the app starts; `/readyz` reports when it is ready.
         load: How to load it; by default from the bundle.
         on_failure: Called, on the loading thread, if the model cannot be loaded.
+        decoders: Processes that decode media; by default as many as the settings say.
 
     Returns:
         The app; `app.state` holds its `worker`, `settings`, `metrics`, `drain` and `bundles`.
     """
     metrics = Metrics()
     loader = load or _loader(metrics)
+    decoders = decoders or _decoders(settings)
     keyring, limits = _keyring(settings), CallerLimits()
     worker = Worker(
         places=Places(settings.max_requests, limits=limits, are_shared=lambda: keyring.has_several),
@@ -101,9 +106,12 @@ def create_app(
         metrics=metrics,
         remote_media=_remote_media(settings),
         local_media=_local_media(settings),
+        decoders=decoders,
         shares_caches=settings.share_caches,
     )
     metrics.watch(worker.models.stats, worker.models.soft_token_stats)
+    if decoders is not None:
+        metrics.watch_decoders(decoders.stats)
     if backend is not None:
         worker.use(backend)
 
@@ -185,6 +193,14 @@ def _local_media(settings: Settings) -> LocalMedia | None:
             f"setting allow_local_media: {settings.allow_local_media!r} is not a folder; name one"
         )
     return LocalMedia(folder=folder)
+
+
+def _decoders(settings: Settings) -> DecoderPool | None:
+    """Processes that decode; None if the service decodes in its own."""
+    if settings.decode_workers == 0:
+        return None
+    bounds = Bounds(memory_bytes=settings.decode_memory_bytes)
+    return DecoderPool(settings.decode_workers, bounds=bounds)
 
 
 def _keyring(settings: Settings) -> Keyring:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from anymal.decoding.pool import PoolClosed
 from anymal.engine.base import EngineBusy, EngineClosed
 from anymal.errors import AnymalError, BundleError, MediaError, MediaTooLarge, RecipeError, TooLong
 from anymal.protocol.explain import BodyProblem
@@ -179,6 +180,7 @@ RULES = (
     Rule(error=NotReady, status=503, type="server_error", code="not_ready"),
     Rule(error=Draining, status=503, type="server_error", code="shutting_down"),
     Rule(error=EngineClosed, status=503, type="server_error", code="shutting_down"),
+    Rule(error=PoolClosed, status=503, type="server_error", code="shutting_down"),
     Rule(error=AnymalError, status=400, type="invalid_request_error", param="messages"),
     Rule(error=HTTPException, status=0, type="invalid_request_error"),
 )

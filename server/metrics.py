@@ -10,6 +10,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from anymal.decoding.pool import REASONS, DecoderStats
 from anymal.engine.stats import EngineStats, Step
 from server.edge.request_facts import CURRENT_REQUEST, note_error
 
@@ -151,6 +152,10 @@ class Metrics:
         """
         self.registry.register(_StatsCollector(engine, soft_tokens))
 
+    def watch_decoders(self, stats: Callable[[], DecoderStats]) -> None:
+        """Show the numbers of the processes that decode media, read when they are asked for."""
+        self.registry.register(_DecoderCollector(stats))
+
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -202,3 +207,25 @@ class _StatsCollector:
             ("anymal_batch_tokens", "Positions computed.", stats.batch_tokens),
         ):
             yield CounterMetricFamily(name, help, value=value)
+
+
+class _DecoderCollector:
+    """Reads the decoding processes at each scrape."""
+
+    def __init__(self, stats: Callable[[], DecoderStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        """See `prometheus_client`."""
+        stats = self._stats()
+        yield GaugeMetricFamily("anymal_decoders_busy", "Processes at work.", value=stats.busy)
+        yield CounterMetricFamily("anymal_decodes", "Media to decode.", value=stats.decodes)
+        yield CounterMetricFamily(
+            "anymal_decoder_restarts", "Processes replaced.", value=stats.restarts
+        )
+        kills = CounterMetricFamily(
+            "anymal_decoder_kills", "Processes that ended in mid-work.", labels=["reason"]
+        )
+        for reason in REASONS:
+            kills.add_metric([reason], stats.kills.get(reason, 0))
+        yield kills

@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
     max_requests: int = Field(64, ge=1, description="how many answers are in progress at once")
+    decode_workers: int = Field(
+        2, ge=0, description="processes that decode media; 0 decodes in the service, without an end"
+    )
+    decode_memory_bytes: int = Field(
+        2 * 2**30, gt=0, description="most memory that decoding a medium may take, in bytes"
+    )
     max_connections: int = Field(4096, ge=1, description="most connections at once")
     default_tokens: int = Field(256, ge=1, description="token limit of a request that sets none")
     max_tokens: int = Field(2048, ge=1, description="most tokens of an answer")

@@ -37,8 +37,9 @@ os.environ |= {
     "XDG_CACHE_HOME": _SCRATCH.name,
 }
 
-# What trains, serves a port, measures shipped recipes or loads the built-in model. These run first
-# and longest first where there are several workers, so that the workers end together.
+# What trains, serves a port, starts processes, measures shipped recipes or loads the built-in
+# model. These run first and longest first where there are several workers, so that the workers end
+# together.
 WHOLE = (
     "server/page",
     "train/test_run.py",
@@ -49,7 +50,9 @@ WHOLE = (
     "anymal/plan/test_actual.py",
     "server/faults",
     "anymal/test_tiny.py",
+    "anymal/decoding",
     "train/test_swap_llm.py",
+    "train/test_decode_workers.py",
     "train/encode/test_run.py",
     "train/pretrain",
     "benchmarks/test_gpu_70b.py",

@@ -4,6 +4,7 @@ Does not know how a stage trains (see `train.stage`) or what is in a bundle (see
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from anymal.assemble import build
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
+from anymal.decoding.choice import decoder
 from anymal.errors import RecipeError
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
@@ -72,30 +74,36 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
         take_over(bundle_folder(start), assembled, where="start_from")
     if checkpoint is not None:
         assembled.model.load_trainable_state(checkpoint.weights)
-    if checks_rows:
-        check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
-    folder.write_recipe(recipe)
-    with (
-        MetricsLog(folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0) as log,
-        RunProgress(console, total_steps=sum(stage.steps for stage in recipe.stages)) as progress,
-        StopSignals() as stop,
-    ):
-        this = StageRun(
-            recipe=recipe,
-            data=data,
-            started_from=started_from,
-            folder=folder,
-            assembled=assembled,
-            log=log,
-            progress=progress,
-            stop=stop,
-        )
-        if resume:
-            _say_where(this, checkpoint)
-        _train_stages(this, checkpoint)
-        if stop.requested is not None:  # since the last step
-            interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
-    return _finish(this, console)
+    with decoder(recipe.decode_workers) as decode:
+        assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
+        if checks_rows:
+            check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+        folder.write_recipe(recipe)
+        with (
+            MetricsLog(
+                folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0
+            ) as log,
+            RunProgress(
+                console, total_steps=sum(stage.steps for stage in recipe.stages)
+            ) as progress,
+            StopSignals() as stop,
+        ):
+            this = StageRun(
+                recipe=recipe,
+                data=data,
+                started_from=started_from,
+                folder=folder,
+                assembled=assembled,
+                log=log,
+                progress=progress,
+                stop=stop,
+            )
+            if resume:
+                _say_where(this, checkpoint)
+            _train_stages(this, checkpoint)
+            if stop.requested is not None:  # since the last step
+                interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
+        return _finish(this, console)
 
 
 def _tell_empty_answers(data: Sequence[StageData], console: Console) -> None:

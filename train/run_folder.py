@@ -17,7 +17,7 @@ from train.errors import TrainingError
 # What may differ between the recipe a run was started with and the one that resumes it: these
 # change neither the weights nor the order of samples.
 _FREE = re.compile(
-    r"run_dir|device|model\.needs_media|stages\.\d+\.(save_every|eval_every|eval_samples)"
+    r"run_dir|device|decode_workers|model\.needs_media|stages\.\d+\.(save_every|eval_every|eval_samples)"
 )
 _ABSENT = object()
 _TAKEN = {"bundle", "checkpoints"}
@@ -95,8 +95,8 @@ def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
     if different:
         raise TrainingError(
             f"cannot resume with another recipe: {'; '.join(different[:5])}. Resume with the "
-            "recipe of the run (only run_dir, device, and how often stages save and measure may "
-            "change), or start a new run in another run_dir"
+            "recipe of the run (only run_dir, device, decode_workers, and how often stages save "
+            "and measure may change), or start a new run in another run_dir"
         )
 
 

@@ -223,6 +223,7 @@ def _feed(run: StageRun, number: int, passes: _Passes, start: int) -> Prefetch[M
         passes.layout,
         size=passes.size,
         start=start * stage.accumulate,
+        threads=run.recipe.decode_workers,
     )
     return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)
 
@@ -264,9 +265,13 @@ def _step(
 
 def _measure(run: StageRun, stage: StageRecipe, passes: _Passes, heldout: list[Source]) -> float:
     """Measure the held-out loss."""
-    processor = run.assembled.processor
     micro_batches = heldout_micro_batches(
-        stage, heldout, processor, passes.layout, size=passes.size
+        stage,
+        heldout,
+        run.assembled.processor,
+        passes.layout,
+        size=passes.size,
+        threads=run.recipe.decode_workers,
     )
     model, apply = run.assembled.model, passes.halving.map
     with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:

@@ -210,6 +210,7 @@ class Recipe(_Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if any")
     memory: str | None = Field(None, description="what may be used, as 80GiB; null asks the device")
     max_bad: int = Field(0, ge=0, description="most manifest rows to leave out as unusable")
+    decode_workers: int = Field(0, ge=0, description="processes that decode media; 0: none")
     features: str | None = Field(None, description="folder that `anymal data encode` wrote")
     model: ModelRecipe = Field(description="what the model is made of")
     stages: list[StageRecipe] = Field(min_length=1, description="in order")

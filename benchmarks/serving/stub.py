@@ -16,6 +16,7 @@ from anymal.engine.prompt import Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.engine.stream import Stream
+from anymal.modality import Decode
 from anymal.protocol.conversation import Conversation
 
 PROMPT = Prompt(spans=(TokenSpan(ids=tuple(range(128))),))
@@ -65,7 +66,7 @@ def serve(port: int) -> None:
     from server.served.models import Backend
     from server.settings import Settings
 
-    def to_sample(conversation: Conversation) -> Any:
+    def to_sample(conversation: Conversation, decode: Decode) -> Any:
         return conversation
 
     def to_prompt(sample: Any, owner: Owner) -> Prompt:

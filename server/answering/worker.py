@@ -6,25 +6,24 @@ Does not know HTTP, and does not keep the models (`models`) or mix answers (`ans
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 
+from anymal.decoding.pool import DecoderPool
 from anymal.engine.events import Finished, TextDelta
-from anymal.engine.prompt import EmbeddingSpan, Owner, Prompt
+from anymal.engine.prompt import EmbeddingSpan, Owner
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import Conversation, MediaPart, Message, TextPart
+from anymal.protocol.conversation import Conversation, MediaPart, Message
 from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
-from server.answering.decoding_turns import DecodingTurns
 from server.answering.places import Places
+from server.answering.preparing import Preparing
 from server.edge.keys import ANONYMOUS, Caller
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
@@ -34,8 +33,6 @@ from server.safety import Checks
 from server.served.models import Backend, Models
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 
 class Worker:
@@ -57,6 +54,7 @@ class Worker:
         metrics: Metrics | None = None,
         remote_media: RemoteMedia | None = None,
         local_media: LocalMedia | None = None,
+        decoders: DecoderPool | None = None,
         shares_caches: bool = False,
     ) -> None:
         """Holds no model yet.
@@ -70,6 +68,8 @@ class Worker:
             metrics: Where to note tokens and times.
             remote_media: Fetches media from other hosts; None refuses them.
             local_media: Reads media of this machine; None refuses them.
+            decoders: Processes that decode media; with None, the threads of this one do, one at a
+                time, and cannot be stopped.
             shares_caches: Whether callers find each other's prompts and media in the caches.
         """
         self._places = places
@@ -81,10 +81,7 @@ class Worker:
         self._remote_media = remote_media
         self._local_media = local_media
         self._shares_caches = shares_caches
-        # One at a time: memory is bounded per decoded file, not in total. Text does not wait for
-        # it, and encoders batch what is waiting for them.
-        self._decoding = DecodingTurns(1)
-        self._preparing = anyio.CapacityLimiter(places.number)
+        self._preparing = Preparing(places=places.number, decoders=decoders)
         self.models = Models()
         self.failure: Exception | None = None
 
@@ -97,6 +94,7 @@ class Worker:
 
         def run() -> None:
             try:
+                self._preparing.start()
                 self.use(load())
             except Exception as error:  # the thread's edge: `failure` keeps what happened
                 self.failure = error
@@ -112,7 +110,8 @@ class Worker:
         self.models.put(backend)
 
     def close(self) -> None:
-        """Stop the engines."""
+        """Stop decoding and the engines."""
+        self._preparing.close()
         self.models.close()
 
     # --- requests -------------------------------------------------------------------------------
@@ -147,7 +146,7 @@ class Worker:
                 conversation = await self._fetched(Conversation(messages=request.messages))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
-                prompt = await self._prompt(backend, conversation, caller)
+                prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
             pieces = answers(
                 backend.engine,
                 prompt,
@@ -191,7 +190,7 @@ class Worker:
         ):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
-            prompt = await self._prompt(backend, conversation, caller)
+            prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
         (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
         return soft
 
@@ -199,28 +198,14 @@ class Worker:
         """The conversation with media from elsewhere inside, so that checks see them too."""
         if self._local_media is not None:
             read = partial(self._local_media.inline, conversation)
-            conversation = await self._on_thread(read)
+            conversation = await self._preparing.on_thread(read)
         if self._remote_media is None:
             return conversation
         return await self._remote_media.inline(conversation)
 
-    async def _prompt(self, backend: Backend, conversation: Conversation, caller: Caller) -> Prompt:
-        """Process a conversation on threads."""
-        has_media = any(
-            not isinstance(part, TextPart)
-            for message in conversation.messages
-            for part in message.parts
-        )
-        to_sample = partial(backend.to_sample, conversation)
-        owner = Owner(name=caller.name, scope="" if self._shares_caches else caller.scope)
-        if not has_media:
-            return await self._on_thread(lambda: backend.to_prompt(to_sample(), owner))
-        async with self._decoding.turn(caller.name):
-            sample = await self._on_thread(to_sample)
-        return await self._on_thread(partial(backend.to_prompt, sample, owner))
-
-    def _on_thread(self, work: Callable[[], Result]) -> Awaitable[Result]:
-        return anyio.to_thread.run_sync(work, limiter=self._preparing)
+    def _owner(self, caller: Caller) -> Owner:
+        """Whose prompts and media they are, to the caches."""
+        return Owner(name=caller.name, scope="" if self._shares_caches else caller.scope)
 
     def _sampling(self, request: ChatCompletionRequest) -> Sampling:
         if request.n > self._places.number:
@@ -246,7 +231,7 @@ class Worker:
 
 @contextmanager
 def _until(deadline: float) -> Iterator[None]:
-    """Stop at a time on the clock of the event loop, but wait for work on a thread."""
+    """Stop at a time on the clock of the event loop; see `Preparing` for threads."""
     with anyio.CancelScope(deadline=deadline) as scope:
         yield
     if scope.cancelled_caught:

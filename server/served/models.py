@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from anymal.engine.base import Engine
 from anymal.engine.prompt import Owner, Prompt
 from anymal.engine.stats import EngineStats
+from anymal.modality import Decode
 from anymal.protocol.conversation import Conversation
 from server.errors import BundleConflict, ModelNotFound, NotReady
 
@@ -31,7 +32,7 @@ class Backend:
     Attributes:
         name: What requests call the model.
         modalities: Media that it takes.
-        to_sample: Conversation to sample: decodes media, so it may take a while.
+        to_sample: Conversation to sample: has its media decoded, so it may take a while.
         to_prompt: Sample to prompt of an owner: runs encoders, so it may take a while.
         engine: Answers prompts; several backends may share one.
         close: Frees its resources, and the engine if no other backend uses it; may take a while.
@@ -42,7 +43,7 @@ class Backend:
 
     name: str
     modalities: tuple[str, ...]
-    to_sample: Callable[[Conversation], "Sample"]
+    to_sample: Callable[[Conversation, Decode], "Sample"]
     to_prompt: Callable[["Sample", Owner], Prompt]
     engine: Engine
     close: Callable[[], None]

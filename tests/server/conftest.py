@@ -131,7 +131,7 @@ def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     return (said,)
 
 
-def echo(conversation: Conversation) -> Any:
+def echo(conversation: Conversation, decode: Any) -> Any:
     """The last words, and how many media came with them."""
     parts = conversation.messages[-1].parts
     text = "".join(part.text for part in parts if isinstance(part, TextPart))

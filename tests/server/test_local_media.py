@@ -36,7 +36,7 @@ def ask(
     (tmp_path / "secret.png").write_bytes(b"a secret")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
 
-    def process(conversation: Any) -> Any:
+    def process(conversation: Any, decode: Any) -> Any:
         (part,) = conversation.messages[0].parts
         return read_source(part.image_url.url, limits=Limits()).data.decode()
 

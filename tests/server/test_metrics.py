@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from anymal.decoding.pool import REASONS, DecoderStats
 from anymal.engine.stats import EngineStats, Step
 from server.edge.request_facts import CURRENT_REQUEST, RequestRecord
 from server.metrics import Metrics
@@ -127,3 +128,22 @@ def test_service_counts_what_it_answers(make_http: Callable[..., httpx.Client]) 
     assert found["anymal_first_token_seconds_count"] >= 1
     assert found["anymal_tokens_total kind=completion"] >= len("hello")
     assert found["anymal_queue_running"] == 1  # as the fake engine says
+
+
+def test_decoding_processes_are_shown_with_every_reason() -> None:
+    metrics = Metrics()
+    stats = DecoderStats(decodes=9, kills={"memory": 2}, restarts=3, busy=1, workers=2)
+    metrics.watch_decoders(lambda: stats)
+    found = seen(metrics)
+    assert found["anymal_decodes_total"] == 9
+    assert found["anymal_decoders_busy"] == 1
+    assert found["anymal_decoder_restarts_total"] == 3
+    kills = {reason: found[f"anymal_decoder_kills_total reason={reason}"] for reason in REASONS}
+    assert kills == {"stopped": 0, "memory": 2, "cpu": 0, "crashed": 0}
+
+
+def test_a_service_that_decodes_itself_shows_no_processes(
+    make_http: Callable[..., httpx.Client],
+) -> None:
+    assert "anymal_decoders_busy" in make_http().get("/metrics").text
+    assert "anymal_decode" not in make_http(decode_workers=0).get("/metrics").text

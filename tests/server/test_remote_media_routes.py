@@ -43,7 +43,7 @@ def test_what_was_fetched_stands_in_the_conversation(
     async def fetch(self: Any, url: str, *, max_bytes: int) -> bytes:
         return b"a picture"
 
-    def process(conversation: Any) -> Any:
+    def process(conversation: Any, decode: Any) -> Any:
         (part,) = conversation.messages[0].parts
         return read_source(part.image_url.url, limits=Limits()).data.decode()
 

@@ -4,7 +4,9 @@ Does not touch the model or a device; meant to run in a `Prefetch` thread.
 """
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -22,6 +24,7 @@ from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
 
 CHARACTERS_PER_TOKEN = 4  # accurate enough for sorting
+ROWS_AHEAD = 2  # per thread: one at work, one that waits for it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ def training_micro_batches(
     *,
     size: int,
     start: int,
+    threads: int = 0,
 ) -> Iterator[MicroBatch]:
     """Yield the micro-batches of one batch after the other, without end.
 
@@ -109,6 +113,7 @@ def training_micro_batches(
         layout: How samples become a batch.
         size: Most samples of one micro-batch.
         start: Batch to begin at; a batch is the same whichever batch was the first.
+        threads: How many process samples; with 0, the one that asks does.
 
     Yields:
         `micro_batches_per_batch` micro-batches for each batch of `batch_size` samples.
@@ -116,6 +121,21 @@ def training_micro_batches(
     Raises:
         DataError: A record cannot be used; the message names it.
     """
+    rows = _training_rows(stage, sources, sampler, slot_lengths, size=size, start=start)
+    for samples in _processed(rows, processor, threads):
+        yield MicroBatch.of(samples, layout)
+
+
+def _training_rows(
+    stage: StageRecipe,
+    sources: Sequence[Source],
+    sampler: Sampler,
+    slot_lengths: Mapping[str, int],
+    *,
+    size: int,
+    start: int,
+) -> Iterator[list[_Row]]:
+    """Yield the rows of one micro-batch after the other, without end."""
     per_window = BUCKET_BATCHES if stage.bucket else 1
     window, skip = divmod(start, per_window)
     while True:
@@ -128,7 +148,7 @@ def training_micro_batches(
             order = sampler.bucket_order(window, lengths, stage.batch_size)
         for batch in order[skip:]:
             for cut in range(0, len(batch), size):
-                yield _micro_batch([rows[i] for i in batch[cut : cut + size]], processor, layout)
+                yield [rows[i] for i in batch[cut : cut + size]]
         window, skip = window + 1, 0
 
 
@@ -139,11 +159,14 @@ def heldout_micro_batches(
     layout: Layout,
     *,
     size: int,
+    threads: int = 0,
 ) -> Iterator[MicroBatch]:
     """Yield `eval_samples` held-out records, always the same ones, in micro-batches."""
     draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
-    while chosen := list(islice(draws, size)):
-        yield _micro_batch([_read(draw, sources) for draw in chosen], processor, layout)
+    chosen = iter(lambda: list(islice(draws, size)), [])
+    rows = ([_read(draw, sources) for draw in some] for some in chosen)
+    for samples in _processed(rows, processor, threads):
+        yield MicroBatch.of(samples, layout)
 
 
 def micro_batches_per_batch(stage: StageRecipe, size: int) -> int:
@@ -199,9 +222,24 @@ def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
     )
 
 
-def _micro_batch(rows: Sequence[_Row], processor: Processor, layout: Layout) -> MicroBatch:
-    """Process rows and lay them out as a batch."""
-    return MicroBatch.of([_process(row, processor) for row in rows], layout)
+def _processed(
+    pieces: Iterator[list[_Row]], processor: Processor, threads: int
+) -> Iterator[list[Sample]]:
+    """Yield the samples of each piece in order; each thread is up to `ROWS_AHEAD` rows ahead."""
+    if not threads:
+        yield from ([_process(row, processor) for row in rows] for rows in pieces)
+        return
+    waiting: deque[list[Future[Sample]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
+        try:
+            for rows in pieces:
+                waiting.append([pool.submit(_process, row, processor) for row in rows])
+                while sum(map(len, waiting)) > ROWS_AHEAD * threads:
+                    yield [future.result() for future in waiting.popleft()]
+            while waiting:
+                yield [future.result() for future in waiting.popleft()]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _process(row: _Row, processor: Processor) -> Sample:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anymal.errors import AnymalError, DataError
 from anymal.media.limits import Limits
-from anymal.modality import carrier_of, carriers_of, decode_medium, modality_of, read_medium
+from anymal.modality import Decode, carrier_of, carriers_of, modality_of, read_medium
 from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart
 from encoders.base import Preprocessor
 from train.data.sources import Source, StageData
@@ -62,12 +62,14 @@ class Reading:
         preprocessor: By modality.
         is_known: Whether features are there already, by modality and hash.
         limits: How much one medium may hold.
+        decode: Decodes media.
     """
 
     modalities: Sequence[str]
     preprocessor: Callable[[str], Preprocessor]
     is_known: Callable[[str, str], bool]
     limits: Limits
+    decode: Decode
 
     def modality(self, place: Place) -> str:
         """The modality of a medium.
@@ -97,7 +99,7 @@ class Reading:
             if not self.is_known(name, digest):
                 preprocessor = self.preprocessor(name)
                 tensors = preprocessor(
-                    decode_medium(medium, preprocessor, modality=name, limits=self.limits)
+                    self.decode(medium, preprocessor, modality=name, limits=self.limits)
                 )
         except AnymalError as error:
             raise DataError(f"{place.where}: {error}") from error

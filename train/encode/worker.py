@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from anymal.assemble import build_frozen, place_encoder
+from anymal.decoding.choice import decoder
 from anymal.features.writer import FeatureWriter
 from anymal.llm.precision import compute_dtype
 from anymal.media.limits import Limits
@@ -93,6 +94,7 @@ class Workers:
         self.batch_windows = batch_windows
         self._recipe, self._root, self._stack = recipe, root, stack
         self._device = device_of(recipe)
+        self._decode = stack.enter_context(decoder(recipe.decode_workers))
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()  # the threads that read media use it, too
 
@@ -113,6 +115,7 @@ class Workers:
             preprocessor=self._preprocessor,
             is_known=is_known,
             limits=Limits(),
+            decode=self._decode,
         )
 
     def _preprocessor(self, name: str) -> Preprocessor:

@@ -238,19 +238,17 @@ def test_the_loss_from_features_is_the_loss_from_media(
     assert loss_of(from_media(from_cache), records) == plain
 
 
-def test_a_cached_item_is_not_decoded(
-    cached: tuple[Assembled, list[Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cached_item_is_not_decoded(cached: tuple[Assembled, list[Any]]) -> None:
     def decode(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("anymal.processor.decode_medium", decode)
     from_cache, records = cached
-    samples = [from_cache.processor(record) for record in records]
+    processor = from_cache.processor.decoding_by(decode)
+    samples = [processor(record) for record in records]
     batch = collate(samples, pad_id=0)
     assert all(isinstance(seen, Features) for seen in batch.media.values())
     with pytest.raises(AssertionError, match="decoded"):
-        from_cache.processor.without_features()(records[0])
+        processor.without_features()(records[0])
 
 
 def test_a_medium_that_is_not_cached_is_named(

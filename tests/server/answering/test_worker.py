@@ -1,7 +1,6 @@
 """Loading in the background, admission, and hanging up."""
 
 import asyncio
-import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,6 @@ from server.answering.disconnect import ClientGone, unless_disconnected
 from server.answering.places import Places
 from server.answering.worker import Worker
 from server.app import create_app
-from server.errors import TimedOut
 from server.metrics import Metrics
 from server.served.models import Backend
 from server.settings import Settings
@@ -208,59 +206,3 @@ async def test_tokens_and_times_are_noted(backend: Backend) -> None:
     assert 'anymal_tokens_total{kind="image"} 32.0' in told
     assert "anymal_first_token_seconds_count 1.0" in told
     assert "anymal_next_token_seconds_count 4.0" in told
-
-
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-
-
-class Decoding:
-    """A backend whose media are decoded when told."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.has_begun, self.may_end = threading.Event(), threading.Event()
-        self._process = backend.to_sample
-        self.backend = dataclasses.replace(backend, to_sample=self.process)
-
-    def process(self, conversation: Any) -> Any:
-        if len(conversation.messages[0].parts) > 1:
-            self.has_begun.set()
-            assert self.may_end.wait(20)
-        return self._process(conversation)
-
-
-def request_with_picture() -> ChatCompletionRequest:
-    content = [PICTURE, {"type": "text", "text": "hello"}]
-    return ChatCompletionRequest.model_validate(
-        {"messages": [{"role": "user", "content": content}]}
-    )
-
-
-async def read(worker: Worker, asked: ChatCompletionRequest) -> list[Any]:
-    return [piece async for piece in worker.answer(asked)]
-
-
-async def test_words_do_not_wait_for_media(backend: Backend) -> None:
-    decoding = Decoding(backend)
-    worker = make_worker(decoding.backend)
-    task = asyncio.create_task(read(worker, request_with_picture()))
-    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
-    assert await read(worker, request("hello"))
-    assert not task.done()
-    decoding.may_end.set()
-    assert await task
-
-
-async def test_waiting_for_media_has_an_end(backend: Backend) -> None:
-    decoding = Decoding(backend)
-    worker = make_worker(decoding.backend, request_seconds=0.2)
-    first = asyncio.create_task(read(worker, request_with_picture()))
-    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
-    part = request_with_picture().messages[0].parts[0]
-    for waiting in (read(worker, request_with_picture()), worker.align(part)):
-        with pytest.raises(TimedOut, match="request_seconds"):
-            await waiting
-    assert not first.done()  # its own is being decoded, and is waited for
-    decoding.may_end.set()
-    with pytest.raises(TimedOut, match="media took longer"):
-        await first
-    assert not worker._places._held

@@ -51,7 +51,8 @@ def names(cases: dict[str, Any]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def _service(tiny: Any, run: Any) -> Iterator[Any]:
-    with run(create_app(Settings(), tiny)) as found:
+    # In this process, whose memory is measured.
+    with run(create_app(Settings(decode_workers=0), tiny)) as found:
         yield found
 
 

@@ -14,6 +14,7 @@ from anymal.engine.build import build_engine
 from anymal.engine.packed import PackedRunner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Scheduler
+from anymal.modality import decode_medium
 from anymal.serving.soft_tokens import SoftTokens
 from server.app import create_app
 from server.served.models import Backend
@@ -94,7 +95,7 @@ def test_an_encoder_fails(
 ) -> None:
     soft_tokens: SoftTokens = tiny.to_prompt.__self__  # type: ignore[attr-defined]
     monkeypatch.setattr(soft_tokens, "_cache_bytes", 0)  # or the second would not be encoded
-    with run(create_app(Settings(), tiny)) as live:
+    with run(create_app(Settings(decode_workers=0), tiny)) as live:
         failing(monkeypatch, soft_tokens, "_run_model", error)
         answer = live.ask([PICTURE, {"type": "text", "text": QUESTION}], max_tokens=5)
         assert answer.status_code == 500
@@ -103,12 +104,13 @@ def test_an_encoder_fails(
 
 
 def test_decoding_fails(tiny: Backend, run: Any) -> None:
-    def process(conversation: Any) -> Any:
+    def process(conversation: Any, decode: Any) -> Any:
         if "boom" in str(conversation):
             raise MemoryError
-        return tiny.to_sample(conversation)
+        return tiny.to_sample(conversation, decode)
 
-    with run(create_app(Settings(), dataclasses.replace(tiny, to_sample=process))) as live:
+    failing_backend = dataclasses.replace(tiny, to_sample=process)
+    with run(create_app(Settings(decode_workers=0), failing_backend)) as live:
         assert live.ask([PICTURE, {"type": "text", "text": "boom"}]).status_code == 500
         said(live.ask([PICTURE, {"type": "text", "text": QUESTION}], max_tokens=5))
 
@@ -158,7 +160,7 @@ def test_hardly_any_memory_for_keys_and_values(
 
 def test_cancelled_prompts_free_what_they_held(tiny: Backend, assembled: Assembled) -> None:
     engine: Any = tiny.engine
-    sample = tiny.to_sample(_conversation(QUESTION))
+    sample = tiny.to_sample(_conversation(QUESTION), decode_medium)
     used = engine.stats().cache_bytes_used
     tickets = [
         engine.start(tiny.to_prompt(sample), Sampling(max_tokens=500, ignore_eos=True), print)

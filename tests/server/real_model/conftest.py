@@ -72,7 +72,7 @@ def service(
 ) -> Iterator[Callable[..., httpx.Response]]:
     """Posts messages to the real thing."""
     backend = load_backend(Settings(bundle=str(bundle)))
-    app = create_app(Settings(), backend)
+    app = create_app(Settings(decode_workers=0), backend)
     with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
         yield lambda content, **more: http.post(
             "/v1/chat/completions",

@@ -81,7 +81,7 @@ def test_errors_name_the_file(assistant: Assistant, tmp_path: Path) -> None:
 
 def test_client_error_of_the_real_service(bundle: Path, make_bridge: Callable[..., Any]) -> None:
     backend = load_backend(Settings(bundle=str(bundle)))
-    app = create_app(Settings(), backend)
+    app = create_app(Settings(decode_workers=0), backend)
     with Client(base_url="http://anymal", transport=make_bridge(app)) as client:
         with pytest.raises(BadRequestError) as refused:
             client.ask(QUESTION, image=b"<html>")

@@ -42,7 +42,7 @@ def served(bundle: Path) -> Iterator[Backend]:
 def test_soft_tokens_sent_back_get_the_answer_of_their_medium(
     served: Backend, make_bridge: Callable[..., Any], files: dict[str, Path], kind: str
 ) -> None:
-    app = create_app(Settings(), served)
+    app = create_app(Settings(decode_workers=0), served)
     app.dependency_overrides[calling] = lambda: Caller(name="lab", may_send_embeds=True)
     media: Any = {kind: files[kind], **({"imu_rate_hz": 50} if kind == "imu" else {})}
     with Client(base_url="http://unused") as client:
@@ -112,7 +112,7 @@ def test_bundles_share_an_engine_where_the_language_model_is_the_same(
     body = {"messages": [message], "max_tokens": 8}
     said = []
     for backend in (second, alone):
-        transport = make_bridge(create_app(Settings(), backend))
+        transport = make_bridge(create_app(Settings(decode_workers=0), backend))
         with httpx.Client(transport=transport, base_url="http://anymal") as http:
             said.append(http.post(CHAT, json=body).json()["choices"])
     assert said[0] == said[1]

@@ -51,7 +51,7 @@ def test_refused(http: httpx.Client, body: Any, status: int, param: str) -> None
 
 
 def test_a_medium_at_fault_is_the_input(http: httpx.Client, backend: Any) -> None:
-    def fail(talk: Any) -> Any:
+    def fail(talk: Any, decode: Any) -> Any:
         error = MediaCorrupt("data URL (image/png)", "half a PNG", "a whole one")
         error.place = "messages.0.content.0"
         raise error

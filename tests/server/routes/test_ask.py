@@ -43,7 +43,9 @@ def test_answer_is_that_of_a_chat_completion(http: httpx.Client, engine: Any) ->
 def test_files_arrive_as_they_were_sent(http: httpx.Client, backend: Any, monkeypatch: Any) -> None:
     seen = []
     process = backend.to_sample
-    object.__setattr__(backend, "to_sample", lambda talk: (seen.append(talk), process(talk))[1])
+    object.__setattr__(
+        backend, "to_sample", lambda talk, _: (seen.append(talk), process(talk, _))[1]
+    )
     files: Any = [QUESTION, ("imu", ("a.csv", b"\x00\xff")), ("acceleration_unit", (None, "g"))]
     assert http.post(ASK, files=files).status_code == 200
     (part, words) = seen[0].messages[0].parts
@@ -100,7 +102,7 @@ def test_a_field_where_no_file_was_chosen_is_absent(http: httpx.Client) -> None:
 def test_an_error_names_the_upload(
     http: httpx.Client, backend: Any, monkeypatch: Any, system: Any
 ) -> None:
-    def read(talk: Any) -> Any:
+    def read(talk: Any, decode: Any) -> Any:
         turn = talk.messages[-1]
         url = turn.parts[2].audio_url.url
         try:

@@ -70,7 +70,9 @@ def stage(**changes: object) -> StageRecipe:
 LAYOUT = Layout(pad_id=0)
 
 
-def batches(*, bucket: bool, start: int = 0, size: int = 2) -> Iterator[list[str]]:
+def batches(
+    *, bucket: bool, start: int = 0, size: int = 2, threads: int = 0
+) -> Iterator[list[str]]:
     sources = [source(*range(100, 180, 4)), source(*range(102, 180, 4))]
     sampler = Sampler(seed=1, stage=0, sizes=[len(s.records) for s in sources], weights=[1.0, 2.0])
     feed = training_micro_batches(
@@ -82,6 +84,7 @@ def batches(*, bucket: bool, start: int = 0, size: int = 2) -> Iterator[list[str
         LAYOUT,
         size=size,
         start=start,
+        threads=threads,
     )
     for batch in (piece.batch for piece in feed):
         yield [f"{name}:{own}" for name, own in zip(batch.names, batch.lengths, strict=True)]
@@ -102,6 +105,12 @@ def test_micro_batches_are_batches_in_parts(bucket: bool) -> None:
     parts = list(islice(batches(bucket=bucket, start=5, size=1), 3 * number))
     assert [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)] == whole
     assert micro_batches_per_batch(stage(batch_size=7), 3) == 3
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_threads_keep_the_order(size: int) -> None:
+    plain = list(islice(batches(bucket=True, size=size), 30))
+    assert list(islice(batches(bucket=True, size=size, threads=3), 30)) == plain
 
 
 def test_buckets_move_samples_only_within_their_window() -> None:

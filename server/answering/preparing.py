@@ -1,0 +1,115 @@
+"""A conversation to a prompt: decoding and encoding, off the event loop, each at its places.
+
+Does not admit requests and does not measure time; who waits here is cancelled from outside. A place
+is given back when its work has really ended, and not when its caller has left.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from anymal.decoding.pool import DecoderPool
+from anymal.engine.prompt import Owner, Prompt
+from anymal.modality import decode_medium
+from anymal.protocol.conversation import Conversation, TextPart
+from server.answering.decoding_turns import DecodingTurns
+from server.served.models import Backend
+
+Result = TypeVar("Result")
+
+
+class Preparing:
+    """The places of a service where prompts are prepared."""
+
+    def __init__(self, *, places: int, decoders: DecoderPool | None = None) -> None:
+        """Starts nothing.
+
+        Args:
+            places: How many prompts may be prepared at once, not counting those being decoded.
+            decoders: Processes that decode media, one for each place of decoding. With None, the
+                threads of this process do, one at a time, and cannot be stopped.
+        """
+        self._decoders = decoders
+        # Memory is bounded per decoded file, not in total. Text does not wait for these places, and
+        # encoders batch what is waiting for them.
+        self._decoding = DecodingTurns(1 if decoders is None else decoders.workers)
+        self._preparing = anyio.CapacityLimiter(places)
+        self._threads = anyio.CapacityLimiter(math.inf)
+
+    async def prompt(self, backend: Backend, conversation: Conversation, owner: Owner) -> Prompt:
+        """Process a conversation; if this is cancelled, decoding ends at once.
+
+        Args:
+            backend: The model that will answer.
+            conversation: What it is asked.
+            owner: Who asks.
+
+        Raises:
+            AnymalError: If the conversation or its media are refused.
+        """
+        if not _has_media(conversation):
+            to_sample = partial(backend.to_sample, conversation, decode_medium)
+            return await self.on_thread(lambda: backend.to_prompt(to_sample(), owner))
+        decode, stop = decode_medium, _cannot_stop
+        if self._decoders is not None:
+            errand = self._decoders.errand()
+            decode, stop = errand.decode, errand.stop
+        to_sample = partial(backend.to_sample, conversation, decode)
+        async with self._decoding.turn(owner.name):
+            sample = await self._to_its_end(to_sample, stop)
+        return await self.on_thread(partial(backend.to_prompt, sample, owner))
+
+    async def on_thread(self, work: Callable[[], Result]) -> Result:
+        """Do some work on a thread, when there is a place; if this is cancelled, it still ends."""
+        async with self._preparing:
+            return await self._to_its_end(work, _cannot_stop)
+
+    def start(self) -> None:
+        """Start the processes that decode, which otherwise start with the first media."""
+        if self._decoders is not None:
+            self._decoders.start()
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        if self._decoders is not None:
+            self._decoders.close()
+
+    async def _to_its_end(self, work: Callable[[], Result], stop: Callable[[], None]) -> Result:
+        """Do some work on a thread; if this is cancelled, stop the work and wait for its end.
+
+        So whatever the caller holds (a place, its admission, a lease of the model) is held until
+        nothing uses it any more.
+        """
+        running = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=self._threads))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            stop()
+            with anyio.CancelScope(shield=True):
+                await _ended(running)
+            raise
+
+
+def _cannot_stop() -> None:
+    """For work on a thread, which ends when it ends."""
+
+
+async def _ended(running: asyncio.Future[Result]) -> None:
+    """Wait for the end of some work, however often this task is cancelled meanwhile."""
+    while not running.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([running])
+
+
+def _has_media(conversation: Conversation) -> bool:
+    return any(
+        not isinstance(part, TextPart)
+        for message in conversation.messages
+        for part in message.parts
+    )
