@@ -6,7 +6,7 @@ Shapes: M media items of one modality in the batch, W windows (an image, a video
 stretch of sound or motion), F features per item, D_enc encoder width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,32 @@ class Features:
         return Features(
             values=self.values.to(device), mask=self.mask.to(device), steps=self.steps.to(device)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How many features of a medium are real and how they stand, known before it is encoded.
+
+    Attributes:
+        views: views one after the other, all alike: one of a picture, the frames of a film.
+        before: features of each view that stand in no row, such as a class token; they come first.
+        rows: rows of features that follow them.
+        columns: features of each row.
+    """
+
+    views: int = 1
+    before: int = 0
+    rows: int = 0
+    columns: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many features there are."""
+        return self.views * (self.before + self.rows * self.columns)
+
+
+# From the preprocessed tensors of one medium, each `[W, ...]`, to its layout. Needs no weights.
+LayoutOf = Callable[[Mapping[str, Tensor]], Layout]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +98,9 @@ class Preprocessor(Protocol):
 class Encoder(Protocol):
     """A frozen feature extractor (an `nn.Module`).
 
+    Its `layout` counts the features inside the mask before they are made. It is None where only
+    encoding can tell; aligners then give every medium the same number of soft tokens.
+
     It stays in eval mode, its parameters never require gradients, and `forward` runs without
     recording any.
     """
@@ -79,6 +108,7 @@ class Encoder(Protocol):
     width: int
     preprocessor: Preprocessor
     fingerprint: str
+    layout: LayoutOf | None
 
     def __call__(self, inputs: EncoderInputs) -> Features:
         """Encode a batch of preprocessed media."""
