@@ -1,4 +1,4 @@
-"""Features averaged to Q positions and projected one by one: the aligners `linear` and `mlp`.
+"""Features projected one by one, each of them or their averages: the aligners `linear` and `mlp`.
 
 Does not mix features beyond averaging them.
 
@@ -9,19 +9,21 @@ D_llm width of the language model's embeddings.
 import torch
 from torch import Tensor, nn
 
-from aligners.base import real_values, start_at_rms
+from aligners.base import SoftTokens, real_values, start_at_rms
 from aligners.pooling import pool_features
-from encoders.base import Features
+from encoders.base import Features, Layout
+
+_PROBE_FEATURES = 64
 
 
 class Pooled(nn.Module):
-    """Features averaged to Q positions, then a projection of each position.
+    """A projection of each feature, or of Q averages of them.
 
     Args:
         project: From `[M, Q, D_enc]` to `[M, Q, D_llm]`.
         encoder_dim: D_enc.
         embedding_rms: How large soft tokens are at first.
-        num_tokens: Q.
+        num_tokens: Q; None gives one soft token for each real feature.
         normalise: Bring each feature to zero mean and unit variance first, so that the first
             scale holds for any encoder.
     """
@@ -34,7 +36,7 @@ class Pooled(nn.Module):
         *,
         encoder_dim: int,
         embedding_rms: float,
-        num_tokens: int,
+        num_tokens: int | None,
         normalise: bool,
     ) -> None:
         super().__init__()
@@ -45,20 +47,30 @@ class Pooled(nn.Module):
         self.project = project
         self.register_buffer("scale", torch.ones(()))
         start_at_rms(
-            self, self.scale, num_tokens=num_tokens, encoder_dim=encoder_dim, rms=embedding_rms
+            self,
+            self.scale,
+            num_features=num_tokens or _PROBE_FEATURES,
+            encoder_dim=encoder_dim,
+            rms=embedding_rms,
         )
 
-    def forward(self, features: Features) -> Tensor:
+    def count(self, layout: Layout) -> int:
+        """Q of an item."""
+        return layout.count if self.num_tokens is None else self.num_tokens
+
+    def forward(self, features: Features) -> SoftTokens:
         """Turn features into soft tokens.
 
         Args:
             features: `[M, F, D_enc]`; outside the mask they change nothing.
 
         Returns:
-            Soft tokens `[M, Q, D_llm]` float32.
+            Soft tokens `[M, Q, D_llm]`; with one for each feature, they stand where those stood.
         """
-        pooled = pool_features(
-            self.norm(real_values(features)), features.mask, self.num_tokens
-        )  # [M, Q, D_enc]
-        soft_tokens: Tensor = self.project(pooled) * self.scale
-        return soft_tokens.float()
+        values, mask = self.norm(real_values(features)), None
+        if self.num_tokens is None:
+            mask = features.mask
+        else:
+            values = pool_features(values, features.mask, self.num_tokens)
+        projected: Tensor = self.project(values) * self.scale
+        return SoftTokens(values=projected.float(), mask=mask)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from aligners.base import SoftTokens, soft_tokens_of
 from anymal.collate import Batch
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
@@ -94,11 +95,11 @@ class AnyMAL(nn.Module):
             for name, given in media.items()
         }
 
-    def align(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+    def align(self, features: Mapping[str, Features]) -> dict[str, SoftTokens]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
-        return {name: self.aligners[name](seen) for name, seen in features.items()}
+        return {name: soft_tokens_of(self.aligners[name](seen)) for name, seen in features.items()}
 
-    def fuse(self, batch: Batch, soft_tokens: Mapping[str, Tensor]) -> Tensor:
+    def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""
         num_samples, length = batch.ids.shape
         return fuse(

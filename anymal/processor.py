@@ -6,18 +6,18 @@ Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
+from aligners.limits import MOST_TOKENS
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
-from anymal.errors import AnymalError, ConversationError, TooLong
+from anymal.errors import AnymalError, ConversationError, DataError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
@@ -40,8 +40,8 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
-from encoders.base import Preprocessor
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
+from encoders.base import Layout, LayoutOf, Preprocessor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +50,58 @@ class ModalityInput:
 
     Attributes:
         preprocessor: The encoder's own.
-        num_tokens: Q.
+        num_tokens: Q of every item; None where `layout` and `count` tell it of each.
+        layout: The encoder's own.
+        count: Q of an item, from its layout; the aligner's own.
         prefix: Text before each item.
         suffix: Text after each item.
         features: Cache to take the encoder's features from; None decodes media.
     """
 
     preprocessor: Preprocessor
-    num_tokens: int
+    num_tokens: int | None
+    layout: LayoutOf | None = None
+    count: Callable[[Layout], int] | None = None
     prefix: str = ""
     suffix: str = "\n"
     features: FeatureStore | None = None
+
+    @property
+    def least_tokens(self) -> int:
+        """Q of the shortest item."""
+        return 1 if self.num_tokens is None else self.num_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """Q of the longest item."""
+        return MOST_TOKENS if self.num_tokens is None else self.num_tokens
+
+    def slot_length(self, item: Item, name: str) -> int:
+        """Q of an item.
+
+        Args:
+            item: Preprocessed, or from the cache.
+            name: What errors call it.
+
+        Raises:
+            DataError: It comes from a cache that does not tell its layout.
+            TooLong: It takes more than any medium may.
+        """
+        if self.num_tokens is not None:
+            return self.num_tokens
+        assert self.count is not None, "an aligner without a fixed number counts"
+        if item.layout is None:
+            folder = "" if self.features is None else f" in {str(self.features.folder)!r}"
+            raise DataError(
+                f"{name}: the cached features{folder} do not tell how they are laid out, which "
+                "num_tokens: null needs; delete that folder and run `anymal data encode` again"
+            )
+        if (length := self.count(item.layout)) > MOST_TOKENS:
+            raise TooLong(
+                f"{name} takes {length} soft tokens; one medium may take {MOST_TOKENS}; send a "
+                "shorter or smaller one, or train an aligner with a fixed num_tokens"
+            )
+        return length
 
     def surround(self, slot: Segment) -> list[Segment]:
         """A slot with the text that belongs around it."""
@@ -71,14 +112,14 @@ class ModalityInput:
 class _Media:
     """Media collected while a conversation is read."""
 
-    tensors: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
-    hashes: dict[str, list[str]] = field(default_factory=dict)
+    items: dict[str, list[Item]] = field(default_factory=dict)
+    lengths: dict[str, list[int]] = field(default_factory=dict)
 
-    def add(self, modality: str, tensors: dict[str, Tensor], digest: str) -> MediaSegment:
-        """Keep an item; returns its place."""
-        items = self.tensors.setdefault(modality, [])
-        items.append(tensors)
-        self.hashes.setdefault(modality, []).append(digest)
+    def add(self, modality: str, item: Item, length: int) -> MediaSegment:
+        """Keep an item and the length of its slot; returns its place."""
+        items = self.items.setdefault(modality, [])
+        items.append(item)
+        self.lengths.setdefault(modality, []).append(length)
         return MediaSegment(modality=modality, index=len(items) - 1)
 
 
@@ -173,15 +214,15 @@ class Processor:
             self._turn(message, media, base_dir, place=f"messages.{index}")
             for index, message in enumerate(conversation.messages)
         ]
-        if generate and self.needs_media and not media.tensors:
+        if generate and self.needs_media and not media.items:
             raise ConversationError(what_is_needed(self.modalities))
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
             raise TooLong(
-                f"{sample.name} takes {len(sample.ids)} tokens "
-                f"({sum(slot.length for slot in sample.slots)} of them for media); the model takes "
-                f"{self.max_tokens}; shorten it, send fewer media, or raise llm.max_tokens"
+                f"{sample.name} takes {len(sample.ids)} tokens ({_for_media(sample.slots)}); the "
+                f"model takes {self.max_tokens}; shorten it, send fewer media, or raise "
+                "llm.max_tokens"
             )
         if not generate and EMBEDS in sample.media:
             raise ConversationError(
@@ -229,10 +270,12 @@ class Processor:
         digest = medium.digest
         if own.features is None:
             signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
-            item = own.preprocessor(signal)
+            tensors = own.preprocessor(signal)
+            layout = None if own.layout is None else own.layout(tensors)
         else:
-            item = own.features.item(digest, name=medium.name)
-        return own.surround(media.add(name, item, digest))
+            tensors, layout = own.features.item(digest, name=medium.name)
+        item = Item(tensors=tensors, digest=digest, layout=layout)
+        return own.surround(media.add(name, item, own.slot_length(item, medium.name)))
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
@@ -244,14 +287,9 @@ class Processor:
                 f"{', '.join(self.modalities)}"
             )
         embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
-        slot = media.add(EMBEDS, {EMBEDS: embeds}, embeds_digest(embeds))
+        item = Item(tensors={EMBEDS: embeds}, digest=embeds_digest(embeds))
+        slot = media.add(EMBEDS, item, len(embeds))
         return [slot] if given.modality is None else self.modalities[given.modality].surround(slot)
-
-    def _num_tokens(self, slot: MediaSegment, media: _Media) -> int:
-        """Q of an item."""
-        if slot.modality == EMBEDS:
-            return len(media.tensors[EMBEDS][slot.index][EMBEDS])
-        return self.modalities[slot.modality].num_tokens
 
     def _assemble(
         self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str
@@ -262,7 +300,7 @@ class Processor:
         slots: list[Slot] = []
         for item in runs_of(segments, self._text):
             if isinstance(item, MediaSegment):
-                length = self._num_tokens(item, media)
+                length = media.lengths[item.modality][item.index]
                 slots.append(Slot(modality=item.modality, start=len(ids), length=length))
                 ids += [SLOT_ID] * length
                 labels += [IGNORED] * length
@@ -274,10 +312,18 @@ class Processor:
             ids=torch.tensor(ids, dtype=torch.int64),
             labels=torch.tensor(labels, dtype=torch.int64),
             slots=tuple(slots),
-            media=media.tensors,
-            media_hashes=media.hashes,
+            media=media.items,
             name=name,
         )
+
+
+def _for_media(slots: Sequence[Slot]) -> str:
+    """How many positions media take, and which medium takes most where they differ."""
+    told = f"{sum(slot.length for slot in slots)} of them for media"
+    if len({slot.length for slot in slots}) > 1:
+        largest = max(slots, key=lambda slot: slot.length)
+        told += f", {largest.length} for one {largest.modality} alone"
+    return told
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:

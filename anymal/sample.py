@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from anymal.errors import DataError
+from encoders.base import Layout
 
 IGNORED = -100  # a label that is not learnt
 
@@ -33,6 +34,22 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Item:
+    """One medium, ready to be encoded.
+
+    Attributes:
+        tensors: Preprocessed, each `[W, ...]`, or cached features (see `anymal.features.store`);
+            under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
+        digest: SHA-256 of the medium; items of a modality with equal digests are the same.
+        layout: Of its features, where the length of its slot depends on it.
+    """
+
+    tensors: dict[str, Tensor]
+    digest: str
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One conversation, ready to be batched.
 
@@ -40,18 +57,14 @@ class Sample:
         ids: `[S]` int64; `SLOT_ID` in slots.
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
-        media: Preprocessed items by modality, each tensor `[W, ...]`, or cached features (see
-            `anymal.features.store`); under `embeds`, soft tokens that the conversation brought,
-            `[Q, D_llm]`.
-        media_hashes: SHA-256 of each item, by modality, as `media`.
+        media: Items by modality.
         name: What errors and reports call it.
     """
 
     ids: Tensor
     labels: Tensor
     slots: tuple[Slot, ...]
-    media: dict[str, list[dict[str, Tensor]]]
-    media_hashes: dict[str, list[str]]
+    media: dict[str, list[Item]]
     name: str = "sample"
 
 

@@ -99,8 +99,8 @@ class ReadPatches:
 
 def patch_starts(config: Any) -> list[int]:
     """The mel frame at which each patch begins, P of them, band by band."""
-    num_times = (config.max_length - config.patch_size) // config.time_stride + 1
-    num_bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+    num_times: int = (config.max_length - config.patch_size) // config.time_stride + 1
+    num_bands: int = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
     return [time * config.time_stride for time in range(num_times)] * num_bands
 
 

@@ -52,7 +52,7 @@ def test_mlp_equals_llava_projector() -> None:
         mask=torch.ones(2, 6, dtype=torch.bool),
         steps=torch.zeros(2, 6, dtype=torch.int64),
     )
-    torch.testing.assert_close(ours(features), oracle(values), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours(features).values, oracle(values), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("build", [build_linear, build_mlp])
@@ -62,7 +62,7 @@ def test_masked_features_never_matter(
     aligner = build(**SIZES)
     features = make_features(3, 10, 12)
     junk = torch.where(features.mask[..., None], features.values, torch.nan)
-    assert torch.equal(aligner(features), aligner(replace(features, values=junk)))
+    assert torch.equal(aligner(features).values, aligner(replace(features, values=junk)).values)
 
 
 @pytest.mark.parametrize("build", [build_linear, build_mlp])
@@ -73,7 +73,7 @@ def test_soft_tokens_start_as_large_as_words(build: Callable[..., Pooled]) -> No
         mask=torch.ones(16, 6, dtype=torch.bool),
         steps=torch.zeros(16, 6, dtype=torch.int64),
     )
-    soft_tokens = build(**SIZES)(features)
+    soft_tokens = build(**SIZES)(features).values
     assert soft_tokens.shape == (16, 6, 20)
     assert 0.4 < float(soft_tokens.detach().square().mean().sqrt()) < 0.6
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from aligners.base import AlignerError
+from aligners.limits import AlignerError
 from aligners.registry import ALIGNERS, build_aligner
 
 SIZES = {"encoder_dim": 8, "llm_dim": 12, "embedding_rms": 0.02}
