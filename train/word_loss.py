@@ -67,7 +67,7 @@ class WordLoss:
             slots = batch.slots[name]
             words = self._words(batch, slots, ends[name], samples[name])
             each = self._distances(in_slots(name, soft, slots), words)
-            sums = torch.stack([own.sum() for own in torch.split(each, slots.lengths)])
+            sums = torch.stack([own.sum() for own in torch.split(each, list(slots.lengths))])
             per_sample = per_sample.index_add(0, samples[name], sums)
         return Loss(
             total=per_sample.sum(),

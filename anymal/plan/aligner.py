@@ -23,11 +23,13 @@ class Aligner:
     Attributes:
         num_parameters: Held in float32.
         num_tokens: Q, of the longest media item.
+        varies: Whether other items may have a smaller Q.
         kept: Bytes kept for the backward pass, of one media item; in float32.
     """
 
     num_parameters: int
     num_tokens: int
+    varies: bool
     kept: int
 
 
@@ -75,6 +77,7 @@ def measure_aligner(
     return Aligner(
         num_parameters=sum(parameter.numel() for parameter in aligner.parameters()),
         num_tokens=num_tokens,
+        varies=recipe.num_tokens is None,
         kept=kept,
     )
 

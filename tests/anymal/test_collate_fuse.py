@@ -129,3 +129,53 @@ def test_fuse_rejects_count_mismatch() -> None:
 def test_fuse_rejects_a_missing_modality() -> None:
     with pytest.raises(DataError, match="image"):
         fused({"audio": torch.ones(2, 3, 4)})
+
+
+def test_slots_of_any_length_equal_a_loop() -> None:
+    lengths, repeats = [3, 0, 7, 2], [0, 2, 1, 2, 3, 0]  # which item each slot shows
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(4, 9, 5, generator=random)
+    mask = torch.zeros(4, 9, dtype=torch.bool)
+    for item, length in enumerate(lengths):
+        mask[item, torch.randperm(9, generator=random)[:length]] = True
+    samples = []
+    for item in repeats:
+        length = lengths[item]
+        ids = torch.tensor([7, *[SLOT_ID] * length, 8, 9])
+        tensors = {"value": torch.full((1,), float(item))}
+        samples.append(
+            Sample(
+                ids=ids,
+                labels=torch.where(ids == 9, ids, IGNORED),
+                slots=(Slot(modality="image", start=1, length=length),),
+                media={"image": [Item(tensors=tensors, digest=str(item))]},
+            )
+        )
+    batch = collate(samples, pad_id=2)
+    order = [0, 2, 1, 3]  # as they come
+    assert batch.media["image"].tensors["value"].tolist() == order
+    soft_tokens = SoftTokens(values=values[order], mask=mask[order])
+    words = batch.ids.flatten()[batch.text_rows, None].expand(-1, 5).float()
+    shape = (len(samples), batch.ids.shape[1])
+    rows = fuse(
+        words,
+        {"image": soft_tokens},
+        text_rows=batch.text_rows,
+        slots=batch.slots,
+        shape=shape,
+    )
+    for row, item in zip(rows, repeats, strict=True):
+        own = values[item, mask[item]]
+        expected = torch.cat(
+            [torch.full((1, 5), 7.0), own, torch.full((1, 5), 8.0), torch.full((1, 5), 9.0)]
+        )
+        assert torch.equal(row[: len(expected)], expected)
+        assert not row[len(expected) :].any()
+    with pytest.raises(DataError, match=r"4 slots of 3, 7, 0 and 2 .* 4 items of 3, 0, 7 and 2 "):
+        fuse(
+            words,
+            {"image": SoftTokens(values=values, mask=mask)},
+            text_rows=batch.text_rows,
+            slots=batch.slots,
+            shape=shape,
+        )
