@@ -6,11 +6,12 @@ Shapes: M media items, F features per item, Q soft tokens per item, D_enc encode
 width of the language model's embeddings.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from encoders.base import Features, Layout
 
@@ -69,7 +70,12 @@ def soft_tokens_of(made: SoftTokens | Tensor) -> SoftTokens:
 
 @torch.no_grad()
 def start_at_rms(
-    aligner: nn.Module, scale: Tensor, *, num_features: int, encoder_dim: int, rms: float
+    aligner: Callable[[Features], SoftTokens | Tensor],
+    scale: Tensor,
+    *,
+    num_features: int,
+    encoder_dim: int,
+    rms: float,
 ) -> None:
     """Set an aligner's output scale so that its soft tokens start as large as words are.
 

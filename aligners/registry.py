@@ -8,7 +8,7 @@ from torch import nn
 
 from aligners.limits import AlignerError, check_num_tokens
 from aligners.perceiver import Perceiver
-from aligners.pooled import Pooled
+from aligners.projection import Projection
 from encoders.plugins import PluginError, find
 
 ALIGNER_GROUP = "anymal.aligners"
@@ -21,14 +21,15 @@ def build_linear(
     embedding_rms: float,
     num_tokens: int | None = 64,
     normalise: bool = True,
-) -> Pooled:
-    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Pooled`."""
-    return Pooled(
-        nn.Linear(encoder_dim, llm_dim),
+) -> Projection:
+    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Projection`."""
+    return Projection(
         encoder_dim=encoder_dim,
+        llm_dim=llm_dim,
         embedding_rms=embedding_rms,
         num_tokens=num_tokens,
-        normalise=normalise,
+        depth=1,
+        norm="standard" if normalise else "none",
     )
 
 
@@ -39,14 +40,14 @@ def build_mlp(
     embedding_rms: float,
     num_tokens: int | None = 64,
     normalise: bool = True,
-) -> Pooled:
+) -> Projection:
     """Two linear layers with GELU between, as in LLaVA-1.5, which does not normalise."""
-    return Pooled(
-        nn.Sequential(nn.Linear(encoder_dim, llm_dim), nn.GELU(), nn.Linear(llm_dim, llm_dim)),
+    return Projection(
         encoder_dim=encoder_dim,
+        llm_dim=llm_dim,
         embedding_rms=embedding_rms,
         num_tokens=num_tokens,
-        normalise=normalise,
+        norm="standard" if normalise else "none",
     )
 
 
@@ -54,6 +55,7 @@ ALIGNERS: dict[str, Callable[..., nn.Module]] = {
     "perceiver": Perceiver,
     "linear": build_linear,
     "mlp": build_mlp,
+    "projection": Projection,
 }
 
 

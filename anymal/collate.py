@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anymal.features.store import is_cached, stack_cached
 from anymal.fusion import Slots
-from anymal.sample import IGNORED, Item, Sample, check_counts
+from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of
 from encoders.base import EncoderInputs, Features, stack_inputs
 
 _SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
@@ -190,11 +190,13 @@ def _ranges(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
 
 def _stack(places: Sequence[_Place]) -> EncoderInputs | Features:
     """The items of one modality, each once."""
-    distinct: dict[str, dict[str, Tensor]] = {}
+    distinct: dict[str, Item] = {}
     for place in places:
-        distinct.setdefault(place.item.digest, place.item.tensors)
+        distinct.setdefault(place.item.digest, place.item)
     items = list(distinct.values())
-    return stack_cached(items) if is_cached(items[0]) else stack_inputs(items)
+    tensors = [item.tensors for item in items]
+    stacked = stack_cached(tensors) if is_cached(tensors[0]) else stack_inputs(tensors)
+    return replace(stacked, layouts=layouts_of(items))
 
 
 def _constant_length(samples: Sequence[Sample]) -> int:

@@ -8,7 +8,7 @@ V vocabulary.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,9 @@ class AnyMAL(nn.Module):
     def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
         """Media to features `[M, F, D_enc]`, by modality, without gradient; cached ones pass."""
         return {
-            name: given if isinstance(given, Features) else self.encoders[name](given)
+            name: given
+            if isinstance(given, Features)
+            else replace(self.encoders[name](given), layouts=given.layouts)
             for name, given in media.items()
         }
 

@@ -6,18 +6,17 @@ Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from aligners.limits import MOST_TOKENS
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
-from anymal.errors import AnymalError, ConversationError, DataError, TooLong
+from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
@@ -40,68 +39,27 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
-from encoders.base import Layout, LayoutOf, Preprocessor
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot, SlotLengths, told_of
+from encoders.base import LayoutOf, Preprocessor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModalityInput:
+class ModalityInput(SlotLengths):
     """What the processor knows of one modality of the model.
 
     Attributes:
         preprocessor: The encoder's own.
-        num_tokens: Q of every item; None where `layout` and `count` tell it of each.
-        layout: The encoder's own.
-        count: Q of an item, from its layout; the aligner's own.
+        layout: The encoder's own; see `SlotLengths` for how Q follows from it.
         prefix: Text before each item.
         suffix: Text after each item.
         features: Cache to take the encoder's features from; None decodes media.
     """
 
     preprocessor: Preprocessor
-    num_tokens: int | None
     layout: LayoutOf | None = None
-    count: Callable[[Layout], int] | None = None
     prefix: str = ""
     suffix: str = "\n"
     features: FeatureStore | None = None
-
-    @property
-    def least_tokens(self) -> int:
-        """Q of the shortest item."""
-        return 1 if self.num_tokens is None else self.num_tokens
-
-    @property
-    def most_tokens(self) -> int:
-        """Q of the longest item."""
-        return MOST_TOKENS if self.num_tokens is None else self.num_tokens
-
-    def slot_length(self, item: Item, name: str) -> int:
-        """Q of an item.
-
-        Args:
-            item: Preprocessed, or from the cache.
-            name: What errors call it.
-
-        Raises:
-            DataError: It comes from a cache that does not tell its layout.
-            TooLong: It takes more than any medium may.
-        """
-        if self.num_tokens is not None:
-            return self.num_tokens
-        assert self.count is not None, "an aligner without a fixed number counts"
-        if item.layout is None:
-            folder = "" if self.features is None else f" in {str(self.features.folder)!r}"
-            raise DataError(
-                f"{name}: the cached features{folder} do not tell how they are laid out, which "
-                "num_tokens: null needs; delete that folder and run `anymal data encode` again"
-            )
-        if (length := self.count(item.layout)) > MOST_TOKENS:
-            raise TooLong(
-                f"{name} takes {length} soft tokens; one medium may take {MOST_TOKENS}; send a "
-                "shorter or smaller one, or train an aligner with a fixed num_tokens"
-            )
-        return length
 
     def surround(self, slot: Segment) -> list[Segment]:
         """A slot with the text that belongs around it."""
@@ -220,7 +178,7 @@ class Processor:
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
             raise TooLong(
-                f"{sample.name} takes {len(sample.ids)} tokens ({_for_media(sample.slots)}); the "
+                f"{sample.name} takes {len(sample.ids)} tokens ({told_of(sample.slots)}); the "
                 f"model takes {self.max_tokens}; shorten it, send fewer media, or raise "
                 "llm.max_tokens"
             )
@@ -275,7 +233,7 @@ class Processor:
         else:
             tensors, layout = own.features.item(digest, name=medium.name)
         item = Item(tensors=tensors, digest=digest, layout=layout)
-        return own.surround(media.add(name, item, own.slot_length(item, medium.name)))
+        return own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
@@ -315,15 +273,6 @@ class Processor:
             media=media.items,
             name=name,
         )
-
-
-def _for_media(slots: Sequence[Slot]) -> str:
-    """How many positions media take, and which medium takes most where they differ."""
-    told = f"{sum(slot.length for slot in slots)} of them for media"
-    if len({slot.length for slot in slots}) > 1:
-        largest = max(slots, key=lambda slot: slot.length)
-        told += f", {largest.length} for one {largest.modality} alone"
-    return told
 
 
 def _media_first(parts: Sequence[Part]) -> list[Part]:

@@ -7,7 +7,7 @@ stretch of sound or motion), F features per item, D_enc encoder width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -27,16 +27,21 @@ class Features:
         mask: `[M, F]` bool, True where the feature covers real input.
         steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
             video, the window index for sound and motion.
+        layouts: of each item, where they were told before it was encoded.
     """
 
     values: Tensor
     mask: Tensor
     steps: Tensor
+    layouts: "tuple[Layout, ...] | None" = None
 
     def to(self, device: torch.device | str) -> "Features":
         """The same features on another device."""
-        return Features(
-            values=self.values.to(device), mask=self.mask.to(device), steps=self.steps.to(device)
+        return replace(
+            self,
+            values=self.values.to(device),
+            mask=self.mask.to(device),
+            steps=self.steps.to(device),
         )
 
 
@@ -73,15 +78,17 @@ class EncoderInputs:
     Attributes:
         tensors: each `[W_total, ...]`, the windows of all items one after the other.
         counts: `[M]` int64, how many windows each item has.
+        layouts: of each item, for the aligner; encoders do not need them.
     """
 
     tensors: dict[str, Tensor]
     counts: Tensor
+    layouts: tuple[Layout, ...] | None = None
 
     def to(self, device: torch.device | str) -> "EncoderInputs":
         """The same inputs on another device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return EncoderInputs(tensors=tensors, counts=self.counts.to(device))
+        return replace(self, tensors=tensors, counts=self.counts.to(device))
 
 
 class Preprocessor(Protocol):

@@ -166,6 +166,13 @@ def build_vision(
     )
 
 
+def _patches(model: Any, read: ReadTokens) -> PatchLayout:
+    """The patches of a tower's pictures, without what precedes them."""
+    patch = getattr(model.config, "patch_size", None) or 1
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    return PatchLayout(patch_size=sides, pool=read.pool)
+
+
 def _layout(
     model: Any, blank: Mapping[str, Tensor], read: ReadTokens, num_tokens: int
 ) -> PatchLayout | None:
@@ -173,9 +180,7 @@ def _layout(
 
     None for a convolutional tower whose grid is kept, which depends on each of its layers.
     """
-    patch = getattr(model.config, "patch_size", None) or 1
-    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
-    patches = PatchLayout(patch_size=sides, pool=read.pool)
+    patches = _patches(model, read)
     if "spatial_shapes" in blank:
         return patches
     before = num_tokens - patches(blank).count
@@ -209,11 +214,13 @@ def unloaded_tower(config: Any, options: Mapping[str, Any]) -> Unloaded:
     window = _blank_picture(model.config, options)
     if "pixel_attention_mask" in window:
         _attend_everywhere(model)
+    read = ReadTokens(layer=options["layer"], drop_cls=options["drop_cls"], pool=options["pool"])
     return Unloaded(
         model=model,
-        read=ReadTokens(layer=options["layer"], drop_cls=options["drop_cls"], pool=options["pool"]),
+        read=read,
         window=window,
         num_windows=options.get("num_frames", 1),
+        layout=_patches(model, read),
     )
 
 

@@ -23,7 +23,7 @@ from anymal.errors import BundleError
 from anymal.recipe.file import TINY
 from anymal.recipe.schema import LoraRecipe, ModelRecipe
 
-SCHEMA: Literal[2] = 2  # what is written; 2 added slots of any length (num_tokens: null)
+SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the aligner `projection`
 READABLE = (1, 2)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"

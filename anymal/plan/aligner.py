@@ -34,7 +34,7 @@ class Aligner:
 
 
 def measure_aligner(
-    name: str, recipe: AlignerRecipe, *, encoder_dim: int, num_features: int, llm_dim: int
+    name: str, recipe: AlignerRecipe, *, encoder_dim: int, layout: Layout, llm_dim: int
 ) -> Aligner:
     """Build an aligner on the meta device and run one media item through it.
 
@@ -42,7 +42,7 @@ def measure_aligner(
         name: Of the modality.
         recipe: The aligner.
         encoder_dim: D_enc.
-        num_features: F, of the longest media item.
+        layout: Of the features of the longest media item.
         llm_dim: Width of the language model's embeddings.
 
     Returns:
@@ -63,15 +63,16 @@ def measure_aligner(
                 **recipe.options,
             )
             features = Features(
-                values=torch.zeros(1, num_features, encoder_dim),
-                mask=torch.ones(1, num_features, dtype=torch.bool),
-                steps=torch.zeros(1, num_features, dtype=torch.int64),
+                values=torch.zeros(1, layout.count, encoder_dim),
+                mask=torch.ones(1, layout.count, dtype=torch.bool),
+                steps=torch.zeros(1, layout.count, dtype=torch.int64),
+                layouts=(layout,),
             )
             kept = saved_bytes(lambda: aligner(features), parameters=aligner.parameters())
         num_tokens = recipe.num_tokens
         if num_tokens is None:
             counting: Any = aligner
-            num_tokens = _bounded(counting.count(Layout(before=num_features)))
+            num_tokens = _bounded(counting.count(layout))
     except AlignerError as error:
         raise RecipeError(f"modalities.{name}.aligner: {error}") from error
     return Aligner(

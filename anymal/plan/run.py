@@ -135,7 +135,7 @@ def measure_parts(model: ModelRecipe) -> Parts:
             name,
             modality.aligner,
             encoder_dim=encoders[name].width,
-            num_features=encoders[name].num_features,
+            layout=encoders[name].layout,
             llm_dim=llm.embedding_dim,
         )
         for name, modality in model.modalities.items()

@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import cast
 
@@ -25,7 +25,7 @@ from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, Span, Tok
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.sample import Item, Sample, Slot, check_counts
+from anymal.sample import Item, Sample, Slot, check_counts, layouts_of
 from encoders.base import Encoder, stack_inputs
 
 logger = logging.getLogger(__name__)
@@ -215,7 +215,9 @@ class SoftTokens:
     def _run_model(self, jobs: Sequence[_Job]) -> list[Tensor]:
         """Soft tokens `[Q, D_llm]` of each medium."""
         modality, model = jobs[0].modality, self._model
-        inputs = stack_inputs([job.item.tensors for job in jobs]).to(model.device)
+        items = [job.item for job in jobs]
+        inputs = stack_inputs([item.tensors for item in items]).to(model.device)
+        inputs = replace(inputs, layouts=layouts_of(items))
         made = model.align(model.encode({modality: inputs}))[modality]
         tokens = torch.split(made.flat().cpu(), made.counts())
         return [own.clone() for own in tokens]  # not views: each must be freed by itself

@@ -202,7 +202,7 @@ def test_too_long_names_the_medium_that_takes_most(model_recipe: MakeRecipe) -> 
 
 @pytest.fixture(name="bounded")
 def _bounded(own: Assembled, monkeypatch: pytest.MonkeyPatch) -> Iterator[Assembled]:
-    monkeypatch.setattr("anymal.processor.MOST_TOKENS", 5)
+    monkeypatch.setattr("anymal.sample.MOST_TOKENS", 5)
     monkeypatch.setattr("anymal.plan.aligner.MOST_TOKENS", 5)
     return own
 
@@ -238,3 +238,22 @@ def test_encoder_that_cannot_tell_needs_a_number(
     with pytest.raises(RecipeError, match=r"imu.aligner.num_tokens is null .* give a number"):
         build(model_recipe("imu", aligner=PER_FEATURE))
     build(model_recipe("imu"))
+
+
+def test_rows_end_with_a_soft_token_of_their_own(
+    model_recipe: MakeRecipe, talk: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    aligner = {"kind": "projection", "num_tokens": None, "newline": True}
+    own = build(model_recipe("image", aligner=aligner))
+    records = [talk("What?", "Red.", images=[(255, 0, 0), (0, 0, 255)]), talk("Hello", "Hi.")]
+    sample = own.processor(records[0])
+    assert [slot.length for slot in sample.slots] == [2 * (2 + 1)] * 2
+    assert measure_parts(own.model_recipe).aligners["image"].num_tokens == 6
+    with torch.no_grad():
+        together = own.model.loss(batch_of(own, records)).per_sample
+        alone = [own.model.loss(batch_of(own, [each])).total for each in records]
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-5, atol=1e-5)
+    asked = [talk("What?", images=[(255, 0, 0)])]
+    loaded = load_bundle(save_bundle(own, tmp_path / "bundle"))
+    assert answers(loaded, asked) == answers(own, asked)
