@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
+from anymal.protocol.sizes import CHANNELS, OPTIONS, ROWS, check_length
 from anymal.protocol.strict import Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
@@ -65,6 +66,7 @@ def _bare_url(value: Any) -> Any:
     return {"url": value} if isinstance(value, str) else value
 
 
+Row = Annotated[list[float], Field(fail_fast=True), CHANNELS]
 Url = Annotated[MediaUrl, BeforeValidator(_bare_url, json_schema_input_type=MediaUrl | str)]
 ImageRef = Annotated[ImageUrl, BeforeValidator(_bare_url, json_schema_input_type=ImageUrl | str)]
 
@@ -85,8 +87,8 @@ class InputImu(StrictMedium):
     url: str | None = Field(
         None, min_length=1, description="data: URL; a relative path only in manifests"
     )
-    samples: list[list[float]] | None = Field(
-        None, min_length=1, description="rows of ax, ay, az[, gx, gy, gz]"
+    samples: Annotated[list[Row], Field(min_length=1, fail_fast=True), ROWS] | None = Field(
+        None, description="rows of ax, ay, az[, gx, gy, gz]"
     )
     format: ImuFormat | None = Field(None, description="file format; required with data")
     rate_hz: float | None = Field(
@@ -160,7 +162,7 @@ class InputMedia(MediaUrl):
     """A medium of a modality that another package brings."""
 
     modality: str = Field(pattern="^[a-z][a-z0-9_]*$", description="name of the modality")
-    options: dict[str, str | int | float | bool] = Field(
+    options: Annotated[dict[str, str | int | float | bool], OPTIONS] = Field(
         default_factory=dict, description="what its decoder takes besides the file"
     )
 
@@ -209,7 +211,7 @@ def _content_tag(value: Any) -> str | None:
 
 
 Content = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")],
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Field(fail_fast=True), Tag("parts")],
     Discriminator(
         _content_tag,
         custom_error_type="content_type",
@@ -247,7 +249,14 @@ class Message(Strict):
 class Conversation(Strict):
     """Turns, oldest first."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fits_a_context(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            check_length(value)
+        return value
 
 
 def read_conversation(record: Mapping[str, Any]) -> Conversation:

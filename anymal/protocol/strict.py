@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validato
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from anymal.protocol.sizes import check_keys
 from anymal.protocol.without_effect import MEDIUM, PART, Rows
 
 
@@ -46,6 +47,7 @@ class Strict(BaseModel):
     def _null_means_absent(cls, value: Any) -> Any:
         # Stock clients send `"tools": null`, and replay answers as `"refusal": null`.
         if isinstance(value, Mapping):
+            check_keys(value, cls.model_fields)
             return {key: item for key, item in value.items() if item is not None}
         return value
 
