@@ -46,8 +46,11 @@ class Medium:
     @property
     def digest(self) -> str:
         """SHA-256 of the content; of the declared options too, where there are any."""
-        content = json.dumps(self.samples).encode() if self.source is None else self.source.data
-        digest = hashlib.sha256(content)
+        digest = hashlib.sha256(b"" if self.source is None else self.source.data)
+        if self.source is None:  # row by row: all at once would hold the interpreter for long
+            for index, row in enumerate(self.samples or ()):
+                digest.update(f"{', ' if index else '['}{json.dumps(row)}".encode())
+            digest.update(b"]")
         if self.options:
             digest.update(json.dumps(self.options, sort_keys=True).encode())
         return digest.hexdigest()
@@ -125,6 +128,26 @@ def carriers_of(modalities: Iterable[str]) -> list[str]:
 def nouns_of(modalities: Iterable[str]) -> list[str]:
     """What people call a medium of some modalities, with its article."""
     return [find_modality(name).noun or f"a medium of {name}" for name in modalities]
+
+
+def what_is_needed(modalities: Iterable[str]) -> str:
+    """What to add to a conversation without any medium, for a model of some modalities."""
+    names = list(modalities)
+    nouns, parts = _any_of(nouns_of(names)), _any_of(carriers_of(names))
+    own = [name for name in names if name in MODALITIES]
+    if not own:  # the command line attaches no media of other packages
+        return f"this model only answers about {nouns}; add a part {parts}"
+    flags, commands = (_any_of([f"{mark}{name}" for name in own]) for mark in ("--", "/"))
+    return (
+        f"this model only answers about {nouns}; add {flags} (in a chat {commands}, in a "
+        f"request a part {parts})"
+    )
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """Names as a choice: `a, b or c`."""
+    *others, last = names or [""]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def blank_part(modality: Modality) -> dict[str, Any]:

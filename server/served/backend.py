@@ -8,9 +8,14 @@ from functools import partial
 
 from anymal.engine.build import build_engine
 from anymal.engine.stats import Step
+from anymal.media.budget import Budget, RequestLimits
+from anymal.processor import Processor
+from anymal.protocol.conversation import Conversation
+from anymal.sample import Sample
 from anymal.serving.assistant import name_of
 from anymal.serving.precision import load_to_answer
 from anymal.serving.soft_tokens import SoftTokens
+from server.answering.stopping import check_stopped
 from server.served.models import Backend
 from server.served.shared_engines import SharedEngines
 from server.settings import Settings
@@ -61,10 +66,15 @@ def load_backend(
     return Backend(
         name=name_of(settings.bundle),
         modalities=tuple(assembled.processor.modalities),
-        to_sample=partial(assembled.processor, generate=True),
+        to_sample=partial(_to_sample, assembled.processor),
         to_prompt=soft_tokens.prompt,
         engine=engine,
         close=close,
         needs_media=assembled.processor.needs_media,
         soft_token_stats=soft_tokens.stats,
     )
+
+
+def _to_sample(processor: Processor, conversation: Conversation) -> Sample:
+    budget = Budget(RequestLimits(), check=check_stopped)
+    return processor(conversation, generate=True, budget=budget)
