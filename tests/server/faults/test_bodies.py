@@ -5,7 +5,6 @@ model, which none of them needs.
 """
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import pytest
 pytestmark = pytest.mark.faults
 
 MOST_MIB, MOST_STALL_S, MOST_S = 300, 0.25, 1.0
-SLOWNESS = float(os.environ.get("ANYMAL_TEST_SLOWNESS", "4"))  # of machines that share their cores
+SLOWNESS = 2  # of machines whose other cores are busy
 SERVE = """
 import socket, sys, threading
 from server.app import create_app
