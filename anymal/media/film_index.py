@@ -186,6 +186,8 @@ def _elements(data: bytes) -> Iterator[tuple[int, int]]:
         if start >= last or not data[start]:
             continue
         length = 9 - data[start].bit_length()
+        if start + length > len(data):
+            continue
         size = int.from_bytes(data[start : start + length], "big") - (1 << 7 * length)
         start += length
         is_unknown = size == (1 << 7 * length) - 1
