@@ -92,8 +92,8 @@ def prepare(folder: Path) -> Callable[[bytes], str]:
             read_weights(bundle / name)
 
     def run(data: bytes) -> str:
-        place, content = (data[0], data[1:]) if data else (0, b"")
-        if place >= len(names):
+        place, content = data[0] % (len(names) + 1) if data else 0, data[1:]
+        if place == len(names):
             return template(content)
         name = names[place]
         if name.endswith(".safetensors"):
