@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from anymal.decoding.child import OUT_OF_MEMORY
 from anymal.decoding.job import Bounds, Job
 from anymal.decoding.medium import hints_of
 from anymal.decoding.process import DecodingProcess, Died, OutOfMemory
@@ -258,7 +259,7 @@ class Errand:
         """The word that the metrics have for it."""
         if self.is_stopped or self._pool.is_closed:
             return "stopped"
-        return "cpu" if death.code == -signal.SIGXCPU else "crashed"
+        return {-signal.SIGXCPU: "cpu", OUT_OF_MEMORY: "memory"}.get(death.code, "crashed")
 
     def _told(self, death: Died, reason: str, name: str) -> Exception:
         """What the caller is told."""
@@ -266,6 +267,8 @@ class Errand:
             return DecodingStopped()
         if self._pool.is_closed:
             return PoolClosed("the service is shutting down and ended the decoding of media")
+        if reason == "memory":
+            return _too_much_memory(name, self._pool.bounds)
         return _too_slow(name, self._pool.bounds) if reason == "cpu" else _crashed(name, death)
 
 
