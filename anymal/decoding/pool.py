@@ -267,9 +267,8 @@ class Errand:
             return DecodingStopped()
         if self._pool.is_closed:
             return PoolClosed("the service is shutting down and ended the decoding of media")
-        if reason == "memory":
-            return _too_much_memory(name, self._pool.bounds)
-        return _too_slow(name, self._pool.bounds) if reason == "cpu" else _crashed(name, death)
+        told = {"memory": _too_much_memory, "cpu": _too_slow}.get(reason)
+        return _crashed(name, death) if told is None else told(name, self._pool.bounds)
 
 
 def _too_much_memory(name: str, bounds: Bounds) -> MediaError:

@@ -124,7 +124,9 @@ class ImuPart(StrictPart):
 class InputMedia(MediaUrl):
     """A medium of a modality that another package brings."""
 
-    modality: str = Field(pattern="^[a-z][a-z0-9_]*$", description="name of the modality")
+    modality: str = Field(
+        pattern="^[a-z][a-z0-9_]*$", max_length=100, description="name of the modality"
+    )
     options: Annotated[dict[str, str | int | float | bool], OPTIONS] = Field(
         default_factory=dict, description="what its decoder takes besides the file"
     )

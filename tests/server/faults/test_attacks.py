@@ -5,6 +5,7 @@ What hurts before a body is read has `test_bodies`, what hurts decoders `test_de
 
 import base64
 import json
+import socket
 import struct
 import threading
 import time
@@ -58,6 +59,8 @@ def file(name: str, data: str = "AAAA") -> dict[str, Any]:
     return {"type": "file", "file": {"file_data": data, "filename": name}}
 
 
+NO_MODEL = {"model": "m" * 5 * MIB, "input": "a"}
+LONG_MODALITY = {"type": "input_media", "input_media": {"modality": "a" * MIB, "url": "data:,"}}
 TURN = {"role": "user", "content": "a"}
 CASES: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "words": (CHAT, user("the red circle " * 300_000), 400, "context_length_exceeded"),
@@ -95,6 +98,8 @@ CASES: dict[str, tuple[str, dict[str, Any], int, str]] = {
         400,
         "",
     ),
+    "long name of a model": (RESPONSES, NO_MODEL, 400, ""),
+    "long modality": (CHAT, user([LONG_MODALITY]), 400, ""),
     "long filename": (CHAT, user([file("\u00e9" * 5 * MIB + ".png")]), 400, ""),
 }
 
@@ -140,6 +145,15 @@ def test_a_form_with_a_large_file(service: Service) -> None:
         form = {"question": "What is it?"}
         answer = httpx.post(f"{service.url}/v1/ask", data=form, files=files, timeout=120)
     assert answer.json()["error"]["code"] == "media_unsupported"
+
+
+def test_a_body_in_chunks_of_one_byte(service: Service) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    chunks = b"1\r\n \r\n" * 50_000 + b"0\r\n\r\n"
+    with service.measured(), socket.create_connection(("127.0.0.1", service.port)) as line:
+        line.settimeout(60)
+        line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks)
+        assert line.recv(12) == b"HTTP/1.1 400"
 
 
 def test_a_flood_leaves_room_for_another_caller(service: Service) -> None:
