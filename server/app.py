@@ -3,6 +3,7 @@
 Does not listen on a port and reads no environment; `cli` does.
 """
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -233,6 +234,9 @@ def _loader(metrics: Metrics) -> Callable[[Settings], Backend]:
 
         take_over_libraries()
         if not engines:
+            # What was imported stays. To look through all of it would hold up everything for some
+            # hundred milliseconds, whenever a request brings very many values.
+            gc.freeze()
             engines.append(SharedEngines())
         return load_backend(settings, engines=engines[0], on_step=metrics.step)
 

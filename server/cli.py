@@ -65,7 +65,7 @@ def serve(
     ANYMAL_PORT, ANYMAL_API_KEY, ANYMAL_MAX_BODY_BYTES and so on; see docs/serving.md.
     By default the built-in model is served at 127.0.0.1, port 8000.
     """
-    from server.exposure import check_exposure, with_key
+    from server.exposure import check_exposure, tell_of_short_keys, with_key
     from server.logs import configure_logging
     from server.settings import read_settings
 
@@ -92,6 +92,7 @@ def serve(
     settings = with_key(settings, show=typer.echo)
     check_exposure(settings)
     configure_logging(settings.log_format, with_error_text=settings.log_error_text)
+    tell_of_short_keys(settings)
 
     from server.app import create_app
     from server.edge.connection import notice_dead_lines

@@ -3,6 +3,7 @@
 Does not check requests; `server.edge` does.
 """
 
+import logging
 from collections.abc import Callable
 from ipaddress import ip_address
 
@@ -12,6 +13,10 @@ from anymal.errors import AnymalError
 from server.edge.key_file import new_key
 from server.edge.same_site import is_address
 from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SHORT = 16  # characters; a key is never refused, so only its length ends a search for it
 
 
 def with_key(settings: Settings, *, show: Callable[[str], None]) -> Settings:
@@ -46,6 +51,19 @@ def check_exposure(settings: Settings) -> None:
         f"with --host {settings.host} other machines can ask, and no keys are set; make some "
         "(anymal keys new NAME, then --keys-file keys.json), or let everybody ask with --open"
     )
+
+
+def tell_of_short_keys(settings: Settings) -> None:
+    """Log a line for each key that was chosen so short that it may be guessed."""
+    for name in ("api_key", "admin_key"):
+        key: SecretStr | None = getattr(settings, name)
+        if key is not None and len(key.get_secret_value()) < _SHORT:
+            logger.warning(
+                "%s has fewer than %d characters and may be guessed; make a longer one, such as "
+                "with: anymal keys new NAME",
+                name,
+                _SHORT,
+            )
 
 
 def _has_keys(settings: Settings) -> bool:

@@ -28,6 +28,7 @@ from anymal.errors import AnymalError
 
 Decode = Callable[..., Any]
 READY = "ready"
+OUT_OF_MEMORY = 12  # the exit status of a process without room for a job, or for what it gave
 
 
 def main() -> None:
@@ -41,13 +42,15 @@ def main() -> None:
     records = _collect_log()
     _bound_memory(bounds.memory_bytes)
     line.send(READY)
-    while True:
-        try:
+    try:
+        while True:
             job = line.recv()
-        except EOFError:
-            return
-        _bound_time(bounds.cpu_seconds)
-        _reply(line, *_outcome(decode, job, records))
+            _bound_time(bounds.cpu_seconds)
+            _reply(line, *_outcome(decode, job, records))
+    except EOFError:
+        return
+    except MemoryError:  # half a message may be on the line, so there is no way on
+        sys.exit(OUT_OF_MEMORY)
 
 
 def _end_with_the_parent() -> None:
@@ -147,7 +150,8 @@ def _portable(error: Exception) -> Exception:
 def _is_of_memory(error: BaseException | None) -> bool:
     """Whether a full memory is the cause, or the cause of the cause."""
     while error is not None:
-        if isinstance(error, MemoryError):
+        # libavif's readers have no other class for it.
+        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             return True
         error = error.__cause__ or error.__context__
     return False

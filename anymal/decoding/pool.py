@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from anymal.decoding.child import OUT_OF_MEMORY
 from anymal.decoding.job import Bounds, Job
 from anymal.decoding.medium import hints_of
 from anymal.decoding.process import DecodingProcess, Died, OutOfMemory
@@ -258,7 +259,7 @@ class Errand:
         """The word that the metrics have for it."""
         if self.is_stopped or self._pool.is_closed:
             return "stopped"
-        return "cpu" if death.code == -signal.SIGXCPU else "crashed"
+        return {-signal.SIGXCPU: "cpu", OUT_OF_MEMORY: "memory"}.get(death.code, "crashed")
 
     def _told(self, death: Died, reason: str, name: str) -> Exception:
         """What the caller is told."""
@@ -266,7 +267,8 @@ class Errand:
             return DecodingStopped()
         if self._pool.is_closed:
             return PoolClosed("the service is shutting down and ended the decoding of media")
-        return _too_slow(name, self._pool.bounds) if reason == "cpu" else _crashed(name, death)
+        told = {"memory": _too_much_memory, "cpu": _too_slow}.get(reason)
+        return _crashed(name, death) if told is None else told(name, self._pool.bounds)
 
 
 def _too_much_memory(name: str, bounds: Bounds) -> MediaError:

@@ -24,7 +24,8 @@ _PARTS = (
     *(b"\x11\x4d\x9b\x74", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\x1c\x53\xbb\x6b"),
     b"\x12\x54\xc3\x67",
 )
-_MAX_PARTS = 200_000
+# More than the largest file has: a GIF's parts hold 255 bytes each.
+_MAX_PARTS = 300_000
 _LONGEST_EBML_SIZE = 8
 
 # Their names, and where each ends.
@@ -233,15 +234,22 @@ def _png_is_cut(data: bytes) -> bool:
 
 
 def _gif_is_cut(data: bytes) -> bool:
-    """GIF: blocks, each a run of sized parts, up to a closing byte."""
+    """GIF: blocks up to a closing byte."""
+    end = max((end for _, end in _gif_parts(data)), default=13 + _gif_colours(data, 10))
+    return data[end : end + 1] != b";"
+
+
+@_few
+def _gif_parts(data: bytes) -> Parts:
+    """The mark of the block that each sized part of a GIF belongs to, and where the part ends."""
     place = 13 + _gif_colours(data, 10)
-    while data[place : place + 1] in (b"!", b","):
-        is_extension = data[place : place + 1] == b"!"
-        place += 2 if is_extension else 11 + _gif_colours(data, place + 9)
+    while (mark := data[place : place + 1]) in (b"!", b","):
+        place += 2 if mark == b"!" else 11 + _gif_colours(data, place + 9)
         while place < len(data) and data[place]:
             place += 1 + data[place]
+            yield mark, place
         place += 1
-    return data[place : place + 1] != b";"
+        yield mark, place
 
 
 def _gif_colours(data: bytes, place: int) -> int:

@@ -26,6 +26,7 @@ from anymal.media.limits import Limits
 from anymal.media.pillow_warnings import as_log_lines
 from anymal.media.png import with_needed_chunks
 from anymal.media.source import Source, reason
+from anymal.media.webp import check_room
 from encoders.signals import Image
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ def _read(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
     if key == "png":
         whole = with_needed_chunks(source)
         return _by_pillow(Source(name=source.name, data=whole), key, limits)
+    if key == "webp":
+        check_room(source, limits)
     if key == "jpeg":
         jpeg.check_scans(source.name, source.data, limits)
         if not jpeg.has_end(source.data):
@@ -110,9 +113,9 @@ def _read(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
 
 def _by_pillow(source: Source, key: str, limits: Limits) -> NDArray[np.uint8]:
     """The upright pixels of a file that Pillow reads."""
+    check_complete(source, key)
     with PIL.Image.open(io.BytesIO(source.data), formats=(key,)) as image:
         check_size(source.name, image.width, image.height, limits)
-        check_complete(source, key)
         is_deep = is_deep_colour(image)
         image.load()
         whole = scaled_colour(image, source, key) if is_deep else image

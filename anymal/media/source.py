@@ -22,7 +22,8 @@ from anymal.errors import (
 from anymal.media.limits import Limits
 
 _NAME_LENGTH = 80
-_PIECE_CHARACTERS = 4 * 2**20  # of base64; a multiple of four
+_PIECE_CHARACTERS = 4 * 2**20  # of base64
+_LONGEST_HEADER = 2**16  # of a data URL, in characters: a media type and perhaps a name
 _WHITE_SPACE = b" \t\r\n\v\f"
 _ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 # What writers of URLs put for base64's letters, and for the white space in it.
@@ -109,8 +110,8 @@ def read_base64(text: str, *, limits: Limits, name: str) -> Source:
         MediaCorrupt: Not valid base64.
     """
     if text[: len(_DATA)].lower() == _DATA:
-        return _read_data_url(text[len(_DATA) :], limits, name)
-    return _decoded(text, limits, name)
+        return _read_data_url(text, limits, name)
+    return _decoded(text, 0, limits, name)
 
 
 def shorten(text: str) -> str:
@@ -132,10 +133,10 @@ def _shorten_path(path: str) -> str:
 
 def _read_text(ref: str, limits: Limits, base_dir: Path | None, name: str | None) -> Source:
     """A data URL, or a path where paths are allowed."""
-    scheme, colon, rest = ref.partition(":")
-    scheme = scheme.strip().lower() if colon else ""
+    # Places instead of pieces: a copy of a large file takes long, and holds the interpreter.
+    scheme = ref[: max(0, ref.find(":", 0, _NAME_LENGTH))].strip().lower()
     if scheme == "data":
-        return _read_data_url(rest, limits, name)
+        return _read_data_url(ref, limits, name)
     label = name or shorten(ref)
     if scheme in ("http", "https"):
         raise MediaForbidden(
@@ -151,33 +152,30 @@ def _read_text(ref: str, limits: Limits, base_dir: Path | None, name: str | None
     return _read_path(_inside(ref, base_dir, label), limits, label)
 
 
-def _read_data_url(rest: str, limits: Limits, name: str | None) -> Source:
-    """What follows `data:`; only base64 is accepted."""
-    header, comma, payload = rest.partition(",")
+def _read_data_url(url: str, limits: Limits, name: str | None) -> Source:
+    """The file in a data URL; only base64 is accepted."""
+    start = url.find(":") + 1
+    comma = url.find(",", start, start + _LONGEST_HEADER)
+    header = url[start : comma if comma >= 0 else start + _LONGEST_HEADER]
     media_type, *options = header.split(";")
     own_name = next((each[5:] for each in options if each[:5].lower() == "name="), "")
     label = name or shorten(unquote(own_name)) or f"data URL ({shorten(media_type) or 'no type'})"
-    if not comma or "base64" not in (option.strip().lower() for option in options):
+    if comma < 0 or "base64" not in (option.strip().lower() for option in options):
         raise MediaUnsupported(
             label, "a data URL that is not base64", "data:<type>;base64,<base64 text>"
         )
-    return _decoded(payload, limits, label)
+    return _decoded(url, comma + 1, limits, label)
 
 
-def _decoded(text: str, limits: Limits, label: str) -> Source:
+def _decoded(text: str, start: int, limits: Limits, label: str) -> Source:
     """Base64 of any dialect: URLs write `-_` for `+/`, or percent signs; padding may be missing."""
-    _check_size(label, len(text) * 3 // 4 - 2, limits)
-    if "%" in text:
+    _check_size(label, (len(text) - start) * 3 // 4 - 2, limits)
+    if text.find("%", start) >= 0:
+        text, start = text[start:], 0
         for code, letter in _PERCENT.items():
             text = text.replace(code, letter).replace(code.lower(), letter)
     try:
-        # Piece by piece, because each step holds the interpreter; in one go, however many spaces.
-        letters = bytearray()
-        for start in range(0, len(text), _PIECE_CHARACTERS):
-            piece = text[start : start + _PIECE_CHARACTERS].encode("ascii")
-            letters += piece.translate(_ONE_ALPHABET, _WHITE_SPACE)
-        del letters[len(letters.rstrip(b"=")) :]
-        data = b"".join(_decoded_pieces(letters + b"=" * (-len(letters) % 4)))
+        data = b"".join(_decoded_pieces(text, start))
     except (binascii.Error, ValueError) as error:
         raise MediaCorrupt(
             label, f"invalid base64 ({reason(error)})", "base64 of either alphabet"
@@ -185,10 +183,18 @@ def _decoded(text: str, limits: Limits, label: str) -> Source:
     return _checked(label, data, limits)
 
 
-def _decoded_pieces(letters: bytearray) -> Iterator[bytes]:
-    """Decode base64 of one alphabet, without white space and with its padding."""
-    for start in range(0, len(letters), _PIECE_CHARACTERS):
-        yield base64.b64decode(letters[start : start + _PIECE_CHARACTERS], validate=True)
+def _decoded_pieces(text: str, start: int) -> Iterator[bytes]:
+    """Decode piece by piece, because each step holds the interpreter."""
+    letters = b""
+    for place in range(start, len(text), _PIECE_CHARACTERS):
+        piece = text[place : place + _PIECE_CHARACTERS].encode("ascii")
+        letters += piece.translate(_ONE_ALPHABET, _WHITE_SPACE)
+        # What may be padding is kept until more letters come, which then make it a mistake.
+        end = len(letters.rstrip(b"=")) // 4 * 4
+        yield base64.b64decode(letters[:end], validate=True)
+        letters = letters[end:]
+    letters = letters.rstrip(b"=")
+    yield base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
 
 
 def _inside(ref: str, base_dir: Path, label: str) -> Path:

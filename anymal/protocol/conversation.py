@@ -23,11 +23,12 @@ from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
 from anymal.protocol.input_imu import InputImu
-from anymal.protocol.sizes import OPTIONS, check_length
+from anymal.protocol.sizes import OPTIONS, check_length, check_url
 from anymal.protocol.strict import Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
 Model = TypeVar("Model", bound=BaseModel)
+_PIECE_BYTES = 3 * 2**20  # of a file; a multiple of three, so that base64 pads the last one alone
 
 
 def _whole_characters(text: str) -> str:
@@ -47,7 +48,9 @@ Words = Annotated[str, AfterValidator(_whole_characters)]
 class MediaUrl(StrictMedium):
     """Where a medium is: a data URL, or (manifests and data sources only) a path."""
 
-    url: str = Field(min_length=1, description="data: URL; a relative path only in manifests")
+    url: Annotated[str, AfterValidator(check_url)] = Field(
+        min_length=1, description="data: URL; a relative path only in manifests"
+    )
 
 
 class ImageUrl(MediaUrl):
@@ -121,7 +124,9 @@ class ImuPart(StrictPart):
 class InputMedia(MediaUrl):
     """A medium of a modality that another package brings."""
 
-    modality: str = Field(pattern="^[a-z][a-z0-9_]*$", description="name of the modality")
+    modality: str = Field(
+        pattern="^[a-z][a-z0-9_]*$", max_length=100, description="name of the modality"
+    )
     options: Annotated[dict[str, str | int | float | bool], OPTIONS] = Field(
         default_factory=dict, description="what its decoder takes besides the file"
     )
@@ -193,7 +198,8 @@ class Message(Strict):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         # Stock clients send back an answer that was cut before its first word as null or [].
-        if self.role != "assistant" and ("content" not in self.model_fields_set or not self.parts):
+        is_empty = "content" not in self.model_fields_set or self.content == []
+        if is_empty and self.role != "assistant":
             raise PydanticCustomError(
                 "empty_content", "content is empty; only an assistant's message may be without any"
             )
@@ -256,5 +262,10 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
 
 def data_url(data: bytes, media_type: str | None = None) -> str:
     """Bytes as the URL of a medium; services recognise the kind of file by its content."""
-    text = base64.b64encode(data).decode("ascii")
-    return f"data:{media_type or 'application/octet-stream'};base64,{text}"
+    view = memoryview(data)
+    # Piece by piece, because each step holds the interpreter.
+    pieces = [
+        base64.b64encode(view[start : start + _PIECE_BYTES]).decode("ascii")
+        for start in range(0, len(view), _PIECE_BYTES)
+    ]
+    return "".join([f"data:{media_type or 'application/octet-stream'};base64,", *pieces])

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from anymal.protocol.sizes import check_keys
+from anymal.protocol.sizes import MAX_NAME_CHARACTERS, check_keys
 from anymal.protocol.strict import StrictMedium, StrictPart
 
 _PARTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
@@ -64,9 +64,14 @@ def medium_of_file(part: Any) -> Any:
     data, name = given.get("file_data", ""), given.get("filename", "")
     if not data:
         raise refused_file("no files are stored here; send the file itself as file_data")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise refused_file(
+            f"filename has {len(name):,} characters; at most {MAX_NAME_CHARACTERS:,} are taken"
+        )
     is_url = data[:5].lower() == "data:"
-    declared = data[5:].partition(",")[0].partition(";")[0].strip().lower() if is_url else ""
-    kind = kind_of_file(declared, given.get("format", ""), name)
+    head = data[5:MAX_NAME_CHARACTERS] if is_url else ""
+    declared = head.partition(",")[0].partition(";")[0].strip().lower()
+    kind = kind_of_file(declared, given.get("format", "")[:MAX_NAME_CHARACTERS], name)
     url = data if is_url else f"data:{_UNKNOWN_TYPE};name={quote(name)};base64,{data}"
     rest = {key: item for key, item in part.items() if key not in ("type", "file")}
     return {"type": kind, kind: {"url": url}, **rest}

@@ -5,10 +5,10 @@ Does not read recordings.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from anymal.protocol.sizes import CHANNELS, ROWS
+from anymal.protocol.sizes import CHANNELS, ROWS, check_url
 from anymal.protocol.strict import NOT_A_BOOLEAN, StrictMedium
 
 AccelerationUnit = Literal["m/s2", "g"]
@@ -31,7 +31,7 @@ class InputImu(StrictMedium):
     """A motion recording: exactly one of `data` (with `format`), `url` and `samples`."""
 
     data: str | None = Field(None, min_length=1, description="base64 of a recording file")
-    url: str | None = Field(
+    url: Annotated[str, AfterValidator(check_url)] | None = Field(
         None, min_length=1, description="data: URL; a relative path only in manifests"
     )
     samples: (

@@ -166,7 +166,8 @@ class ChatCompletionRequest(TolerantRequest):
         return any(
             isinstance(part, PromptEmbedsPart)
             for message in self.messages
-            for part in message.parts
+            if isinstance(message.content, list)  # `parts` would make some of words alone
+            for part in message.content
         )
 
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from anymal.protocol.conversation import ImageRef, MediaPart, Part, PromptEmbedsPart, TextPart
 from anymal.protocol.file_part import FilePart, kind_of_file, refused_file
+from anymal.protocol.sizes import check_url
 from anymal.protocol.strict import StrictPart
 from anymal.protocol.without_effect import ANSWER_PARTS
 
@@ -101,6 +102,7 @@ def _file(rest: dict[str, Any]) -> dict[str, Any]:
         return {"type": "file", "file": file, **rest}
     if not isinstance(url, str) or not isinstance(name, str | None):
         raise refused_file("file_url and filename are text")
+    check_url(url)
     try:
         found = PurePosixPath(unquote(urlsplit(url).path)).name
     except ValueError:

@@ -19,6 +19,7 @@ from anymal.protocol.requests import (
     UpToTwenty,
 )
 from anymal.protocol.response_parts import ResponsePart
+from anymal.protocol.sizes import MAX_NAME_CHARACTERS
 from anymal.protocol.strict import Number, Strict
 from anymal.protocol.without_effect import ITEM, RESPONSE, RESPONSE_TEXT, Rows
 
@@ -108,7 +109,11 @@ class ResponseRequest(TolerantRequest):
 
     without_effect: ClassVar[Rows] = RESPONSE
 
-    model: str | None = Field(None, description="a served model's name; absent means the first")
+    model: str | None = Field(
+        None,
+        max_length=MAX_NAME_CHARACTERS,
+        description="a served model's name; absent means the first",
+    )
     input: Input = Field(description="the question, or the conversation, oldest turn first")
     instructions: Words | None = Field(None, description="a system message before the input")
     stream: bool = Field(False, description="answer as server-sent events")

@@ -15,7 +15,8 @@ MAX_PARTS = 100_000  # of all messages together
 MAX_STOPS = 4
 MAX_STOP_CHARACTERS = 1_000
 MAX_UNKNOWN_KEYS = 64  # of one object
-MAX_NAME_CHARACTERS = 1_000  # of a model
+MAX_NAME_CHARACTERS = 1_000  # of a model or a file
+MAX_URL_CHARACTERS = 8_192  # of a medium elsewhere; those of media in the request are longer
 
 
 def at_most(number: int, what: str) -> BeforeValidator:
@@ -51,6 +52,21 @@ def check_keys(value: Mapping[Any, Any], known: Mapping[str, object]) -> None:
         raise PydanticCustomError(
             "too_many_keys", "{found} keys here are not known; remove them", {"found": unknown}
         )
+
+
+def check_url(url: str) -> str:
+    """Refuse a long URL that holds no medium: reading one takes copies, and some are remembered.
+
+    Raises:
+        PydanticCustomError: If it is too long.
+    """
+    if len(url) > MAX_URL_CHARACTERS and url[:16].lstrip()[:5].lower() != "data:":
+        raise PydanticCustomError(
+            "too_long",
+            "a URL of {found} characters; at most {most} are taken, unless it is a data: URL",
+            {"found": len(url), "most": MAX_URL_CHARACTERS},
+        )
+    return url
 
 
 def check_length(body: Mapping[str, Any]) -> None:

@@ -85,7 +85,8 @@ def _large_media() -> Iterator[Attack]:
     yield Attack(name="50 million frames", body=_asking([_video_part(lying_mp4())]))
     yield Attack(name="silence at 655,350 Hz", body=_asking([_audio_part(fast_flac())]))
     lines = b"ax,ay,az\r" + b"1,2,3\r" * (20 * MIB // 6)
-    imu = {"type": "input_imu", "input_imu": {"data": _base64(lines), "rate_hz": 50}}
+    recording = {"data": _base64(lines), "format": "csv", "rate_hz": 50}
+    imu = {"type": "input_imu", "input_imu": recording}
     yield Attack(name="lines that end in CR", body=_asking([imu]))
 
 
@@ -107,7 +108,8 @@ def _manners() -> Iterator[Attack]:
     wrong = (("Authorization", "Bearer wrong"),)
     yield Attack(name="wrong keys", body=_asking("hello"), headers=wrong, clients=2)
     forged = (("X-Request-Id", "z status=200 caller=ops level=info"), ("Host", "evil.example"))
-    yield Attack(name="forged headers", body=_asking("hello"), headers=forged)
+    short = _asking([_small_image()], max_tokens=4)
+    yield Attack(name="forged headers", body=short, headers=forged)
 
 
 # --- files ----------------------------------------------------------------------------------------

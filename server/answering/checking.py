@@ -34,7 +34,8 @@ async def check_request(checks: Checks, request: ChatCompletionRequest) -> None:
         raise BadRequest(
             BodyProblem(message=message, param="logprobs", code="unsupported_parameter")
         )
-    conversation = Conversation(messages=request.messages)
+    # They are valid; to check very many once more would hold up the event loop.
+    conversation = Conversation.model_construct(messages=request.messages)
     await check_conversation(checks, conversation)
 
 

@@ -144,7 +144,7 @@ class Worker:
         sampling = self._sampling(request)
         with self.models.lease(request.model) as backend, self._places.admit(caller, request.n):
             with _until(deadline):
-                conversation = await self._fetched(Conversation(messages=request.messages))
+                conversation = await self._fetched(_conversation_of(request))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
                 prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
@@ -228,6 +228,11 @@ class Worker:
             logprobs=request.num_logprobs,
             seed=request.seed,
         )
+
+
+def _conversation_of(request: ChatCompletionRequest) -> Conversation:
+    """Its messages, which are valid; to check very many once more would hold up the event loop."""
+    return Conversation.model_construct(messages=request.messages)
 
 
 @contextmanager

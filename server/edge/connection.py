@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # Seconds to send the remaining bytes of a connection that is closing.
 _FLUSH_S = 5.0
+# Read at once. asyncio's 256 KiB may hold 40,000 chunks of one byte, and a second's parsing.
+_READ_BYTES = 2**15
 
 
 class ServerConnection(H11Protocol):
@@ -30,6 +32,8 @@ class ServerConnection(H11Protocol):
         """A client connected: the head of its first request is due."""
         super().connection_made(transport)
         _send_at_once(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:

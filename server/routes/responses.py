@@ -6,6 +6,7 @@ Does not answer by itself and keeps nothing: the request becomes that of a chat 
 from functools import partial
 from typing import Any
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -44,9 +45,10 @@ async def create_response(
     """Answer a conversation, which each request holds whole."""
     refuse_if_strict(body, request)
     shape = partial(ResponseShape, body)
+    chat = await anyio.to_thread.run_sync(body.chat)  # reads every message again
     try:
         response = await respond(
-            body.chat(), request=request, worker=worker, caller=caller, shape_of=shape
+            chat, request=request, worker=worker, caller=caller, shape_of=shape
         )
     except AnymalError as error:
         place = error.place or rule_for(error).param

@@ -15,6 +15,7 @@ from anymal.decoding.medium import Decode
 from anymal.engine.base import Engine
 from anymal.engine.prompt import Owner, Prompt
 from anymal.engine.stats import EngineStats
+from anymal.media.source import shorten
 from anymal.protocol.conversation import Conversation
 from server.errors import BundleConflict, ModelNotFound, NotReady
 
@@ -173,7 +174,7 @@ class Models:
             return next(iter(self._served.values()))
         if name not in self._served:
             known = ", ".join(repr(each) for each in self._served)
-            raise ModelNotFound(f"model {name!r} is not served here; served: {known}")
+            raise ModelNotFound(f"model {shorten(name)!r} is not served here; served: {known}")
         return self._served[name]
 
     def _leave(self, served: _Served) -> None:

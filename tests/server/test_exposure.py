@@ -8,7 +8,7 @@ import pytest
 from anymal.errors import AnymalError
 from server.cli import serve
 from server.edge.keys import Keyring
-from server.exposure import check_exposure, with_key
+from server.exposure import check_exposure, tell_of_short_keys, with_key
 from server.settings import Settings, read_settings
 
 EVERYWHERE = ("0.0.0.0", "::", "", "192.168.1.5", "fd00::5", "box.lan", "localhost.lan")
@@ -103,3 +103,10 @@ def test_generated_key_is_new_at_each_start_and_opens_the_service() -> None:
 def test_no_key_is_made_where_none_is_missing(given: dict[str, object]) -> None:
     settings = Settings(**given)  # type: ignore[arg-type]
     assert with_key(settings, show=pytest.fail) is settings
+
+
+def test_short_keys_are_told_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    tell_of_short_keys(Settings(api_key="sesame", admin_key="0123456789abcdef"))
+    (line,) = caplog.messages
+    assert line.startswith("api_key has fewer than 16 characters")
+    assert "sesame" not in line

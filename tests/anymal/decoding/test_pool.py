@@ -1,6 +1,7 @@
 """What becomes of a process that is stopped, killed, too slow or too large, and of its caller."""
 
 import gc
+import io
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 from pickle import PicklingError
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from anymal.decoding.pool import DecodingStopped, PoolClosed
@@ -91,6 +93,18 @@ def test_memory_is_bounded(make_pool: Any, ask: Any, deed: str) -> None:
         ask(pool, "refuse")
     stats = pool.stats()
     assert (stats.kills, stats.restarts) == ({"memory": 1}, 1)
+
+
+def test_a_medium_without_room_is_told_as_one(make_pool: Any) -> None:
+    """WebP's reader tells no difference to a broken file, and a file may not even arrive."""
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (4000, 4000)).save(file, "webp")
+    pool = make_pool(memory_bytes=32 * 2**20)
+    for data in (file.getvalue(), file.getvalue() + bytes(60 * 2**20)):
+        medium = Medium(source=Source(name="sea.webp", data=data))
+        with pytest.raises(MediaTooLarge, match=r"sea.webp: .*memory.* up to 32 MiB"):
+            pool.decode(medium, None, modality="image", limits=Limits())
+    assert pool.stats().kills == {"memory": 2}
 
 
 def test_processor_time_is_bounded(make_pool: Any, ask: Any) -> None:

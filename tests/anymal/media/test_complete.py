@@ -9,6 +9,7 @@ import pytest
 
 from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.audio import decode_audio
+from anymal.media.image import decode_image
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video
@@ -156,6 +157,15 @@ def test_a_recording_that_was_cut_is_noticed(container: str) -> None:
         assert found.duration_s == film.duration_s
 
 
+def test_a_gif_of_more_parts_than_files_have_is_refused(picture: Callable[..., bytes]) -> None:
+    gif = picture("GIF")
+    place = 13 + (3 << (gif[10] & 7) + 1)
+    for words in (b"\x21\xfe\1a\0" * 200_000, b"\x21\xfe" + b"\1a" * 350_000 + b"\0"):
+        source = Source(name="words.gif", data=gif[:place] + words + gif[place:])
+        with pytest.raises(MediaTooLarge, match="more than 300,000 parts"):
+            decode_image(source, LIMITS)
+
+
 @pytest.mark.parametrize(
     ("head", "part"),
     [
@@ -165,6 +175,6 @@ def test_a_recording_that_was_cut_is_noticed(container: str) -> None:
     ],
 )
 def test_more_parts_than_files_have_are_refused(head: bytes, part: bytes) -> None:
-    source = Source(name="film", data=head + part * 250_000)
-    with pytest.raises(MediaTooLarge, match="more than 200,000 parts"):
+    source = Source(name="film", data=head + part * 350_000)
+    with pytest.raises(MediaTooLarge, match="more than 300,000 parts"):
         decode_audio(source, LIMITS)
