@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aligners.base import AlignerError, real_values, start_at_rms
+from aligners.base import real_values, start_at_rms
+from aligners.limits import AlignerError
 from encoders.base import Features
 
 Activation = Literal["gelu", "relu"]
@@ -82,7 +83,7 @@ class Perceiver(nn.Module):
             nn.init.normal_(self.time.weight, std=0.5)
         self.register_buffer("scale", torch.ones(()))
         start_at_rms(
-            self, self.scale, num_tokens=num_tokens, encoder_dim=encoder_dim, rms=embedding_rms
+            self, self.scale, num_features=num_tokens, encoder_dim=encoder_dim, rms=embedding_rms
         )
 
     def forward(self, features: Features) -> Tensor:

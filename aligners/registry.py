@@ -6,13 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from aligners.base import AlignerError
+from aligners.limits import AlignerError, check_num_tokens
 from aligners.perceiver import Perceiver
-from aligners.pooled import Pooled
+from aligners.projection import Projection
 from encoders.plugins import PluginError, find
 
 ALIGNER_GROUP = "anymal.aligners"
-MIN_TOKENS, MAX_TOKENS = 32, 256
 
 
 def build_linear(
@@ -20,16 +19,17 @@ def build_linear(
     encoder_dim: int,
     llm_dim: int,
     embedding_rms: float,
-    num_tokens: int = 64,
+    num_tokens: int | None = 64,
     normalise: bool = True,
-) -> Pooled:
-    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Pooled`."""
-    return Pooled(
-        nn.Linear(encoder_dim, llm_dim),
+) -> Projection:
+    """One linear layer, as the AnyMAL paper uses for sound and motion; see `Projection`."""
+    return Projection(
         encoder_dim=encoder_dim,
+        llm_dim=llm_dim,
         embedding_rms=embedding_rms,
         num_tokens=num_tokens,
-        normalise=normalise,
+        depth=1,
+        norm="standard" if normalise else "none",
     )
 
 
@@ -38,16 +38,16 @@ def build_mlp(
     encoder_dim: int,
     llm_dim: int,
     embedding_rms: float,
-    num_tokens: int = 64,
+    num_tokens: int | None = 64,
     normalise: bool = True,
-) -> Pooled:
+) -> Projection:
     """Two linear layers with GELU between, as in LLaVA-1.5, which does not normalise."""
-    return Pooled(
-        nn.Sequential(nn.Linear(encoder_dim, llm_dim), nn.GELU(), nn.Linear(llm_dim, llm_dim)),
+    return Projection(
         encoder_dim=encoder_dim,
+        llm_dim=llm_dim,
         embedding_rms=embedding_rms,
         num_tokens=num_tokens,
-        normalise=normalise,
+        norm="standard" if normalise else "none",
     )
 
 
@@ -55,6 +55,7 @@ ALIGNERS: dict[str, Callable[..., nn.Module]] = {
     "perceiver": Perceiver,
     "linear": build_linear,
     "mlp": build_mlp,
+    "projection": Projection,
 }
 
 
@@ -64,7 +65,7 @@ def build_aligner(
     encoder_dim: int,
     llm_dim: int,
     embedding_rms: float,
-    num_tokens: int = 64,
+    num_tokens: int | None = 64,
     **options: Any,
 ) -> nn.Module:
     """Build an aligner with fresh weights from the global random state.
@@ -75,7 +76,8 @@ def build_aligner(
         encoder_dim: Width of the features.
         llm_dim: Width of the language model's embeddings.
         embedding_rms: Root mean square of the language model's embedding table.
-        num_tokens: Soft tokens per item, 32 to 256.
+        num_tokens: Soft tokens per item, 32 to 256; None gives one for each feature, where the
+            kind can.
         options: Keyword arguments of the kind.
 
     Returns:
@@ -88,8 +90,7 @@ def build_aligner(
         factory = find(kind, ALIGNERS, what="aligner", group=ALIGNER_GROUP, wanted=Callable)
     except PluginError as error:
         raise AlignerError(str(error)) from error
-    if not MIN_TOKENS <= num_tokens <= MAX_TOKENS:
-        raise AlignerError(f"num_tokens is {num_tokens}; allowed: {MIN_TOKENS} to {MAX_TOKENS}")
+    check_num_tokens(kind, num_tokens)
     given = {"encoder_dim", "llm_dim", "embedding_rms", "num_tokens"}
     known = [name for name in inspect.signature(factory).parameters if name not in given]
     unknown = sorted(set(options) - set(known))

@@ -10,7 +10,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from aligners.base import AlignerError
+from aligners.base import Aligner
+from aligners.limits import AlignerError
 from aligners.registry import build_aligner
 from anymal.chat.template import build_template
 from anymal.errors import RecipeError
@@ -79,9 +80,13 @@ def build(
         encoder = build_frozen(name, recipe.encoder)
         encoders[name] = cast(nn.Module, encoder)
         aligners[name] = _build_aligner(name, recipe, encoders[name], llm)
+        num_tokens = recipe.aligner.num_tokens
+        aligner = cast(Aligner, aligners[name])
         inputs[name] = ModalityInput(
             preprocessor=encoder.preprocessor,
-            num_tokens=recipe.aligner.num_tokens,
+            num_tokens=num_tokens,
+            layout=encoder.layout,
+            count=aligner.count if num_tokens is None else None,
             prefix=recipe.prefix,
             suffix=recipe.suffix,
             features=None
@@ -165,6 +170,12 @@ def place_encoder(encoder: nn.Module, device: torch.device, dtype: torch.dtype) 
 
 def _build_aligner(name: str, recipe: ModalityRecipe, encoder: nn.Module, llm: LLM) -> nn.Module:
     """Build the aligner between an encoder and the language model."""
+    if recipe.aligner.num_tokens is None and cast(Encoder, encoder).layout is None:
+        raise RecipeError(
+            f"modalities.{name}.aligner.num_tokens is null (one soft token per feature), but the "
+            f"encoder '{recipe.encoder.kind}' does not tell how many features a medium will have; "
+            "give a number"
+        )
     try:
         return build_aligner(
             recipe.aligner.kind,

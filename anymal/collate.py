@@ -2,8 +2,8 @@
 
 Does not decode, tokenise, or touch a device on its own.
 
-Shapes: B samples, S fused length, M media items of one modality in the batch, Q soft tokens per
-item, T text tokens, N target tokens.
+Shapes: B samples, S fused length, M media items of one modality in the batch, T text tokens, N
+target tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from anymal.features.store import is_cached, stack_cached
-from anymal.sample import IGNORED, Sample, check_counts
+from anymal.fusion import Slots
+from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of
 from encoders.base import EncoderInputs, Features, stack_inputs
 
 _SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
@@ -38,9 +39,9 @@ class Batch:
         target_rows: `[N]` int64 flat positions whose next token is learnt.
         target_ids: `[N]` int64, that next token.
         target_samples: `[N]` int64, the number of its sample.
-        slots: By modality, `[M, Q]` int64 flat positions.
-        media: By modality, in the order of the slots, the preprocessed items, or their features
-            where they came from a cache.
+        slots: By modality.
+        media: By modality, the preprocessed items, or their features where they came from a cache.
+            What comes several times is there once, where its first slot is.
         names: What to call each sample.
     """
 
@@ -54,7 +55,7 @@ class Batch:
     target_rows: Tensor
     target_ids: Tensor
     target_samples: Tensor
-    slots: dict[str, Tensor]
+    slots: dict[str, Slots]
     media: dict[str, EncoderInputs | Features]
     names: tuple[str, ...]
 
@@ -115,7 +116,7 @@ def collate(
     owners = torch.zeros_like(ids)
     # Counted on through padding: positions that begin again would look like another sample's.
     positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
-    slots: dict[str, list[Tensor]] = {}
+    slots: dict[str, list[_Place]] = {}
     for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
         check_counts(sample)
         rows = slice(start, start + own)
@@ -125,11 +126,12 @@ def collate(
         is_text[rows] = True
         owners[rows] = number
         positions[rows] = torch.arange(skipped, skipped + own)
+        items = {name: iter(own) for name, own in sample.media.items()}
         for slot in sample.slots:
             first = start + slot.start - skipped
             is_text[first : first + slot.length] = False
-            flat = torch.arange(first, first + slot.length)
-            slots.setdefault(slot.modality, []).append(flat)
+            place = _Place(first=first, length=slot.length, item=next(items[slot.modality]))
+            slots.setdefault(slot.modality, []).append(place)
     target_rows = (next_ids != IGNORED).nonzero()[:, 0]
     return Batch(
         prefix=tuple(samples[0].ids[:skipped].tolist()),
@@ -142,16 +144,59 @@ def collate(
         target_rows=target_rows,
         target_ids=next_ids[target_rows],
         target_samples=owners[target_rows],
-        slots={name: torch.stack(rows) for name, rows in slots.items()},
-        media={name: _stack(samples, name) for name in slots},
+        slots={name: _slots(own) for name, own in slots.items()},
+        media={name: _stack(own) for name, own in slots.items()},
         names=tuple(sample.name for sample in samples),
     )
 
 
-def _stack(samples: Sequence[Sample], modality: str) -> EncoderInputs | Features:
-    """All items of one modality, in order."""
-    items = [item for sample in samples for item in sample.media.get(modality, [])]
-    return stack_cached(items) if is_cached(items[0]) else stack_inputs(items)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A slot of the batch, by its first flat position."""
+
+    first: int
+    length: int
+    item: Item
+
+
+def _slots(places: Sequence[_Place]) -> Slots:
+    """The slots of one modality; what was seen before is not another item."""
+    lengths = [place.length for place in places]
+    numbers: dict[str, int] = {}
+    starts: list[int] = []  # of each item among the soft tokens of all
+    num_rows = 0
+    for place in places:
+        if place.item.digest not in numbers:
+            numbers[place.item.digest] = len(starts)
+            starts.append(num_rows)
+            num_rows += place.length
+    items = [numbers[place.item.digest] for place in places]
+    rows = None
+    if len(starts) < len(places):
+        rows = _ranges([starts[item] for item in items], lengths)
+    return Slots(
+        positions=_ranges([place.first for place in places], lengths),
+        lengths=tuple(lengths),
+        items=tuple(items),
+        rows=rows,
+    )
+
+
+def _ranges(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    """Numbers that count up from each start, as many as its length."""
+    ranges = zip(starts, lengths, strict=True)
+    return torch.cat([torch.arange(start, start + length) for start, length in ranges])
+
+
+def _stack(places: Sequence[_Place]) -> EncoderInputs | Features:
+    """The items of one modality, each once."""
+    distinct: dict[str, Item] = {}
+    for place in places:
+        distinct.setdefault(place.item.digest, place.item)
+    items = list(distinct.values())
+    tensors = [item.tensors for item in items]
+    stacked = stack_cached(tensors) if is_cached(tensors[0]) else stack_inputs(tensors)
+    return replace(stacked, layouts=layouts_of(items))
 
 
 def _constant_length(samples: Sequence[Sample]) -> int:

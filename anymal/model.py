@@ -8,11 +8,12 @@ V vocabulary.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from aligners.base import SoftTokens, soft_tokens_of
 from anymal.collate import Batch
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
@@ -90,15 +91,17 @@ class AnyMAL(nn.Module):
     def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
         """Media to features `[M, F, D_enc]`, by modality, without gradient; cached ones pass."""
         return {
-            name: given if isinstance(given, Features) else self.encoders[name](given)
+            name: given
+            if isinstance(given, Features)
+            else replace(self.encoders[name](given), layouts=given.layouts)
             for name, given in media.items()
         }
 
-    def align(self, features: Mapping[str, Features]) -> dict[str, Tensor]:
+    def align(self, features: Mapping[str, Features]) -> dict[str, SoftTokens]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
-        return {name: self.aligners[name](seen) for name, seen in features.items()}
+        return {name: soft_tokens_of(self.aligners[name](seen)) for name, seen in features.items()}
 
-    def fuse(self, batch: Batch, soft_tokens: Mapping[str, Tensor]) -> Tensor:
+    def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""
         num_samples, length = batch.ids.shape
         return fuse(

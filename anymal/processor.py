@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
 
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
 from anymal.chat.template import ChatTemplate
@@ -35,24 +34,24 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
-from encoders.base import Preprocessor
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot, SlotLengths, told_of
+from encoders.base import LayoutOf, Preprocessor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModalityInput:
+class ModalityInput(SlotLengths):
     """What the processor knows of one modality of the model.
 
     Attributes:
         preprocessor: The encoder's own.
-        num_tokens: Q.
+        layout: The encoder's own; see `SlotLengths` for how Q follows from it.
         prefix: Text before each item.
         suffix: Text after each item.
         features: Cache to take the encoder's features from; None decodes media.
     """
 
     preprocessor: Preprocessor
-    num_tokens: int
+    layout: LayoutOf | None = None
     prefix: str = ""
     suffix: str = "\n"
     features: FeatureStore | None = None
@@ -67,14 +66,14 @@ class _Media:
     """Media collected while a conversation is read."""
 
     budget: Budget
-    tensors: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
-    hashes: dict[str, list[str]] = field(default_factory=dict)
+    items: dict[str, list[Item]] = field(default_factory=dict)
+    lengths: dict[str, list[int]] = field(default_factory=dict)
 
-    def add(self, modality: str, tensors: dict[str, Tensor], digest: str) -> MediaSegment:
-        """Keep an item; returns its place."""
-        items = self.tensors.setdefault(modality, [])
-        items.append(tensors)
-        self.hashes.setdefault(modality, []).append(digest)
+    def add(self, modality: str, item: Item, length: int) -> MediaSegment:
+        """Keep an item and the length of its slot; returns its place."""
+        items = self.items.setdefault(modality, [])
+        items.append(item)
+        self.lengths.setdefault(modality, []).append(length)
         return MediaSegment(modality=modality, index=len(items) - 1)
 
 
@@ -172,13 +171,13 @@ class Processor:
             self._turn(message, media, base_dir, place=f"messages.{index}")
             for index, message in enumerate(conversation.messages)
         ]
-        if generate and self.needs_media and not media.tensors:
+        if generate and self.needs_media and not media.items:
             raise ConversationError(what_is_needed(self.modalities))
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
-            num_soft = sum(slot.length for slot in sample.slots)
-            raise self._too_long(f"{sample.name} takes {len(sample.ids)} tokens", num_soft)
+            found = f"{sample.name} takes {len(sample.ids)} tokens"
+            raise self._too_long(found, told_of(sample.slots))
         if not generate and EMBEDS in sample.media:
             raise ConversationError(
                 f"{sample.name} brings prompt_embeds, which can be asked about but not learnt from"
@@ -193,16 +192,18 @@ class Processor:
     def _check_length(self, conversation: Conversation, budget: Budget, name: str) -> None:
         """Refuse what cannot fit before a medium is read or a word is tokenised."""
         contents = contents_of(conversation)
-        soft = sum(self._own(part, place).num_tokens for place, part in contents.media.items())
+        soft = sum(self._own(part, place).least_tokens for place, part in contents.media.items())
         # A template writes something in each message.
         words = len(conversation.messages) + self._text.least_tokens(contents.num_characters)
         if soft + words > self.max_tokens:
-            raise self._too_long(f"{name} takes {soft + words} tokens or more", soft)
+            raise self._too_long(
+                f"{name} takes {soft + words} tokens or more", f"{soft} of them for media"
+            )
         budget.check_files(len(contents.media))
 
-    def _too_long(self, found: str, num_soft: int) -> TooLong:
+    def _too_long(self, found: str, media: str) -> TooLong:
         return TooLong(
-            f"{found} ({num_soft} of them for media); the model takes {self.max_tokens}; shorten "
+            f"{found} ({media}); the model takes {self.max_tokens}; shorten "
             "it, send fewer media, or raise llm.max_tokens"
         )
 
@@ -245,10 +246,12 @@ class Processor:
         if own.features is None:
             signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
             media.budget.count_signal(signal)
-            item = own.preprocessor(signal)
+            tensors = own.preprocessor(signal)
+            layout = None if own.layout is None else own.layout(tensors)
         else:
-            item = own.features.item(digest, name=medium.name)
-        return own.surround(media.add(name, item, digest))
+            tensors, layout = own.features.item(digest, name=medium.name)
+        item = Item(tensors=tensors, digest=digest, layout=layout)
+        return own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
@@ -260,7 +263,8 @@ class Processor:
                 f"{', '.join(self.modalities)}"
             )
         embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
-        slot = media.add(EMBEDS, {EMBEDS: embeds}, embeds_digest(embeds))
+        item = Item(tensors={EMBEDS: embeds}, digest=embeds_digest(embeds))
+        slot = media.add(EMBEDS, item, len(embeds))
         return [slot] if given.modality is None else self.modalities[given.modality].surround(slot)
 
     def _assemble(
@@ -272,9 +276,7 @@ class Processor:
         slots: list[Slot] = []
         for item in runs_of(segments, self._text, enough=2 * self.max_tokens):
             if isinstance(item, MediaSegment):
-                is_given, kind = item.modality == EMBEDS, item.modality
-                given = media.tensors[kind][item.index]
-                length = len(given[EMBEDS]) if is_given else self.modalities[kind].num_tokens
+                length = media.lengths[item.modality][item.index]
                 slots.append(Slot(modality=item.modality, start=len(ids), length=length))
                 ids += [SLOT_ID] * length
                 labels += [IGNORED] * length
@@ -286,7 +288,6 @@ class Processor:
             ids=torch.tensor(ids, dtype=torch.int64),
             labels=torch.tensor(labels, dtype=torch.int64),
             slots=tuple(slots),
-            media=media.tensors,
-            media_hashes=media.hashes,
+            media=media.items,
             name=name,
         )

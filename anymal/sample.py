@@ -5,11 +5,14 @@ Does not process or batch.
 Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from anymal.errors import DataError
+from aligners.limits import MOST_TOKENS
+from anymal.errors import DataError, TooLong
+from encoders.base import Layout
 
 IGNORED = -100  # a label that is not learnt
 
@@ -33,6 +36,28 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Item:
+    """One medium, ready to be encoded.
+
+    Attributes:
+        tensors: Preprocessed, each `[W, ...]`, or cached features (see `anymal.features.store`);
+            under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
+        digest: SHA-256 of the medium; items of a modality with equal digests are the same.
+        layout: Of its features, where the length of its slot depends on it.
+    """
+
+    tensors: dict[str, Tensor]
+    digest: str
+    layout: Layout | None = None
+
+
+def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
+    """The layouts of items, where all of them have one."""
+    layouts = tuple(item.layout for item in items if item.layout is not None)
+    return layouts if len(layouts) == len(items) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One conversation, ready to be batched.
 
@@ -40,19 +65,73 @@ class Sample:
         ids: `[S]` int64; `SLOT_ID` in slots.
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
-        media: Preprocessed items by modality, each tensor `[W, ...]`, or cached features (see
-            `anymal.features.store`); under `embeds`, soft tokens that the conversation brought,
-            `[Q, D_llm]`.
-        media_hashes: SHA-256 of each item, by modality, as `media`.
+        media: Items by modality.
         name: What errors and reports call it.
     """
 
     ids: Tensor
     labels: Tensor
     slots: tuple[Slot, ...]
-    media: dict[str, list[dict[str, Tensor]]]
-    media_hashes: dict[str, list[str]]
+    media: dict[str, list[Item]]
     name: str = "sample"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotLengths:
+    """How long the slots of one modality are.
+
+    Attributes:
+        num_tokens: Q of every item; None where `count` tells it of each.
+        count: Q of an item, from its layout; the aligner's own.
+    """
+
+    num_tokens: int | None
+    count: Callable[[Layout], int] | None = None
+
+    @property
+    def least_tokens(self) -> int:
+        """Q of the shortest item."""
+        return 1 if self.num_tokens is None else self.num_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """Q of the longest item."""
+        return MOST_TOKENS if self.num_tokens is None else self.num_tokens
+
+    def slot_length(self, item: Item, *, name: str) -> int:
+        """Q of an item.
+
+        Args:
+            item: Preprocessed, or from a cache.
+            name: What errors call it.
+
+        Raises:
+            DataError: It comes from a cache that does not tell its layout.
+            TooLong: It takes more than any medium may.
+        """
+        if self.num_tokens is not None:
+            return self.num_tokens
+        assert self.count is not None, "an aligner without a fixed number counts"
+        if item.layout is None:
+            raise DataError(
+                f"{name}: the cached features do not tell how they are laid out, which num_tokens: "
+                "null needs; delete their folder and run `anymal data encode` again"
+            )
+        if (length := self.count(item.layout)) > MOST_TOKENS:
+            raise TooLong(
+                f"{name} takes {length} soft tokens; one medium may take {MOST_TOKENS}; send a "
+                "shorter or smaller one, or train an aligner with a fixed num_tokens"
+            )
+        return length
+
+
+def told_of(slots: Sequence[Slot]) -> str:
+    """How many positions media take, and which medium takes most where they differ."""
+    told = f"{sum(slot.length for slot in slots)} of them for media"
+    if len({slot.length for slot in slots}) > 1:
+        largest = max(slots, key=lambda slot: slot.length)
+        told += f", {largest.length} for one {largest.modality} alone"
+    return told
 
 
 def check_counts(sample: Sample) -> None:

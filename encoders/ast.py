@@ -18,6 +18,7 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import StartsLayout
 from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -91,11 +92,16 @@ class ReadPatches:
         """Read the patches of log-mel windows."""
         output = model(tensors["input_values"], output_hidden_states=True)
         patches = hidden_layer(output, self.layer)[:, _NUM_PREFIX_TOKENS:]
-        config, num_frames = model.config, tensors["num_frames"]
-        num_times = (config.max_length - config.patch_size) // config.time_stride + 1
-        starts = torch.arange(num_times, device=num_frames.device) * config.time_stride
-        mask = starts < num_frames[:, None]  # [W, times]
-        return WindowStates(values=patches, mask=mask.repeat(1, patches.shape[1] // num_times))
+        num_frames = tensors["num_frames"]
+        starts = torch.tensor(patch_starts(model.config), device=num_frames.device)
+        return WindowStates(values=patches, mask=starts < num_frames[:, None])
+
+
+def patch_starts(config: Any) -> list[int]:
+    """The mel frame at which each patch begins, P of them, band by band."""
+    num_times: int = (config.max_length - config.patch_size) // config.time_stride + 1
+    num_bands: int = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+    return [time * config.time_stride for time in range(num_times)] * num_bands
 
 
 def build_ast(
@@ -149,6 +155,7 @@ def build_ast(
         ),
         read=ReadPatches(layer=layer),
         width=model.config.hidden_size,
+        layout=StartsLayout(starts=patch_starts(model.config), length="num_frames"),
     )
 
 

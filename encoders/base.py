@@ -6,8 +6,8 @@ Shapes: M media items of one modality in the batch, W windows (an image, a video
 stretch of sound or motion), F features per item, D_enc encoder width.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -27,17 +27,48 @@ class Features:
         mask: `[M, F]` bool, True where the feature covers real input.
         steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
             video, the window index for sound and motion.
+        layouts: of each item, where they were told before it was encoded.
     """
 
     values: Tensor
     mask: Tensor
     steps: Tensor
+    layouts: "tuple[Layout, ...] | None" = None
 
     def to(self, device: torch.device | str) -> "Features":
         """The same features on another device."""
-        return Features(
-            values=self.values.to(device), mask=self.mask.to(device), steps=self.steps.to(device)
+        return replace(
+            self,
+            values=self.values.to(device),
+            mask=self.mask.to(device),
+            steps=self.steps.to(device),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How many features of a medium are real and how they stand, known before it is encoded.
+
+    Attributes:
+        views: views one after the other, all alike: one of a picture, the frames of a film.
+        before: features of each view that stand in no row, such as a class token; they come first.
+        rows: rows of features that follow them.
+        columns: features of each row.
+    """
+
+    views: int = 1
+    before: int = 0
+    rows: int = 0
+    columns: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many features there are."""
+        return self.views * (self.before + self.rows * self.columns)
+
+
+# From the preprocessed tensors of one medium, each `[W, ...]`, to its layout. Needs no weights.
+LayoutOf = Callable[[Mapping[str, Tensor]], Layout]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,15 +78,17 @@ class EncoderInputs:
     Attributes:
         tensors: each `[W_total, ...]`, the windows of all items one after the other.
         counts: `[M]` int64, how many windows each item has.
+        layouts: of each item, for the aligner; encoders do not need them.
     """
 
     tensors: dict[str, Tensor]
     counts: Tensor
+    layouts: tuple[Layout, ...] | None = None
 
     def to(self, device: torch.device | str) -> "EncoderInputs":
         """The same inputs on another device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return EncoderInputs(tensors=tensors, counts=self.counts.to(device))
+        return replace(self, tensors=tensors, counts=self.counts.to(device))
 
 
 class Preprocessor(Protocol):
@@ -72,6 +105,9 @@ class Preprocessor(Protocol):
 class Encoder(Protocol):
     """A frozen feature extractor (an `nn.Module`).
 
+    Its `layout` counts the features inside the mask before they are made. It is None where only
+    encoding can tell; aligners then give every medium the same number of soft tokens.
+
     It stays in eval mode, its parameters never require gradients, and `forward` runs without
     recording any.
     """
@@ -79,6 +115,7 @@ class Encoder(Protocol):
     width: int
     preprocessor: Preprocessor
     fingerprint: str
+    layout: LayoutOf | None
 
     def __call__(self, inputs: EncoderInputs) -> Features:
         """Encode a batch of preprocessed media."""

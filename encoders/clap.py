@@ -21,6 +21,7 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_part, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import StartsLayout
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -110,6 +111,15 @@ class ReadGrid:
         )
 
 
+def _grid_starts(config: Any, clip_samples: int) -> list[int]:
+    """The sample at which each of the P features begins, as `ReadGrid` gives them."""
+    side = config.spec_size // 2 ** (len(config.depths) - 1)
+    ratio = config.spec_size // config.num_mel_bins  # pieces of the spectrogram, stacked
+    num_bands = side // config.patch_stride[0] // ratio
+    num_times = side // config.patch_stride[1] * ratio
+    return [time * clip_samples // num_times for time in range(num_times) for _ in range(num_bands)]
+
+
 def build_clap(path: str, *, window_s: float | None = None, max_windows: int = 8) -> FrozenEncoder:
     """A sound encoder on a CLAP checkpoint, with or without its text half.
 
@@ -156,6 +166,7 @@ def build_clap(path: str, *, window_s: float | None = None, max_windows: int = 8
         ),
         read=ReadGrid(clip_samples=clip_samples),
         width=checkpoint.model.config.hidden_size,
+        layout=StartsLayout(starts=_grid_starts(checkpoint.model.config, clip_samples)),
     )
 
 

@@ -27,6 +27,7 @@ from encoders.checkpoint import load_checkpoint, load_part, save_random_model
 from encoders.frozen import FrozenEncoder, Read, WindowStates, check_layer, hidden_layer
 from encoders.images import load_frame_processor, process_pictures, write_frame_processor
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import ClipLayout
 from encoders.signals import Video
 from encoders.video import uniform_frames
 
@@ -125,6 +126,7 @@ def build_x_clip(path: str, *, layer: int | None = None) -> FrozenEncoder:
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
         read=ReadFramewise(layer=layer),
         width=config.hidden_size,
+        layout=ClipLayout(patch_size=config.patch_size),
     )
 
 
@@ -151,6 +153,7 @@ def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
         read=_read_videomae(config, layer),
         width=config.hidden_size,
+        layout=ClipLayout(patch_size=config.patch_size, tubelet_size=config.tubelet_size),
     )
 
 
@@ -183,6 +186,9 @@ def build_vjepa2(
         ),
         read=_read_vjepa2(model.config, layer),
         width=model.config.hidden_size,
+        layout=ClipLayout(
+            patch_size=model.config.patch_size, tubelet_size=model.config.tubelet_size
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from encoders.base import EncoderError, EncoderInputs, Features, Preprocessor
+from encoders.base import EncoderError, EncoderInputs, Features, LayoutOf, Preprocessor
 from encoders.fingerprint import fingerprint
 
 # A model gives all its hidden states, one of which is kept. Hundreds of windows, such as the frames
@@ -48,6 +48,7 @@ class FrozenEncoder(nn.Module):
         preprocessor: from a signal to the model's tensors.
         read: from the model and its tensors to features per window; a dataclass of its options.
         width: `D_enc`.
+        layout: how many features a medium will have; None if only encoding can tell.
         ignored_weights: weights that the features do not depend on.
     """
 
@@ -59,12 +60,14 @@ class FrozenEncoder(nn.Module):
         preprocessor: Preprocessor,
         read: Read,
         width: int,
+        layout: LayoutOf | None = None,
         ignored_weights: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.kind = kind
         self.width = width
         self.preprocessor = preprocessor
+        self.layout = layout
         self.model = model.requires_grad_(False)
         self.fingerprint = fingerprint(
             kind, model, preprocessor=preprocessor, read=read, ignored_weights=ignored_weights

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from encoders.base import Encoder, EncoderError
+from encoders.base import Encoder, EncoderError, LayoutOf
 from encoders.frozen import Read
 
 
@@ -26,12 +26,14 @@ class Unloaded:
         read: how features are read off it.
         window: one blank window of its input, each tensor `[1, ...]`.
         num_windows: windows of the longest media item.
+        layout: rows and columns of the window's features; None where they stand in no rows.
     """
 
     model: nn.Module
     read: Read
     window: Mapping[str, Tensor]
     num_windows: int
+    layout: LayoutOf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ Shapes: W windows, P features per window, F features per item, D_enc encoder wid
 """
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from encoders.base import EncoderError
+from encoders.base import EncoderError, Layout
 from encoders.checkpoint import reading
 from encoders.registry import check_options, encoder_kind
 
@@ -24,14 +24,19 @@ class Outline:
     Attributes:
         num_parameters: weights of the model, without heads that are not loaded.
         width: D_enc.
-        num_features: F, features of the longest media item.
+        layout: of the longest media item.
         num_windows: windows of the longest media item.
     """
 
     num_parameters: int
     width: int
-    num_features: int
+    layout: Layout
     num_windows: int
+
+    @property
+    def num_features(self) -> int:
+        """F of the longest media item."""
+        return self.layout.count
 
 
 def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline:
@@ -68,9 +73,12 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
             )
         states = encoder.read(encoder.model.eval(), encoder.window).values
     _, per_window, width = states.shape
+    layout = Layout(views=num_windows, before=per_window)
+    if encoder.layout is not None and (grid := encoder.layout(encoder.window)).count <= per_window:
+        layout = replace(grid, views=num_windows, before=per_window - grid.count)
     return Outline(
         num_parameters=sum(parameter.numel() for parameter in encoder.model.parameters()),
         width=width,
-        num_features=num_windows * per_window,
+        layout=layout,
         num_windows=num_windows,
     )

@@ -69,6 +69,7 @@ def build_frames(
         preprocessor=FramesPreprocessor(processor=tower.processor, num_frames=num_frames),
         read=tower.read,
         width=tower.width,
+        layout=tower.layout,
         ignored_weights=tower.ignored_weights,
     )
 

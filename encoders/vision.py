@@ -7,7 +7,7 @@ Shapes: W pictures, P tokens per picture, h x w patch grid, D_enc encoder width.
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from encoders.images import (
     write_image_processor,
 )
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import PatchLayout
 
 # Parts that follow the last layer's tokens; a checkpoint may lack them, features do not need them.
 _HEADS = ("pooler", "head")
@@ -99,6 +100,7 @@ class VisionTower:
     processor: Any
     read: ReadTokens
     width: int
+    layout: PatchLayout | None
     ignored_weights: frozenset[str]
 
 
@@ -132,12 +134,13 @@ def load_vision_tower(
     read = ReadTokens(layer=layer, drop_cls=drop_cls, pool=pool)
     blank = process_pictures(processor, np.zeros((1, 32, 32, 3), np.uint8))
     with torch.no_grad():
-        width = read(model, blank).values.shape[-1]
+        _, num_tokens, width = read(model, blank).values.shape
     return VisionTower(
         model=model,
         processor=processor,
         read=read,
         width=width,
+        layout=_layout(model, blank, read, num_tokens),
         ignored_weights=checkpoint.missing,
     )
 
@@ -158,8 +161,30 @@ def build_vision(
         preprocessor=ImagePreprocessor(processor=tower.processor),
         read=tower.read,
         width=tower.width,
+        layout=tower.layout,
         ignored_weights=tower.ignored_weights,
     )
+
+
+def _patches(model: Any, read: ReadTokens) -> PatchLayout:
+    """The patches of a tower's pictures, without what precedes them."""
+    patch = getattr(model.config, "patch_size", None) or 1
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    return PatchLayout(patch_size=sides, pool=read.pool)
+
+
+def _layout(
+    model: Any, blank: Mapping[str, Tensor], read: ReadTokens, num_tokens: int
+) -> PatchLayout | None:
+    """What layouts a tower's pictures have, told from the tokens that it makes of a blank one.
+
+    None for a convolutional tower whose grid is kept, which depends on each of its layers.
+    """
+    patches = _patches(model, read)
+    if "spatial_shapes" in blank:
+        return patches
+    before = num_tokens - patches(blank).count
+    return replace(patches, before=before) if before >= 0 else None
 
 
 def _resizing(model: Any, pixels: Tensor) -> dict[str, bool]:
@@ -189,11 +214,13 @@ def unloaded_tower(config: Any, options: Mapping[str, Any]) -> Unloaded:
     window = _blank_picture(model.config, options)
     if "pixel_attention_mask" in window:
         _attend_everywhere(model)
+    read = ReadTokens(layer=options["layer"], drop_cls=options["drop_cls"], pool=options["pool"])
     return Unloaded(
         model=model,
-        read=ReadTokens(layer=options["layer"], drop_cls=options["drop_cls"], pool=options["pool"]),
+        read=read,
         window=window,
         num_windows=options.get("num_frames", 1),
+        layout=_patches(model, read),
     )
 
 

@@ -19,6 +19,7 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_part, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import MaskLayout
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -139,6 +140,7 @@ def build_whisper(
         ),
         read=ReadPositions(layer=layer),
         width=config.d_model,
+        layout=MaskLayout(name="real"),
     )
 
 

@@ -30,7 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "playground": ("protocol",),
     "modality": ("media", "protocol"),
     "decoding": ("media", "modality"),
-    "collate": ("features", "sample"),
+    "collate": ("features", "fusion", "sample"),
     "engine": ("llm",),
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm"),

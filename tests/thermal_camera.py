@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aligners.pooled import Pooled
+from aligners.base import real_values
+from aligners.pooling import pool_features
 from anymal.errors import MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.modality import Medium, Modality
+from encoders.base import Features
 from encoders.frozen import FrozenEncoder, WindowStates
 from encoders.kind import EncoderKind, Unloaded
 
@@ -127,12 +129,18 @@ KIND = EncoderKind(
 )
 
 
-def build_tanh(*, encoder_dim: int, llm_dim: int, embedding_rms: float, num_tokens: int) -> Pooled:
-    """An aligner: a linear layer between bounds."""
-    return Pooled(
-        nn.Sequential(nn.Linear(encoder_dim, llm_dim), nn.Tanh()),
-        encoder_dim=encoder_dim,
-        embedding_rms=embedding_rms,
-        num_tokens=num_tokens,
-        normalise=False,
-    )
+class Tanh(nn.Module):
+    """An aligner: averages through a linear layer, between bounds."""
+
+    def __init__(
+        self, *, encoder_dim: int, llm_dim: int, embedding_rms: float, num_tokens: int
+    ) -> None:
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.linear = nn.Linear(encoder_dim, llm_dim)
+        self.largest = embedding_rms
+
+    def forward(self, features: Features) -> Tensor:
+        """`[M, F, D_enc]` to `[M, Q, D_llm]`; a fixed Q needs no more than values."""
+        values = pool_features(real_values(features), features.mask, self.num_tokens)
+        return self.largest * torch.tanh(self.linear(values))

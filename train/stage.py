@@ -219,7 +219,7 @@ def _feed(run: StageRun, number: int, passes: _Passes, start: int) -> Prefetch[M
         sources,
         sampler,
         run.assembled.processor,
-        slot_lengths(run.assembled.model_recipe),
+        slot_lengths(run.assembled.processor),
         passes.layout,
         size=passes.size,
         start=start * stage.accumulate,

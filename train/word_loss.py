@@ -3,7 +3,7 @@
 Not in the AnyMAL paper; a start for its stage `align`. No layer of the language model runs; only
 its embedding table is read, so a step costs a fraction of one with the objective `answer`.
 
-Shapes: B samples, M media items of one modality, Q soft tokens per item, V vocabulary, D width.
+Shapes: B samples, M slots of one modality, N soft tokens in them, V vocabulary, D width.
 """
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anymal.collate import Batch
 from anymal.errors import DataError
+from anymal.fusion import Slots, in_slots
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
 from anymal.model import AnyMAL, Loss
 
@@ -54,30 +55,39 @@ class WordLoss:
             DataError: A sample has no medium, or several.
         """
         assert not batch.is_packed, "the layout of this objective is padded"
-        samples = {name: slots[:, 0] // batch.ids.shape[1] for name, slots in batch.slots.items()}
+        ends = {name: _ends(slots) for name, slots in batch.slots.items()}
+        samples = {
+            name: batch.slots[name].positions[own] // batch.ids.shape[1]
+            for name, own in ends.items()
+        }
         _check_alone(batch, samples)
         soft_tokens = model.align(model.encode(batch.media))
         per_sample = torch.zeros(len(batch.names), device=batch.ids.device)  # [B]
         for name, soft in soft_tokens.items():
-            words = self._words(batch, batch.slots[name], samples[name])  # [M, Q]
-            each = self._distances(soft.flatten(0, 1), words.flatten())
-            per_sample = per_sample.index_add(0, samples[name], each.view(words.shape).sum(1))
+            slots = batch.slots[name]
+            words = self._words(batch, slots, ends[name], samples[name])
+            each = self._distances(in_slots(name, soft, slots), words)
+            sums = torch.stack([own.sum() for own in torch.split(each, list(slots.lengths))])
+            per_sample = per_sample.index_add(0, samples[name], sums)
         return Loss(
             total=per_sample.sum(),
-            num_tokens=sum(slots.numel() for slots in batch.slots.values()),
+            num_tokens=sum(len(slots.positions) for slots in batch.slots.values()),
             per_sample=per_sample.detach(),
         )
 
-    def _words(self, batch: Batch, slots: Tensor, samples: Tensor) -> Tensor:
-        """The words that the soft tokens of each medium should become, `[M, Q]` int64."""
-        words = batch.ids.flatten()[slots[:, -1:] + 1].repeat(1, slots.shape[1])
-        medium = torch.full((len(batch.names),), -1, device=words.device)  # of each sample
-        medium[samples] = torch.arange(len(samples), device=words.device)
+    def _words(self, batch: Batch, slots: Slots, ends: Tensor, samples: Tensor) -> Tensor:
+        """The words that the soft tokens of each slot should become, `[N]` int64."""
+        lengths = torch.tensor(slots.lengths, device=ends.device)
+        behind = batch.ids.flatten()[slots.positions[ends] + 1]
+        words = behind.repeat_interleave(lengths, output_size=len(slots.positions))
+        # Of each sample, the place of its slot among all, and the length; 0 without one.
+        starts, room = torch.zeros(2, len(batch.names), dtype=torch.int64, device=ends.device)
+        starts[samples], room[samples] = ends + 1 - lengths, lengths
         is_said = ~torch.isin(batch.target_ids, self._stop_ids)
         ids, owners = batch.target_ids[is_said], batch.target_samples[is_said]
         ranks = torch.arange(len(ids), device=ids.device) - torch.searchsorted(owners, owners)
-        fits = (ranks < slots.shape[1]) & (medium[owners] >= 0)
-        words[medium[owners[fits]], ranks[fits]] = ids[fits]
+        fits = ranks < room[owners]
+        words[starts[owners[fits]] + ranks[fits]] = ids[fits]
         return words
 
     def _distances(self, found: Tensor, words: Tensor) -> Tensor:
@@ -89,6 +99,11 @@ class WordLoss:
         """Logits by squared distance: `[N, D]` to `[N, V]`."""
         squares = found.square().sum(1, keepdim=True) - 2 * found @ self._table.T + self._squares
         return -_SHARPNESS * squares / self._scale
+
+
+def _ends(slots: Slots) -> Tensor:
+    """The place of the last soft token of each slot among those of all, `[M]` int64."""
+    return torch.tensor(slots.lengths, device=slots.positions.device).cumsum(0) - 1
 
 
 def _check_alone(batch: Batch, samples: dict[str, Tensor]) -> None:

@@ -23,7 +23,8 @@ from anymal.errors import BundleError
 from anymal.recipe.file import TINY
 from anymal.recipe.schema import LoraRecipe, ModelRecipe
 
-SCHEMA = 1
+SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the aligner `projection`
+READABLE = (1, 2)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
 LORA = "lora"
@@ -59,7 +60,7 @@ class ModalityFacts(_Section):
 class Manifest(_Section):
     """`bundle.json`."""
 
-    schema_version: Literal[1] = Field(1, description="of this file")
+    schema_version: Literal[1, 2] = Field(SCHEMA, description="of this file")
     recipe: ModelRecipe = Field(description="what the model is built from")
     llm: LlmFacts = Field(description="facts about the language model")
     modalities: dict[str, ModalityFacts] = Field(description="facts about each modality")
@@ -108,10 +109,10 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         values = read_json(path, is_strict=True)
-        if values["schema_version"] != SCHEMA:
+        if values["schema_version"] not in READABLE:
             raise BundleError(
                 f"{path} has schema version {values['schema_version']}; this version of anymal "
-                f"reads {SCHEMA}; install the version that wrote it"
+                f"reads {' and '.join(map(str, READABLE))}; install the version that wrote it"
             )
         return Manifest.model_validate(_located(values, folder))
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -9,10 +9,12 @@ Shapes: N items of one file, F_all features of all its items, D_enc encoder widt
     values  [F_all, D_enc] float16
     mask    [F_all] bool
     steps   [F_all] int64
+    layouts [N, 4] int64              views, before, rows, columns; not in files of format 1,
+                                      which are those of encoders without layouts, or old
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
@@ -22,9 +24,8 @@ from torch import Tensor
 
 from anymal.durable import write_file
 from anymal.errors import DataError
-from encoders.base import Features
+from encoders.base import Features, Layout
 
-FORMAT = "1"
 SUFFIX = ".safetensors"
 KEY_BYTES = 32
 _DTYPES = {
@@ -34,6 +35,7 @@ _DTYPES = {
     "mask": torch.bool,
     "steps": torch.int64,
 }
+_LAYOUTS = "layouts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +48,14 @@ class Shard:
     values: Tensor
     mask: Tensor
     steps: Tensor
+    layouts: Tensor | None = None
+
+    def layout(self, row: int) -> Layout | None:
+        """How the features of one item are laid out, where the file tells."""
+        if self.layouts is None:
+            return None
+        views, before, rows, columns = self.layouts[row].tolist()
+        return Layout(views=views, before=before, rows=rows, columns=columns)
 
     def features(self, row: int) -> Features:
         """The features of one item, `[1, F, D_enc]`, without a copy.
@@ -63,7 +73,12 @@ class Shard:
 
 
 def write_shard(
-    path: Path, keys: Sequence[bytes], items: Sequence[Features], *, fingerprint: str
+    path: Path,
+    keys: Sequence[bytes],
+    items: Sequence[Features],
+    *,
+    fingerprint: str,
+    layouts: Sequence[Layout] | None = None,
 ) -> None:
     """Write a file so that it appears whole or not at all.
 
@@ -72,6 +87,7 @@ def write_shard(
         keys: SHA-256 of each medium.
         items: Features of each, `[1, F, D_enc]` float16 on the CPU.
         fingerprint: Of the encoder that gave them.
+        layouts: Of each item, where the encoder tells.
 
     Raises:
         DataError: The file cannot be written, because the disk is full for instance.
@@ -83,8 +99,10 @@ def write_shard(
         "mask": torch.cat([item.mask[0] for item in items]),
         "steps": torch.cat([item.steps[0] for item in items]),
     }
+    if layouts is not None:
+        tensors[_LAYOUTS] = torch.tensor([astuple(layout) for layout in layouts])
     # Not save_file: only the owner may read its files, and a cache is there to be shared.
-    content = save(tensors, {"format": FORMAT, "fingerprint": fingerprint})
+    content = save(tensors, {"format": _format(tensors), "fingerprint": fingerprint})
     try:
         with write_file(path) as file:
             file.write(content)
@@ -115,11 +133,12 @@ def read_shard(path: Path, *, fingerprint: str, width: int) -> Shard:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise _damaged(path, str(error)) from error
-    if facts != (expected := {"format": FORMAT, "fingerprint": fingerprint}):
+    if facts != (expected := {"format": _format(tensors), "fingerprint": fingerprint}):
         raise _damaged(path, f"it says {facts}, not {expected}")
     dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
-    if dtypes != _DTYPES:
-        raise _damaged(path, f"it holds {dtypes}, not {_DTYPES}")
+    wanted = _DTYPES | ({_LAYOUTS: torch.int64} if _LAYOUTS in tensors else {})
+    if dtypes != wanted:
+        raise _damaged(path, f"it holds {dtypes}, not {wanted}")
     shard = Shard(path=path, **tensors)
     _check_shapes(shard, width)
     return shard
@@ -129,6 +148,11 @@ def is_finite(values: Tensor) -> bool:
     """Whether no value is infinite or not a number; much cheaper than `isfinite` of each."""
     low, high = values.aminmax()
     return bool(torch.isfinite(low) & torch.isfinite(high))
+
+
+def _format(tensors: Mapping[str, Tensor]) -> str:
+    """The version of the layout of a file."""
+    return "2" if _LAYOUTS in tensors else "1"
 
 
 def _check_shapes(shard: Shard, width: int) -> None:
@@ -144,6 +168,8 @@ def _check_shapes(shard: Shard, width: int) -> None:
     }
     if shapes != expected:
         raise _damaged(shard.path, f"it has shapes {shapes}, not {expected}")
+    if shard.layouts is not None and shard.layouts.shape != (num_items, 4):
+        raise _damaged(shard.path, f"it has {len(shard.layouts)} layouts of {num_items} items")
     sizes = torch.diff(shard.ends, prepend=torch.zeros(1, dtype=torch.int64))
     if num_items == 0 or int(sizes.min()) < 1 or int(shard.ends[-1]) != num_features:
         raise _damaged(shard.path, f"its items do not end at its {num_features} features")

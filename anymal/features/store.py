@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from anymal.errors import DataError
 from anymal.features.shard import KEY_BYTES, SUFFIX, read_shard
-from encoders.base import Encoder, Features
+from encoders.base import Encoder, Features, Layout
 
 _VALUES, _MASK, _STEPS = "features.values", "features.mask", "features.steps"
 _PREFIX_BYTES = 8
@@ -58,7 +58,7 @@ class FeatureStore:
     def __contains__(self, digest: str) -> bool:
         return self._row(digest) is not None
 
-    def item(self, digest: str, *, name: str) -> dict[str, Tensor]:
+    def item(self, digest: str, *, name: str) -> tuple[dict[str, Tensor], Layout | None]:
         """Look up one medium.
 
         Args:
@@ -66,7 +66,8 @@ class FeatureStore:
             name: What errors call it.
 
         Returns:
-            What stands in `Sample.media`: values `[F, D_enc]` float16, mask and steps `[F]`.
+            What stands in an item of `Sample.media`: values `[F, D_enc]` float16, mask and steps
+            `[F]`; and their layout, where the cache tells.
 
         Raises:
             DataError: It is not in the cache, or damaged there.
@@ -79,12 +80,14 @@ class FeatureStore:
                 "recipe, which encodes what is missing, or train from media with features=null"
             )
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        features = self._shards[shard].features(row - int(self._starts[shard]))
-        return {
+        own = row - int(self._starts[shard])
+        features = self._shards[shard].features(own)
+        tensors = {
             _VALUES: features.values[0],
             _MASK: features.mask[0],
             _STEPS: features.steps[0],
         }
+        return tensors, self._shards[shard].layout(own)
 
     def _row(self, digest: str) -> int | None:
         """The place of a medium among all items."""
@@ -150,7 +153,7 @@ def stack_cached(items: Sequence[Mapping[str, Tensor]]) -> Features:
     """Pad cached items to one length.
 
     Args:
-        items: From `FeatureStore.item`, at least one.
+        items: Tensors from `FeatureStore.item`, at least one.
 
     Returns:
         Features `[M, F, D_enc]` float16; padding is outside the mask.

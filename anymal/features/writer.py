@@ -16,7 +16,7 @@ from anymal.durable import LEFTOVERS
 from anymal.errors import DataError
 from anymal.features.shard import KEY_BYTES, SUFFIX, is_finite, write_shard
 from anymal.features.store import FeatureStore, shard_paths, store_folder
-from encoders.base import Encoder, Features
+from encoders.base import Encoder, Features, Layout
 
 SHARD_BYTES = 256 * 2**20  # at most this much work is lost to a kill
 
@@ -45,22 +45,32 @@ class FeatureWriter:
         self._fingerprint = encoder.fingerprint
         self._keys: list[bytes] = []
         self._items: list[Features] = []
+        self._layouts: list[Layout | None] = []
         self._held = 0
 
-    def add(self, digest: str, features: Features, *, name: str) -> None:
+    def add(
+        self, digest: str, features: Features, *, name: str, layout: Layout | None = None
+    ) -> None:
         """Hold the features of one medium until the next `flush`.
 
         Args:
             digest: SHA-256 of the medium.
             features: `[1, F, D_enc]` on the CPU, with padding or without.
             name: What errors call the medium.
+            layout: Of the features, where the encoder tells.
 
         Raises:
-            DataError: A feature is not finite as float16.
+            DataError: A feature is not finite as float16, or the encoder told another number.
         """
         item = as_stored(features, name=name)
+        if layout is not None and layout.count != (num_real := int(item.mask.sum())):
+            raise DataError(
+                f"{name}: the encoder told {layout.count} features before it encoded and gave "
+                f"{num_real}; its layout is wrong"
+            )
         self._keys.append(bytes.fromhex(digest))
         self._items.append(item)
+        self._layouts.append(layout)
         self._held += stored_bytes(item)
 
     @property
@@ -77,7 +87,8 @@ class FeatureWriter:
         if not self._keys:
             return
         keys, items, held = self._keys, self._items, self._held
-        self._keys, self._items, self._held = [], [], 0
+        layouts = [layout for layout in self._layouts if layout is not None]
+        self._keys, self._items, self._layouts, self._held = [], [], [], 0
         free = shutil.disk_usage(self.folder).free
         if free < held:
             raise DataError(
@@ -88,7 +99,13 @@ class FeatureWriter:
         paths = shard_paths(self.folder)
         number = int(paths[-1].stem) + 1 if paths else 0
         path = self.folder / f"{number:05d}{SUFFIX}"
-        write_shard(path, keys, items, fingerprint=self._fingerprint)
+        write_shard(
+            path,
+            keys,
+            items,
+            fingerprint=self._fingerprint,
+            layouts=layouts if len(layouts) == len(items) else None,
+        )
 
     @property
     def num_bytes(self) -> int:

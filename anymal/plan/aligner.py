@@ -4,15 +4,16 @@ Shapes: M media items, F features per item, Q soft tokens per item, D_enc encode
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from aligners.base import AlignerError
+from aligners.limits import MOST_TOKENS, AlignerError
 from aligners.registry import build_aligner
 from anymal.errors import RecipeError
 from anymal.plan.footprint import saved_bytes
 from anymal.recipe.schema import AlignerRecipe
-from encoders.base import Features
+from encoders.base import Features, Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,17 +22,19 @@ class Aligner:
 
     Attributes:
         num_parameters: Held in float32.
-        num_tokens: Q.
+        num_tokens: Q, of the longest media item.
+        varies: Whether other items may have a smaller Q.
         kept: Bytes kept for the backward pass, of one media item; in float32.
     """
 
     num_parameters: int
     num_tokens: int
+    varies: bool
     kept: int
 
 
 def measure_aligner(
-    name: str, recipe: AlignerRecipe, *, encoder_dim: int, num_features: int, llm_dim: int
+    name: str, recipe: AlignerRecipe, *, encoder_dim: int, layout: Layout, llm_dim: int
 ) -> Aligner:
     """Build an aligner on the meta device and run one media item through it.
 
@@ -39,14 +42,15 @@ def measure_aligner(
         name: Of the modality.
         recipe: The aligner.
         encoder_dim: D_enc.
-        num_features: F, of the longest media item.
+        layout: Of the features of the longest media item.
         llm_dim: Width of the language model's embeddings.
 
     Returns:
         Its sizes.
 
     Raises:
-        RecipeError: An option does not fit; the message names the key.
+        RecipeError: An option does not fit, or the longest item would take more soft tokens than
+            any may; the message names the key.
     """
     try:
         with torch.device("meta"):
@@ -59,15 +63,36 @@ def measure_aligner(
                 **recipe.options,
             )
             features = Features(
-                values=torch.zeros(1, num_features, encoder_dim),
-                mask=torch.ones(1, num_features, dtype=torch.bool),
-                steps=torch.zeros(1, num_features, dtype=torch.int64),
+                values=torch.zeros(1, layout.count, encoder_dim),
+                mask=torch.ones(1, layout.count, dtype=torch.bool),
+                steps=torch.zeros(1, layout.count, dtype=torch.int64),
+                layouts=(layout,),
             )
             kept = saved_bytes(lambda: aligner(features), parameters=aligner.parameters())
+        num_tokens = recipe.num_tokens
+        if num_tokens is None:
+            counting: Any = aligner
+            num_tokens = _bounded(counting.count(layout))
     except AlignerError as error:
         raise RecipeError(f"modalities.{name}.aligner: {error}") from error
     return Aligner(
         num_parameters=sum(parameter.numel() for parameter in aligner.parameters()),
-        num_tokens=recipe.num_tokens,
+        num_tokens=num_tokens,
+        varies=recipe.num_tokens is None,
         kept=kept,
     )
+
+
+def _bounded(num_tokens: int) -> int:
+    """The number, unless it is more than one medium may take.
+
+    Raises:
+        AlignerError: It is.
+    """
+    if num_tokens > MOST_TOKENS:
+        raise AlignerError(
+            f"num_tokens is null, so the longest medium takes {num_tokens} soft tokens, and one "
+            f"may take {MOST_TOKENS}; give a number, or let the encoder give fewer features (its "
+            "options pool, num_frames, num_clips or max_windows)"
+        )
+    return num_tokens

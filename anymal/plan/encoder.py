@@ -13,7 +13,7 @@ from anymal.errors import RecipeError
 from anymal.plan.footprint import Peak
 from anymal.recipe.known_configs import config_of
 from anymal.recipe.schema import EncoderRecipe
-from encoders.base import EncoderError
+from encoders.base import EncoderError, Layout
 from encoders.frozen import WINDOWS_AT_ONCE
 from encoders.outline import outline
 from encoders.registry import encoder_kind
@@ -28,7 +28,7 @@ class Encoder:
     Attributes:
         num_parameters: How many weights it has.
         width: D_enc.
-        num_features: F, of the longest media item.
+        layout: Of the longest media item.
         num_windows: W, of the longest media item.
         working: Numbers that it holds while it encodes one window; an upper bound, because all
             hidden states are kept and attention may not run as one fused kernel.
@@ -36,9 +36,14 @@ class Encoder:
 
     num_parameters: int
     width: int
-    num_features: int
+    layout: Layout
     num_windows: int
     working: int
+
+    @property
+    def num_features(self) -> int:
+        """F of the longest media item."""
+        return self.layout.count
 
     def encoding(self, num_items: int) -> int:
         """Numbers held while it encodes media items: of the windows at work and all features."""
@@ -85,7 +90,7 @@ def _measure(kind: str, path: str, options: dict[str, Any]) -> Encoder:
     return Encoder(
         num_parameters=found.num_parameters,
         width=found.width,
-        num_features=found.num_features,
+        layout=found.layout,
         num_windows=found.num_windows,
         working=max(0, peak.bytes // _FLOAT - found.num_parameters),
     )

@@ -79,8 +79,8 @@ def _picture(stage: StagePlan, memory: int) -> RenderableType:
     title = Text.assemble(
         (stage.name, "bold"),
         f": {stage.total / _GB:.1f} of {memory / _GB:.1f} GB with {stage.num_samples} samples of "
-        f"{stage.sample_tokens} tokens ({stage.soft_tokens} soft + {stage.text_tokens} text) in "
-        "one pass: ",
+        f"{stage.sample_tokens} tokens ({'up to ' * stage.varies}{stage.soft_tokens} soft + "
+        f"{stage.text_tokens} text) in one pass: ",
         (verdict, "bold green" if stage.fits else "bold red"),
     )
     room = Text(f"at most {stage.most_samples} samples, {stage.most_tokens} tokens, in one pass\n")

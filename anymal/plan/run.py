@@ -23,7 +23,8 @@ class StagePlan:
 
     Attributes:
         name: Of the stage.
-        soft_tokens: Of a sample.
+        soft_tokens: Of a sample, of its longest medium.
+        varies: Whether media of one modality take different numbers of soft tokens.
         text_tokens: Of a sample, assumed.
         sample_tokens: Positions of a sample.
         most_samples: The largest pass that fits; 0 where not one sample does.
@@ -35,6 +36,7 @@ class StagePlan:
 
     name: str
     soft_tokens: int
+    varies: bool
     text_tokens: int
     sample_tokens: int
     most_samples: int
@@ -133,7 +135,7 @@ def measure_parts(model: ModelRecipe) -> Parts:
             name,
             modality.aligner,
             encoder_dim=encoders[name].width,
-            num_features=encoders[name].num_features,
+            layout=encoders[name].layout,
             llm_dim=llm.embedding_dim,
         )
         for name, modality in model.modalities.items()
@@ -158,6 +160,7 @@ def _plan_stage(
     return StagePlan(
         name=stage.name,
         soft_tokens=memory.soft_tokens,
+        varies=memory.varies,
         text_tokens=text_tokens,
         sample_tokens=memory.tokens(samples),
         most_samples=most,

@@ -103,8 +103,13 @@ class StageMemory:
 
     @property
     def soft_tokens(self) -> int:
-        """Soft tokens of a sample."""
+        """Soft tokens of a sample, of the longest medium."""
         return max(self._parts.aligners[name].num_tokens for name in self._names)
+
+    @property
+    def varies(self) -> bool:
+        """Whether other media take fewer."""
+        return any(self._parts.aligners[name].varies for name in self._names)
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from aligners.limits import check_num_tokens
 from anymal.errors import RecipeError
 from anymal.modality import find_modality
 from anymal.recipe.file import read_recipe_file
@@ -92,7 +93,14 @@ class AlignerRecipe(_SectionWithOptions):
     """A trainable aligner; every other key is an option of its kind."""
 
     kind: str = Field("perceiver", description="a name in aligners.registry, or module:name")
-    num_tokens: int = Field(64, ge=32, le=256, description="soft tokens per media item")
+    num_tokens: int | None = Field(
+        64, description="soft tokens per media item; null is one for each feature"
+    )
+
+    @model_validator(mode="after")
+    def _num_tokens_fits_the_kind(self) -> Self:
+        check_num_tokens(self.kind, self.num_tokens)  # its error is a ValueError
+        return self
 
 
 class ModalityRecipe(_Section):

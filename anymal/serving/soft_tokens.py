@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import cast
 
@@ -25,7 +25,7 @@ from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, Span, Tok
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.sample import Sample, Slot, check_counts
+from anymal.sample import Item, Sample, Slot, check_counts, layouts_of
 from encoders.base import Encoder, stack_inputs
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ class SoftTokenStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Job:
-    """One medium to encode."""
+    """One medium to encode; `digest` covers what it is encoded with."""
 
     modality: str
     digest: str
-    tensors: dict[str, Tensor]
+    item: Item
     result: "Future[Tensor]" = field(default_factory=Future)
 
 
@@ -110,11 +110,8 @@ class SoftTokens:
         """
         check_counts(sample)
         media = {
-            name: iter(
-                [self._request(owner, name, *each) for each in zip(hashes, items, strict=True)]
-            )
+            name: iter([self._request(owner, name, item) for item in items])
             for name, items in sample.media.items()
-            for hashes in [sample.media_hashes[name]]
         }
         spans: list[Span] = []
         position = 0
@@ -144,15 +141,13 @@ class SoftTokens:
 
     # --- any thread -----------------------------------------------------------------------------
 
-    def _request(
-        self, owner: Owner, modality: str, media_hash: str, tensors: dict[str, Tensor]
-    ) -> "_Job":
+    def _request(self, owner: Owner, modality: str, item: Item) -> "_Job":
         """From the cache, from an encoding under way, or from a new one."""
         if modality == EMBEDS:  # soft tokens already, the caller's own
-            job = _Job(modality=modality, digest=media_hash, tensors=tensors)
-            job.result.set_result(tensors[EMBEDS])
+            job = _Job(modality=modality, digest=item.digest, item=item)
+            job.result.set_result(item.tensors[EMBEDS])
             return job
-        made_from = f"{self._salts[modality]} {media_hash} {owner.scope}"
+        made_from = f"{self._salts[modality]} {item.digest} {owner.scope}"
         digest = hashlib.sha256(made_from.encode()).hexdigest()
         with self._lock:
             if self._is_closed:
@@ -160,7 +155,7 @@ class SoftTokens:
             if (under_way := self._on_the_way.get(digest)) is not None:
                 self._hits += 1
                 return under_way
-            job = _Job(modality=modality, digest=digest, tensors=tensors)
+            job = _Job(modality=modality, digest=digest, item=item)
             if (found := self._cache.get(digest)) is not None:
                 self._cache.move_to_end(digest)
                 self._hits += 1
@@ -220,8 +215,11 @@ class SoftTokens:
     def _run_model(self, jobs: Sequence[_Job]) -> list[Tensor]:
         """Soft tokens `[Q, D_llm]` of each medium."""
         modality, model = jobs[0].modality, self._model
-        inputs = stack_inputs([job.tensors for job in jobs]).to(model.device)
-        tokens = model.align(model.encode({modality: inputs}))[modality].cpu()  # [M, Q, D_llm]
+        items = [job.item for job in jobs]
+        inputs = stack_inputs([item.tensors for item in items]).to(model.device)
+        inputs = replace(inputs, layouts=layouts_of(items))
+        made = model.align(model.encode({modality: inputs}))[modality]
+        tokens = torch.split(made.flat().cpu(), made.counts())
         return [own.clone() for own in tokens]  # not views: each must be freed by itself
 
     def _keep(self, digest: str, tokens: Tensor) -> None:
@@ -241,7 +239,8 @@ def _soft(job: _Job, slot: Slot) -> Span:
     if len(tokens) != slot.length:
         raise DataError(
             f"{slot.modality}: the sample reserves {slot.length} positions, but the aligner gave "
-            f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens"
+            f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens, and "
+            "the encoder the layouts that it tells"
         )
     return EmbeddingSpan(embeddings=tokens, digest=job.digest, kind=slot.modality)
 

@@ -21,6 +21,7 @@ from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import Recipe
 from benchmarks.gpu.shape import Shape
 from benchmarks.gpu.train import stage_of
+from encoders.base import Layout
 
 CAP = 80 * 10**9
 _TRIES = 10  # each is a step of a whole card
@@ -62,7 +63,7 @@ def plan_of(shape: Shape, device: torch.device, *, lora: bool) -> StageMemory:
         "image",
         recipe.model.modalities["image"].aligner,
         encoder_dim=width,
-        num_features=num_features,
+        layout=Layout(before=num_features),
         llm_dim=llm.embedding_dim,
     )
     parts = Parts(llm=llm, encoders={}, aligners={"image": sizes})

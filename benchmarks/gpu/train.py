@@ -24,7 +24,7 @@ from anymal.llm.packing import allow_packing
 from anymal.llm.precision import import_bitsandbytes
 from anymal.model import AnyMAL
 from anymal.recipe.schema import StageRecipe
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
 from benchmarks.gpu.shape import Shape, twin
 from benchmarks.serving.shape import Numbers
 from train.loop import optimise
@@ -182,7 +182,7 @@ def _sample(shape: Shape, seed: int) -> Sample:
     labels = torch.full_like(ids, IGNORED)
     labels[-shape.learnt :] = ids[-shape.learnt :]
     num_features, _ = shape.features
-    item = {
+    tensors = {
         "features.values": torch.randn(shape.features, generator=random).half(),
         "features.mask": torch.ones(num_features, dtype=torch.bool),
         "features.steps": torch.zeros(num_features, dtype=torch.int64),
@@ -191,8 +191,7 @@ def _sample(shape: Shape, seed: int) -> Sample:
         ids=ids,
         labels=labels,
         slots=(Slot(modality="image", start=shape.before, length=shape.soft),),
-        media={"image": [item]},
-        media_hashes={"image": [str(seed)]},
+        media={"image": [Item(tensors=tensors, digest=str(seed))]},
         name=str(seed),
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
 from benchmarks.serving.shape import NUM_SOFT, NUM_TEXT, WIDE
 
 VIT: dict[str, Any] = {
@@ -94,8 +94,9 @@ def lesson(seed: int, layout: Layout) -> Lesson:
             ids=own.masked_fill(own == IMAGE_ID, SLOT_ID),
             labels=learnt,
             slots=(Slot(modality="image", start=layout.before, length=NUM_SOFT),),
-            media={"image": [{"pixel_values": picture[None]}]},
-            media_hashes={"image": [f"{seed} {number}"]},
+            media={
+                "image": [Item(tensors={"pixel_values": picture[None]}, digest=f"{seed} {number}")]
+            },
             name=f"{seed} {number}",
         )
         for number, (own, learnt, picture) in enumerate(zip(ids, labels, pixels, strict=True))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPImageProcessorPil
 
-from encoders.base import EncoderError, Preprocessor
+from encoders.base import EncoderError, Layout, LayoutOf, Preprocessor
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.imagebind.checkpoint import load_trunk
 from encoders.imagebind.trunk import (
@@ -23,12 +23,14 @@ from encoders.imagebind.trunk import (
     IMU_SAMPLES,
     NUM_MEL_FRAMES,
     NUM_MELS,
+    VISION_PATCH,
     ImageBindTrunk,
     TrunkName,
     patch_starts,
 )
 from encoders.images import ImagePreprocessor
 from encoders.imu.encoder import MotionPreprocessor
+from encoders.layouts import StartsLayout
 from encoders.mel import KALDI_FLOOR, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -98,11 +100,44 @@ class ReadTrunk:
         values, mask = hidden_layer(output, self.layer), None
         if (num_real := tensors.get("num_real")) is not None:
             # The class token has seen everything; it is as real as the recording.
-            starts = torch.tensor([0, *patch_starts(model.name)], device=num_real.device)
-            mask = starts < num_real[:, None]  # [W, P + 1]
-        if self.drop_cls:
-            values, mask = values[:, 1:], None if mask is None else mask[:, 1:]
-        return WindowStates(values=values, mask=mask)
+            starts = torch.tensor(self.starts(model.name), device=num_real.device)
+            mask = starts < num_real[:, None]
+        return WindowStates(values=values[:, 1:] if self.drop_cls else values, mask=mask)
+
+    def starts(self, name: TrunkName) -> list[int]:
+        """The mel frame or sample at which each feature of a recording begins."""
+        return [0] * (not self.drop_cls) + patch_starts(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquareLayout:
+    """The patches of a picture, which always has the same size.
+
+    Attributes:
+        before: 1 where the class token is kept.
+    """
+
+    before: int
+
+    def __call__(self, tensors: Mapping[str, Tensor]) -> Layout:
+        """The layout of one picture."""
+        side = IMAGE_SIZE // VISION_PATCH
+        return Layout(before=self.before, rows=side, columns=side)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledLayout:
+    """One embedding for each window.
+
+    Attributes:
+        argument: the tensor that holds the windows.
+    """
+
+    argument: str
+
+    def __call__(self, tensors: Mapping[str, Tensor]) -> Layout:
+        """The layout of one medium."""
+        return Layout(before=len(tensors[self.argument]))
 
 
 def build_imagebind_vision(
@@ -244,4 +279,14 @@ def _encoder(trunk: ImageBindTrunk, preprocessor: Preprocessor, read: ReadTrunk)
         preprocessor=preprocessor,
         read=read,
         width=trunk.projection.out_features if read.pooled else trunk.config.hidden_size,
+        layout=_layout(trunk.name, read),
     )
+
+
+def _layout(name: TrunkName, read: ReadTrunk) -> LayoutOf:
+    """How many features a trunk's media have."""
+    if read.pooled:
+        return PooledLayout(argument=read.argument)
+    if name == "vision":
+        return SquareLayout(before=int(not read.drop_cls))
+    return StartsLayout(starts=read.starts(name))

@@ -20,6 +20,7 @@ from encoders.frozen import FrozenEncoder, Read, WindowStates, check_layer, hidd
 from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.kind import EncoderKind, Unloaded
+from encoders.layouts import StartsLayout
 from encoders.resample import resample_motion
 from encoders.signals import Motion
 from encoders.windows import check_windows, cut_windows
@@ -129,6 +130,7 @@ def build_imu_transformer(
         preprocessor=_preprocessor(model.config, rate_hz, window_s, hop_s, max_windows),
         read=ReadPatches(layer=layer),
         width=model.config.hidden_size,
+        layout=StartsLayout(starts=model.config.patch_starts),
     )
 
 
@@ -151,6 +153,7 @@ def build_imu2clip(
         preprocessor=_preprocessor(model.config, rate_hz, window_s, hop_s, max_windows),
         read=ReadPositions(),
         width=model.config.hidden_size,
+        layout=StartsLayout(starts=model.config.position_starts),
     )
 
 

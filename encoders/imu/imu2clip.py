@@ -69,6 +69,12 @@ class Imu2ClipConfig(PretrainedConfig):  # type: ignore[no-untyped-call]  # its 
             length = (length - (kernel_size - 1) * self.dilation) // self.pool_size
         return length
 
+    @property
+    def position_starts(self) -> list[int]:
+        """The sample at which each position of a window begins."""
+        stride = self.pool_size ** len(self.kernel_sizes)
+        return [number * stride for number in range(self.num_positions)]
+
 
 class Imu2ClipModel(PreTrainedModel):  # type: ignore[no-untyped-call]  # its hook
     """Group norm, convolutions with max pooling, group norm, GRU."""
@@ -143,6 +149,5 @@ class Imu2ClipModel(PreTrainedModel):  # type: ignore[no-untyped-call]  # its ho
             `[W, F]` bool, at least one True in each row.
         """
         config = cast(Imu2ClipConfig, self.config)
-        stride: int = config.pool_size ** len(config.kernel_sizes)
-        starts = torch.arange(config.num_positions, device=num_real.device) * stride
+        starts = torch.tensor(config.position_starts, device=num_real.device)
         return starts < num_real[:, None]

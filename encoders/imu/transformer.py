@@ -83,6 +83,11 @@ class ImuTransformerConfig(PretrainedConfig):  # type: ignore[no-untyped-call]  
         """Patches of a full window."""
         return (self.window_samples - self.patch_size) // self.patch_stride + 1
 
+    @property
+    def patch_starts(self) -> list[int]:
+        """The sample at which each patch of a window begins."""
+        return [number * self.patch_stride for number in range(self.num_patches)]
+
 
 class ImuTransformerModel(PreTrainedModel):  # type: ignore[no-untyped-call]  # its hook
     """Strided patches with learned positions through pre-norm transformer blocks."""
@@ -172,7 +177,7 @@ class ImuTransformerModel(PreTrainedModel):  # type: ignore[no-untyped-call]  # 
             `[W, F]` bool, at least one True in each row.
         """
         config = cast(ImuTransformerConfig, self.config)
-        starts = torch.arange(config.num_patches, device=num_real.device) * config.patch_stride
+        starts = torch.tensor(config.patch_starts, device=num_real.device)
         return starts < num_real[:, None]
 
 

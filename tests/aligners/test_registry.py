@@ -1,9 +1,11 @@
 from typing import Any
 
 import pytest
+import torch
 
-from aligners.base import AlignerError
+from aligners.limits import AlignerError
 from aligners.registry import ALIGNERS, build_aligner
+from encoders.base import Features, Layout
 
 SIZES = {"encoder_dim": 8, "llm_dim": 12, "embedding_rms": 0.02}
 
@@ -20,6 +22,8 @@ def test_every_kind_is_built(kind: str) -> None:
         ("linear", {"depth": 3}, ["'depth'", "'linear'", "known: normalise"]),
         ("perceiver", {"num_tokens": 31}, ["31", "32 to 256"]),
         ("perceiver", {"num_tokens": 257}, ["257", "32 to 256"]),
+        ("perceiver", {"num_tokens": None}, ["null", "'perceiver'", "fixed number: 32 to 256"]),
+        ("mlp", {"num_tokens": 300}, ["300", "32 to 256", "null"]),
         ("perceiver", {"depth": 0}, ["depth is 0", "at least 1"]),
         ("perceiver", {"num_heads": 0}, ["num_heads is 0", "at least 1"]),
         ("perceiver", {"head_dim": -8}, ["head_dim is -8", "at least 1"]),
@@ -34,3 +38,17 @@ def test_mistake_is_named(kind: str, options: dict[str, Any], words: list[str]) 
         build_aligner(kind, **SIZES, **options)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_null_is_one_soft_token_for_each_feature(kind: str) -> None:
+    aligner: Any = build_aligner(kind, **SIZES, num_tokens=None)
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    values = torch.randn(2, 3, 8)
+    steps = torch.zeros(2, 3, dtype=torch.int64)
+    made = aligner(Features(values=values, mask=mask, steps=steps))
+    assert made.counts() == [2, 1]
+    assert made.flat().shape == (3, 12)
+    alone = aligner(Features(values=values[:1, [0, 2]], mask=mask[:1, [0, 2]], steps=steps[:1, :2]))
+    torch.testing.assert_close(made.flat()[:2], alone.flat())
+    assert aligner.count(Layout(views=2, before=1, rows=3, columns=4)) == 26

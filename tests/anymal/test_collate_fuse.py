@@ -5,17 +5,18 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from aligners.base import SoftTokens
 from anymal.collate import collate
 from anymal.errors import DataError
 from anymal.fusion import fuse
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
 
 
 def sample(spec: Sequence[int | str], *, learnt: int = 1, name: str = "s") -> Sample:
     """Ids, with 'i' for an image of 2 soft tokens and 'a' for a sound of 3."""
     ids: list[int] = []
     slots = []
-    media: dict[str, list[dict[str, torch.Tensor]]] = {}
+    media: dict[str, list[Item]] = {}
     for item in spec:
         if isinstance(item, int):
             ids.append(item)
@@ -23,16 +24,15 @@ def sample(spec: Sequence[int | str], *, learnt: int = 1, name: str = "s") -> Sa
         modality, length = {"i": ("image", 2), "a": ("audio", 3)}[item]
         slots.append(Slot(modality=modality, start=len(ids), length=length))
         items = media.setdefault(modality, [])
-        items.append({"value": torch.full((1 + len(items),), float(len(ids)))})
+        value = torch.full((1 + len(items),), float(len(ids)))
+        items.append(Item(tensors={"value": value}, digest=f"{name} {len(ids)}"))
         ids += [SLOT_ID] * length
     labels = [IGNORED] * (len(ids) - learnt) + ids[len(ids) - learnt :]
-    hashes = {modality: ["0"] * len(items) for modality, items in media.items()}
     return Sample(
         ids=torch.tensor(ids),
         labels=torch.tensor(labels),
         slots=tuple(slots),
         media=media,
-        media_hashes=hashes,
         name=name,
     )
 
@@ -56,12 +56,10 @@ def test_words_are_told_from_padding_by_lengths_not_by_ids() -> None:
 def test_token_counts_that_differ_keep_labels_aligned() -> None:
     batch = collate(MIXED, pad_id=2)
     flat = batch.ids.flatten()
-    assert {name: tuple(rows.shape) for name, rows in batch.slots.items()} == {
-        "image": (1, 2),
-        "audio": (2, 3),
-    }
-    for rows in batch.slots.values():
-        assert (flat[rows] == SLOT_ID).all()
+    lengths = {name: slots.lengths for name, slots in batch.slots.items()}
+    assert lengths == {"image": (2,), "audio": (3, 3)}
+    for slots in batch.slots.values():
+        assert (flat[slots.positions] == SLOT_ID).all()
     assert flat[batch.target_rows + 1].tolist() == batch.target_ids.tolist() == [9, 5, 4]
     assert sorted(flat[batch.text_rows].tolist()) == [4, 5, 6, 7, 8, 9]
 
@@ -70,7 +68,7 @@ def test_media_are_in_the_order_of_their_slots() -> None:
     batch = collate([sample(["a", 1, "a", 5], name="two"), sample([9, 9, "a", 5])], pad_id=2)
     assert batch.media["audio"].counts.tolist() == [1, 2, 1]
     assert batch.media["audio"].tensors["value"].tolist() == [0.0, 4.0, 4.0, 2.0]
-    assert batch.slots["audio"][:, 0].tolist() == [0, 4, 8 + 2]
+    assert batch.slots["audio"].positions[::3].tolist() == [0, 4, 8 + 2]
 
 
 def test_slots_without_media_name_both_numbers() -> None:
@@ -92,8 +90,13 @@ def fused(tokens: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -
     batch = collate(MIXED, pad_id=2)
     ids = batch.ids.flatten()[batch.text_rows]
     words = ids[:, None].expand(-1, 4).to(dtype)
+    soft_tokens = {name: SoftTokens(values=values) for name, values in tokens.items()}
     return fuse(
-        words, tokens, text_rows=batch.text_rows, slots=batch.slots, shape=tuple(batch.ids.shape)
+        words,
+        soft_tokens,
+        text_rows=batch.text_rows,
+        slots=batch.slots,
+        shape=tuple(batch.ids.shape),
     )
 
 
@@ -126,3 +129,53 @@ def test_fuse_rejects_count_mismatch() -> None:
 def test_fuse_rejects_a_missing_modality() -> None:
     with pytest.raises(DataError, match="image"):
         fused({"audio": torch.ones(2, 3, 4)})
+
+
+def test_slots_of_any_length_equal_a_loop() -> None:
+    lengths, repeats = [3, 0, 7, 2], [0, 2, 1, 2, 3, 0]  # which item each slot shows
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(4, 9, 5, generator=random)
+    mask = torch.zeros(4, 9, dtype=torch.bool)
+    for item, length in enumerate(lengths):
+        mask[item, torch.randperm(9, generator=random)[:length]] = True
+    samples = []
+    for item in repeats:
+        length = lengths[item]
+        ids = torch.tensor([7, *[SLOT_ID] * length, 8, 9])
+        tensors = {"value": torch.full((1,), float(item))}
+        samples.append(
+            Sample(
+                ids=ids,
+                labels=torch.where(ids == 9, ids, IGNORED),
+                slots=(Slot(modality="image", start=1, length=length),),
+                media={"image": [Item(tensors=tensors, digest=str(item))]},
+            )
+        )
+    batch = collate(samples, pad_id=2)
+    order = [0, 2, 1, 3]  # as they come
+    assert batch.media["image"].tensors["value"].tolist() == order
+    soft_tokens = SoftTokens(values=values[order], mask=mask[order])
+    words = batch.ids.flatten()[batch.text_rows, None].expand(-1, 5).float()
+    shape = (len(samples), batch.ids.shape[1])
+    rows = fuse(
+        words,
+        {"image": soft_tokens},
+        text_rows=batch.text_rows,
+        slots=batch.slots,
+        shape=shape,
+    )
+    for row, item in zip(rows, repeats, strict=True):
+        own = values[item, mask[item]]
+        expected = torch.cat(
+            [torch.full((1, 5), 7.0), own, torch.full((1, 5), 8.0), torch.full((1, 5), 9.0)]
+        )
+        assert torch.equal(row[: len(expected)], expected)
+        assert not row[len(expected) :].any()
+    with pytest.raises(DataError, match=r"4 slots of 3, 7, 0 and 2 .* 4 items of 3, 0, 7 and 2 "):
+        fuse(
+            words,
+            {"image": SoftTokens(values=values, mask=mask)},
+            text_rows=batch.text_rows,
+            slots=batch.slots,
+            shape=shape,
+        )

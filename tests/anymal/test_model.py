@@ -243,6 +243,6 @@ def test_encoders_may_compute_in_bfloat16(
         own.model.encoders.to(torch.bfloat16)  # as on CUDA
         soft_tokens = own.model.align(own.model.encode(batch.media))
         rounded = own.model.loss(batch).per_sample
-    assert {tokens.dtype for tokens in soft_tokens.values()} == {torch.float32}
+    assert {tokens.values.dtype for tokens in soft_tokens.values()} == {torch.float32}
     assert not torch.equal(rounded, exact)
     torch.testing.assert_close(rounded, exact, rtol=2e-2, atol=0)

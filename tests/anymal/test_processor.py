@@ -148,7 +148,7 @@ def test_several_media_keep_their_order(processor: Processor, talk: Talk) -> Non
     sample = processor(talk("Same?", "No.", images=[RED, BLUE]))
     assert [slot.modality for slot in sample.slots] == ["image", "image"]
     assert sample.slots[0].start + 3 < sample.slots[1].start
-    pixels = [item["pixel"].flatten().tolist() for item in sample.media["image"]]
+    pixels = [item.tensors["pixel"].flatten().tolist() for item in sample.media["image"]]
     assert pixels == [list(RED), list(BLUE)]
 
 
@@ -164,7 +164,7 @@ def test_media_come_before_the_text_only_if_they_are_to(
     asked = processor(mixed, generate=True)
     wanted = processor(record, generate=True)
     assert torch.equal(asked.ids, wanted.ids) == media_first
-    assert [item["pixel"].flatten().tolist() for item in asked.media["image"]] == [
+    assert [item.tensors["pixel"].flatten().tolist() for item in asked.media["image"]] == [
         list(RED),
         list(BLUE),
     ]
@@ -218,7 +218,7 @@ def test_media_hash_is_of_the_bytes(processor: Processor, tmp_path: Path, talk: 
     )
     sample = processor(record, base_dir=tmp_path)
     expected = hashlib.sha256((tmp_path / "red.png").read_bytes()).hexdigest()
-    assert sample.media_hashes == {"image": [expected]}
+    assert [item.digest for item in sample.media["image"]] == [expected]
     with pytest.raises(MediaForbidden):
         processor(record)
 

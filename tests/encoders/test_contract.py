@@ -53,6 +53,10 @@ def _case(request: pytest.FixtureRequest, checkpoint: Callable[[str], str]) -> C
     return kind, build_encoder(kind, checkpoint(name), **options)
 
 
+def encoder_name(encoder: Any) -> str:
+    return type(encoder.model).__name__
+
+
 def encode(encoder: Encoder, signals: list[Signal]) -> Features:
     return encoder(stack_inputs([encoder.preprocessor(signal) for signal in signals]))
 
@@ -83,6 +87,19 @@ def test_shapes_and_types(case: Case, signals: Callable[[str], list[Signal]]) ->
     assert features.values.isfinite().all()
     assert not features.values[~features.mask].any()
     assert (features.steps >= 0).all()
+
+
+def test_layout_counts_real_features_before_they_are_made(
+    case: Case, signals: Callable[[str], list[Signal]]
+) -> None:
+    kind, encoder = case
+    if encoder.layout is None:  # a convolution keeps its secret
+        assert encoder_name(encoder) in ("ResNetModel",)
+        return
+    layout = pickle.loads(pickle.dumps(encoder.layout))
+    items = [encoder.preprocessor(signal) for signal in signals(kind)]
+    told = [layout(item).count for item in items]
+    assert told == encoder(stack_inputs(items)).mask.sum(dim=1).tolist()
 
 
 def test_batch_equals_single(case: Case, signals: Callable[[str], list[Signal]]) -> None:

@@ -33,7 +33,7 @@ thermal = thermal_camera:MODALITY
 [anymal.encoders]
 thermal_rows = thermal_camera:KIND
 [anymal.aligners]
-tanh = thermal_camera:build_tanh
+tanh = thermal_camera:Tanh
 """
 RECIPE = """\
 run_dir: {folder}/run
@@ -55,7 +55,7 @@ stages:
     eval_samples: 2
 """
 NAMED = {"encoder": "thermal_rows", "aligner": "tanh"}
-BY_MODULE = {"encoder": "thermal_camera:KIND", "aligner": "thermal_camera:build_tanh"}
+BY_MODULE = {"encoder": "thermal_camera:KIND", "aligner": "thermal_camera:Tanh"}
 
 
 def picture(degrees: float) -> bytes:

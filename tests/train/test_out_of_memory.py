@@ -20,7 +20,7 @@ def samples(number: int) -> list[Sample]:
     made = []
     for i in range(number):
         ids = torch.arange(1, 4 + i % 3)
-        made.append(Sample(ids=ids, labels=ids, slots=(), media={}, media_hashes={}, name=f"s{i}"))
+        made.append(Sample(ids=ids, labels=ids, slots=(), media={}, name=f"s{i}"))
     return made
 
 

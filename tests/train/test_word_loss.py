@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from aligners.base import SoftTokens
 from anymal.assemble import Assembled, build
 from anymal.collate import Batch, collate
 from anymal.errors import DataError, RecipeError
@@ -51,7 +52,7 @@ def test_the_loss_is_that_of_the_nearest_word_and_the_way_there(
     scale = float((table**2).sum(1).mean())
     with torch.no_grad():
         soft = model.align(model.encode(whole.media))
-        rows = [*soft["image"], *soft["imu"]]
+        rows = [*soft["image"].values, *soft["imu"].values]
         sums = []
         for record, row in zip(records, rows, strict=True):
             total = 0.0
@@ -74,7 +75,9 @@ def test_words_in_their_place_are_at_no_distance(
     right = torch.tensor(wanted(assembled, records[0], 32))
     losses = []
     for words in (right, right.roll(1)):
-        monkeypatch.setattr(model, "align", lambda _, words=words: {"image": table[words][None]})
+        monkeypatch.setattr(
+            model, "align", lambda _, words=words: {"image": SoftTokens(values=table[words][None])}
+        )
         with torch.no_grad():
             losses.append(WordLoss(model)(model, whole).total)
     near = torch.log_softmax(

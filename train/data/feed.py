@@ -18,7 +18,7 @@ from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
-from anymal.recipe.schema import ModelRecipe, StageRecipe
+from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
@@ -190,9 +190,9 @@ def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
     ]
 
 
-def slot_lengths(model: ModelRecipe) -> dict[str, int]:
-    """Return how many soft tokens a medium of each modality becomes."""
-    return {name: recipe.aligner.num_tokens for name, recipe in model.modalities.items()}
+def slot_lengths(processor: Processor) -> dict[str, int]:
+    """Return how many soft tokens a medium of each modality becomes at most."""
+    return {name: own.most_tokens for name, own in processor.modalities.items()}
 
 
 def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> int:

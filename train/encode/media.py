@@ -43,7 +43,7 @@ class Item:
 
     Attributes:
         modality: Its name.
-        digest: SHA-256, as in `Sample.media_hashes`.
+        digest: SHA-256, as in `anymal.sample.Item`.
         where: Names its record and file in errors.
         tensors: Preprocessed, each `[W, ...]`; None where its features are stored already.
     """

@@ -60,7 +60,9 @@ class Worker:
             return
         features = self.run(waiting)
         for row, item in enumerate(waiting):
-            self.writer.add(item.digest, _row(features, row), name=item.where)
+            assert item.tensors, "known media do not wait"
+            layout = None if self.encoder.layout is None else self.encoder.layout(item.tensors)
+            self.writer.add(item.digest, _row(features, row), name=item.where, layout=layout)
         # Only between batches, so that a run that continues after a kill makes the same batches.
         if self.writer.is_full:
             self.writer.flush()

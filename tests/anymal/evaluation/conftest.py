@@ -87,7 +87,7 @@ class ColourModel:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         (medium,) = sample.media["image"]
-        span = EmbeddingSpan(embeddings=medium["colour"], digest="", kind="image")
+        span = EmbeddingSpan(embeddings=medium.tensors["colour"], digest="", kind="image")
         return Prompt(spans=(span,))
 
     def submit(self, prompt: Prompt, sampling: Sampling) -> Iterator[Event]:

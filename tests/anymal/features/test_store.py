@@ -70,7 +70,7 @@ def test_items_of_any_length_come_back_exactly(tmp_path: Path) -> None:
     assert len(store) == 4
     for key, expected in items.items():
         assert key in store
-        assert_same(store.item(key, name="x"), expected)
+        assert_same(store.item(key, name="x")[0], expected)
     assert digest("other") not in store
 
 
@@ -79,14 +79,14 @@ def test_hashes_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     write(tmp_path, 0, {key: features(n + 1, seed=n) for n, key in enumerate(keys)})
     store = open_store(tmp_path)
     for n, key in enumerate(keys):
-        assert_same(store.item(key, name="x"), features(n + 1, seed=n))
+        assert_same(store.item(key, name="x")[0], features(n + 1, seed=n))
     assert f"{'0' * 20}{9:044x}" not in store
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="asks Linux what is mapped")
 def test_values_lie_in_the_mapped_file(tmp_path: Path) -> None:
     path = write(tmp_path, 0, {digest("a"): features(3)})
-    item = open_store(tmp_path).item(digest("a"), name="a")
+    item = open_store(tmp_path).item(digest("a"), name="a")[0]
     address = item["features.values"].data_ptr()
     lines = Path("/proc/self/maps").read_text().splitlines()
     spans = [line.split()[0].split("-") for line in lines if line.endswith(str(path))]
@@ -102,7 +102,7 @@ def test_colleagues_may_read_a_file(tmp_path: Path) -> None:
 def test_padding_of_a_batch_is_outside_the_mask(tmp_path: Path) -> None:
     write(tmp_path, 0, {digest("a"): features(2, seed=1), digest("b"): features(5, seed=2)})
     store = open_store(tmp_path)
-    batch = stack_cached([store.item(digest(name), name=name) for name in "ab"])
+    batch = stack_cached([store.item(digest(name), name=name)[0] for name in "ab"])
     assert batch.values.shape == (2, 5, WIDTH)
     assert batch.mask.tolist() == [[False, True, False, False, False], [False, *[True] * 4]]
     assert not batch.values[0, 2:].any()
@@ -205,7 +205,7 @@ def cached(
         folder = store_folder(tmp_path, name, own.fingerprint)
         folder.mkdir()
         keys = [
-            bytes.fromhex(key) for sample in samples for key in sample.media_hashes.get(name, [])
+            bytes.fromhex(item.digest) for sample in samples for item in sample.media.get(name, [])
         ]
         items = [
             Features(

@@ -36,7 +36,7 @@ def test_files_go_on_after_those_that_are_there(tmp_path: Path) -> None:
         "00001.safetensors",
     ]
     for number, key in enumerate(KEYS):
-        assert opened.store.item(key, name="x")["features.values"][0, 0] == number
+        assert opened.store.item(key, name="x")[0]["features.values"][0, 0] == number
 
 
 def test_a_folder_that_nothing_was_written_to_does_not_stay(tmp_path: Path) -> None:

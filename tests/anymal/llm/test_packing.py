@@ -16,7 +16,7 @@ from anymal.llm.lora import LoraOptions
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import Packing, allow_packing
 from anymal.model import AnyMAL
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
 from encoders.base import EncoderInputs, Features
 from tests.tiny import save_llm
 
@@ -107,8 +107,9 @@ def samples(lengths: Sequence[int] = LENGTHS) -> list[Sample]:
                 ids=ids,
                 labels=labels,
                 slots=(Slot(modality="image", start=PREFIX, length=3),) if has_picture else (),
-                media={"image": [{"value": value}]} if has_picture else {},
-                media_hashes={},
+                media={"image": [Item(tensors={"value": value}, digest=f"{value.tolist()}")]}
+                if has_picture
+                else {},
                 name=str(number),
             )
         )
@@ -198,7 +199,7 @@ def test_a_sample_alone_leaves_out_all_words_before_its_picture() -> None:
     batch = collate(samples()[:1], pad_id=2, splits_prefix=True)
     assert len(batch.prefix) == PREFIX
     assert batch.positions[0, 0] == PREFIX
-    assert batch.slots["image"].tolist() == [[0, 1, 2]]
+    assert batch.slots["image"].positions.tolist() == [0, 1, 2]
 
 
 def test_a_prefix_ends_before_the_first_word_that_is_learnt() -> None:
@@ -206,9 +207,7 @@ def test_a_prefix_ends_before_the_first_word_that_is_learnt() -> None:
     assert not sample.slots
     labels = sample.labels.clone()
     labels[10] = sample.ids[10]
-    learnt = Sample(
-        ids=sample.ids, labels=labels, slots=(), media={}, media_hashes={}, name="early"
-    )
+    learnt = Sample(ids=sample.ids, labels=labels, slots=(), media={}, name="early")
     batch = collate([learnt], pad_id=2, splits_prefix=True)
     assert len(batch.prefix) == 9
     assert batch.target_rows[0] == 0

@@ -115,8 +115,8 @@ def test_they_get_a_slot_of_their_own_length(make_processor: Callable[..., Proce
     sample = make_processor()(talk(), generate=True)
     (slot,) = sample.slots
     assert slot == Slot(modality=EMBEDS, start=slot.start, length=4)
-    assert torch.equal(sample.media[EMBEDS][0][EMBEDS], FOUR)
-    assert sample.media_hashes[EMBEDS] == [embeds_digest(FOUR)]
+    assert torch.equal(sample.media[EMBEDS][0].tensors[EMBEDS], FOUR)
+    assert sample.media[EMBEDS][0].digest == embeds_digest(FOUR)
 
 
 def test_they_can_stand_where_a_medium_would(make_processor: Callable[..., Processor]) -> None:

@@ -18,7 +18,7 @@ from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
 from anymal.plan.stage import MemoryPass, StageMemory
 from anymal.recipe.schema import Recipe
-from anymal.sample import IGNORED, Sample, Slot
+from anymal.sample import IGNORED, Item, Sample, Slot
 from tests.tiny import save_llm
 from train.loop import Objective, answer_loss
 from train.word_loss import WordLoss
@@ -122,14 +122,17 @@ def batch(case: Case) -> Batch:
     ids = torch.randint(10, 300, (length,))
     labels = ids.clone()
     labels[1 : 1 + TOKENS] = IGNORED
-    sample = Sample(
-        ids=ids,
-        labels=labels,
-        slots=(Slot(modality="image", start=1, length=TOKENS),),
-        media={"image": [{"pixel_values": torch.randn(1, 3, 16, 16)}]},
-        media_hashes={"image": ["none"]},
-    )
-    return collate([sample] * case.samples, pad_id=2)
+    tensors = {"pixel_values": torch.randn(1, 3, 16, 16)}
+    samples = [
+        Sample(
+            ids=ids,
+            labels=labels,
+            slots=(Slot(modality="image", start=1, length=TOKENS),),
+            media={"image": [Item(tensors=tensors, digest=str(number))]},
+        )
+        for number in range(case.samples)
+    ]
+    return collate(samples, pad_id=2)
 
 
 @contextmanager

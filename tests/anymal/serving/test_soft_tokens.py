@@ -121,7 +121,7 @@ def test_broken_medium_fails_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken, whole = sample(RED), sample(BLUE)
-    broken.media["image"][0]["pixel_values"] = torch.zeros(1, 3, 5, 5)
+    broken.media["image"][0].tensors["pixel_values"] = torch.zeros(1, 3, 5, 5)
     failures: list[Exception] = []
 
     def ask() -> None:

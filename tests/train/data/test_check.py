@@ -30,7 +30,7 @@ class FakeProcessor:
         if words == "long":
             raise TooLong("sample takes 900 tokens; the model takes 512")
         ids = torch.arange(len(words))
-        return Sample(ids=ids, labels=ids, slots=(), media={}, media_hashes={})
+        return Sample(ids=ids, labels=ids, slots=(), media={})
 
 
 def manifest(path: Path, *questions: str) -> Source:

@@ -32,7 +32,7 @@ class FakeProcessor:
         if len(words) == 13:
             raise MediaEmpty("a.wav", "no samples", "a sound")
         ids = torch.arange(1, len(words) + 1)
-        return Sample(ids=ids, labels=ids, slots=(), media={}, media_hashes={})
+        return Sample(ids=ids, labels=ids, slots=(), media={})
 
 
 def record(length: int) -> dict[str, Any]:

@@ -57,10 +57,11 @@ def test_features_are_encoded_as_training_would(
     monkeypatch.setattr("train.encode.worker.build_frozen", lambda *_: encoder)
     monkeypatch.setattr("train.encode.worker.device_of", lambda _: CUDA)
     recipe: Any = SimpleNamespace(
+        decode_workers=0,
         model=SimpleNamespace(
             llm=SimpleNamespace(precision=precision),
             modalities={"image": SimpleNamespace(encoder=None)},
-        )
+        ),
     )
     with ExitStack() as stack:
         Workers(recipe, tmp_path, batch_windows=1, stack=stack)["image"]
