@@ -71,7 +71,12 @@ def build(
         lora=lora_options(model_recipe.lora),
         revision=model_recipe.llm.revision,
     )
-    template = build_template(model_recipe.llm.template, llm.tokenizer)
+    template = build_template(
+        model_recipe.llm.template,
+        llm.tokenizer,
+        modalities=tuple(model_recipe.modalities),
+        markers=model_recipe.llm.markers,
+    )
     encoders: dict[str, nn.Module] = {}
     aligners: dict[str, nn.Module] = {}
     inputs: dict[str, ModalityInput] = {}

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
+from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
 from anymal.errors import AnymalError, ConversationError, TooLong
@@ -62,9 +62,9 @@ class ModalityInput:
     suffix: str = "\n"
     features: FeatureStore | None = None
 
-    def surround(self, slot: Segment) -> list[Segment]:
+    def surround(self, slot: MediaSegment) -> MediaSegment:
         """A slot with the text that belongs around it."""
-        return [markup(self.prefix), slot, markup(self.suffix)]
+        return replace(slot, prefix=self.prefix, suffix=self.suffix)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -232,7 +232,7 @@ class Processor:
             item = own.preprocessor(signal)
         else:
             item = own.features.item(digest, name=medium.name)
-        return own.surround(media.add(name, item, digest))
+        return [own.surround(media.add(name, item, digest))]
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
@@ -245,7 +245,10 @@ class Processor:
             )
         embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
         slot = media.add(EMBEDS, {EMBEDS: embeds}, embeds_digest(embeds))
-        return [slot] if given.modality is None else self.modalities[given.modality].surround(slot)
+        slot = replace(slot, stands_for=given.modality or "")
+        return (
+            [slot] if given.modality is None else [self.modalities[given.modality].surround(slot)]
+        )
 
     def _num_tokens(self, slot: MediaSegment, media: _Media) -> int:
         """Q of an item."""

@@ -20,9 +20,10 @@ from anymal.errors import RecipeError
 from anymal.modality import find_modality
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.suffixes import SUFFIXES
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-TemplateName = Literal["tokenizer", "llama2", "vicuna", "chatml"]
+TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
 Positive = Annotated[int, Field(gt=0)]
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -66,6 +67,9 @@ class LlmRecipe(_Section):
     precision: Precision = Field("nf4", description="how the frozen weights are held")
     revision: str | None = Field(None, description="Hub revision; a commit hash is reproducible")
     template: TemplateName = Field("tokenizer", description="how a conversation becomes text")
+    markers: dict[str, str] | None = Field(
+        None, description="what the template writes for a medium, by modality; null finds out"
+    )
     max_tokens: Positive = Field(2048, description="most positions of one sample, slots included")
     embed: bool = Field(False, description="put a copy of the LLM into the bundle")
 
@@ -127,6 +131,11 @@ class ModelRecipe(_Section):
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
+        for name in self.llm.markers or {}:
+            if name not in self.modalities:
+                raise ValueError(
+                    f"llm.markers names {name!r}; the model has {', '.join(self.modalities)}"
+                )
         return self
 
 
@@ -138,6 +147,9 @@ class DataRecipe(_Section):
 
     manifest: str | None = Field(None, description="JSONL file, relative to the recipe")
     prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
+    suffix: str | None = Field(
+        None, description="named suffix of the user's last message in the rows of a manifest"
+    )
     source: str | None = Field(None, description="module:function that returns records")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
     weight: float = Field(1.0, gt=0, description="share of the mixture, relative to the others")
@@ -149,8 +161,12 @@ class DataRecipe(_Section):
             raise ValueError("give exactly one of manifest and source")
         if self.manifest is not None and self.args:
             raise ValueError("args belong to a source; a manifest takes none")
-        if self.manifest is None and self.prompt is not None:
-            raise ValueError("prompt belongs to a manifest; a source makes whole conversations")
+        if self.manifest is None and (self.prompt is not None or self.suffix is not None):
+            raise ValueError(
+                "prompt and suffix belong to a manifest; a source makes whole conversations"
+            )
+        if self.suffix is not None and self.suffix not in SUFFIXES:
+            raise ValueError(f"unknown suffix {self.suffix!r}; known: {', '.join(SUFFIXES)}")
         if self.prompt is not None and self.prompt not in PROMPTS:
             raise ValueError(f"unknown prompt {self.prompt!r}; known: {', '.join(PROMPTS)}")
         return self

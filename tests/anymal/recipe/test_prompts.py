@@ -79,7 +79,7 @@ def test_missing_and_unknown_keys_are_named() -> None:
     ("data", "says"),
     [
         ({"manifest": "a.jsonl", "prompt": "vqaa"}, "unknown prompt 'vqaa'; known: image"),
-        ({"source": "a:b", "prompt": "vqa"}, "prompt belongs to a manifest"),
+        ({"source": "a:b", "prompt": "vqa"}, "prompt and suffix belong to a manifest"),
     ],
 )
 def test_a_recipe_names_a_known_prompt_of_a_manifest(data: dict[str, str], says: str) -> None:
