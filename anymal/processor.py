@@ -119,7 +119,7 @@ class Processor:
         self.media_first = media_first
         self.needs_media = needs_media
         self.decode = decode
-        self._text = TextEncoder(tokenizer)
+        self._text = TextEncoder(tokenizer, is_processors=template.markers is not None)
 
     def without_features(self) -> Self:
         """The same processor, which decodes media whether or not they are cached."""

@@ -55,7 +55,9 @@ class JinjaFormat:
         turns = turns if self.fold is None else self.fold(turns)
         written = _written(self.template, turns, self.markers, generate=generate)
         *gaps, rest = written.between
-        segments = [] if written.between[0].startswith(self.start) else [markup(self.start)]
+        segments: list[Segment] = []
+        if not written.between[0].startswith(self.start):
+            segments.append(TextSegment(text=self.start, is_markup=True, is_start=True))
         tail = ""  # of the answer before
         for index, group in groupby(zip(gaps, written.pieces, strict=True), lambda g: g[1].turn):
             (gap, first), *others = group

@@ -18,11 +18,13 @@ class TextSegment:
         text: What it says.
         is_target: Whether the model learns to write it.
         is_markup: Whether the template or recipe wrote it, so that special tokens in it count.
+        is_start: Whether a tokeniser writes it before a text; what follows still begins the text.
     """
 
     text: str
     is_target: bool = False
     is_markup: bool = False
+    is_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -30,13 +30,14 @@ class ChatTemplate:
         name: What the recipe calls it.
         end_of_turn: Text of the token that ends an answer.
         write: Turns, and whether to end with the opening of an answer, to segments.
-        markers: By modality, what it writes itself where a medium stands.
+        markers: By modality, what it writes itself where a medium stands; None if it is a template
+            of a tokeniser's, which takes text, and not one of a processor's, which takes parts.
     """
 
     name: str
     end_of_turn: str
     write: Callable[[Sequence[Turn], bool], list[Segment]]
-    markers: Mapping[str, str] = field(default_factory=dict)
+    markers: Mapping[str, str] | None = None
 
     def render(self, turns: Sequence[Turn], *, generate: bool) -> list[Segment]:
         """Write a conversation.
@@ -69,7 +70,7 @@ class ChatTemplate:
         Raises:
             RecipeError: The template has no way to write two questions and an answer.
         """
-        media = [MediaSegment(modality=name, index=0) for name in sorted(self.markers)]
+        media = [MediaSegment(modality=name, index=0) for name in sorted(self.markers or {})]
         turns = [
             Turn(role="user", content=(*media, TextSegment(text="q1"))),
             Turn(role="assistant", content=(TextSegment(text="a1"),)),
@@ -131,7 +132,7 @@ def build_template(
             own.closing,
         )
     return ChatTemplate(
-        name=name, end_of_turn=own.end_of_turn, write=own.write, markers=own.markers or {}
+        name=name, end_of_turn=own.end_of_turn, write=own.write, markers=own.markers
     )
 
 

@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from anymal.chat.segments import MediaSegment, Segment
 
+Follows = Literal["nothing", "special", "text"]
 # What sentencepiece-like and byte-level tokenisers write for a space.
 _SPACE_MARKS = ("\u2581", "\u0120")
 
@@ -23,9 +24,11 @@ class TextEncoder:
 
     Args:
         tokenizer: A transformers tokeniser.
+        is_processors: Whether runs are tokenised as in one text with the special tokens between
+            them, as processors of transformers do; otherwise each may begin with a space.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, is_processors: bool = False) -> None:
         added = tokenizer.added_tokens_decoder
         self._special_ids = {token.content: i for i, token in added.items() if token.special}
         names = sorted(self._special_ids, key=len, reverse=True)
@@ -40,6 +43,11 @@ class TextEncoder:
             self._backend.no_padding()
         first = self._tokenizer.convert_ids_to_tokens(self.encode("a"))[0]
         self._adds_space = isinstance(first, str) and first.startswith(_SPACE_MARKS)
+        self._is_processors = is_processors
+        self._scheme = getattr(
+            getattr(self._backend, "pre_tokenizer", None), "prepend_scheme", None
+        )
+        self._bare = _spaceless(self._backend) if is_processors and self._scheme else None
 
     def split_special(self, text: str) -> list[str | int]:
         """Cut a template's text into plain text and the ids of special tokens.
@@ -73,20 +81,35 @@ class TextEncoder:
             self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         )
 
-    def encode_run(self, text: str) -> Sequence[int]:
-        """Tokenise one run of text from the middle of a sequence.
+    def encode_run(self, text: str, *, follows: Follows = "special") -> Sequence[int]:
+        """Tokenise one run of text of a sequence.
 
         A tokeniser that puts a space before every text would double a leading space.
 
         Args:
             text: Any text.
+            follows: What stands before it: nothing, a special token or a medium, or other text.
 
         Returns:
             The ids.
         """
-        if self._adds_space and text.startswith(" "):
+        is_bare = follows == "text" or (follows == "special" and self._scheme == "first")
+        if self._bare is not None and is_bare:
+            return list(self._bare.encode(text, add_special_tokens=False).ids)
+        is_doubled = not self._is_processors or follows == "text"
+        if self._adds_space and is_doubled and text.startswith(" "):
             text = text[1:]
         return self.encode(text) if text else []
+
+
+def _spaceless(backend: Any) -> Any:
+    """A copy that puts no space before a text."""
+    copied = copy.deepcopy(backend)
+    pre_tokenizer = copied.pre_tokenizer
+    pre_tokenizer.prepend_scheme = "never"
+    copied.pre_tokenizer = pre_tokenizer
+    copied.encode_special_tokens = True
+    return copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,28 +140,30 @@ def runs_of(segments: Sequence[Segment], text: TextEncoder) -> list[IdRun | Medi
     """
     runs: list[IdRun | MediaSegment] = []
     words, is_target = "", False
+    follows: Follows = "nothing"
 
-    def end_run() -> None:
-        nonlocal words
+    def end_run(then: Follows) -> None:
+        nonlocal words, follows
         if words:
-            runs.append(IdRun(ids=text.encode_run(words), is_target=is_target))
+            runs.append(IdRun(ids=text.encode_run(words, follows=follows), is_target=is_target))
+        follows = follows if then == "text" and not words else then
         words = ""
 
     for segment in segments:
         if isinstance(segment, MediaSegment):
-            end_run()
+            end_run("special")
             runs.append(segment)
             continue
         if segment.is_target != is_target:
-            end_run()
+            end_run("text")
             is_target = segment.is_target
         for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
             if isinstance(piece, str):
                 words += piece
             else:
-                end_run()
+                end_run("nothing" if segment.is_start else "special")
                 runs.append(IdRun(ids=[piece], is_target=is_target))
-    end_run()
+    end_run("text")
     return runs
 
 

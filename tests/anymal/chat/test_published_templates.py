@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate, build_template
@@ -117,7 +119,7 @@ def theirs(tokenizer: Any, talk: Sequence[tuple[Role, list[str]]], *, generate: 
 def ours(tokenizer: Any, segments: Sequence[Segment], marker: str) -> list[int]:
     """Ids of segments, each medium a single marker."""
     ids: list[int] = []
-    for run in runs_of(segments, TextEncoder(tokenizer)):
+    for run in runs_of(segments, TextEncoder(tokenizer, is_processors=True)):
         ids += run.ids if isinstance(run, IdRun) else [tokenizer.convert_tokens_to_ids(marker)]
     return ids
 
@@ -141,6 +143,40 @@ def test_ids_are_those_of_transformers(tokenizer: Any, shape: str, generate: boo
         blank = TextEncoder(tokenizer).encode(" ")
         expected = [*expected[: len(expected) - len(blank)], tokenizer.eos_token_id]
     assert found == expected
+
+
+def spaced(scheme: str) -> Any:
+    """A tokeniser that writes a space before words, as sentencepiece does."""
+    backend = Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)  # type: ignore[arg-type]
+    letters = [chr(code) for code in range(32, 127)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=200,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=[*letters, "\u2581", "\n"],
+        show_progress=False,
+    )
+    backend.train_from_iterator(["What is this? ASSISTANT: A dog. A cat. USER: And this?"], trainer)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    names = ["<image>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer.add_tokens([*names, "<|im_start|>", "<|im_end|>"], special_tokens=True)
+    return tokenizer
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+@pytest.mark.parametrize("shape", ["llava", "qwen2-audio", "idefics3", "voxtral"])
+def test_ids_are_those_of_transformers_where_words_begin_with_a_space(
+    shape: str, scheme: str
+) -> None:
+    tokenizer = spaced(scheme)
+    template = built(tokenizer, shape)
+    found = ours(tokenizer, template.render(turns_of(TALK), generate=True), SHAPES[shape][1])
+    assert found == theirs(tokenizer, TALK, generate=True)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +239,7 @@ def test_a_template_of_both_shapes_is_read_as_text_where_no_marker_is_wanted(
     tokenizer.chat_template = SHAPES["qwen2-vl"][0]
     for options in ({}, {"modalities": ("image",), "markers": {}}, {"modalities": ("imu",)}):
         template = build_template("tokenizer", tokenizer, **options)  # type: ignore[arg-type]
-        assert template.markers == {}
+        assert template.markers is None
         text = written(template.render(turns_of([("user", ["a ", "*", " b"])]), generate=True))
         assert "\na (image 0) b<|im_end|>" in text
 
