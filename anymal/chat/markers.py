@@ -81,12 +81,18 @@ def _with_and_without(render: Render, modality: str) -> tuple[str, str | None]:
 
 
 def _marker(without: str, shown: str, tokenizer: Any, named: str | None) -> str | None:
-    """The marker: the one that the tokeniser names, the only new special token, or only word."""
+    """What stands for the medium: what the tokeniser names, or the only thing that it can be.
+
+    That is the new special token, or of three the middle one, since the others open and close it;
+    and where no token is special, the new word.
+    """
     specials = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     new = [token for token in specials if shown.count(token) == without.count(token) + 1]
-    candidates = new or _difference(without, shown).split()
+    candidates = sorted(new, key=shown.index) or _difference(without, shown).split()
     if named in candidates:
         return named
+    if len(new) == 3:
+        return candidates[1]
     return candidates[0] if len(candidates) == 1 else None
 
 

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from anymal.chat.jinja import read_jinja
-from anymal.chat.segments import MediaSegment, Segment, TextSegment, Turn, joined, trimmed
+from anymal.chat.segments import Segment, TextSegment, Turn, joined, trimmed
 from anymal.chat.shipped import format_source, next_step
 from anymal.errors import ConversationError, RecipeError
 
@@ -70,9 +70,8 @@ class ChatTemplate:
         Raises:
             RecipeError: The template has no way to write two questions and an answer.
         """
-        media = [MediaSegment(modality=name, index=0) for name in sorted(self.markers or {})]
         turns = [
-            Turn(role="user", content=(*media, TextSegment(text="q1"))),
+            Turn(role="user", content=(TextSegment(text="q1"),)),
             Turn(role="assistant", content=(TextSegment(text="a1"),)),
             Turn(role="user", content=(TextSegment(text="q2"),)),
         ]
@@ -80,19 +79,12 @@ class ChatTemplate:
             segments = self.render(turns, generate=True)
         except ConversationError as error:
             raise RecipeError(f"template {self.name} cannot be used: {error}") from error
+        texts = [segment for segment in segments if isinstance(segment, TextSegment)]
         written = [
-            ("".join(map(_as_text, run)), is_target)
-            for is_target, run in groupby(segments, key=_is_target)
+            ("".join(segment.text for segment in run), is_target)
+            for is_target, run in groupby(texts, key=lambda segment: segment.is_target)
         ]
         return hashlib.sha256(json.dumps(written).encode()).hexdigest()
-
-
-def _as_text(segment: Segment) -> str:
-    return segment.text if isinstance(segment, TextSegment) else f"({segment.modality})"
-
-
-def _is_target(segment: Segment) -> bool:
-    return isinstance(segment, TextSegment) and segment.is_target
 
 
 def build_template(
@@ -125,6 +117,9 @@ def build_template(
         modalities=modalities,
         markers=markers,
     )
+    if own.markers and markers is None:
+        found = (f"{marker} for media of kind {kind}" for kind, marker in own.markers.items())
+        logger.info("template %s writes %s", name, ", ".join(found))
     if own.closing:
         logger.info(
             "template %s writes no token after an answer; in training, %s follows the last answer",
