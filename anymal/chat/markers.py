@@ -3,6 +3,7 @@
 Does not decide whether that matters; `anymal.chat.jinja` does.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from anymal.chat.segments import MediaSegment, TextSegment, Turn
 from anymal.errors import ConversationError, RecipeError
 
+# Signs of contents (`anymal.chat.parts`), bracketed text, white space, other words.
+_ATOM = re.compile("\ue000[^\ue001]*\ue001|<[^<>]*>|\\[[^\\[\\]]*\\]|\\s+|[^\\s<\\[\ue000]+|.")
 # A conversation's text, its media under the markers given.
 Render = Callable[[Sequence[Turn], Mapping[str, str]], str]
 
@@ -97,12 +100,13 @@ def _marker(without: str, shown: str, tokenizer: Any, named: str | None) -> str 
 
 
 def _difference(without: str, shown: str) -> str:
-    """The part of a text that another one lacks."""
-    before = _num_alike(without, shown)
-    after = _num_alike(reversed(without[before:]), reversed(shown[before:]))
-    return shown[before : len(shown) - after]
+    """The part of a text that another one lacks, whole words and what stands in brackets."""
+    less, more = _ATOM.findall(without), _ATOM.findall(shown)
+    before = _num_alike(less, more)
+    after = _num_alike(reversed(less[before:]), reversed(more[before:]))
+    return "".join(more[before : len(more) - after])
 
 
 def _num_alike(one: Iterable[str], other: Iterable[str]) -> int:
-    """How many characters two texts begin with alike."""
+    """How many items two texts begin with alike."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -250,10 +250,11 @@ def test_the_tokenizer_may_name_the_marker(tokenizer: Any) -> None:
     assert template.markers == {"image": "<|image_pad|>"}
 
 
-def test_a_marker_may_be_no_token(tokenizer: Any) -> None:
-    tokenizer.chat_template = SHAPES["idefics3"][0].replace("<image>", "[IMG]")
+@pytest.mark.parametrize("marker", ["[IMG]", "<picture>", "IMG"])
+def test_a_marker_may_be_no_token(tokenizer: Any, marker: str) -> None:
+    tokenizer.chat_template = SHAPES["idefics3"][0].replace("<image>", marker)
     template = build_template("tokenizer", tokenizer, modalities=("image",))
-    assert template.markers == {"image": "[IMG]"}
+    assert template.markers == {"image": marker}
 
 
 TWICE = SHAPES["idefics3"][0].replace("else '<image>'", "else '<image> <image>'")
