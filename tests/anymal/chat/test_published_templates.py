@@ -73,11 +73,15 @@ TALK: list[tuple[Role, list[str]]] = [
 ANSWER: tuple[Role, list[str]] = ("assistant", ["A cat."])
 
 
-@pytest.fixture(name="tokenizer")
-def _tokenizer(tokenizer: Any) -> Any:
+def with_media_tokens(tokenizer: Any) -> Any:
     names = ["<image>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"]
     tokenizer.add_tokens(names, special_tokens=True)
     return tokenizer
+
+
+@pytest.fixture(name="tokenizer")
+def _tokenizer(tokenizer: Any) -> Any:
+    return with_media_tokens(tokenizer)
 
 
 def turns_of(talk: Sequence[tuple[Role, list[str]]], modality: str = "image") -> list[Turn]:
@@ -162,9 +166,8 @@ def spaced(scheme: str) -> Any:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
-    names = ["<image>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"]
-    tokenizer.add_tokens([*names, "<|im_start|>", "<|im_end|>"], special_tokens=True)
-    return tokenizer
+    tokenizer.add_tokens(["<|im_start|>", "<|im_end|>"], special_tokens=True)
+    return with_media_tokens(tokenizer)
 
 
 @pytest.mark.parametrize("scheme", ["first", "always", "never"])
@@ -230,58 +233,6 @@ def test_soft_tokens_stand_where_their_medium_would(tokenizer: Any) -> None:
     bare = MediaSegment(modality="embeds", index=1, stands_for="")
     text = written(template.render([Turn(role="user", content=(sent, bare))], generate=True))
     assert "<|vision_start|>(embeds 0)<|vision_end|>(embeds 1)<|im_end|>" in text
-
-
-def test_a_template_of_both_shapes_is_read_as_text_where_no_marker_is_wanted(
-    tokenizer: Any,
-) -> None:
-    tokenizer.chat_template = SHAPES["qwen2-vl"][0]
-    for options in ({}, {"modalities": ("image",), "markers": {}}, {"modalities": ("imu",)}):
-        template = build_template("tokenizer", tokenizer, **options)  # type: ignore[arg-type]
-        assert template.markers is None
-        text = written(template.render(turns_of([("user", ["a ", "*", " b"])]), generate=True))
-        assert "\na (image 0) b<|im_end|>" in text
-
-
-def test_the_tokenizer_may_name_the_marker(tokenizer: Any) -> None:
-    tokenizer.chat_template = SHAPES["voxtral"][0]
-    tokenizer.image_token = "<|image_pad|>"
-    template = build_template("tokenizer", tokenizer, modalities=("image",))
-    assert template.markers == {"image": "<|image_pad|>"}
-
-
-@pytest.mark.parametrize("marker", ["[IMG]", "<picture>", "IMG"])
-def test_a_marker_may_be_no_token(tokenizer: Any, marker: str) -> None:
-    tokenizer.chat_template = SHAPES["idefics3"][0].replace("<image>", marker)
-    template = build_template("tokenizer", tokenizer, modalities=("image",))
-    assert template.markers == {"image": marker}
-
-
-TWICE = SHAPES["idefics3"][0].replace("else '<image>'", "else '<image> <image>'")
-
-
-@pytest.mark.parametrize(
-    ("jinja", "markers", "words"),
-    [
-        (SHAPES["voxtral"][0], None, r"vision_start.*set llm.markers.image to the part"),
-        (TWICE, None, "set llm.markers.image"),
-        (TWICE, {"image": "<image>"}, "must name a part of that, once"),
-        (SHAPES["llava"][0], {"image": "<picture>"}, r"<picture>.*writes '<image>"),
-        (SHAPES["llava"][0], {"imu": "<imu>"}, "for one medium of this kind .* writes 'nothing'"),
-        (
-            "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}"
-            "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-            {"image": "<image>"},
-            "no contents as lists of parts.*leave llm.markers out",
-        ),
-    ],
-)
-def test_a_marker_that_cannot_be_found_is_refused(
-    tokenizer: Any, jinja: str, markers: dict[str, str] | None, words: str
-) -> None:
-    tokenizer.chat_template = jinja
-    with pytest.raises(RecipeError, match=words):
-        build_template("tokenizer", tokenizer, modalities=("image", "imu"), markers=markers)
 
 
 def test_media_in_another_turn_than_theirs_are_refused(tokenizer: Any) -> None:
