@@ -1,6 +1,7 @@
 """The tree of errors that a user can cause and can fix.
 
-It holds no logic: each error carries what was given, what is allowed and what to do next, as words.
+Each error carries what was given, what is allowed and what to do next, as words of bounded length.
+It holds no other logic.
 
     AnymalError (ValueError)
     |-- MediaError              .source .found .accepted
@@ -18,6 +19,9 @@ It holds no logic: each error carries what was given, what is allowed and what t
     `-- EngineError             a request that the engine cannot take or finish
 """
 
+# Of a message, which may quote what a stranger wrote; the end says what to do next.
+_MOST_CHARACTERS, _END_CHARACTERS = 1000, 400
+
 
 class AnymalError(ValueError):
     """A user's mistake: its message says what was given, what is allowed and what to do next.
@@ -28,6 +32,10 @@ class AnymalError(ValueError):
     """
 
     place: str | None = None
+
+    def __str__(self) -> str:
+        """The words; of very many, the middle is left out."""
+        return _bounded(super().__str__())
 
 
 class MediaError(AnymalError):
@@ -48,7 +56,7 @@ class MediaError(AnymalError):
 
     def __str__(self) -> str:
         """One line: who, what was found, what is accepted."""
-        return f"{self.source}: found {self.found}; accepted: {self.accepted}"
+        return _bounded(f"{self.source}: found {self.found}; accepted: {self.accepted}")
 
 
 class MediaNotFound(MediaError):
@@ -97,3 +105,9 @@ class DataError(AnymalError):
 
 class EngineError(AnymalError):
     """A request that the engine cannot take or finish."""
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    return f"{text[: _MOST_CHARACTERS - _END_CHARACTERS - 5]} ... {text[-_END_CHARACTERS:]}"

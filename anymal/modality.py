@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from anymal.errors import ConversationError, DataError
 from anymal.media.audio import decode_audio
@@ -46,8 +46,11 @@ class Medium:
     @property
     def digest(self) -> str:
         """SHA-256 of the content; of the declared options too, where there are any."""
-        content = json.dumps(self.samples).encode() if self.source is None else self.source.data
-        digest = hashlib.sha256(content)
+        digest = hashlib.sha256(b"" if self.source is None else self.source.data)
+        if self.source is None:  # row by row: all at once would hold the interpreter for long
+            for index, row in enumerate(self.samples or ()):
+                digest.update(f"{', ' if index else '['}{json.dumps(row)}".encode())
+            digest.update(b"]")
         if self.options:
             digest.update(json.dumps(self.options, sort_keys=True).encode())
         return digest.hexdigest()
@@ -128,6 +131,14 @@ def nouns_of(modalities: Iterable[str]) -> list[str]:
     return [find_modality(name).noun or f"a medium of {name}" for name in modalities]
 
 
+def not_taken(part: MediaPart, modalities: Iterable[str], *, place: str) -> ConversationError:
+    """The error of a part whose modality is not among those that a model takes."""
+    taken = ", ".join(["text", *carriers_of(modalities)])
+    error = ConversationError(f"this model does not take {carrier_of(part)}; it takes {taken}")
+    error.place = place
+    return error
+
+
 def what_is_needed(modalities: Iterable[str]) -> str:
     """What to add to a conversation without any medium, for a model of some modalities."""
     names = list(modalities)
@@ -200,47 +211,6 @@ def _read_input_media(part: InputMediaPart, *, limits: Limits, base_dir: Path | 
         raise ConversationError(f"{body.modality} is sent as {carriers}, not as input_media")
     source = read_source(body.url, limits=limits, base_dir=base_dir)
     return Medium(source=source, options=body.options)
-
-
-class Decode(Protocol):
-    """Decodes as `decode_medium` does, here or in another process."""
-
-    def __call__(
-        self, medium: Medium, preprocessor: object, *, modality: str, limits: Limits
-    ) -> Any:
-        """See `decode_medium`."""
-        ...
-
-
-def decode_medium(medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Any:
-    """Decode a medium as an encoder wants it, in this process.
-
-    Args:
-        medium: From `read_medium`.
-        preprocessor: The encoder's; its attributes are the hints.
-        modality: Name of the row that decodes.
-        limits: How much the medium may hold.
-
-    Returns:
-        The signal.
-
-    Raises:
-        MediaError: It cannot be decoded.
-    """
-    hints = hints_of(preprocessor, modality=modality)
-    return decode_hinted(medium, limits, modality=modality, hints=hints)
-
-
-def hints_of(preprocessor: object, *, modality: str) -> dict[str, Any]:
-    """What decoding wants to know of an encoder's preprocessor."""
-    return {hint: getattr(preprocessor, hint) for hint in find_modality(modality).hints}
-
-
-def decode_hinted(
-    medium: Medium, limits: Limits, *, modality: str, hints: Mapping[str, Any]
-) -> Any:
-    """The same as `decode_medium`, from the hints alone, which can be sent to another process."""
-    return find_modality(modality).decode(medium, limits, **hints)
 
 
 def _decode_image(medium: Medium, limits: Limits) -> Signal:

@@ -17,19 +17,14 @@ from torch import Tensor
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
+from anymal.decoding.medium import Decode, decode_medium
 from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
+from anymal.media.budget import Budget
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
-from anymal.modality import (
-    Decode,
-    carrier_of,
-    carriers_of,
-    decode_medium,
-    modality_of,
-    read_medium,
-    what_is_needed,
-)
+from anymal.modality import modality_of, not_taken, read_medium, what_is_needed
+from anymal.protocol.contents import contents_of, media_first
 from anymal.protocol.conversation import (
     Conversation,
     MediaPart,
@@ -71,6 +66,7 @@ class ModalityInput:
 class _Media:
     """Media collected while a conversation is read."""
 
+    budget: Budget
     tensors: dict[str, list[dict[str, Tensor]]] = field(default_factory=dict)
     hashes: dict[str, list[str]] = field(default_factory=dict)
 
@@ -148,6 +144,7 @@ class Processor:
         base_dir: Path | None = None,
         generate: bool = False,
         name: str | None = None,
+        budget: Budget | None = None,
     ) -> Sample:
         """Process one conversation.
 
@@ -156,6 +153,7 @@ class Processor:
             base_dir: Folder that media paths are relative to; None refuses paths.
             generate: End where the answer begins, without labels.
             name: What to call the sample; by default the record's `id`.
+            budget: What all media together may hold; None bounds each by itself.
 
         Returns:
             The sample.
@@ -163,12 +161,13 @@ class Processor:
         Raises:
             ConversationError: Its shape, roles or modalities are not what the model takes, or
                 there is nothing to learn; `TooLong` if it exceeds `max_tokens`.
-            MediaError: A medium cannot be read or decoded.
+            MediaError: A medium cannot be read or decoded, or all of them exceed the budget.
         """
         if not isinstance(conversation, Conversation):
             name = name or (str(conversation["id"]) if "id" in conversation else None)
             conversation = read_conversation(conversation)
-        media = _Media()
+        media = _Media(budget=budget or Budget())
+        self._check_length(conversation, media.budget, name or "sample")
         turns = [
             self._turn(message, media, base_dir, place=f"messages.{index}")
             for index, message in enumerate(conversation.messages)
@@ -178,11 +177,8 @@ class Processor:
         segments = self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
-            raise TooLong(
-                f"{sample.name} takes {len(sample.ids)} tokens "
-                f"({sum(slot.length for slot in sample.slots)} of them for media); the model takes "
-                f"{self.max_tokens}; shorten it, send fewer media, or raise llm.max_tokens"
-            )
+            num_soft = sum(slot.length for slot in sample.slots)
+            raise self._too_long(f"{sample.name} takes {len(sample.ids)} tokens", num_soft)
         if not generate and EMBEDS in sample.media:
             raise ConversationError(
                 f"{sample.name} brings prompt_embeds, which can be asked about but not learnt from"
@@ -194,11 +190,33 @@ class Processor:
             )
         return sample
 
+    def _check_length(self, conversation: Conversation, budget: Budget, name: str) -> None:
+        """Refuse what cannot fit before a medium is read or a word is tokenised."""
+        contents = contents_of(conversation)
+        soft = sum(self._own(part, place).num_tokens for place, part in contents.media.items())
+        # A template writes something in each message.
+        words = len(conversation.messages) + self._text.least_tokens(contents.num_characters)
+        if soft + words > self.max_tokens:
+            raise self._too_long(f"{name} takes {soft + words} tokens or more", soft)
+        budget.check_files(len(contents.media))
+
+    def _too_long(self, found: str, num_soft: int) -> TooLong:
+        return TooLong(
+            f"{found} ({num_soft} of them for media); the model takes {self.max_tokens}; shorten "
+            "it, send fewer media, or raise llm.max_tokens"
+        )
+
+    def _own(self, part: MediaPart, place: str) -> ModalityInput:
+        """What is known of a part's modality."""
+        if (own := self.modalities.get(modality_of(part))) is None:
+            raise not_taken(part, self.modalities, place=place)
+        return own
+
     def _turn(self, message: Message, media: _Media, base_dir: Path | None, *, place: str) -> Turn:
         """One message with its media preprocessed."""
         content: list[Segment] = []
         parts = message.parts
-        for part in _media_first(parts) if self.media_first else parts:
+        for part in media_first(parts) if self.media_first else parts:
             try:
                 content += self._segments(part, media, base_dir)
             except AnymalError as error:
@@ -219,16 +237,14 @@ class Processor:
     def _medium(self, part: MediaPart, media: _Media, base_dir: Path | None) -> list[Segment]:
         """Decode and preprocess one media part; returns its slot with the text around it."""
         name = modality_of(part)
-        if name not in self.modalities:
-            raise ConversationError(
-                f"this model does not take {carrier_of(part)}; it takes "
-                f"{', '.join(['text', *carriers_of(self.modalities)])}"
-            )
         own = self.modalities[name]
+        media.budget.check()
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)
+        media.budget.count_file(0 if medium.source is None else len(medium.source.data))
         digest = medium.digest
         if own.features is None:
             signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
+            media.budget.count_signal(signal)
             item = own.preprocessor(signal)
         else:
             item = own.features.item(digest, name=medium.name)
@@ -250,12 +266,6 @@ class Processor:
             [slot] if given.modality is None else [self.modalities[given.modality].surround(slot)]
         )
 
-    def _num_tokens(self, slot: MediaSegment, media: _Media) -> int:
-        """Q of an item."""
-        if slot.modality == EMBEDS:
-            return len(media.tensors[EMBEDS][slot.index][EMBEDS])
-        return self.modalities[slot.modality].num_tokens
-
     def _assemble(
         self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str
     ) -> Sample:
@@ -263,9 +273,11 @@ class Processor:
         ids: list[int] = []
         labels: list[int] = []
         slots: list[Slot] = []
-        for item in runs_of(segments, self._text):
+        for item in runs_of(segments, self._text, enough=2 * self.max_tokens):
             if isinstance(item, MediaSegment):
-                length = self._num_tokens(item, media)
+                is_given, kind = item.modality == EMBEDS, item.modality
+                given = media.tensors[kind][item.index]
+                length = len(given[EMBEDS]) if is_given else self.modalities[kind].num_tokens
                 slots.append(Slot(modality=item.modality, start=len(ids), length=length))
                 ids += [SLOT_ID] * length
                 labels += [IGNORED] * length
@@ -281,13 +293,3 @@ class Processor:
             media_hashes=media.hashes,
             name=name,
         )
-
-
-def _media_first(parts: Sequence[Part]) -> list[Part]:
-    """The media of a message, then each piece of its text on a line of its own.
-
-    For models that only ever saw media first; OpenAI's examples have the question first.
-    """
-    media: list[Part] = [part for part in parts if not isinstance(part, TextPart)]
-    texts = [part.text for part in parts if isinstance(part, TextPart)]
-    return [*media, TextPart(text="\n".join(texts))] if media and texts else list(parts)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import SecretStr
@@ -23,7 +24,7 @@ from anymal.decoding.job import Bounds
 from anymal.decoding.pool import DecoderPool
 from anymal.errors import AnymalError
 from anymal.media.source import shorten
-from anymal.protocol.explain import BodyProblem, explain
+from anymal.protocol.explain import explain
 from server.answering.disconnect import ClientGone
 from server.answering.places import Places
 from server.answering.worker import Worker
@@ -32,6 +33,7 @@ from server.edge.caller_limits import CallerLimits
 from server.edge.drain import Drain, DrainGate
 from server.edge.failed_keys import FailedKeys
 from server.edge.head import HeadAsGet
+from server.edge.house import House, HouseLimit
 from server.edge.key_check import KeyCheck
 from server.edge.keys import Keyring
 from server.edge.packed_body import PackedBody
@@ -47,7 +49,7 @@ from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
 from server.served.models import Backend
-from server.settings import Settings
+from server.settings import Settings, house_bytes
 
 if TYPE_CHECKING:  # the app starts without torch
     from server.served.shared_engines import SharedEngines
@@ -129,13 +131,15 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.drain = Drain()
+    app.state.house = House(house_bytes(settings), are_shared=lambda: keyring.has_several)
+    app.state.reading = anyio.CapacityLimiter(1)  # of large bodies
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
     for routes in (openai, responses, ask, align, admin, monitoring, page, reference):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)
     app.add_exception_handler(ClientGone, _client_gone)
-    app.add_exception_handler(RequestValidationError, _refuse_body)
+    app.add_exception_handler(RequestValidationError, _refuse_form)
     key_check = partial(
         KeyCheck,
         keyring=keyring,
@@ -152,6 +156,7 @@ def _add_edge(
 ) -> None:
     """Add the middleware that a request passes on its way to a route, innermost first."""
     app.add_middleware(HeadAsGet)
+    app.add_middleware(HouseLimit, house=app.state.house)
     app.add_middleware(PackedBody, max_bytes=settings.max_body_bytes)
     app.add_middleware(key_check)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
@@ -250,18 +255,9 @@ async def _client_gone(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-async def _refuse_body(request: Request, error: Exception) -> Response:
-    """Report what FastAPI found wrong with a body."""
+async def _refuse_form(request: Request, error: Exception) -> Response:
+    """Report what FastAPI found wrong with a form; `JsonRoute` reads all other bodies."""
     assert isinstance(error, RequestValidationError), type(error)
-    problems = [{**item, "loc": item["loc"][1:]} for item in error.errors()]
-    given = dict(error.body) if isinstance(error.body, FormData) else error.body
-    problem = explain(problems, given)
-    if not isinstance(given, dict):
-        problem = BodyProblem(
-            message=(
-                "the body is not a JSON object; send one with 'Content-Type: application/json'"
-            ),
-            param=None,
-            code="invalid_json",
-        )
-    return response_for(BadRequest(problem))
+    first = error.errors()[0]
+    given = dict(error.body) if isinstance(error.body, FormData) else None
+    return response_for(BadRequest(explain([{**first, "loc": first["loc"][1:]}], given)))

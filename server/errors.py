@@ -56,6 +56,20 @@ class BodyTooSlow(HTTPException):
         super().__init__(408, message)
 
 
+class HouseFull(HTTPException):
+    """A body for which there is no room beside those that are being answered."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, message)
+
+
+class HouseShareFull(HTTPException):
+    """A body for which there is room, but not for this caller."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(429, message)
+
+
 class Unauthorized(AnymalError):
     """No key, or a wrong one."""
 
@@ -161,6 +175,8 @@ RULES = (
     Rule(error=BodyCorrupt, status=400, type="invalid_request_error", code="body_corrupt"),
     Rule(error=PackingUnknown, status=415, type="invalid_request_error", code="packing_unknown"),
     Rule(error=BodyTooSlow, status=408, type="invalid_request_error", code="body_too_slow"),
+    Rule(error=HouseFull, status=503, type="server_error", code="house_full"),
+    Rule(error=HouseShareFull, status=429, type="rate_limit_error", code="rate_limit_exceeded"),
     Rule(
         error=MediaTooLarge,
         status=413,

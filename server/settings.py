@@ -106,6 +106,9 @@ class Settings(BaseSettings):
 
     # How much of it.
     max_body_bytes: int = Field(96 * 2**20, gt=0, description="largest request body, in bytes")
+    max_house_bytes: int | None = Field(
+        None, gt=0, description="most bytes of all bodies at once; default: 4 x max_body_bytes"
+    )
     max_requests: int = Field(64, ge=1, description="how many answers are in progress at once")
     decode_workers: int = Field(
         2, ge=0, description="processes that decode media; 0 decodes in the service, without an end"
@@ -159,6 +162,21 @@ class Settings(BaseSettings):
     checks: Strings = Field(
         (), description="safety checks, such as server.safety:WordList?words=bomb,poison"
     )
+
+
+def house_bytes(settings: Settings) -> int:
+    """How many bytes of bodies may be in the house at once.
+
+    Raises:
+        AnymalError: If the largest body would never be taken.
+    """
+    most = settings.max_house_bytes or 4 * settings.max_body_bytes
+    if most < 2 * settings.max_body_bytes:
+        raise AnymalError(
+            f"setting max_house_bytes: {most} is less than twice max_body_bytes "
+            f"({settings.max_body_bytes}), so the largest bodies would never be taken; raise it"
+        )
+    return most
 
 
 def read_settings(given: Mapping[str, Any]) -> Settings:

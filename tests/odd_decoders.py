@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Never
 
+from anymal.decoding.medium import decode_hinted
 from anymal.errors import MediaUnsupported
 from anymal.media.limits import Limits
-from anymal.modality import Medium, decode_hinted
+from anymal.modality import Medium
 
 WORK = "tests.odd_decoders:decode"
 

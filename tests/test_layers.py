@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "engine": ("llm",),
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm"),
-    "processor": ("chat", "features", "media", "modality", "protocol", "sample"),
+    "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
     "recipe": ("modality",),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("llm", "recipe"),
@@ -43,7 +43,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
         *("processor", "protocol", "sample"),
     ),
-    "evaluation": ("assemble", "engine", "modality", "processor", "protocol", "serving"),
+    "evaluation": (
+        *("assemble", "decoding", "engine", "modality", "processor", "protocol", "serving"),
+    ),
     "__init__": ("client", "serving"),
     "cli": (
         *("__init__", "assemble", "bundle", "client", "evaluation", "llm", "plan", "playground"),

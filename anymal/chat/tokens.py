@@ -8,15 +8,17 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from anymal.chat.segments import MediaSegment, Segment
+from anymal.chat.segments import MediaSegment, Segment, TextSegment
+from anymal.errors import TooLong
 
 Follows = Literal["nothing", "special", "text"]
 # What sentencepiece-like and byte-level tokenisers write for a space.
 _SPACE_MARKS = ("\u2581", "\u0120")
+_PIECE_CHARACTERS = 2**14  # a tokeniser holds the interpreter for some milliseconds
 
 
 class TextEncoder:
@@ -41,6 +43,7 @@ class TextEncoder:
             self._backend.encode_special_tokens = True
             self._backend.no_truncation()
             self._backend.no_padding()
+        self._longest = max(map(len, tokenizer.get_vocab()))
         first = self._tokenizer.convert_ids_to_tokens(self.encode("a"))[0]
         self._adds_space = isinstance(first, str) and first.startswith(_SPACE_MARKS)
         self._is_processors = is_processors
@@ -80,6 +83,30 @@ class TextEncoder:
         return list(
             self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         )
+
+    def least_tokens(self, num_characters: int) -> int:
+        """How many tokens some text takes at least, since none is longer than the longest.
+
+        Args:
+            num_characters: Length of the text.
+        """
+        return -(-num_characters // self._longest)
+
+    def is_longer_than(self, text: str, number: int) -> bool:
+        """Whether a long text takes more tokens, found by tokenising no more of it than needed.
+
+        Args:
+            text: Any text; a short one is not looked at.
+            number: How many tokens; a few are added where the text is cut into pieces.
+        """
+        if len(text) <= _PIECE_CHARACTERS:
+            return False
+        found = 0
+        for start in range(0, len(text), _PIECE_CHARACTERS):
+            found += len(self.encode(text[start : start + _PIECE_CHARACTERS]))
+            if found > number:
+                return True
+        return False
 
     def encode_run(self, text: str, *, follows: Follows = "special") -> Sequence[int]:
         """Tokenise one run of text of a sequence.
@@ -125,7 +152,9 @@ class IdRun:
     is_target: bool
 
 
-def runs_of(segments: Sequence[Segment], text: TextEncoder) -> list[IdRun | MediaSegment]:
+def runs_of(
+    segments: Sequence[Segment], text: TextEncoder, *, enough: int
+) -> list[IdRun | MediaSegment]:
     """Tokenise text between special tokens, media and changes of target as one run each.
 
     So the text of the template and the words inside it meet as they do in the model's own
@@ -134,37 +163,68 @@ def runs_of(segments: Sequence[Segment], text: TextEncoder) -> list[IdRun | Medi
     Args:
         segments: A written conversation.
         text: The tokeniser.
+        enough: How many ids are surely too many. It must leave room for those that cuts add.
 
     Returns:
         Runs of ids, and media between them.
+
+    Raises:
+        TooLong: If there are more ids than that; the rest of the text is not tokenised.
     """
     runs: list[IdRun | MediaSegment] = []
-    words, is_target = "", False
+    number = 0
+    has_start = any(isinstance(first, TextSegment) and first.is_start for first in segments[:1])
     follows: Follows = "nothing"
+    for item in _stretches(segments, text):
+        if isinstance(item, MediaSegment):
+            runs.append(item)
+            follows = "special"
+            continue
+        words, is_target = item
+        if isinstance(words, str) and text.is_longer_than(words, enough - number):
+            raise _too_long(enough)
+        if isinstance(words, str):
+            ids, follows = text.encode_run(words, follows=follows), "text"
+        else:
+            ids, follows = [words], "nothing" if has_start and not runs else "special"
+        number += len(ids)
+        if number > enough:
+            raise _too_long(enough)
+        runs.append(IdRun(ids=ids, is_target=is_target))
+    return runs
 
-    def end_run(then: Follows) -> None:
-        nonlocal words, follows
-        if words:
-            runs.append(IdRun(ids=text.encode_run(words, follows=follows), is_target=is_target))
-        follows = follows if then == "text" and not words else then
-        words = ""
+
+def _stretches(
+    segments: Sequence[Segment], text: TextEncoder
+) -> Iterator[MediaSegment | tuple[str | int, bool]]:
+    """Media, and texts and special tokens with whether they are targets; texts are not empty."""
+    words: list[str] = []
+    is_target = False
+
+    def end() -> Iterator[tuple[str, bool]]:
+        if joined := "".join(words):
+            yield joined, is_target
+        words.clear()
 
     for segment in segments:
         if isinstance(segment, MediaSegment):
-            end_run("special")
-            runs.append(segment)
+            yield from end()
+            yield segment
             continue
         if segment.is_target != is_target:
-            end_run("text")
+            yield from end()
             is_target = segment.is_target
         for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
             if isinstance(piece, str):
-                words += piece
+                words.append(piece)
             else:
-                end_run("nothing" if segment.is_start else "special")
-                runs.append(IdRun(ids=[piece], is_target=is_target))
-    end_run("text")
-    return runs
+                yield from end()
+                yield piece, is_target
+    yield from end()
+
+
+def _too_long(enough: int) -> TooLong:
+    return TooLong(f"the text takes more than {enough} tokens, far more than fit; shorten it")
 
 
 _PROBE = "Which is larger, 3.5 or 12?\n  An unseen word: \u00e9t\u00e9, \u4e2d."

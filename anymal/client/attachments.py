@@ -16,19 +16,17 @@ from typing import Any, TypedDict, Unpack
 from anymal.client.array_files import as_array, avi, is_a, npy, png, wav
 from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 from anymal.protocol.conversation import (
-    AccelerationUnit,
     AudioUrlPart,
     ImagePart,
     ImageUrl,
     ImuPart,
-    InputImu,
     MediaPart,
     MediaUrl,
-    RotationUnit,
     VideoPart,
     data_url,
     validated,
 )
+from anymal.protocol.input_imu import AccelerationUnit, InputImu, RotationUnit
 
 _MOST_OF_16_BITS = 2**16 - 1
 # A file states its rate: whole samples a second in a WAV, 32-bit microseconds a frame in an AVI.

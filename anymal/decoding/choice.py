@@ -6,8 +6,8 @@ Does not decode.
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from anymal.decoding.medium import Decode, decode_medium
 from anymal.decoding.pool import DecoderPool
-from anymal.modality import Decode, decode_medium
 
 
 @contextmanager

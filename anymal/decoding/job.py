@@ -25,7 +25,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A medium to decode; see `anymal.modality.decode_hinted`."""
+    """A medium to decode; see `anymal.decoding.medium.decode_hinted`."""
 
     medium: Medium
     limits: Limits

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from anymal.decoding.job import Bounds, Job
+from anymal.decoding.medium import hints_of
 from anymal.decoding.process import DecodingProcess, Died, OutOfMemory
 from anymal.errors import AnymalError, MediaCorrupt, MediaError, MediaTooLarge
 from anymal.media.limits import Limits
-from anymal.modality import Medium, hints_of
+from anymal.modality import Medium
 
 REASONS = ("stopped", "memory", "cpu", "crashed")
-WORK = "anymal.modality:decode_hinted"
+WORK = "anymal.decoding.medium:decode_hinted"
 
 
 class PoolClosed(AnymalError):
@@ -87,7 +88,7 @@ class DecoderPool:
                 self._free.append(self._started())
 
     def decode(self, medium: Medium, preprocessor: object, *, modality: str, limits: Limits) -> Any:
-        """Decode a medium; see `anymal.modality.decode_medium`, and `Errand.decode` for errors."""
+        """See `anymal.decoding.medium.decode_medium`; for errors, `Errand.decode`."""
         return self.errand().decode(medium, preprocessor, modality=modality, limits=limits)
 
     def errand(self) -> "Errand":
@@ -206,7 +207,7 @@ class Errand:
         """Decode a medium; waits for a free process.
 
         Args:
-            medium: As for `anymal.modality.decode_medium`, whose signature this has.
+            medium: As for `anymal.decoding.medium.decode_medium`, whose signature this has.
             preprocessor: The encoder's; only its hints are sent.
             modality: Name of the row that decodes.
             limits: How much the medium may hold.

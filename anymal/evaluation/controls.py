@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anymal.decoding.medium import decode_medium
 from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
-from anymal.modality import blank_part, decode_medium, find_modality, modality_of, read_medium
+from anymal.modality import blank_part, find_modality, modality_of, read_medium
 from anymal.processor import Processor
 from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart, read_conversation
 

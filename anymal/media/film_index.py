@@ -103,12 +103,24 @@ def _atoms(data: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
         end = min(end, last)
         folders.append((parent, end, last))
         yield kind, parent, start, end
-        head = data.find(b"hdlr", start, end) if kind == b"meta" else -1
-        if head >= 0:
-            folders.append((kind, head - 4, end))
-        # Without a head elsewhere, FFmpeg takes one that was crossed out.
-        elif kind in _ATOMS or data[start + 4 : start + 8] in (b"moov", b"cmov"):
+        if kind == b"meta":
+            if (head := _head_of_words(data, start, end)) is not None:
+                folders.append((kind, head, end))
+        elif kind in _ATOMS or _is_crossed_out(data, kind, start):
             folders.append((kind, start, end))
+
+
+def _head_of_words(data: bytes, start: int, end: int) -> int | None:
+    """Where FFmpeg begins to read words: it looks for their head in steps of four bytes."""
+    place = data.find(b"hdlr", start, end)
+    while place >= 0 and (place - start) % 4:
+        place = data.find(b"hdlr", place + 1, end)
+    return place - 4 if place >= 0 else None
+
+
+def _is_crossed_out(data: bytes, kind: bytes, start: int) -> bool:
+    """Whether FFmpeg takes what is marked as free for the film's head."""
+    return kind in (b"free", b"hoov") and data[start + 4 : start + 8] in (b"mvhd", b"cmov")
 
 
 class _Track:
@@ -186,6 +198,8 @@ def _elements(data: bytes) -> Iterator[tuple[int, int]]:
         if start >= last or not data[start]:
             continue
         length = 9 - data[start].bit_length()
+        if start + length > len(data):
+            continue
         size = int.from_bytes(data[start : start + length], "big") - (1 << 7 * length)
         start += length
         is_unknown = size == (1 << 7 * length) - 1

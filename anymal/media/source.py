@@ -6,6 +6,7 @@ It reads no more than the limits allow and looks at no content.
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,20 @@ from anymal.errors import (
 from anymal.media.limits import Limits
 
 _NAME_LENGTH = 80
+_PIECE_CHARACTERS = 4 * 2**20  # of base64; a multiple of four
+_WHITE_SPACE = b" \t\r\n\v\f"
+_ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
+# What writers of URLs put for base64's letters, and for the white space in it.
+_PERCENT = {
+    "%2B": "+",
+    "%2F": "/",
+    "%3D": "=",
+    "%2D": "-",
+    "%5F": "_",
+    "%0A": "",
+    "%0D": "",
+    "%20": "",
+}
 _DATA = "data:"
 _OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")  # what Python writes of an object in memory
 _WAYS = "bytes, a file object, a pathlib.Path, or a base64 data URL"
@@ -152,15 +167,28 @@ def _read_data_url(rest: str, limits: Limits, name: str | None) -> Source:
 def _decoded(text: str, limits: Limits, label: str) -> Source:
     """Base64 of any dialect: URLs write `-_` for `+/`, or percent signs; padding may be missing."""
     _check_size(label, len(text) * 3 // 4 - 2, limits)
-    text = "".join((unquote(text) if "%" in text else text).split())
-    text = text.replace("-", "+").replace("_", "/").rstrip("=")
+    if "%" in text:
+        for code, letter in _PERCENT.items():
+            text = text.replace(code, letter).replace(code.lower(), letter)
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        # Piece by piece, because each step holds the interpreter; in one go, however many spaces.
+        letters = bytearray()
+        for start in range(0, len(text), _PIECE_CHARACTERS):
+            piece = text[start : start + _PIECE_CHARACTERS].encode("ascii")
+            letters += piece.translate(_ONE_ALPHABET, _WHITE_SPACE)
+        del letters[len(letters.rstrip(b"=")) :]
+        data = b"".join(_decoded_pieces(letters + b"=" * (-len(letters) % 4)))
     except (binascii.Error, ValueError) as error:
         raise MediaCorrupt(
             label, f"invalid base64 ({reason(error)})", "base64 of either alphabet"
         ) from error
     return _checked(label, data, limits)
+
+
+def _decoded_pieces(letters: bytearray) -> Iterator[bytes]:
+    """Decode base64 of one alphabet, without white space and with its padding."""
+    for start in range(0, len(letters), _PIECE_CHARACTERS):
+        yield base64.b64decode(letters[start : start + _PIECE_CHARACTERS], validate=True)
 
 
 def _inside(ref: str, base_dir: Path, label: str) -> Path:

@@ -22,14 +22,12 @@ from pydantic_core import PydanticCustomError
 from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
-from anymal.protocol.strict import NOT_A_BOOLEAN, Strict, StrictMedium, StrictPart
+from anymal.protocol.input_imu import InputImu
+from anymal.protocol.sizes import OPTIONS, check_length
+from anymal.protocol.strict import Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
 Model = TypeVar("Model", bound=BaseModel)
-
-AccelerationUnit = Literal["m/s2", "g"]
-RotationUnit = Literal["rad/s", "deg/s"]
-ImuFormat = Literal["csv", "npy", "npz", "parquet", "json", "zip"]
 
 
 def _whole_characters(text: str) -> str:
@@ -78,52 +76,6 @@ class InputAudio(StrictMedium):
     )
 
 
-def _rows_of_numbers(rows: Any) -> Any:
-    """Rows as they came; a loop of its own, because there may be a million numbers."""
-    for index, row in enumerate(rows if isinstance(rows, list) else ()):
-        if isinstance(row, list) and any(value is True or value is False for value in row):
-            raise PydanticCustomError(
-                "number_type", "row {row} holds true or false", {"row": index}
-            )
-    return rows
-
-
-class InputImu(StrictMedium):
-    """A motion recording: exactly one of `data` (with `format`), `url` and `samples`."""
-
-    data: str | None = Field(None, min_length=1, description="base64 of a recording file")
-    url: str | None = Field(
-        None, min_length=1, description="data: URL; a relative path only in manifests"
-    )
-    samples: Annotated[
-        list[list[float]] | None, Field(min_length=1), BeforeValidator(_rows_of_numbers)
-    ] = Field(None, description="rows of ax, ay, az[, gx, gy, gz]")
-    format: ImuFormat | None = Field(None, description="file format; required with data")
-    rate_hz: Annotated[float | None, Field(gt=0, allow_inf_nan=False), NOT_A_BOOLEAN] = Field(
-        None, description="samples per second; required with samples"
-    )
-    acceleration_unit: AccelerationUnit | None = Field(
-        None, description="unit of ax, ay, az; m/s2 if the file states none"
-    )
-    rotation_unit: RotationUnit | None = Field(
-        None, description="unit of gx, gy, gz; rad/s if the file states none"
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one_origin(self) -> Self:
-        given = [name for name in ("data", "url", "samples") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise ValueError(f"give exactly one of data, url and samples; found {found}")
-        if self.data is not None and self.format is None:
-            raise ValueError("data needs format: one of csv, npy, npz, parquet, json, zip")
-        if self.samples is not None and self.rate_hz is None:
-            raise ValueError("samples needs rate_hz, the number of samples per second")
-        if self.samples is not None and self.format is not None:
-            raise ValueError("samples takes no format; remove format, or send data instead")
-        return self
-
-
 class TextPart(StrictPart):
     """Words."""
 
@@ -170,7 +122,7 @@ class InputMedia(MediaUrl):
     """A medium of a modality that another package brings."""
 
     modality: str = Field(pattern="^[a-z][a-z0-9_]*$", description="name of the modality")
-    options: dict[str, str | int | float | bool] = Field(
+    options: Annotated[dict[str, str | int | float | bool], OPTIONS] = Field(
         default_factory=dict, description="what its decoder takes besides the file"
     )
 
@@ -224,7 +176,8 @@ TEXT_OR_PARTS = Discriminator(
     custom_error_message="content must be text, or a list of parts",
 )
 Content = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Part], Tag("parts")], TEXT_OR_PARTS
+    Annotated[Words, Tag("text")] | Annotated[list[Part], Field(fail_fast=True), Tag("parts")],
+    TEXT_OR_PARTS,
 ]
 
 
@@ -257,7 +210,14 @@ class Message(Strict):
 class Conversation(Strict):
     """Turns, oldest first."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fits_a_context(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            check_length(value)
+        return value
 
 
 def read_conversation(record: Mapping[str, Any]) -> Conversation:

@@ -1,6 +1,6 @@
-"""Validation errors as plain messages.
+"""Validation errors as plain messages of bounded length.
 
-Does not validate; it reads what pydantic found.
+Does not validate; it reads what pydantic found, and of that the first problem only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,8 @@ _WORDS = {
 
 # Types of parts that become parts of another type before they are validated.
 _TRANSLATED = ("file", "input_text", "input_image", "input_file", "output_text", "refusal")
+_MOST_CHARACTERS = 500  # of a message, which may quote what was sent
+_MOST_OF_A_KEY = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
     """Say the first problem.
 
     Args:
-        problems: What `ValidationError.errors()` returned.
+        problems: What `ValidationError.errors()` returned: few, however large the value was. Lists
+            of our models stop at their first one, and an object's many unknown keys are one.
         given: The value that was validated.
 
     Returns:
@@ -59,17 +62,24 @@ def explain(problems: Sequence[Mapping[str, Any]], given: Any) -> BodyProblem:
     """
     first = problems[0]
     if "param" in first.get("ctx", {}):  # raised by our validators; it names its key already
-        return BodyProblem(message=first["msg"], param=first["ctx"]["param"], code=first["type"])
+        return BodyProblem(
+            message=_cut(first["msg"]), param=_cut(first["ctx"]["param"]), code=first["type"]
+        )
     message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     if first["type"] == "union_tag_invalid":
         context = first["ctx"]
         message = f"the type {context['tag']!r} is not known; send {context['expected_tags']}"
     param = _path(first["loc"], given, is_missing=first["type"] == "missing")
     return BodyProblem(
-        message=f"{param}: {message}" if param else message,
+        message=_cut(f"{param}: {message}" if param else message),
         param=param or None,
         code=first["type"],
     )
+
+
+def _cut(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str:
@@ -82,9 +92,9 @@ def _path(location: Sequence[int | str], given: Any, *, is_missing: bool) -> str
             is_tag_due = False
         elif _is_key_of(given, step):
             given, is_tag_due = given[step], True
-            steps.append(str(step))
+            steps.append(_cut(str(step), _MOST_OF_A_KEY))
         elif is_missing and index == len(location) - 1:
-            steps.append(str(step))
+            steps.append(_cut(str(step), _MOST_OF_A_KEY))
     return ".".join(steps)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
+from anymal.protocol.sizes import check_keys
 from anymal.protocol.strict import StrictMedium, StrictPart
 
 _PARTS = {"image": "image_url", "video": "video_url", "audio": "audio_url"}
@@ -53,6 +54,7 @@ def medium_of_file(part: Any) -> Any:
         raise refused_file(
             "file is an object with file_data, and filename if that is not a data URL"
         )
+    check_keys(file, File.model_fields)
     given = {key: item for key, item in file.items() if item is not None}
     unknown = sorted(map(str, given.keys() - File.model_fields.keys() - {"file_id"}))
     if not all(isinstance(item, str) for item in given.values()) or unknown:

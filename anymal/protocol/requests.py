@@ -10,6 +10,13 @@ from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAt
 from pydantic_core import PydanticCustomError
 
 from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
+from anymal.protocol.sizes import (
+    MAX_NAME_CHARACTERS,
+    MAX_STOP_CHARACTERS,
+    MAX_STOPS,
+    check_keys,
+    check_length,
+)
 from anymal.protocol.strict import NOT_A_BOOLEAN, Number, Strict, Whole
 from anymal.protocol.without_effect import REQUEST, STREAM_OPTIONS, Rows, taken_out
 
@@ -52,6 +59,8 @@ class TolerantRequest(Strict):
     def _take_out(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(value, Mapping):
             return handler(value)
+        check_keys(value, {**cls.model_fields, **cls.without_effect})
+        check_length(value)
         clean, ignored = taken_out(value, cls.without_effect)
         request = handler(clean)
         request._ignored = ignored
@@ -71,8 +80,14 @@ class ChatCompletionRequest(TolerantRequest):
 
     without_effect: ClassVar[Rows] = REQUEST
 
-    model: str | None = Field(None, description="a served model's name; absent means the first")
-    messages: list[Message] = Field(min_length=1, description="turns, oldest first")
+    model: str | None = Field(
+        None,
+        max_length=MAX_NAME_CHARACTERS,
+        description="a served model's name; absent means the first",
+    )
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(
+        min_length=1, description="turns, oldest first"
+    )
     n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
@@ -95,7 +110,9 @@ class ChatCompletionRequest(TolerantRequest):
     )
     max_tokens: AtLeastOne = Field(None, description="most tokens to generate")
     max_completion_tokens: AtLeastOne = Field(None, description="newer name of max_tokens")
-    stop: str | list[str] | None = Field(None, description="up to four strings that end the answer")
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = Field(
+        None, description="up to four strings that end the answer"
+    )
     ignore_eos: bool = Field(
         False, description="go on to the token limit, past the token that ends an answer"
     )
@@ -118,8 +135,10 @@ class ChatCompletionRequest(TolerantRequest):
             self.max_tokens != self.max_completion_tokens
         ):
             raise _wrong("max_tokens", "max_completion_tokens is another number; send one of them")
-        if len(self.stop_strings) > 4 or "" in self.stop_strings:
+        if len(self.stop_strings) > MAX_STOPS or "" in self.stop_strings:
             raise _wrong("stop", "up to four strings are taken, none of them empty")
+        if max(map(len, self.stop_strings), default=0) > MAX_STOP_CHARACTERS:
+            raise _wrong("stop", f"a string may have up to {MAX_STOP_CHARACTERS:,} characters")
         if self.top_logprobs and not self.logprobs:
             raise _wrong("top_logprobs", "only allowed with logprobs = true")
         return self
@@ -161,7 +180,11 @@ def _wrong(param: str, reason: str) -> PydanticCustomError:
 class AlignRequest(TolerantRequest):
     """Body of `POST /v1/align`."""
 
-    model: str | None = Field(None, description="a served model's name; absent means the first")
+    model: str | None = Field(
+        None,
+        max_length=MAX_NAME_CHARACTERS,
+        description="a served model's name; absent means the first",
+    )
     input: Annotated[MediaPart, Field(discriminator="type")] = Field(
         description="one medium, as a part of a message carries it"
     )

@@ -37,7 +37,9 @@ class InputMessage(Message):
 
     type: Literal["message"] = "message"
     content: Annotated[
-        Annotated[Words, Tag("text")] | Annotated[list[ResponsePart], Tag("parts")], TEXT_OR_PARTS
+        Annotated[Words, Tag("text")]
+        | Annotated[list[ResponsePart], Field(fail_fast=True), Tag("parts")],
+        TEXT_OR_PARTS,
     ] = Field("", description="words or parts; only an assistant's may be absent")
     id: str | None = Field(None, description="of an answer that is sent back; not read")
     status: str | None = Field(None, description="of an answer that is sent back; not read")
@@ -72,7 +74,8 @@ def _input_tag(value: Any) -> str | None:
 
 
 Input = Annotated[
-    Annotated[Words, Tag("text")] | Annotated[list[Item], Field(min_length=1), Tag("items")],
+    Annotated[Words, Tag("text")]
+    | Annotated[list[Item], Field(min_length=1, fail_fast=True), Tag("items")],
     Discriminator(
         _input_tag,
         custom_error_type="input_type",

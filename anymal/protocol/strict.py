@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from anymal.protocol.sizes import check_keys
 from anymal.protocol.without_effect import MEDIUM, PART, Rows
 
 
@@ -58,6 +59,7 @@ class Strict(BaseModel):
     def _null_means_absent(cls, value: Any) -> Any:
         # Stock clients send `"tools": null`, and replay answers as `"refusal": null`.
         if isinstance(value, Mapping):
+            check_keys(value, cls.model_fields)
             return {key: item for key, item in value.items() if item is not None}
         return value
 

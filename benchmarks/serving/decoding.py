@@ -18,10 +18,11 @@ from contextlib import closing
 import numpy as np
 from PIL import Image
 
+from anymal.decoding.medium import Decode, decode_medium
 from anymal.decoding.pool import DecoderPool
 from anymal.media.limits import Limits
 from anymal.media.source import Source
-from anymal.modality import Decode, Medium, decode_medium
+from anymal.modality import Medium
 
 SIZES = {"64 x 64": (64, 64), "1000 x 750": (1000, 750), "4000 x 3000": (4000, 3000)}
 

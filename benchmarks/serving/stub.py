@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from anymal.decoding.medium import Decode
 from anymal.engine.base import Ticket
 from anymal.engine.events import Event, Finished, TextDelta, TokenCounts
 from anymal.engine.prompt import Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
 from anymal.engine.stream import Stream
-from anymal.modality import Decode
 from anymal.protocol.conversation import Conversation
 
 PROMPT = Prompt(spans=(TokenSpan(ids=tuple(range(128))),))

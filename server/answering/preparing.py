@@ -14,9 +14,9 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import DecoderPool
 from anymal.engine.prompt import Owner, Prompt
-from anymal.modality import decode_medium
 from anymal.protocol.conversation import Conversation, TextPart
 from server.answering.decoding_turns import DecodingTurns
 from server.served.models import Backend

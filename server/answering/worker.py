@@ -24,6 +24,7 @@ from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import check_conversation, check_request, guard_for
 from server.answering.places import Places
 from server.answering.preparing import Preparing
+from server.answering.stopping import stopping_at
 from server.edge.keys import ANONYMOUS, Caller
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
@@ -232,7 +233,7 @@ class Worker:
 @contextmanager
 def _until(deadline: float) -> Iterator[None]:
     """Stop at a time on the clock of the event loop; see `Preparing` for threads."""
-    with anyio.CancelScope(deadline=deadline) as scope:
+    with anyio.CancelScope(deadline=deadline) as scope, stopping_at(deadline):
         yield
     if scope.cancelled_caught:
         raise TimedOut(

@@ -11,6 +11,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.errors import BodyTooLarge, BodyTooSlow, response_for
 
 _MOST_DIGITS = 19  # enough for any real size
+_URLENCODED = "application/x-www-form-urlencoded"
+_MOST_URLENCODED = 2**20  # such a form holds no files, and is read letter by letter
+
+
+def most_bytes(headers: Headers, max_bytes: int) -> int:
+    """The largest body of a request.
+
+    Args:
+        headers: Of the request.
+        max_bytes: The largest of any request.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return min(max_bytes, _MOST_URLENCODED) if kind == _URLENCODED else max_bytes
 
 
 class BodyLimit:
@@ -33,23 +46,17 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared, most = headers.get("content-length", ""), most_bytes(headers, self._max_bytes)
         try:
             if declared.isdecimal():
-                self._check(int(declared[:_MOST_DIGITS]))
+                _check(int(declared[:_MOST_DIGITS]), most)
         except BodyTooLarge as error:
             await response_for(error)(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, self._counted(receive, most), send)
 
-    def _check(self, num_bytes: int) -> None:
-        if num_bytes > self._max_bytes:
-            raise BodyTooLarge(
-                f"the body has {num_bytes} bytes or more; at most {self._max_bytes} are "
-                "accepted; send smaller media"
-            )
-
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, most: int) -> Receive:
         """Count the body while it is read; its length may not have been declared."""
         num_bytes, has_ended = 0, False
         deadline = asyncio.get_running_loop().time() + self._seconds
@@ -67,8 +74,16 @@ class BodyLimit:
                     "or raise body_seconds"
                 ) from None
             num_bytes += len(message.get("body", b""))
-            self._check(num_bytes)
+            _check(num_bytes, most)
             has_ended = not message.get("more_body", False)
             return message
 
         return counted
+
+
+def _check(num_bytes: int, most: int) -> None:
+    if num_bytes > most:
+        raise BodyTooLarge(
+            f"the body has {num_bytes} bytes or more; at most {most} are accepted; send smaller "
+            "media"
+        )

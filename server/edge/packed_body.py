@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.edge.body_limit import most_bytes
 from server.errors import BodyCorrupt, BodyTooLarge, PackingUnknown, response_for
 
 _GZIP = {"gzip", "x-gzip"}
@@ -32,9 +33,11 @@ class PackedBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        packing = ""
-        if scope["type"] == "http":
-            packing = Headers(scope=scope).get("content-encoding", "").strip().lower()
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        packing = headers.get("content-encoding", "").strip().lower()
         if packing in ("", "identity"):
             await self._app(scope, receive, send)
             return
@@ -46,11 +49,12 @@ class PackedBody:
             return
         dropped = (b"content-encoding", b"content-length")  # of the packed body
         scope["headers"] = [item for item in scope["headers"] if item[0] not in dropped]
-        await self._app(scope, self._unpacked(receive), send)
+        most = most_bytes(headers, self._max_bytes)
+        await self._app(scope, self._unpacked(receive, most), send)
 
-    def _unpacked(self, receive: Receive) -> Receive:
+    def _unpacked(self, receive: Receive, most: int) -> Receive:
         """The messages of a body, unpacked."""
-        gzip = _Gzip(self._max_bytes)
+        gzip = _Gzip(most)
         pieces: Iterator[bytes] = iter(())
         has_more = True
 

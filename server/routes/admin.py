@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from anymal.protocol.requests import BundleRequest
 from anymal.protocol.responses import BundleCard, BundleList, ErrorBody
 from server.routes.dependencies import administrator
+from server.routes.json_body import JsonRoute
 from server.routes.openai import ERRORS
 from server.served.bundles import Bundles
 
@@ -21,7 +22,9 @@ def _bundles(request: Request) -> Bundles:
 
 TheBundles = Annotated[Bundles, Depends(_bundles)]
 
-router = APIRouter(prefix="/admin/bundles", dependencies=[Depends(administrator)])
+router = APIRouter(
+    prefix="/admin/bundles", dependencies=[Depends(administrator)], route_class=JsonRoute
+)
 
 
 @router.get("", responses=ERRORS)

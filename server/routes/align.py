@@ -15,9 +15,10 @@ from anymal.protocol.responses import SoftTokensReply
 from server.answering.disconnect import unless_disconnected
 from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.ignored import name_ignored, refuse_if_strict
+from server.routes.json_body import JsonRoute
 from server.routes.openai import ERRORS
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post("/v1/align", responses=ERRORS)

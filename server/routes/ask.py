@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import anyio.to_thread
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -14,8 +15,9 @@ from pydantic_core import PydanticCustomError
 from starlette import datastructures
 
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import AccelerationUnit, RotationUnit, data_url
+from anymal.protocol.conversation import data_url
 from anymal.protocol.explain import BodyProblem, explain
+from anymal.protocol.input_imu import AccelerationUnit, RotationUnit
 from anymal.protocol.requests import ChatCompletionRequest
 from anymal.protocol.responses import ChatCompletionResponse
 from server.answering.completions import complete
@@ -101,7 +103,7 @@ async def ask(
     places = _places(form)
     try:
         return await complete(
-            await _request_of(form),
+            await anyio.to_thread.run_sync(_request_of, form, limiter=request.app.state.reading),
             request=request,
             worker=worker,
             caller=caller,
@@ -124,18 +126,18 @@ def _places(form: AskForm) -> dict[str | None, str]:
     return {"messages.0": "system", **places, turn: "question", "messages": "question"}
 
 
-async def _request_of(form: AskForm) -> ChatCompletionRequest:
-    """The same as a chat completion asks it."""
+def _request_of(form: AskForm) -> ChatCompletionRequest:
+    """The same as a chat completion asks it; reads files, so it belongs on a thread."""
     motion = {
         "rate_hz": form.imu_rate_hz,
         "acceleration_unit": form.acceleration_unit,
         "rotation_unit": form.rotation_unit,
     }
     content = [
-        *await _parts(form.image, "image_url"),
-        *await _parts(form.video, "video_url"),
-        *await _parts(form.audio, "audio_url"),
-        *await _parts(form.imu, "input_imu", motion),
+        *_parts(form.image, "image_url"),
+        *_parts(form.video, "video_url"),
+        *_parts(form.audio, "audio_url"),
+        *_parts(form.imu, "input_imu", motion),
         {"type": "text", "text": form.question},
     ]
     messages = [{"role": "user", "content": content}]
@@ -145,15 +147,15 @@ async def _request_of(form: AskForm) -> ChatCompletionRequest:
     try:
         return ChatCompletionRequest.model_validate(body)
     except ValidationError as error:
-        raise BadRequest(explain(error.errors(), body)) from error
+        raise BadRequest(explain(error.errors(include_input=False), body)) from error
 
 
-async def _parts(
+def _parts(
     files: Sequence[UploadFile], kind: str, options: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Files as the parts of a message."""
     return [
-        {"type": kind, kind: {"url": _url(await file.read(), file.filename), **(options or {})}}
+        {"type": kind, kind: {"url": _url(file.file.read(), file.filename), **(options or {})}}
         for file in files
     ]
 

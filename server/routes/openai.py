@@ -13,6 +13,7 @@ from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCa
 from server.answering.completions import complete
 from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.ignored import name_ignored, refuse_if_strict
+from server.routes.json_body import JsonRoute
 from server.served.models import Backend
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -31,7 +32,7 @@ EVENTS: dict[str, Any] = {
     },
 }
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post(

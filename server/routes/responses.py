@@ -17,9 +17,10 @@ from server.answering.response_events import ResponseShape
 from server.errors import rule_for
 from server.routes.dependencies import TheCaller, TheWorker
 from server.routes.ignored import name_ignored, refuse_if_strict
+from server.routes.json_body import JsonRoute
 from server.routes.openai import ERRORS
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from functools import partial
 
 from anymal.bundle.parts import ANYWHERE, Reach
+from anymal.decoding.medium import Decode
 from anymal.engine.build import build_engine
 from anymal.engine.stats import Step
-from anymal.modality import Decode
+from anymal.media.budget import Budget, RequestLimits
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation
 from anymal.sample import Sample
 from anymal.serving.assistant import name_of
 from anymal.serving.precision import load_to_answer
 from anymal.serving.soft_tokens import SoftTokens
+from server.answering.stopping import check_stopped
 from server.served.models import Backend
 from server.served.shared_engines import SharedEngines
 from server.settings import Settings
@@ -77,4 +79,5 @@ def load_backend(
 
 
 def _to_sample(processor: Processor, conversation: Conversation, decode: Decode) -> Sample:
-    return processor.decoding_by(decode)(conversation, generate=True)
+    budget = Budget(RequestLimits(), check=check_stopped)
+    return processor.decoding_by(decode)(conversation, generate=True, budget=budget)

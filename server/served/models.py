@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from anymal.decoding.medium import Decode
 from anymal.engine.base import Engine
 from anymal.engine.prompt import Owner, Prompt
 from anymal.engine.stats import EngineStats
-from anymal.modality import Decode
 from anymal.protocol.conversation import Conversation
 from server.errors import BundleConflict, ModelNotFound, NotReady
 

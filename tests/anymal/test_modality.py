@@ -1,5 +1,8 @@
 """The table of modalities; `tests/train/test_fifth_modality.py` adds one from another package."""
 
+import hashlib
+import json
+
 import pytest
 
 from anymal.errors import ConversationError, DataError
@@ -40,3 +43,9 @@ def test_a_modality_without_a_blank_file_says_so() -> None:
     row = Modality(name="thermal", decode=lambda medium, limits: None)
     with pytest.raises(DataError, match="'thermal' brings no blank file"):
         blank_part(row)
+
+
+def test_digest_of_rows_is_that_of_their_json() -> None:
+    for rows in ([[1.0, -2.5e-7, 3]], [[]], [[0.1, 0.2, 9.81], [1.0, 2.0, 3.0]]):
+        wanted = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        assert Medium(source=None, samples=rows).digest == wanted

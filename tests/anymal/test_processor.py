@@ -12,7 +12,14 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from anymal.chat.template import build_template
-from anymal.errors import ConversationError, MediaForbidden, MediaUnsupported, TooLong
+from anymal.errors import (
+    ConversationError,
+    MediaForbidden,
+    MediaTooLarge,
+    MediaUnsupported,
+    TooLong,
+)
+from anymal.media.budget import Budget, RequestLimits
 from anymal.processor import ModalityInput, Processor
 from anymal.protocol.conversation import Conversation
 from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
@@ -270,3 +277,21 @@ def test_real_encoders_feed_the_same_path(assembled: "Assembled", talk: Talk) ->
     lengths = [(slot.modality, slot.length) for slot in sample.slots]
     assert lengths == [("image", 32), ("imu", 40), ("imu", 40)]
     assert {name: len(items) for name, items in sample.media.items()} == {"image": 1, "imu": 2}
+
+
+def test_what_cannot_fit_is_refused_before_a_medium_is_read(processor: Processor) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    text = {"type": "text", "text": "a" * 100_000}
+    for content in ([image] * 100, [image, text]):
+        record = {"messages": [{"role": "user", "content": content}]}
+        with pytest.raises(TooLong, match=r"tokens or more .* takes 300"):
+            processor(record, generate=True)
+
+
+def test_a_budget_is_of_all_media_together(processor: Processor, talk: Talk) -> None:
+    record, checks = talk("Same?", images=[RED, BLUE]), list[int]()
+    budget = Budget(RequestLimits(max_pixels=20 * 16), check=lambda: checks.append(1))
+    with pytest.raises(MediaTooLarge, match="together") as refused:
+        processor(record, generate=True, budget=budget)
+    assert refused.value.place == "messages.0.content.1"
+    assert len(checks) == 2

@@ -16,11 +16,14 @@ _PICTURE = "data:image/png;base64,iVBORw0KGgo="
 _PARTS = [
     {"type": "text", "text": "What is it?"},
     {"type": "image_url", "image_url": {"url": _PICTURE, "detail": "low"}},
-    {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA", "num_frames": 4}},
+    {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
     {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
-    {"type": "input_imu", "input_imu": {"data": "AAAA", "rate_hz": 50, "acceleration_unit": "g"}},
+    {
+        "type": "input_imu",
+        "input_imu": {"data": "AAAA", "format": "npy", "rate_hz": 50, "acceleration_unit": "g"},
+    },
 ]
-_BODIES: list[tuple[str, dict[str, Any]]] = [
+BODIES: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"model": "anymal-fake", "messages": [{"role": "user", "content": "Hello"}]}),
     (CHAT, {"messages": [{"role": "user", "content": _PARTS}], "max_tokens": 9, "seed": 3}),
     (
@@ -45,9 +48,9 @@ _BODIES: list[tuple[str, dict[str, Any]]] = [
             **{"max_completion_tokens": 7, "user": "ann", "metadata": {"a": "b"}, "store": False},
         },
     ),
-    (ALIGN, {"input": [_PARTS[1]]}),
+    (ALIGN, {"input": _PARTS[1]}),
 ]
-_FORM: list[Any] = [
+FORM: list[Any] = [
     *[(name, (None, text)) for name, text in (("question", "What?"), ("seed", "3"), ("stop", "!"))],
     *[("temperature", (None, "0.5")), ("imu_rate_hz", (None, "50")), ("stream", (None, "false"))],
     *[("image", ("a.png", b"one")), ("imu", ("walk.csv", b"rows"))],
@@ -71,7 +74,7 @@ def requests(number: int) -> Iterator[tuple[int, httpx.Request]]:
 
 
 def _of_values(rng: np.random.Generator) -> httpx.Request:
-    path, body = _any(_BODIES, rng)
+    path, body = _any(BODIES, rng)
     changed = copy.deepcopy(body)
     for _ in range(rng.integers(1, 4)):
         changed = _changed(changed, rng)
@@ -80,17 +83,17 @@ def _of_values(rng: np.random.Generator) -> httpx.Request:
 
 
 def _of_bytes(rng: np.random.Generator) -> httpx.Request:
-    path, _ = _any(_BODIES, rng)
-    content = mutated([json.dumps(body).encode() for _, body in _BODIES], rng)
+    path, _ = _any(BODIES, rng)
+    content = mutated([json.dumps(body).encode() for _, body in BODIES], rng)
     return _request(path, content, "application/json", rng)
 
 
 def _of_form(rng: np.random.Generator) -> httpx.Request:
-    fields = [field for field in _FORM if rng.random() < 0.8]
+    fields = [field for field in FORM if rng.random() < 0.8]
     if rng.random() < 0.5:
         name = _any(("question", "image", "imu_rate_hz", "stream", "seed", "odd", ""), rng)
         fields.append((name, (None, str(_any(_ODD_VALUES, rng))[:300].encode("utf-8", "replace"))))
-    whole = httpx.Request("POST", f"http://anymal{ASK}", files=fields or _FORM)
+    whole = httpx.Request("POST", f"http://anymal{ASK}", files=fields or FORM)
     content = whole.read()
     if rng.random() < 0.7:
         content = mutated([content], rng)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from torch import Tensor
 
+from anymal.decoding.medium import Decode
 from anymal.errors import AnymalError, DataError
 from anymal.media.limits import Limits
-from anymal.modality import Decode, carrier_of, carriers_of, modality_of, read_medium
+from anymal.modality import carrier_of, carriers_of, modality_of, read_medium
 from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart
 from encoders.base import Preprocessor
 from train.data.sources import Source, StageData

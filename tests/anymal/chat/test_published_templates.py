@@ -122,7 +122,7 @@ def theirs(tokenizer: Any, talk: Sequence[tuple[Role, list[str]]], *, generate: 
 def ours(tokenizer: Any, segments: Sequence[Segment], marker: str) -> list[int]:
     """Ids of segments, each medium a single marker."""
     ids: list[int] = []
-    for run in runs_of(segments, TextEncoder(tokenizer, is_processors=True)):
+    for run in runs_of(segments, TextEncoder(tokenizer, is_processors=True), enough=1000):
         ids += run.ids if isinstance(run, IdRun) else [tokenizer.convert_tokens_to_ids(marker)]
     return ids
 

@@ -12,11 +12,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import WORK, DecoderPool
 from anymal.errors import MediaError
 from anymal.media.limits import Limits
 from anymal.media.source import Source
-from anymal.modality import MODALITIES, Medium, decode_medium
+from anymal.modality import MODALITIES, Medium
 
 PREPROCESSOR = SimpleNamespace(num_frames=4)
 

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from anymal.bundle import load as bundle
-from anymal.bundle.parts import NOTHING_ELSE
+from anymal.bundle.parts import THIS_MACHINE
 from anymal.cli.evaluate import eval_command
 from anymal.errors import DataError
 from anymal.evaluation.results import Results
@@ -73,7 +73,7 @@ def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]])
     text = run("looking", "--suite", manifest, *options)
     assert "100.0" in text
     assert "33.3" in text, "chance is still shown"
-    how = {"precision": "int8", "device": "cpu", "reach": NOTHING_ELSE}
+    how = {"precision": "int8", "device": "cpu", "reach": THIS_MACHINE}
     assert bundles == [{"name": "looking", **how}]
 
 

@@ -1,5 +1,6 @@
 import base64
 import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,23 @@ def test_text_files_and_other_objects_are_refused() -> None:
         read_source(io.StringIO("x"), limits=LIMITS)  # type: ignore[arg-type]
     with pytest.raises(MediaUnsupported, match="a int"):
         read_source(3, limits=LIMITS)  # type: ignore[arg-type]
+
+
+def test_long_base64_is_decoded_in_pieces_and_its_white_space_takes_no_memory() -> None:
+    data = bytes(range(256)) * 25_000  # of base64, more than two pieces
+    limits = Limits(max_bytes=len(data))
+    plain = base64.b64encode(data).decode()
+    dialects = [plain, plain.rstrip("="), plain.translate(str.maketrans("+/", "-_"))]
+    dialects.append(plain.replace("+", "%2B").replace("/", "%2f"))
+    for text in dialects[:3]:
+        assert read_base64(text, limits=limits, name="a").data == data
+    assert read_base64(dialects[3], limits=Limits(), name="a").data == data
+    lines = base64.encodebytes(data).decode()
+    assert read_base64(lines, limits=Limits(), name="a").data == data
+    spaced = "Q " * 4_000_000
+    tracemalloc.start()
+    try:
+        assert len(read_base64(spaced, limits=Limits(), name="a").data) == 3_000_000
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(spaced)
+    finally:
+        tracemalloc.stop()

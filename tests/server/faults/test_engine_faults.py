@@ -10,11 +10,11 @@ import torch
 
 from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
+from anymal.decoding.medium import decode_medium
 from anymal.engine.build import build_engine
 from anymal.engine.packed import PackedRunner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Scheduler
-from anymal.modality import decode_medium
 from anymal.serving.soft_tokens import SoftTokens
 from server.app import create_app
 from server.served.models import Backend
