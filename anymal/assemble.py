@@ -34,7 +34,7 @@ class Assembled:
         model: Encoders, aligners and language model, in eval mode; all on one device but for
             encoders whose features are cached, which stay on the CPU.
         processor: Makes its samples.
-        model_recipe: What it was built from.
+        model_recipe: What it was built from, with the markers that were found.
     """
 
     model: AnyMAL
@@ -72,7 +72,12 @@ def build(
         lora=lora_options(model_recipe.lora),
         revision=model_recipe.llm.revision,
     )
-    template = build_template(model_recipe.llm.template, llm.tokenizer)
+    template = build_template(
+        model_recipe.llm.template,
+        llm.tokenizer,
+        modalities=tuple(model_recipe.modalities),
+        markers=model_recipe.llm.markers,
+    )
     encoders: dict[str, nn.Module] = {}
     aligners: dict[str, nn.Module] = {}
     inputs: dict[str, ModalityInput] = {}
@@ -113,7 +118,12 @@ def build(
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
     )
-    return Assembled(model=model.eval(), processor=processor, model_recipe=model_recipe)
+    llm_recipe = model_recipe.llm.model_copy(update={"markers": dict(template.markers or {})})
+    return Assembled(
+        model=model.eval(),
+        processor=processor,
+        model_recipe=model_recipe.model_copy(update={"llm": llm_recipe}),
+    )
 
 
 def from_media(assembled: Assembled) -> Assembled:

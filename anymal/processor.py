@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import torch
 
-from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn, markup
+from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
 from anymal.decoding.medium import Decode, decode_medium
@@ -56,9 +56,9 @@ class ModalityInput(SlotLengths):
     suffix: str = "\n"
     features: FeatureStore | None = None
 
-    def surround(self, slot: Segment) -> list[Segment]:
+    def surround(self, slot: MediaSegment) -> MediaSegment:
         """A slot with the text that belongs around it."""
-        return [markup(self.prefix), slot, markup(self.suffix)]
+        return replace(slot, prefix=self.prefix, suffix=self.suffix)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Processor:
         self.media_first = media_first
         self.needs_media = needs_media
         self.decode = decode
-        self._text = TextEncoder(tokenizer)
+        self._text = TextEncoder(tokenizer, is_processors=template.markers is not None)
 
     def without_features(self) -> Self:
         """The same processor, which decodes media whether or not they are cached."""
@@ -251,7 +251,7 @@ class Processor:
         else:
             tensors, layout = own.features.item(digest, name=medium.name)
         item = Item(tensors=tensors, digest=digest, layout=layout)
-        return own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))
+        return [own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))]
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
@@ -264,8 +264,8 @@ class Processor:
             )
         embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
         item = Item(tensors={EMBEDS: embeds}, digest=embeds_digest(embeds))
-        slot = media.add(EMBEDS, item, len(embeds))
-        return [slot] if given.modality is None else self.modalities[given.modality].surround(slot)
+        slot = replace(media.add(EMBEDS, item, len(embeds)), stands_for=given.modality or "")
+        return [slot if given.modality is None else self.modalities[given.modality].surround(slot)]
 
     def _assemble(
         self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str

@@ -77,4 +77,4 @@ def test_encoder_kinds() -> None:
 
 
 def test_aligner_kinds() -> None:
-    assert sorted(ALIGNERS) == ["linear", "mlp", "perceiver"]
+    assert sorted(ALIGNERS) == ["linear", "mlp", "perceiver", "projection"]

@@ -12,7 +12,7 @@ MAX_LINES = 300
 # One idea that is longer than that, up to 400 lines, with the reason.
 LONGER: dict[str, str] = {}
 NAMELESS = {"utils", "helpers", "common", "misc"}
-TEXT = {".py", ".md", ".yaml", ".toml", ".html", ".css", ".js"}
+TEXT = {".py", ".md", ".yaml", ".toml", ".html", ".css", ".js", ".jinja"}
 
 
 def files(*suffixes: str) -> list[Path]:

@@ -44,13 +44,20 @@ def join_bundles(bundles: Sequence[str | Path], out: Path) -> Path:
         _check_joins(folder, manifest, first, taken=modalities)
         check_imports(manifest.recipe)
         modalities |= manifest.recipe.modalities
-    recipe = first.recipe.model_copy(update={"modalities": modalities})
+    markers = {
+        name: marker
+        for manifest in manifests
+        for name, marker in (manifest.recipe.llm.markers or {}).items()
+    }
+    llm = first.recipe.llm.model_copy(update={"markers": markers})
+    recipe = first.recipe.model_copy(update={"llm": llm, "modalities": modalities})
     local = [
         with_local_parts(manifest.recipe, folder, THIS_MACHINE)
         for folder, manifest in zip(folders, manifests, strict=True)
     ]
     parts = {name: part for each in local for name, part in each.modalities.items()}
-    assembled = build(local[0].model_copy(update={"modalities": parts}))
+    llm = local[0].llm.model_copy(update={"markers": markers})
+    assembled = build(local[0].model_copy(update={"llm": llm, "modalities": parts}))
     assembled = replace(assembled, model_recipe=recipe)
     for folder in folders:
         take_over(folder, assembled, where=str(folder))
@@ -77,7 +84,7 @@ def _check_joins(
             f"{str(folder)!r} has an aligner for {', '.join(repeated)}, and so has a bundle before "
             "it; join bundles that share no modality"
         )
-    where_it_lies = {"path", "revision", "embed"}
+    where_it_lies = {"path", "revision", "embed", "markers"}  # markers are joined
     check_equal(
         f"{folder}: recipe.llm",
         first.recipe.llm.model_dump(exclude=where_it_lies),

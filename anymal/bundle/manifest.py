@@ -114,6 +114,8 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} has schema version {values['schema_version']}; this version of anymal "
                 f"reads {' and '.join(map(str, READABLE))}; install the version that wrote it"
             )
+        if isinstance(llm := values["recipe"]["llm"], dict):
+            llm.setdefault("markers", {})  # bundles from before there were any
         return Manifest.model_validate(_located(values, folder))
     except (OSError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, BundleError):

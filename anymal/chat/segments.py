@@ -18,11 +18,13 @@ class TextSegment:
         text: What it says.
         is_target: Whether the model learns to write it.
         is_markup: Whether the template or recipe wrote it, so that special tokens in it count.
+        is_start: Whether a tokeniser writes it before a text; what follows still begins the text.
     """
 
     text: str
     is_target: bool = False
     is_markup: bool = False
+    is_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +34,26 @@ class MediaSegment:
     Attributes:
         modality: Its modality.
         index: Its number among the items of that modality in the conversation.
+        stands_for: The modality that the reader is shown, if not its own; "" is none.
+        prefix: Text that the recipe puts before it.
+        suffix: Text that the recipe puts after it.
     """
 
     modality: str
     index: int
+    stands_for: str | None = None
+    prefix: str = ""
+    suffix: str = ""
+
+    @property
+    def shown_as(self) -> str:
+        """The modality that a chat template is told; "" is none."""
+        return self.modality if self.stands_for is None else self.stands_for
+
+    def with_text(self) -> list["Segment"]:
+        """The bare place, and the recipe's text around it."""
+        place = MediaSegment(modality=self.modality, index=self.index)
+        return [markup(self.prefix), place, markup(self.suffix)]
 
 
 Segment = TextSegment | MediaSegment
@@ -98,7 +116,7 @@ def joined(turns: Sequence[Turn]) -> list[Turn]:
         if last is None or turn.role != last.role or turn.role == "assistant":
             together.append(turn)
             continue
-        gap = () if _is_blank(last) or _is_blank(turn) else (TextSegment(text="\n\n"),)
+        gap = () if _is_blank(last) or _is_blank(turn) else (markup("\n\n"),)
         together[-1] = replace(last, content=(*last.content, *gap, *turn.content))
     return together
 

@@ -8,14 +8,18 @@ template's own text can become special tokens. Outer white space of a message is
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from anymal.chat.jinja import read_jinja
-from anymal.chat.segments import Segment, TextSegment, Turn, answer, joined, markup, trimmed
+from anymal.chat.segments import Segment, TextSegment, Turn, joined, trimmed
+from anymal.chat.shipped import format_source, next_step
 from anymal.errors import ConversationError, RecipeError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +30,14 @@ class ChatTemplate:
         name: What the recipe calls it.
         end_of_turn: Text of the token that ends an answer.
         write: Turns, and whether to end with the opening of an answer, to segments.
+        markers: By modality, what it writes itself where a medium stands; None if it is a template
+            of a tokeniser's, which takes text, and not one of a processor's, which takes parts.
     """
 
     name: str
     end_of_turn: str
     write: Callable[[Sequence[Turn], bool], list[Segment]]
+    markers: Mapping[str, str] | None = None
 
     def render(self, turns: Sequence[Turn], *, generate: bool) -> list[Segment]:
         """Write a conversation.
@@ -80,127 +87,55 @@ class ChatTemplate:
         return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 
 
-def build_template(name: str, tokenizer: Any) -> ChatTemplate:
+def build_template(
+    name: str,
+    tokenizer: Any,
+    *,
+    modalities: Sequence[str] = (),
+    markers: Mapping[str, str] | None = None,
+) -> ChatTemplate:
     """Build a chat template for a tokeniser.
 
     Args:
-        name: `tokenizer` for the tokeniser's own Jinja template, or `llama2`, `vicuna`, `chatml`.
+        name: `tokenizer` for the tokeniser's own Jinja template, or one of `format_names`.
         tokenizer: A transformers tokeniser.
+        modalities: Of the model.
+        markers: What the template writes for media, by modality; None finds out, {} uses none.
 
     Returns:
         The template.
 
     Raises:
-        RecipeError: The name is unknown, or the tokeniser lacks what the template needs.
+        RecipeError: The name is unknown, the template cannot be used, or the tokeniser lacks what
+            the template needs.
     """
-    if name == "tokenizer":
-        own = read_jinja(tokenizer)
-        return ChatTemplate(name=name, end_of_turn=own.end_of_turn, write=own.write)
-    if name not in _NAMED:
-        raise RecipeError(f"unknown template {name!r}; known: tokenizer, {', '.join(_NAMED)}")
-    return _NAMED[name](tokenizer)
-
-
-def _llama2(tokenizer: Any) -> ChatTemplate:
-    """Llama-2-chat, as in Meta's reference code."""
-    begin, end = tokenizer.bos_token or "", _require_eos(tokenizer, "llama2")
-
-    def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
-        system, turns = _take_system(turns)
-        _check_alternating(turns, generate, "llama2")
-        segments: list[Segment] = []
-        for index, turn in enumerate(turns):
-            if turn.role == "assistant":
-                segments += answer(turn, before=" ", after=f" {end}")
-                continue
-            segments.append(markup(f"{begin}[INST] "))
-            if index == 0 and system is not None:
-                segments += markup("<<SYS>>\n"), *system.content, markup("\n<</SYS>>\n\n")
-            segments += *turn.content, markup(" [/INST]")
-        return segments
-
-    return ChatTemplate(name="llama2", end_of_turn=end, write=write)
-
-
-_VICUNA_SYSTEM = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
-)
-
-
-def _vicuna(tokenizer: Any) -> ChatTemplate:
-    """Vicuna v1.1, as in FastChat and LLaVA-1.5; it has a system sentence of its own."""
-    begin, end = tokenizer.bos_token or "", _require_eos(tokenizer, "vicuna")
-
-    def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
-        system, turns = _take_system(turns)
-        _check_alternating(turns, generate, "vicuna")
-        opening = (markup(_VICUNA_SYSTEM),) if system is None else system.content
-        segments: list[Segment] = [markup(begin), *opening, markup(" ")]
-        for turn in turns:
-            if turn.role == "assistant":
-                segments += answer(turn, before=" ", after=end)
-            else:
-                segments += markup("USER: "), *turn.content, markup(" ASSISTANT:")
-        return segments
-
-    return ChatTemplate(name="vicuna", end_of_turn=end, write=write)
-
-
-def _chatml(tokenizer: Any) -> ChatTemplate:
-    """ChatML, as Qwen and others use it."""
-    begin, end = "<|im_start|>", "<|im_end|>"
-    for token in (begin, end):
-        if token not in tokenizer.get_vocab():
-            raise RecipeError(
-                f"template chatml needs the token {token}, which this tokenizer lacks; "
-                "use template: tokenizer, llama2 or vicuna"
-            )
-
-    def write(turns: Sequence[Turn], generate: bool) -> list[Segment]:
-        segments: list[Segment] = []
-        for turn in turns:
-            segments.append(markup(f"{begin}{turn.role}\n"))
-            if turn.role == "assistant":
-                segments += *answer(turn, before="", after=end), markup("\n")
-            else:
-                segments += *turn.content, markup(f"{end}\n")
-        if generate:
-            segments.append(markup(f"{begin}assistant\n"))
-        return segments
-
-    return ChatTemplate(name="chatml", end_of_turn=end, write=write)
-
-
-_NAMED: dict[str, Callable[[Any], ChatTemplate]] = {
-    "llama2": _llama2,
-    "vicuna": _vicuna,
-    "chatml": _chatml,
-}
-
-
-def _take_system(turns: Sequence[Turn]) -> tuple[Turn | None, Sequence[Turn]]:
-    """The system message that opens a conversation, and the rest."""
-    if turns and turns[0].role == "system":
-        return turns[0], turns[1:]
-    return None, turns
-
-
-def _check_alternating(turns: Sequence[Turn], generate: bool, name: str) -> None:
-    """Refuses turns that the format cannot hold."""
-    roles = [turn.role for turn in turns]
-    expected = ["user" if index % 2 == 0 else "assistant" for index in range(len(roles))]
-    if not roles or roles != expected:
-        raise ConversationError(
-            f"template {name} needs user and assistant in turn, after at most one system message; "
-            f"got {', '.join(roles) or 'no message'}"
+    is_own = name == "tokenizer"
+    own = read_jinja(
+        _own_source(tokenizer) if is_own else format_source(name),
+        tokenizer,
+        what="the tokenizer's chat template" if is_own else f"template {name}",
+        modalities=modalities,
+        markers=markers,
+    )
+    if own.markers and markers is None:
+        found = (f"{marker} for media of kind {kind}" for kind, marker in own.markers.items())
+        logger.info("template %s writes %s", name, ", ".join(found))
+    if own.closing:
+        logger.info(
+            "template %s writes no token after an answer; in training, %s follows the last answer",
+            name,
+            own.closing,
         )
-    if generate and roles[-1] != "user":
-        raise ConversationError("the last message must be the user's, so that it can be answered")
+    return ChatTemplate(
+        name=name, end_of_turn=own.end_of_turn, write=own.write, markers=own.markers
+    )
 
 
-def _require_eos(tokenizer: Any, name: str) -> str:
-    """The token that ends an answer."""
-    if not tokenizer.eos_token:
-        raise RecipeError(f"template {name} ends answers with eos, which this tokenizer lacks")
-    return str(tokenizer.eos_token)
+def _own_source(tokenizer: Any) -> str:
+    """The Jinja that came with a tokeniser."""
+    if not tokenizer.chat_template:
+        raise RecipeError(f"this tokenizer has no chat template; {next_step()}")
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError as error:  # several, none of them the default
+        raise RecipeError(f"{error} To use none of them, {next_step()}") from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from anymal.chat import template_program
+from anymal.chat.shipped import next_step
 from anymal.errors import ConversationError
 
 MAX_SECONDS = 2.0  # of processor time, for one conversation
@@ -36,9 +37,9 @@ class _Excess(Exception):
 class BoundedTemplate:
     """One chat template: writes conversations, or fails before it does harm.
 
-    What it writes depends on the roles alone, since marks stand for contents, and is remembered.
-    Once it has gone beyond a limit, it only repeats what it wrote before: callers must not make it
-    do so again and again.
+    What it writes depends on the roles and the kinds of parts alone, since marks stand for
+    contents, and is remembered. Once it has gone beyond a limit, it only repeats what it wrote
+    before: callers must not make it do so again and again.
     """
 
     def __init__(self, source: str, variables: Mapping[str, Any]) -> None:
@@ -46,60 +47,55 @@ class BoundedTemplate:
 
         Args:
             source: Jinja.
-            variables: JSON values that it sees besides the messages.
+            variables: JSON values that it always sees.
         """
         self._source = source
         self._variables = variables
-        self._written: dict[tuple[tuple[str, ...], bool], str] = {}
+        self._written: dict[str, str] = {}
         self._excess: str | None = None
 
-    def write(self, roles: Sequence[str], contents: Sequence[str], *, generate: bool) -> str:
+    def write(self, messages: Sequence[Mapping[str, Any]], **variables: Any) -> str:
         """Render a conversation.
 
         Args:
-            roles: Of the messages.
-            contents: Of the messages; always the same for the same number of messages.
-            generate: Whether to end where an answer begins.
+            messages: Each with its `role`, and marks for what it holds.
+            **variables: JSON values that it sees this time.
 
         Returns:
             What the template wrote.
 
         Raises:
-            ConversationError: It refuses the roles, or is beyond a limit.
+            ConversationError: It refuses the messages, or is beyond a limit.
         """
-        key = (tuple(roles), generate)
+        key = json.dumps([messages, variables])
         if (text := self._written.get(key)) is not None:
             return text
         try:
-            text = self._render(roles, contents, generate)
+            text = self._render(messages, variables)
         except _Excess as error:
             self._excess = str(error)
-            raise ConversationError(
-                f"the model's chat template {error}; set llm.template to llama2, vicuna or chatml"
-            ) from error
-        if len(roles) <= _REMEMBERED_MESSAGES and len(self._written) < _REMEMBERED:
+            raise ConversationError(f"the model's chat template {error}; {next_step()}") from error
+        if len(messages) <= _REMEMBERED_MESSAGES and len(self._written) < _REMEMBERED:
             self._written[key] = text
         return text
 
-    def _render(self, roles: Sequence[str], contents: Sequence[str], generate: bool) -> str:
+    def _render(self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]) -> str:
         if self._excess is not None:
             raise _Excess(self._excess)
-        pairs = zip(roles, contents, strict=True)
-        messages = [{"role": role, "content": content} for role, content in pairs]
-        variables = {"messages": messages, "add_generation_prompt": generate}
+        seen = {"tools": None, "documents": None, "messages": messages}
         reply = _process(os.getpid()).ask(
             {
                 "template": self._source,
-                "variables": {"tools": None, "documents": None, **variables, **self._variables},
-                "max_chars": MAX_CHARS + MAX_CHARS_PER_MESSAGE * len(roles),
+                "variables": {**seen, **variables, **self._variables},
+                "max_chars": MAX_CHARS + MAX_CHARS_PER_MESSAGE * len(messages),
                 "max_bytes": MAX_BYTES,
                 "seconds": MAX_SECONDS,
             }
         )
         if "refusal" in reply:
+            roles = ", ".join(str(message["role"]) for message in messages[:20])
             raise ConversationError(
-                f"the model's chat template refuses the roles {', '.join(roles[:20])}: "
-                f"{reply['refusal']}"
+                f"the model's chat template refuses the roles {roles}: {reply['refusal']}"
             )
         return reply["text"]
 

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from anymal.chat.segments import MediaSegment, Segment
+from anymal.chat.segments import MediaSegment, Segment, TextSegment
 from anymal.errors import TooLong
 
+Follows = Literal["nothing", "special", "text"]
 # What sentencepiece-like and byte-level tokenisers write for a space.
 _SPACE_MARKS = ("\u2581", "\u0120")
 _PIECE_CHARACTERS = 2**14  # a tokeniser holds the interpreter for some milliseconds
@@ -25,9 +26,11 @@ class TextEncoder:
 
     Args:
         tokenizer: A transformers tokeniser.
+        is_processors: Whether runs are tokenised as in one text with the special tokens between
+            them, as processors of transformers do; otherwise each may begin with a space.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, is_processors: bool = False) -> None:
         added = tokenizer.added_tokens_decoder
         self._special_ids = {token.content: i for i, token in added.items() if token.special}
         names = sorted(self._special_ids, key=len, reverse=True)
@@ -43,6 +46,11 @@ class TextEncoder:
         self._longest = max(map(len, tokenizer.get_vocab()))
         first = self._tokenizer.convert_ids_to_tokens(self.encode("a"))[0]
         self._adds_space = isinstance(first, str) and first.startswith(_SPACE_MARKS)
+        self._is_processors = is_processors
+        self._scheme = getattr(
+            getattr(self._backend, "pre_tokenizer", None), "prepend_scheme", None
+        )
+        self._bare = _spaceless(self._backend) if is_processors and self._scheme else None
 
     def split_special(self, text: str) -> list[str | int]:
         """Cut a template's text into plain text and the ids of special tokens.
@@ -100,20 +108,35 @@ class TextEncoder:
                 return True
         return False
 
-    def encode_run(self, text: str) -> Sequence[int]:
-        """Tokenise one run of text from the middle of a sequence.
+    def encode_run(self, text: str, *, follows: Follows = "special") -> Sequence[int]:
+        """Tokenise one run of text of a sequence.
 
         A tokeniser that puts a space before every text would double a leading space.
 
         Args:
             text: Any text.
+            follows: What stands before it: nothing, a special token or a medium, or other text.
 
         Returns:
             The ids.
         """
-        if self._adds_space and text.startswith(" "):
+        is_bare = follows == "text" or (follows == "special" and self._scheme == "first")
+        if self._bare is not None and is_bare:
+            return list(self._bare.encode(text, add_special_tokens=False).ids)
+        is_doubled = not self._is_processors or follows == "text"
+        if self._adds_space and is_doubled and text.startswith(" "):
             text = text[1:]
         return self.encode(text) if text else []
+
+
+def _spaceless(backend: Any) -> Any:
+    """A copy that puts no space before a text."""
+    copied = copy.deepcopy(backend)
+    pre_tokenizer = copied.pre_tokenizer
+    pre_tokenizer.prepend_scheme = "never"
+    copied.pre_tokenizer = pre_tokenizer
+    copied.encode_special_tokens = True
+    return copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,14 +173,20 @@ def runs_of(
     """
     runs: list[IdRun | MediaSegment] = []
     number = 0
+    has_start = any(isinstance(first, TextSegment) and first.is_start for first in segments[:1])
+    follows: Follows = "nothing"
     for item in _stretches(segments, text):
         if isinstance(item, MediaSegment):
             runs.append(item)
+            follows = "special"
             continue
         words, is_target = item
         if isinstance(words, str) and text.is_longer_than(words, enough - number):
             raise _too_long(enough)
-        ids = text.encode_run(words) if isinstance(words, str) else [words]
+        if isinstance(words, str):
+            ids, follows = text.encode_run(words, follows=follows), "text"
+        else:
+            ids, follows = [words], "nothing" if has_start and not runs else "special"
         number += len(ids)
         if number > enough:
             raise _too_long(enough)

@@ -5,68 +5,39 @@ Does not build anything and does not import torch; `anymal.assemble` and `train`
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from aligners.limits import check_num_tokens
-from anymal.errors import RecipeError
 from anymal.modality import find_modality
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.section import Section, SectionWithOptions, parse_section
+from anymal.recipe.suffixes import SUFFIXES
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-TemplateName = Literal["tokenizer", "llama2", "vicuna", "chatml"]
+TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
 Positive = Annotated[int, Field(gt=0)]
-Section = TypeVar("Section", bound=BaseModel)
-
-
-class _Section(BaseModel):
-    """Frozen; a key that is not declared is an error that lists the known ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, value: Any) -> Any:
-        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
-            unknown = sorted(str(key) for key in value if key not in cls.model_fields)
-            if unknown:
-                raise ValueError(
-                    f"unknown key {', '.join(map(repr, unknown))}; "
-                    f"known: {', '.join(cls.model_fields)}"
-                )
-        return value
-
-
-class _SectionWithOptions(_Section):
-    """A section whose undeclared keys are options of the kind it names, checked when built."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments for the kind."""
-        return dict(self.__pydantic_extra__ or {})
 
 
 # --- the model ----------------------------------------------------------------------------------
 
 
-class LlmRecipe(_Section):
+class LlmRecipe(Section):
     """The language model."""
 
     path: str = Field(description="Hub id, folder, or tiny:llm")
     precision: Precision = Field("nf4", description="how the frozen weights are held")
     revision: str | None = Field(None, description="Hub revision; a commit hash is reproducible")
     template: TemplateName = Field("tokenizer", description="how a conversation becomes text")
+    markers: dict[str, str] | None = Field(
+        None, description="what the template writes for a medium, by modality; null finds out"
+    )
     max_tokens: Positive = Field(2048, description="most positions of one sample, slots included")
     embed: bool = Field(False, description="put a copy of the LLM into the bundle")
 
@@ -81,7 +52,7 @@ class LlmRecipe(_Section):
         return value
 
 
-class EncoderRecipe(_SectionWithOptions):
+class EncoderRecipe(SectionWithOptions):
     """A frozen encoder; every other key is an option of its kind."""
 
     kind: str = Field(description="a name in encoders.registry, or module:name")
@@ -89,7 +60,7 @@ class EncoderRecipe(_SectionWithOptions):
     embed: bool = Field(False, description="put a copy of the encoder into the bundle")
 
 
-class AlignerRecipe(_SectionWithOptions):
+class AlignerRecipe(SectionWithOptions):
     """A trainable aligner; every other key is an option of its kind."""
 
     kind: str = Field("perceiver", description="a name in aligners.registry, or module:name")
@@ -103,7 +74,7 @@ class AlignerRecipe(_SectionWithOptions):
         return self
 
 
-class ModalityRecipe(_Section):
+class ModalityRecipe(Section):
     """One modality of the model."""
 
     encoder: EncoderRecipe = Field(description="frozen feature extractor")
@@ -112,7 +83,7 @@ class ModalityRecipe(_Section):
     suffix: str = Field("\n", description="text written after each media item")
 
 
-class LoraRecipe(_Section):
+class LoraRecipe(Section):
     """Low-rank adapters on the language model."""
 
     r: Positive = Field(64, description="rank")
@@ -121,7 +92,7 @@ class LoraRecipe(_Section):
     targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
 
 
-class ModelRecipe(_Section):
+class ModelRecipe(Section):
     """What the model is made of."""
 
     llm: LlmRecipe = Field(description="the frozen language model")
@@ -135,17 +106,25 @@ class ModelRecipe(_Section):
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
+        for name in self.llm.markers or {}:
+            if name not in self.modalities:
+                raise ValueError(
+                    f"llm.markers names {name!r}; the model has {', '.join(self.modalities)}"
+                )
         return self
 
 
 # --- training -----------------------------------------------------------------------------------
 
 
-class DataRecipe(_Section):
+class DataRecipe(Section):
     """One source of records: exactly one of `manifest` and `source`."""
 
     manifest: str | None = Field(None, description="JSONL file, relative to the recipe")
     prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
+    suffix: str | None = Field(
+        None, description="named suffix of the user's last message in the rows of a manifest"
+    )
     source: str | None = Field(None, description="module:function that returns records")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
     weight: float = Field(1.0, gt=0, description="share of the mixture, relative to the others")
@@ -157,14 +136,18 @@ class DataRecipe(_Section):
             raise ValueError("give exactly one of manifest and source")
         if self.manifest is not None and self.args:
             raise ValueError("args belong to a source; a manifest takes none")
-        if self.manifest is None and self.prompt is not None:
-            raise ValueError("prompt belongs to a manifest; a source makes whole conversations")
+        if self.manifest is None and (self.prompt is not None or self.suffix is not None):
+            raise ValueError(
+                "prompt and suffix belong to a manifest; a source makes whole conversations"
+            )
+        if self.suffix is not None and self.suffix not in SUFFIXES:
+            raise ValueError(f"unknown suffix {self.suffix!r}; known: {', '.join(SUFFIXES)}")
         if self.prompt is not None and self.prompt not in PROMPTS:
             raise ValueError(f"unknown prompt {self.prompt!r}; known: {', '.join(PROMPTS)}")
         return self
 
 
-class StageRecipe(_Section):
+class StageRecipe(Section):
     """One stage of training."""
 
     name: str = Field(min_length=1, description="name in reports and overrides")
@@ -210,7 +193,7 @@ class StageRecipe(_Section):
         return self
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A model and the stages that train it."""
 
     run_dir: str = Field(description="folder of the run, relative to the working directory")
@@ -265,28 +248,3 @@ def load_recipe(
     """
     values = read_recipe_file(Path(path), overrides, keep_unset=keep_unset)
     return parse_section(Recipe, values, where=str(path))
-
-
-def parse_section(section: type[Section], value: object, *, where: str) -> Section:
-    """Validate a plain value as a section of a recipe.
-
-    Args:
-        section: The model class.
-        value: What was read from YAML or JSON.
-        where: Names the file in errors.
-
-    Returns:
-        The section.
-
-    Raises:
-        RecipeError: One line per problem, with the path of the key.
-    """
-    try:
-        return section.model_validate(value)
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, problem['loc'])) or 'recipe'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)
-        ]
-        raise RecipeError(f"{where}: " + "; ".join(lines)) from None

@@ -17,6 +17,7 @@ from anymal.errors import ConversationError, DataError
 from anymal.protocol.conversation import Conversation
 from anymal.recipe.prompts import PROMPTS, PromptStyle
 from anymal.recipe.schema import DataRecipe, Recipe
+from anymal.recipe.suffixes import SUFFIXES, with_suffix
 from train.data.records import Record, check_record, has_empty_answer
 
 
@@ -72,14 +73,18 @@ class RecordFile(Sequence[Record]):
     Args:
         path: The file.
         prompt: Makes conversations of its rows; None expects conversations.
+        suffix: Words that end the user's last message of each.
 
     Attributes:
         num_empty: How many rows have an answer without words.
     """
 
-    def __init__(self, path: Path, *, prompt: PromptStyle | None = None) -> None:
+    def __init__(
+        self, path: Path, *, prompt: PromptStyle | None = None, suffix: str | None = None
+    ) -> None:
         self.path = path
         self.prompt = prompt
+        self.suffix = suffix
         self.base_dir = path.parent
         self.num_empty = 0
         self._offsets = array("Q")
@@ -135,13 +140,15 @@ class RecordFile(Sequence[Record]):
 
     def _read(self, line: bytes, *, where: str) -> Record:
         """One line as a record."""
-        row = _parse(line, where=where)
-        if self.prompt is None or not isinstance(row, Mapping):
-            return row
-        try:
-            return self.prompt.conversation(row)
-        except ConversationError as error:
-            raise DataError(f"{where}: {error}") from error
+        record = _parse(line, where=where)
+        if self.prompt is not None and isinstance(record, Mapping):
+            try:
+                record = self.prompt.conversation(record)
+            except ConversationError as error:
+                raise DataError(f"{where}: {error}") from error
+        if self.suffix is not None and isinstance(record, Mapping):
+            record = with_suffix(record, self.suffix)
+        return record
 
 
 def open_data(recipe: Recipe) -> list[StageData]:
@@ -189,7 +196,8 @@ def _records(entry: DataRecipe) -> Sequence[Record]:
     if entry.manifest is None:
         return _call_source(str(entry.source), entry.args)
     prompt = None if entry.prompt is None else PROMPTS[entry.prompt]
-    return RecordFile(Path(entry.manifest), prompt=prompt)
+    suffix = None if entry.suffix is None else SUFFIXES[entry.suffix]
+    return RecordFile(Path(entry.manifest), prompt=prompt, suffix=suffix)
 
 
 def _call_source(reference: str, arguments: Mapping[str, Any]) -> Sequence[Record]:

@@ -16,7 +16,8 @@ from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.prompts import PROMPTS
-from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe, parse_section
+from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
+from anymal.recipe.section import parse_section
 from train.dry_run.checkpoints import StandIn, write_encoder, write_llm
 from train.dry_run.data import write_data
 from train.metrics import StepMetrics, read_metrics

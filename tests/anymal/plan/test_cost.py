@@ -17,7 +17,8 @@ from anymal.plan.cost import (
 from anymal.plan.device import Device
 from anymal.plan.run import measure_parts, plan_recipe
 from anymal.plan.stage import Parts
-from anymal.recipe.schema import Recipe, parse_section
+from anymal.recipe.schema import Recipe
+from anymal.recipe.section import parse_section
 from train.checkpoint import KEEP
 
 LLAMA_70B = "meta-llama/Llama-2-70b-chat-hf"

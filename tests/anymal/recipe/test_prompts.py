@@ -8,7 +8,8 @@ from anymal.errors import ConversationError, RecipeError
 from anymal.modality import MODALITIES
 from anymal.protocol.conversation import read_conversation
 from anymal.recipe.prompts import PROMPTS
-from anymal.recipe.schema import DataRecipe, parse_section
+from anymal.recipe.schema import DataRecipe
+from anymal.recipe.section import parse_section
 
 
 def test_the_papers_words_around_an_image() -> None:
@@ -79,7 +80,7 @@ def test_missing_and_unknown_keys_are_named() -> None:
     ("data", "says"),
     [
         ({"manifest": "a.jsonl", "prompt": "vqaa"}, "unknown prompt 'vqaa'; known: image"),
-        ({"source": "a:b", "prompt": "vqa"}, "prompt belongs to a manifest"),
+        ({"source": "a:b", "prompt": "vqa"}, "prompt and suffix belong to a manifest"),
     ],
 )
 def test_a_recipe_names_a_known_prompt_of_a_manifest(data: dict[str, str], says: str) -> None:

@@ -112,6 +112,7 @@ def test_overrides_are_yaml_and_later_ones_win(path: Path) -> None:
         ("model.modalities.image.aligner.num_tokens=16", ["num_tokens", "32"]),
         ("model.modalities.smell={encoder: {kind: a, path: b}}", ["'smell'", "image, video"]),
         ("stages.align.modalities=[audio]", ["'audio'", "the model has image"]),
+        ("model.llm.markers={audio: x}", ["llm.markers", "'audio'", "the model has image"]),
         ("stages.align.kind=instruct", ["model.lora={}"]),
         ("stages.align.warmup_steps=10", ["lower warmup_steps"]),
         ("stages.align.data.0={}", ["exactly one of manifest and source"]),

@@ -3,11 +3,12 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anymal.errors import DataError
-from anymal.recipe.prompts import PROMPTS, PromptStyle
+from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import Recipe
 from train.data.sources import RecordFile, Source, open_data
 
@@ -155,7 +156,7 @@ def test_what_two_stages_name_is_opened_once(
     opened = []
     real = RecordFile.__init__
 
-    def count(self: RecordFile, given: Path, **arguments: PromptStyle | None) -> None:
+    def count(self: RecordFile, given: Path, **arguments: Any) -> None:
         opened.append(given)
         real(self, given, **arguments)
 
@@ -195,6 +196,18 @@ def test_a_prompt_makes_conversations_of_plain_rows(tmp_path: Path) -> None:
     gone = write(tmp_path / "c.jsonl", [row | {"image": "b.png"}])
     with pytest.raises(DataError, match=r"'b\.png' does not exist"):
         RecordFile(gone, prompt=PROMPTS["describe_image"])
+
+
+def test_the_suffix_of_a_recipe_ends_the_questions_of_its_manifest(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [conversation()])
+    asked = open_one(manifest=str(path), suffix="short").read(0).messages[0].content
+    assert asked == "Is it?\nAnswer the question using a single word or phrase."
+    row = {"image": "a.png", "text": "A dog."}
+    (tmp_path / "a.png").touch()
+    rows = write(tmp_path / "b.jsonl", [row])
+    source = open_one(manifest=str(rows), prompt="describe_image", suffix="region")
+    asked = source.read(0).messages[1].content
+    assert asked == "Describe the image.\nProvide a short description for this region."
 
 
 def test_the_prompt_of_a_recipe_reaches_its_manifest(tmp_path: Path) -> None:
