@@ -8,42 +8,52 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from anymal.media.budget import RequestLimits
 from anymal.media.limits import Limits
+from anymal.protocol import sizes
 from server.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
 BEGIN = "<!-- limits: tests/test_security_table.py holds this table to the code -->\n"
 END = "<!-- end of limits -->"
+Row = tuple[str, str, str]
 _IS_LIMIT = re.compile(r"max_|_seconds$|_bytes$|_workers$")
 
 
 def table() -> str:
     """The table, as it should be."""
-    rows = [
-        f"| {name} | {default} | {about} |" for name, default, about in (*_settings(), *_media())
-    ]
+    found = (*_settings(), *_sizes(), *_fields(RequestLimits), *_fields(Limits))
+    rows = [f"| {name} | {default} | {about} |" for name, default, about in found]
     return "\n".join(["| limit | default | of |", "|---|---|---|", *rows, ""])
 
 
-def _settings() -> Iterator[tuple[str, str, str]]:
+def _settings() -> Iterator[Row]:
     """Limits of the service; environment variables set them."""
     for name, field in Settings.model_fields.items():
         if _IS_LIMIT.search(name):
             yield f"`ANYMAL_{name.upper()}`", _number(field.default), field.description or ""
 
 
-def _media() -> Iterator[tuple[str, str, str]]:
-    """Limits of media, as the docstring of `Limits` describes them."""
-    text = Limits.__doc__ or ""
-    entries = re.findall(r"^        (\w+): (.*(?:\n            .*)*)", text, re.MULTILINE)
+def _sizes() -> Iterator[Row]:
+    """Limits of the values in a request; its media have their own."""
+    for name, value in vars(sizes).items():
+        if name.startswith("MAX_"):
+            yield f"`{name}`", _number(value), f"in a request: {name[4:].replace('_', ' ').lower()}"
+
+
+def _fields(limits: type[Limits] | type[RequestLimits]) -> Iterator[Row]:
+    """Limits of media, as the docstring of their class describes them."""
+    entries = re.findall(
+        r"^        (\w+): (.*(?:\n            .*)*)", limits.__doc__ or "", re.MULTILINE
+    )
     about = {name: " ".join(lines.split()).rstrip(".") for name, lines in entries}
-    for field in dataclasses.fields(Limits):
-        yield f"`Limits.{field.name}`", _number(field.default), about[field.name]
+    for field in dataclasses.fields(limits):
+        yield f"`{limits.__name__}.{field.name}`", _number(field.default), about[field.name]
 
 
 def _number(value: object) -> str:
     if value is None:
-        return "chosen by device"
+        return "as told there"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return (
         f"{value:,g}"
