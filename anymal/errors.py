@@ -34,8 +34,8 @@ class AnymalError(ValueError):
     place: str | None = None
 
     def __str__(self) -> str:
-        """The words; of very many, the middle is left out."""
-        return _bounded(super().__str__())
+        """The words; see `bounded`."""
+        return bounded(super().__str__())
 
 
 class MediaError(AnymalError):
@@ -56,7 +56,7 @@ class MediaError(AnymalError):
 
     def __str__(self) -> str:
         """One line: who, what was found, what is accepted."""
-        return _bounded(f"{self.source}: found {self.found}; accepted: {self.accepted}")
+        return bounded(f"{self.source}: found {self.found}; accepted: {self.accepted}")
 
 
 class MediaNotFound(MediaError):
@@ -107,7 +107,8 @@ class EngineError(AnymalError):
     """A request that the engine cannot take or finish."""
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
+    """Words that may quote what a stranger wrote; of very many, the middle is left out."""
     if len(text) <= _MOST_CHARACTERS:
         return text
     return f"{text[: _MOST_CHARACTERS - _END_CHARACTERS - 5]} ... {text[-_END_CHARACTERS:]}"

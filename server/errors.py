@@ -11,7 +11,15 @@ from starlette.responses import JSONResponse
 
 from anymal.decoding.pool import PoolClosed
 from anymal.engine.base import EngineBusy, EngineClosed
-from anymal.errors import AnymalError, BundleError, MediaError, MediaTooLarge, RecipeError, TooLong
+from anymal.errors import (
+    AnymalError,
+    BundleError,
+    MediaError,
+    MediaTooLarge,
+    RecipeError,
+    TooLong,
+    bounded,
+)
 from anymal.protocol.explain import BodyProblem
 from anymal.protocol.responses import ErrorBody, ErrorDetail
 from server.edge.request_facts import note_error
@@ -200,7 +208,6 @@ RULES = (
     Rule(error=AnymalError, status=400, type="invalid_request_error", param="messages"),
     Rule(error=HTTPException, status=0, type="invalid_request_error"),
 )
-_LONGEST = 1000  # characters that an error says at most
 _UNKNOWN = Rule(error=Exception, status=500, type="server_error", code="internal_error")
 
 
@@ -248,11 +255,8 @@ def response_for(error: Exception) -> JSONResponse:
 
 def _sendable(text: str) -> str:
     """What an error says of a request, which may quote more of it than anybody reads."""
-    if (num_cut := len(text) - _LONGEST) > 0:
-        # The end stays: it names the next step.
-        text = f"{text[: _LONGEST // 2]} ... ({num_cut} characters) ... {text[-_LONGEST // 2 :]}"
     # A lone surrogate in a quotation cannot be sent.
-    return text.encode(errors="backslashreplace").decode()
+    return bounded(text).encode(errors="backslashreplace").decode()
 
 
 def _snake_case(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from anymal.errors import RecipeError
@@ -19,6 +19,7 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.decode_check import check_arguments, check_decoding
 from anymal.llm.lora import LoraOptions, attach_lora
 from anymal.llm.precision import Precision, compute_dtype, keep_packing, quantisation
+from anymal.llm.sizes import check_sizes
 
 
 def load_llm(
@@ -51,6 +52,8 @@ def load_llm(
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         with without_progress():
+            config = AutoConfig.from_pretrained(path, **source)
+            check_sizes(path, config)
             tokenizer = AutoTokenizer.from_pretrained(path, **source)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 path,
@@ -59,6 +62,8 @@ def load_llm(
                 device_map={"": device},
                 quantization_config=quantisation(precision, dtype),
             )
+    except RecipeError:
+        raise
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         why = str(error).strip().partition("\n")[0]  # below it may stand every class there is
         raise RecipeError(

@@ -246,18 +246,20 @@ def test_libraries_write_through_this_log_alone(
 ) -> None:
     names = ("huggingface_hub", "transformers")
     libraries = [logging.getLogger(name) for name in names]
-    before = [(each.handlers[:], each.propagate) for each in libraries]
+    before = [(each.handlers[:], each.propagate, each.level) for each in libraries]
     try:
         for library in libraries:
             library.addHandler(logging.StreamHandler())
             library.propagate = False
+            library.setLevel(logging.WARNING)
         configure_logging()
         take_over_libraries()
         for name in names:
             logging.getLogger(f"{name}.loading").warning("odd weights")
     finally:
-        for library, (handlers, propagate) in zip(libraries, before, strict=True):
+        for library, (handlers, propagate, level) in zip(libraries, before, strict=True):
             library.handlers, library.propagate = handlers, propagate
+            library.setLevel(level)
     written = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["logger"] for line in written] == [f"{name}.loading" for name in names]
 

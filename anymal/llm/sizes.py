@@ -1,0 +1,49 @@
+"""Whether a checkpoint's weights can be those that its configuration describes.
+
+Does not compare them exactly; loading does. A configuration that multiplies to more than memory is
+refused before anything of it is allocated.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+
+from anymal.errors import RecipeError
+
+# Quantised checkpoints hold up to eight weights in a number.
+_MOST_WEIGHTS_A_NUMBER = 16
+_SLACK = 2**24
+
+
+def check_sizes(path: str, config: Any) -> None:
+    """Refuse a folder whose configuration asks for many more weights than its files hold.
+
+    Args:
+        path: Of the checkpoint; one that is no folder with safetensors is not looked at.
+        config: Its configuration, as transformers reads it.
+
+    Raises:
+        RecipeError: It does.
+    """
+    files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
+    if not files:
+        return
+    held = sum(map(_num_numbers, files))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    needed = sum(parameter.numel() for parameter in model.parameters())
+    if needed > _MOST_WEIGHTS_A_NUMBER * held + _SLACK:
+        raise RecipeError(
+            f"the configuration of the language model {path!r} describes {needed:,} weights, and "
+            f"its files hold {held:,} numbers; copy the checkpoint again"
+        )
+
+
+def _num_numbers(file: Path) -> int:
+    """How many numbers a file holds, by its header."""
+    with safe_open(file, framework="pt") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # not a dict
