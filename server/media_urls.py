@@ -12,7 +12,7 @@ def media_urls(conversation: Conversation, schemes: Collection[str]) -> dict[str
     """The URLs of some schemes, each with its first place, such as `messages.0.content.2`."""
     places: dict[str, str] = {}
     for index, message in enumerate(conversation.messages):
-        for number, part in enumerate(message.parts):
+        for number, part in message.media.items():
             url = getattr(getattr(part, part.type), "url", None)
             if url is not None and url.partition(":")[0].strip().lower() in schemes:
                 places.setdefault(url, f"messages.{index}.content.{number}")

@@ -32,11 +32,13 @@ def contents_of(conversation: Conversation) -> Contents:
     """Go through the messages once."""
     num_characters, media = 0, {}
     for index, message in enumerate(conversation.messages):
-        for number, part in enumerate(message.parts):
-            if isinstance(part, TextPart):
-                num_characters += len(part.text)
-            elif not isinstance(part, PromptEmbedsPart):
+        for number, part in message.media.items():
+            if not isinstance(part, PromptEmbedsPart):
                 media[f"messages.{index}.content.{number}"] = part
+        if isinstance(message.content, str):
+            num_characters += len(message.content)
+        else:
+            num_characters += sum(len(p.text) for p in message.content if isinstance(p, TextPart))
     return Contents(num_characters=num_characters, media=media)
 
 

@@ -212,6 +212,13 @@ class Message(Strict):
             return [TextPart(text=self.content)]
         return list(self.content)
 
+    @property
+    def media(self) -> dict[int, MediaPart | PromptEmbedsPart]:
+        """The parts that are no text, by their places; of text alone, no part is made."""
+        if isinstance(self.content, str):
+            return {}
+        return {n: part for n, part in enumerate(self.content) if not isinstance(part, TextPart)}
+
 
 class Conversation(Strict):
     """Turns, oldest first."""

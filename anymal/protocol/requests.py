@@ -166,8 +166,7 @@ class ChatCompletionRequest(TolerantRequest):
         return any(
             isinstance(part, PromptEmbedsPart)
             for message in self.messages
-            if isinstance(message.content, list)  # `parts` would make some of words alone
-            for part in message.content
+            for part in message.media.values()
         )
 
 

@@ -17,7 +17,7 @@ import anyio.to_thread
 from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import DecoderPool
 from anymal.engine.prompt import Owner, Prompt
-from anymal.protocol.conversation import Conversation, TextPart
+from anymal.protocol.conversation import Conversation
 from server.answering.decoding_turns import DecodingTurns
 from server.served.models import Backend
 
@@ -108,8 +108,4 @@ async def _ended(running: asyncio.Future[Result]) -> None:
 
 
 def _has_media(conversation: Conversation) -> bool:
-    return any(
-        not isinstance(part, TextPart)
-        for message in conversation.messages
-        for part in message.parts
-    )
+    return any(message.media for message in conversation.messages)

@@ -15,7 +15,7 @@ from anymal.decoding.medium import Decode
 from anymal.errors import AnymalError, DataError
 from anymal.media.limits import Limits
 from anymal.modality import carrier_of, carriers_of, modality_of, read_medium
-from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart
+from anymal.protocol.conversation import MediaPart, PromptEmbedsPart
 from encoders.base import Preprocessor
 from train.data.sources import Source, StageData
 
@@ -145,6 +145,6 @@ def places(source: Source, index: int) -> list[Place]:
     return [
         Place(part=part, base_dir=source.base_dir, where=source.where(index))
         for message in source.read(index).messages
-        for part in message.parts
-        if not isinstance(part, TextPart | PromptEmbedsPart)
+        for part in message.media.values()
+        if not isinstance(part, PromptEmbedsPart)
     ]
