@@ -168,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "keys.json"
         keys = _keys(path, ("honest", "attacker"))
-        log = options.out.with_suffix(".log")
+        log = Path("runs/abuse/serve.log")  # a log is no figure to keep
         with served(anymal_serve("--keys-file", str(path)), log=log) as service:
             asked = itertools.cycle(requests(400, seed=options.seed, max_tokens=16))
             asyncio.run(honest(service.url, keys["honest"], asked, options.quiet / 2))

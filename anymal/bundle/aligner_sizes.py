@@ -14,7 +14,7 @@ from anymal.bundle.manifest import Manifest
 from anymal.errors import BundleError
 
 _MOST_LAYERS = 256
-# A recipe that was changed a little is told better by what differs.
+# After a small change of the recipe, the later error is clearer: it names the field that differs.
 _SLACK_BYTES = 64 * 2**20
 
 
@@ -34,7 +34,7 @@ def check_aligner_sizes(manifest: Manifest, folder: Path) -> None:
     file = folder / WEIGHTS
     most = _SLACK_BYTES + (file.stat().st_size if file.is_file() else 0)
     for name, facts in manifest.modalities.items():
-        if name not in manifest.recipe.modalities:  # told by what differs
+        if name not in manifest.recipe.modalities:  # check_equal names the difference
             continue
         recipe = manifest.recipe.modalities[name].aligner
         if recipe.kind not in ALIGNERS:

@@ -156,7 +156,7 @@ def check_equal(what: str, saved: Mapping[str, Any], found: Mapping[str, Any]) -
 
 
 def _holds_manifest(folder: Path) -> bool:
-    """Whether a manifest is there; nothing else is told of a folder that is none of ours."""
+    """Whether a manifest is there. Of any other folder, errors reveal nothing."""
     try:
         return (folder / MANIFEST).is_file()
     except (OSError, ValueError):  # not allowed to look, or a NUL in the path

@@ -73,7 +73,11 @@ def pieces_of(turns: Sequence[Turn], markers: Markers) -> list[Piece]:
 
 
 def _parts(content: Sequence[Segment], markers: Markers) -> list[tuple[str, list[Segment]]]:
-    """The parts of one message; of text, each is what people wrote at one go."""
+    """The parts of one message.
+
+    A medium with a marker is a part of its own. So is each text that people wrote, with the markup
+    around it.
+    """
     parts: list[tuple[str, list[Segment]]] = []
     last: Segment | None = None
     for item in content:

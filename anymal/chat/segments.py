@@ -47,7 +47,7 @@ class MediaSegment:
 
     @property
     def shown_as(self) -> str:
-        """The modality that a chat template is told; "" is none."""
+        """The modality as the chat template sees it; empty for none."""
         return self.modality if self.stands_for is None else self.stands_for
 
     def with_text(self) -> list["Segment"]:

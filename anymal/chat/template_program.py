@@ -59,7 +59,7 @@ def rendered(request: dict[str, Any]) -> dict[str, str]:
         request: As above.
 
     Returns:
-        The reply; whatever goes wrong is the template's doing, and is told as its refusal.
+        The reply. Any error comes from the template, so the reply reports it as a refusal.
     """
     pieces, num_chars = [], 0
     try:

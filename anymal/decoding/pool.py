@@ -262,7 +262,7 @@ class Errand:
         return {-signal.SIGXCPU: "cpu", OUT_OF_MEMORY: "memory"}.get(death.code, "crashed")
 
     def _told(self, death: Died, reason: str, name: str) -> Exception:
-        """What the caller is told."""
+        """The error that the caller gets."""
         if self.is_stopped:
             return DecodingStopped()
         if self._pool.is_closed:

@@ -64,7 +64,7 @@ class Owner:
 
 
 NOBODY = Owner()
-"""The owner of all prompts where nobody is told apart."""
+"""The owner of all prompts where callers are not distinguished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -69,10 +69,10 @@ def share_step(demand: Demand, cost: StepCost) -> list[Work]:
 
 
 def fair_shares(room: int, wanted: Mapping[Name, int]) -> dict[Name, int]:
-    """Divide a number so that nobody gets less because somebody else wants more.
+    """Divide a number fairly: one who asks for more does not reduce the shares of the others.
 
-    Max-min fairness: whoever wants less than an equal share gets all of it, and the others divide
-    the rest (Bertsekas and Gallager, Data Networks, section 6.5.2).
+    Max-min fairness: those who want less than an equal share get all they want, and the others
+    divide the rest (Bertsekas and Gallager, Data Networks, section 6.5.2).
 
     Args:
         room: What there is to give.

@@ -1,6 +1,6 @@
 """Work on a thread that ends between two steps once nobody waits for it.
 
-Does not end a step: whoever decodes in another process can do that.
+Does not end a step that is running; only a decoding process can be ended.
 """
 
 import asyncio
@@ -45,7 +45,8 @@ def check_stopped() -> None:
     """Called on a thread between two steps.
 
     Raises:
-        TimedOut: If the time is over or the block has ended; in that case nobody is told.
+        TimedOut: If the time is over or the block has ended. After the block, no caller is left to
+            see it.
     """
     stop = _STOP.get()
     if stop is not None and (stop.has_left.is_set() or time.monotonic() > stop.deadline):

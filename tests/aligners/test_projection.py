@@ -13,6 +13,7 @@ from aligners.pooling import pool_features
 from aligners.projection import Projection
 from aligners.registry import build_linear, build_mlp
 from encoders.base import Features, Layout
+from tests.aligners.projections import of, projection
 
 MakeFeatures = Callable[..., Features]
 SIZES = {"encoder_dim": 12, "llm_dim": 20, "embedding_rms": 0.5, "num_tokens": 6}
@@ -78,22 +79,6 @@ def test_weights_keep_the_names_that_bundles_have(
 ) -> None:
     state = build(**SIZES, normalise=normalise).state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == SAVED[build]
-
-
-def projection(**options: Any) -> Projection:
-    sizes: dict[str, Any] = {"encoder_dim": 12, "llm_dim": 20, "embedding_rms": 0.5}
-    plain = {"num_tokens": None, "norm": "none", "start": "plain"}
-    return Projection(**(sizes | plain | options))
-
-
-def of(values: torch.Tensor, *layouts: Layout) -> Features:
-    """Features without gaps."""
-    return Features(
-        values=values,
-        mask=torch.ones(values.shape[:2], dtype=torch.bool),
-        steps=torch.zeros(values.shape[:2], dtype=torch.int64),
-        layouts=layouts or None,
-    )
 
 
 @pytest.mark.parametrize("options", [{"merge": 3}, {"merge": 3, "num_tokens": 4}, {}])

@@ -1,7 +1,5 @@
 """Projections equal the projectors of published systems, on random weights."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import nn
@@ -33,22 +31,7 @@ from transformers.models.voxtral.modeling_voxtral import VoxtralMultiModalProjec
 from aligners.projection import Projection
 from aligners.registry import build_mlp
 from encoders.base import Features, Layout
-
-
-def projection(**options: Any) -> Projection:
-    sizes: dict[str, Any] = {"encoder_dim": 12, "llm_dim": 20, "embedding_rms": 0.5}
-    plain = {"num_tokens": None, "norm": "none", "start": "plain"}
-    return Projection(**(sizes | plain | options))
-
-
-def of(values: torch.Tensor, *layouts: Layout) -> Features:
-    """Features without gaps."""
-    return Features(
-        values=values,
-        mask=torch.ones(values.shape[:2], dtype=torch.bool),
-        steps=torch.zeros(values.shape[:2], dtype=torch.int64),
-        layouts=layouts or None,
-    )
+from tests.aligners.projections import of, projection
 
 
 def take(ours: Projection, *layers: nn.Linear) -> None:
