@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import SecretStr
@@ -28,6 +27,7 @@ from anymal.media.source import shorten
 from anymal.protocol.explain import explain
 from server.answering.disconnect import ClientGone
 from server.answering.places import Places
+from server.answering.turns import Turns
 from server.answering.worker import Worker
 from server.edge.body_limit import BodyLimit
 from server.edge.caller_limits import CallerLimits
@@ -133,7 +133,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.drain = Drain()
     app.state.house = House(house_bytes(settings), are_shared=lambda: keyring.has_several)
-    app.state.reading = anyio.CapacityLimiter(1)  # of large bodies
+    app.state.reading = Turns(1)  # of large bodies
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
     for routes in (openai, responses, ask, align, admin, monitoring, page, reference):
         app.include_router(routes.router)

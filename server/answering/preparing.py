@@ -18,7 +18,7 @@ from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import DecoderPool
 from anymal.engine.prompt import Owner, Prompt
 from anymal.protocol.conversation import Conversation
-from server.answering.decoding_turns import DecodingTurns
+from server.answering.turns import Turns
 from server.served.models import Backend
 
 Result = TypeVar("Result")
@@ -38,7 +38,7 @@ class Preparing:
         self._decoders = decoders
         # Memory is bounded per decoded file, not in total. Text does not wait for these places, and
         # encoders batch what is waiting for them.
-        self._decoding = DecodingTurns(1 if decoders is None else decoders.workers)
+        self._decoding = Turns(1 if decoders is None else decoders.workers)
         self._preparing = anyio.CapacityLimiter(places)
         self._threads = anyio.CapacityLimiter(math.inf)
 

@@ -102,8 +102,10 @@ async def ask(
         raise BadRequest(BodyProblem(message=message, param="stream", code="unsupported_parameter"))
     places = _places(form)
     try:
+        async with request.app.state.reading.turn(caller.name):
+            body = await anyio.to_thread.run_sync(_request_of, form)
         return await complete(
-            await anyio.to_thread.run_sync(_request_of, form, limiter=request.app.state.reading),
+            body,
             request=request,
             worker=worker,
             caller=caller,

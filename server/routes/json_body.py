@@ -72,7 +72,8 @@ async def _read(request: Request, model: type[BaseModel]) -> BaseModel:
     if len(text) <= _LARGE_BYTES:
         return _validated(text, model)
     validate = partial(_validated, text, model)
-    return await anyio.to_thread.run_sync(validate, limiter=request.app.state.reading)
+    async with request.app.state.reading.turn(request.state.caller.name):
+        return await anyio.to_thread.run_sync(validate)
 
 
 def _validated(text: bytearray, model: type[BaseModel]) -> BaseModel:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.answering.decoding_turns import DecodingTurns
+from server.answering.turns import Turns
 
 
 class House:
@@ -12,7 +12,7 @@ class House:
 
     def __init__(self, places: int = 1) -> None:
         self.now = 0.0
-        self.turns = DecodingTurns(places, clock=lambda: self.now)
+        self.turns = Turns(places, clock=lambda: self.now)
         self.order: list[str] = []
         self.has_come = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []

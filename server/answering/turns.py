@@ -1,7 +1,7 @@
-"""Whose media are decoded next.
+"""Whose work comes next where there are few places for it: large bodies, and media.
 
-Does not decode. One caller's many or slow media do not hold up another's: who used the least time
-so far goes first (start-time fair queueing, Goyal, Vin and Cheng 1997).
+Does not work itself. One caller's many or slow requests do not hold up another's: the caller who
+used the least time so far goes first (start-time fair queueing, Goyal, Vin and Cheng 1997).
 """
 
 import asyncio
@@ -13,27 +13,27 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class _Line:
-    """One caller's requests that wait or decode.
+    """One caller's requests that wait or hold a place.
 
     Attributes:
-        used_s: Time its media took, in seconds, since somebody last waited.
-        num_decoding: How many decode.
+        used_s: Time that it held places, in seconds, since it last had neither.
+        num_working: How many hold a place.
         waiting: One future for each that waits, the first come first.
     """
 
     used_s: float
-    num_decoding: int = 0
+    num_working: int = 0
     waiting: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
 
-class DecodingTurns:
-    """A few places at which media are decoded. Only the event loop's thread may use it."""
+class Turns:
+    """A few places, shared fairly. Only the event loop's thread may use it."""
 
     def __init__(self, places: int, clock: Callable[[], float] | None = None) -> None:
         """All free.
 
         Args:
-            places: How many decode at once.
+            places: How many there are.
             clock: Monotonic seconds; by default the event loop's.
         """
         self._free = places
@@ -50,7 +50,7 @@ class DecodingTurns:
             yield
         finally:
             line.used_s += self._clock() - began
-            line.num_decoding -= 1
+            line.num_working -= 1
             self._give_back()
 
     def _line(self, caller: str) -> _Line:
@@ -63,7 +63,7 @@ class DecodingTurns:
     async def _wait(self, line: _Line) -> None:
         if self._free:
             self._free -= 1
-            line.num_decoding += 1
+            line.num_working += 1
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.waiting.append(mine)
@@ -71,7 +71,7 @@ class DecodingTurns:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():  # the place came as its holder left
-                line.num_decoding -= 1
+                line.num_working -= 1
                 self._give_back()
             else:
                 line.waiting.remove(mine)
@@ -85,14 +85,12 @@ class DecodingTurns:
         if waiting:
             line = min(waiting, key=lambda line: line.used_s)
             self._free -= 1
-            line.num_decoding += 1
+            line.num_working += 1
             line.waiting.popleft().set_result(None)
         self._forget_idle()
 
     def _forget_idle(self) -> None:
-        """Forget who neither waits nor decodes."""
+        """Forget who neither waits nor holds a place."""
         self._lines = {
-            caller: line
-            for caller, line in self._lines.items()
-            if line.waiting or line.num_decoding
+            caller: line for caller, line in self._lines.items() if line.waiting or line.num_working
         }
