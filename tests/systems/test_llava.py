@@ -111,7 +111,6 @@ def test_the_projector_computes_what_the_class_does(llava: tuple[Path, Path]) ->
 
 
 SIGLIP = SiglipVisionConfig(**BLOCKS, image_size=SIDE, patch_size=PATCH)
-FULL = {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feature_layer": -1}
 
 
 @pytest.mark.parametrize(
@@ -122,9 +121,10 @@ FULL = {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feat
         {"dtype": torch.float16},
         {"text_changes": {"tie_word_embeddings": True}, "tie_word_embeddings": True},
         {"text": MistralConfig, "text_changes": {"sliding_window": 16}},
+        {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feature_layer": -1},
         {"text": Qwen2Config, "multimodal_projector_bias": False, "vision_feature_layer": 1},
     ],
-    ids=["cls", "bf16, sharded", "fp16", "tied", "Mistral", "Qwen2"],
+    ids=["cls", "bf16, sharded", "fp16", "tied", "Mistral", "SigLIP", "Qwen2"],
 )
 def test_logits_are_those_of_the_class(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = save_llava(tmp_path / "llava", **options)
