@@ -162,6 +162,27 @@ def join(
     typer.echo(f"bundle: {join_bundles(bundles, out)}")
 
 
+@bundle_app.command("export")
+def export(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, or tiny.")],
+    to: Annotated[
+        Literal["peft", "merged"],
+        typer.Option(
+            help="peft: its LoRA, as an adapter; merged: its language model, LoRA in the weights."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],
+) -> None:
+    """Write a bundle, or what of it another program can hold, in that program's format."""
+    _quieten()
+    from anymal.published.export import export_bundle
+
+    written = export_bundle(bundle, out, to=to)
+    typer.echo(f"{out}: {written.holds}")
+    if written.lacks:
+        typer.echo(f"not in it: {written.lacks}", err=True)
+
+
 def show(stream: "AnswerStream") -> str:
     """Print an answer as it arrives; returns the whole text."""
     with stream:

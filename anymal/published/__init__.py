@@ -1,0 +1,1 @@
+"""Published models of transformers: bundles made of them, and made into them."""
