@@ -1,1 +1,1 @@
-"""Published models of transformers: bundles made of them, and made into them."""
+"""Published models as bundles: import one, prove that it computes the same, export it again."""
