@@ -166,9 +166,10 @@ def join(
 def export(
     bundle: Annotated[str, typer.Argument(help="Bundle folder, or tiny.")],
     to: Annotated[
-        Literal["peft", "merged"],
+        Literal["hf", "peft", "merged"],
         typer.Option(
-            help="peft: its LoRA, as an adapter; merged: its language model, LoRA in the weights."
+            help="hf: a class of transformers that holds it; peft: its LoRA, as an adapter; "
+            "merged: its language model, LoRA in the weights."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],

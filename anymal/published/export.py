@@ -8,6 +8,7 @@ from pathlib import Path
 
 from anymal.durable import write_folder
 from anymal.errors import BundleError
+from anymal.published.export_class import write_class
 from anymal.published.export_merged import write_merged
 from anymal.published.export_peft import write_adapter
 from anymal.published.written import Written
@@ -15,6 +16,7 @@ from anymal.published.written import Written
 Write = Callable[[str | Path, Path], Written]
 
 FORMATS: dict[str, Write] = {
+    "hf": write_class,
     "merged": write_merged,
     "peft": write_adapter,
 }
