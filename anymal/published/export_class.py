@@ -22,7 +22,7 @@ from anymal.published.base import Published
 from anymal.published.chat_template import chat_template
 from anymal.published.export_llava import LLAVA
 from anymal.published.export_merged import own_template, write_model
-from anymal.published.holder import Holder, Whole, all_options
+from anymal.published.holder import NEXT_STEP, Holder, Whole, all_options
 from anymal.published.importing import shown
 from anymal.published.parity import LIMIT, Reference, is_same, parity, reference_of
 from anymal.published.source import checked_source
@@ -124,17 +124,18 @@ def _check_parts(whole: Whole, modality: str) -> None:
         "the language model": whole.llm.base_model,
     }
     for what, part in parts.items():
-        if MODEL_MAPPING.get(type(part.config), None) is not type(part):
+        known: Any = MODEL_MAPPING.get(type(part.config), None)
+        if known is not type(part):
             raise BundleError(
                 f"{what} is a {type(part).__name__}, which no class of transformers takes as a "
-                "part; write the language model alone, with --to merged"
+                f"part; {NEXT_STEP}"
             )
     inside = f"{whole.llm.base_model_prefix}."
     head = [name for name in whole.llm.state_dict() if not name.startswith(inside)]
     if len(head) != 1:
         raise BundleError(
             f"the head of {type(whole.llm).__name__} has {' and '.join(head)}; classes with media "
-            "have a weight alone; write the language model alone, with --to merged"
+            f"have a weight alone; {NEXT_STEP}"
         )
 
 
@@ -155,7 +156,7 @@ def _compared(bundle: str | Path, draft: Path, num_words: int) -> ParityFacts:
     if not is_same(facts):
         raise BundleError(
             f"{facts.class_name} says something else than the bundle: {shown(facts)}; allowed is "
-            f"{LIMIT:g}; write the language model alone, with --to merged"
+            f"{LIMIT:g}; {NEXT_STEP}"
         )
     return facts
 

@@ -3,8 +3,8 @@
 The inverse of `anymal.published.llava`.
 """
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProces
 
 from anymal.errors import BundleError
 from anymal.published.base import Published
-from anymal.published.holder import Allowed, Holder, Whole, one_of
+from anymal.published.holder import NEXT_STEP, Allowed, Holder, Whole, one_of
 from encoders.signals import Image
 
 _OF_A_FILE = {"_name_or_path", "architectures", "dtype", "transformers_version"}
@@ -59,34 +59,56 @@ def section(config: Any) -> dict[str, Any]:
     return {key: value for key, value in config.to_dict().items() if key not in _OF_A_FILE}
 
 
-def tokens_before(encoder: Any) -> int:
-    """How many features a tower makes that stand in no row, whether or not they are kept."""
-    blank = encoder.preprocessor(Image(pixels=np.zeros((32, 32, 3), np.uint8)))
-    patches = replace(encoder.layout, before=0)(blank)
-    with torch.no_grad():
-        seen = replace(encoder.read, drop_cls=False)(encoder.model, blank)
-    return int(seen.values.shape[1]) - patches.count
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which features of a tower are read, as configurations say it.
+
+    Attributes:
+        strategy: `full`, or `default` without the class token.
+        before: Features that stand in no row, whether or not they are read.
+        patch: Pixels of a patch, both ways.
+        patches: How many of them one view has.
+    """
+
+    strategy: Literal["default", "full"]
+    before: int
+    patch: int
+    patches: int
 
 
-def feature_selection(whole: Whole, before: int) -> str:
-    """What the class calls the choice of features.
+@torch.no_grad()
+def selection(whole: Whole, read: Any) -> Selection:
+    """What a class reads of a tower.
 
     Args:
         whole: A bundle.
-        before: From `tokens_before`.
+        read: The encoder's `ReadTokens`.
+
+    Returns:
+        The selection.
 
     Raises:
-        BundleError: The class has no such choice.
+        BundleError: The class has no such selection, or cannot ask the tower.
     """
-    if not whole.options["encoder.drop_cls"] or before == 0:
-        return "full"
-    if before > 1:
+    tower = whole.encoder.model
+    patch = getattr(tower.config, "patch_size", None)
+    blank = whole.encoder.preprocessor(Image(pixels=np.zeros((32, 32, 3), np.uint8)))
+    if not isinstance(patch, int) or "spatial_shapes" in blank:
         raise BundleError(
-            f"the tower makes {before} features before its patches, and classes of transformers "
-            "leave out one or none; train with modalities.image.encoder.drop_cls: false, or write "
-            "the language model alone, with --to merged"
+            f"the tower is a {type(tower).__name__}, whose pictures have no grid of square "
+            f"patches that is always the same, as the class needs; {NEXT_STEP}"
         )
-    return "default"
+    pixels = blank["pixel_values"][:1]
+    patches = (pixels.shape[2] // patch) * (pixels.shape[3] // patch)
+    seen = replace(read, drop_cls=False)(tower, {"pixel_values": pixels}).values
+    before = int(seen.shape[1]) - patches
+    if before > 1 and read.drop_cls:
+        raise BundleError(
+            f"the tower makes {before} features before its patches, and the class leaves out one "
+            f"or none; train with modalities.image.encoder.drop_cls: false, or {NEXT_STEP}"
+        )
+    strategy: Literal["default", "full"] = "default" if before and read.drop_cls else "full"
+    return Selection(strategy=strategy, before=before, patch=patch, patches=patches)
 
 
 def fill(model: Any, whole: Whole) -> None:
@@ -105,34 +127,42 @@ def fill(model: Any, whole: Whole) -> None:
     model.generation_config = whole.llm.generation_config
 
 
+def processor_of(made_of: Any, whole: Whole, read: Selection) -> Any:
+    """A processor of LLaVA's family.
+
+    Args:
+        made_of: Its class.
+        whole: The bundle.
+        read: What is read of its tower.
+    """
+    return made_of(
+        whole.encoder.preprocessor.processor,
+        whole.tokenizer,
+        patch_size=read.patch,
+        vision_feature_select_strategy=read.strategy,
+        chat_template=whole.tokenizer.chat_template,
+        image_token=whole.token,
+        num_additional_image_tokens=read.before,
+    )
+
+
 def _llava(whole: Whole) -> Published:
     """The class."""
-    before = tokens_before(whole.encoder)
-    strategy = feature_selection(whole, before)
-    tower = whole.encoder.model.config
+    read = selection(whole, whole.encoder.read)
     config = LlavaConfig(
-        vision_config=section(tower),
+        vision_config=section(whole.encoder.model.config),
         text_config=section(whole.llm.config),
         image_token_index=whole.token_id,
-        image_seq_length=(tower.image_size // tower.patch_size) ** 2,
+        image_seq_length=read.patches + (read.before if read.strategy == "full" else 0),
         projector_hidden_act=whole.options["aligner.activation"],
-        vision_feature_select_strategy=strategy,
+        vision_feature_select_strategy=read.strategy,
         vision_feature_layer=whole.options["encoder.layer"],
         multimodal_projector_bias=whole.options["aligner.bias"],
     )
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(config)
     fill(model, whole)
-    processor = LlavaProcessor(
-        whole.encoder.preprocessor.processor,
-        whole.tokenizer,
-        patch_size=tower.patch_size,
-        vision_feature_select_strategy=strategy,
-        chat_template=whole.tokenizer.chat_template,
-        image_token=whole.token,
-        num_additional_image_tokens=before,
-    )
-    return Published(model=model, processor=processor)
+    return Published(model=model, processor=processor_of(LlavaProcessor, whole, read))
 
 
 LLAVA = Holder(

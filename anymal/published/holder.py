@@ -14,6 +14,9 @@ from anymal.published.base import Published
 from anymal.recipe.schema import EncoderRecipe, ModelRecipe
 from encoders.registry import encoder_kind
 
+# Where a class cannot hold a bundle, or a part of it.
+NEXT_STEP = "write its language model alone, with --to merged"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Whole:
