@@ -15,7 +15,7 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPImageProcessorPil, PretrainedConfig
+from transformers import CLIPImageProcessorPil, LlavaNextImageProcessorPil, PretrainedConfig
 from transformers.models.auto import image_processing_auto
 from transformers.utils.hub import cached_file
 
@@ -48,6 +48,10 @@ _FRAME_OPTIONS = (
     _Place("processor_config.json", "video_processor"),
     *_IMAGE_OPTIONS,
 )
+# Its presence says that a processor cuts pictures into tiles.
+_GRID = "image_grid_pinpoints"
+# LLaVA-NeXT's, in tiles down and across.
+_TILINGS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -95,6 +99,9 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
 def load_image_processor(path: str, *, size: int | None = None) -> Any:
     """Load a checkpoint's image processor on the PIL backend.
 
+    Of one that cuts pictures into tiles, these are the steps of a single view; see
+    `load_tile_processor`.
+
     Args:
         path: a local folder or a Hub id.
         size: pixels of the square the model shall see; None keeps the checkpoint's own.
@@ -106,9 +113,53 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
         EncoderError: if there is none, or if `size` cannot be applied to it.
     """
     processor = _portable_class(path).from_pretrained(path)
+    if hasattr(processor, _GRID):
+        processor = CLIPImageProcessorPil(**_steps_of(processor))
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
+
+
+def load_tile_processor(path: str, *, grid: Any = None, size: int | None = None) -> Any:
+    """Load a checkpoint's image processor as one that cuts pictures into tiles.
+
+    Args:
+        path: a local folder or a Hub id.
+        grid: sizes that pictures may be brought to, a list of [height, width]; None takes the
+            checkpoint's own. Not checked here.
+        size: as in `load_image_processor`.
+
+    Returns:
+        A `LlavaNextImageProcessorPil`; it does to each tile what `load_image_processor`'s does to
+        a picture. Its `crop_size` is that of tiles.
+
+    Raises:
+        EncoderError: if there is no processor or no grid, or if `size` cannot be applied.
+    """
+    view = load_image_processor(path, size=size)
+    steps = _steps_of(view)
+    square = steps.get("crop_size") or steps.get("size") or {}
+    side = square.get("height") or square.get("shortest_edge")
+    if side is None:
+        raise EncoderError(
+            f"'{path}': {type(view).__name__} keeps the shape of pictures, and tiles are squares; "
+            "choose kind: vision, or another checkpoint"
+        )
+    grid = grid or _read_options(path, _IMAGE_OPTIONS).get(_GRID)
+    if not grid:
+        raise EncoderError(
+            f"'{path}' does not say to which sizes pictures are brought before they are cut into "
+            "tiles; give grid: [[height, width], ...]"
+        )
+    steps["crop_size"] = {"height": side, "width": side}
+    return LlavaNextImageProcessorPil(**steps, image_grid_pinpoints=grid)
+
+
+def _steps_of(processor: Any) -> dict[str, Any]:
+    """What an image processor does to one view, as options."""
+    options = processor.to_dict()
+    steps = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
+    return {"do_center_crop": False} | steps  # what is not said is not done
 
 
 def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
@@ -129,6 +180,22 @@ def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
     options = _read_options(path, _FRAME_OPTIONS)
     known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
     return CLIPImageProcessorPil(**(dict(defaults) | known))
+
+
+def write_tile_processor(config: Any, folder: Path) -> None:
+    """Write the options of an image processor that cuts pictures into at most four tiles.
+
+    Args:
+        config: of a vision model, whose side tiles have.
+        folder: of its checkpoint.
+    """
+    side = config.image_size
+    grid = [[side * down, side * across] for down, across in _TILINGS]
+    LlavaNextImageProcessorPil(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_grid_pinpoints=grid,
+    ).save_pretrained(folder)
 
 
 def write_image_processor(config: Any, folder: Path) -> None:

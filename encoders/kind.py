@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from encoders.base import Encoder, EncoderError, LayoutOf
+from encoders.base import Encoder, EncoderError, Layout, LayoutOf
 from encoders.frozen import Read
 
 
@@ -27,6 +27,8 @@ class Unloaded:
         window: one blank window of its input, each tensor `[1, ...]`.
         num_windows: windows of the longest media item.
         layout: rows and columns of the window's features; None where they stand in no rows.
+        longest: the layout of the longest media item, where its windows become one; from how many
+            features a window has.
     """
 
     model: nn.Module
@@ -34,6 +36,7 @@ class Unloaded:
     window: Mapping[str, Tensor]
     num_windows: int
     layout: LayoutOf | None = None
+    longest: Callable[[int], Layout] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

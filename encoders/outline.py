@@ -14,6 +14,7 @@ import torch
 
 from encoders.base import EncoderError, Layout
 from encoders.checkpoint import reading
+from encoders.kind import Unloaded
 from encoders.registry import check_options, encoder_kind
 
 
@@ -73,12 +74,18 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
             )
         states = encoder.read(encoder.model.eval(), encoder.window).values
     _, per_window, width = states.shape
-    layout = Layout(views=num_windows, before=per_window)
-    if encoder.layout is not None and (grid := encoder.layout(encoder.window)).count <= per_window:
-        layout = replace(grid, views=num_windows, before=per_window - grid.count)
     return Outline(
         num_parameters=sum(parameter.numel() for parameter in encoder.model.parameters()),
         width=width,
-        layout=layout,
+        layout=_longest(encoder, per_window),
         num_windows=num_windows,
     )
+
+
+def _longest(encoder: Unloaded, per_window: int) -> Layout:
+    """The layout of the longest media item."""
+    if encoder.longest is not None:
+        return encoder.longest(per_window)
+    if encoder.layout is not None and (grid := encoder.layout(encoder.window)).count <= per_window:
+        return replace(grid, views=encoder.num_windows, before=per_window - grid.count)
+    return Layout(views=encoder.num_windows, before=per_window)

@@ -17,6 +17,7 @@ from encoders.imu.encoder import IMU2CLIP, IMU_TRANSFORMER
 from encoders.kind import EncoderKind
 from encoders.plugins import PluginError, find
 from encoders.spectrogram import SPECTROGRAM
+from encoders.tiles import TILES
 from encoders.video import FRAMES
 from encoders.vision import VISION
 from encoders.whisper import WHISPER
@@ -24,6 +25,7 @@ from encoders.whisper import WHISPER
 ENCODER_GROUP = "anymal.encoders"
 ENCODERS: dict[str, EncoderKind] = {
     "vision": VISION,
+    "tiles": TILES,
     "frames": FRAMES,
     "x_clip": X_CLIP,
     "videomae": VIDEOMAE,

@@ -26,6 +26,7 @@ from transformers import (
     ConvNextImageProcessorPil,
     Dinov2Config,
     Dinov2Model,
+    LlavaNextImageProcessorPil,
     ResNetConfig,
     ResNetModel,
     Siglip2ImageProcessorPil,
@@ -153,6 +154,7 @@ def siglip2_config() -> Siglip2VisionConfig:
 
 
 CLIP_PICTURES = {"size": {"shortest_edge": 32}, "crop_size": SIZE}
+GRID = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
 
 # name -> the model and its processor
 CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -160,6 +162,10 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "clip_vision": lambda: (
         CLIPVisionModel(CLIPVisionConfig(**VIT)),
         CLIPImageProcessorPil(**CLIP_PICTURES),
+    ),
+    "clip_tiles": lambda: (
+        CLIPVisionModel(CLIPVisionConfig(**VIT)),
+        LlavaNextImageProcessorPil(**CLIP_PICTURES, image_grid_pinpoints=GRID),
     ),
     "siglip": lambda: (
         SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VIT)),
@@ -281,7 +287,7 @@ def _signals() -> Callable[[str], list[Signal]]:
     """A short, a middling and a long signal for an encoder kind."""
 
     def make(kind: str) -> list[Signal]:
-        if kind in ("vision", "imagebind_vision"):
+        if kind in ("vision", "tiles", "imagebind_vision"):
             return [image(40, 50, 0), image(64, 30, 1), image(3, 3, 2)]
         if kind in ("frames", "x_clip", "videomae", "vjepa2"):
             return [video(1, 0), video(6, 1), video(3, 2)]

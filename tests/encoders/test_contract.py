@@ -24,6 +24,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("vision", "dinov2", {"size": 48}),
     ("vision", "vit", {}),
     ("vision", "resnet", {}),
+    ("tiles", "clip_tiles", {}),
+    ("tiles", "clip_tiles", {"drop_cls": False, "unpad": "floor"}),
+    ("tiles", "siglip", {"grid": [[64, 64], [32, 96]], "pool": 2}),
     ("frames", "clip", {"num_frames": 4}),
     ("frames", "resnet", {"num_frames": 4, "layer": -1}),
     ("x_clip", "x_clip", {}),
@@ -176,6 +179,7 @@ def test_fingerprint_is_stable(
 # kind, checkpoint, hidden states of it
 DEPTHS = [
     ("vision", "clip", 4),
+    ("tiles", "clip_tiles", 4),
     ("frames", "clip", 4),
     ("x_clip", "x_clip", 4),
     ("videomae", "videomae", 4),
@@ -227,5 +231,5 @@ def test_unknown_option_lists_the_known(kind: str) -> None:
 
 
 def test_unknown_kind_lists_the_known() -> None:
-    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, frames"):
+    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, frames"):
         build_encoder("clipp", "nowhere")
