@@ -21,6 +21,7 @@ from anymal.llm.plain import plain_model
 from anymal.published.base import Published
 from anymal.published.chat_template import chat_template
 from anymal.published.export_llava import LLAVA
+from anymal.published.export_llava_next import LLAVA_NEXT
 from anymal.published.export_merged import own_template, write_model
 from anymal.published.holder import NEXT_STEP, Holder, Whole, all_options
 from anymal.published.importing import shown
@@ -29,7 +30,7 @@ from anymal.published.source import checked_source
 from anymal.published.written import Written
 from anymal.recipe.schema import ModelRecipe
 
-HOLDERS: tuple[Holder, ...] = (LLAVA,)
+HOLDERS: tuple[Holder, ...] = (LLAVA, LLAVA_NEXT)
 
 
 def write_class(bundle: str | Path, draft: Path) -> Written:
