@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
-from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest
+from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest, ParityFacts
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.recipe.schema import ModelRecipe
@@ -31,6 +31,7 @@ def save_bundle(
     stages: Sequence[Mapping[str, Any] | BaseModel] = (),
     data_sources: Sequence[Mapping[str, Any] | BaseModel] = (),
     results: Mapping[str, Any] | BaseModel | None = None,
+    parity: ParityFacts | None = None,
 ) -> Path:
     """Write a bundle, whole or not at all; replaces an older bundle.
 
@@ -42,6 +43,7 @@ def save_bundle(
         stages: How it was trained, as JSON values or pydantic models.
         data_sources: What it was trained on, with licences.
         results: What was measured.
+        parity: How far it is from the published model that it was imported from.
 
     Returns:
         The folder, absolute.
@@ -63,6 +65,7 @@ def save_bundle(
             stages=[_plain(stage) for stage in stages],
             data_sources=[_plain(source) for source in data_sources],
             results=_plain(results),
+            parity=parity,
         )
         weights = assembled.model.aligners.state_dict()
         # Not save_file, whose files only their owner may read: bundles are shared.
