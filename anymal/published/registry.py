@@ -2,5 +2,6 @@
 
 from anymal.published.base import Importer
 from anymal.published.llava import LLAVA
+from anymal.published.qwen2_audio import QWEN2_AUDIO
 
-IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA,)}
+IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA, QWEN2_AUDIO)}
