@@ -22,6 +22,7 @@ from anymal.recipe.schema import ModelRecipe
 
 # What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
 _COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+_NOT_COPIED = {".bin", ".pt", ".pth"}  # weights
 
 
 def save_bundle(
@@ -135,8 +136,10 @@ def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
     source = Path(path)
     if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
         source = Path(snapshot_download(path, revision=revision, local_files_only=True))
-    files = [file for file in sorted(source.iterdir()) if file.suffix in _COPIED and file.is_file()]
-    if not any(file.suffix == ".safetensors" for file in files):
+    found = [file for file in sorted(source.iterdir()) if file.is_file()]
+    files = [file for file in found if file.suffix in _COPIED]
+    has_others = any(file.suffix in _NOT_COPIED for file in found)  # an encoder may have no weights
+    if not files or (has_others and not any(file.suffix == ".safetensors" for file in files)):
         raise BundleError(
             f"{path!r} cannot be embedded: it has no safetensors; convert it with "
             "save_pretrained, or set embed: false"

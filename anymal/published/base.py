@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedModel
 
+from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.probe import Probe, two_turns
 from anymal.recipe.schema import AlignerRecipe, EncoderRecipe, TemplateName
@@ -113,6 +115,17 @@ def probed_prompt(published: Published) -> PromptFormat:
     )
 
 
+def class_outline(config: Mapping[str, Any]) -> nn.Module:
+    """The class of transformers that a configuration names, to count its weights.
+
+    Args:
+        config: Of the checkpoint, as it is written.
+    """
+    model_class: Any = getattr(transformers, config["architectures"][0])
+    outline: nn.Module = model_class(model_class.config_class.from_dict(dict(config)))
+    return outline
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
     """How models of one class become bundles.
@@ -129,6 +142,12 @@ class Importer:
         inputs: What the class reads for a conversation.
         logits: What it says at every position, `[T, V]`.
         probe: The conversation that it is compared on, from the name of a modality.
+        outline: From what `config.json` says, a model of as many weights, to refuse one that lies;
+            runs on the meta device.
+        others: From what `config.json` says, other checkpoints that it needs, by Hub id or folder;
+            `load` finds them by `anymal.published.others.local_other`.
+        reads_pickles: Whether a checkpoint without safetensors is read, its pickles by `torch.load`
+            with `weights_only=True`.
         ignores_code: Whether the layout is read without the code that its checkpoints bring
             (`auto_map`); others that bring any are refused.
     """
@@ -142,6 +161,9 @@ class Importer:
     inputs: Callable[[Published, Probe], Mapping[str, Tensor]] = processor_inputs
     logits: Callable[[Published, Mapping[str, Tensor]], Tensor] = class_logits
     probe: Callable[[str], Probe] = field(default=two_turns)
+    outline: Callable[[Mapping[str, Any]], nn.Module] = class_outline
+    others: Callable[[Mapping[str, Any]], Sequence[str]] = field(default=lambda config: ())
+    reads_pickles: bool = False
     ignores_code: bool = False
 
 
@@ -159,12 +181,38 @@ def load_class(model_class: Any) -> Callable[[Path], Published]:
     """
 
     def load(folder: Path) -> Published:
+        model = load_whole(model_class, folder)
+        auto: Any = AutoProcessor
         with without_progress():
-            model = model_class.from_pretrained(folder, dtype="auto", trust_remote_code=False)
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        return Published(model=model.eval(), processor=processor)
+            processor = auto.from_pretrained(folder, trust_remote_code=False)
+        return Published(model=model, processor=processor)
 
     return load
+
+
+def load_whole(model_class: Any, folder: Path, **options: Any) -> Any:
+    """A model with all of its weights, in the dtype that they were saved in.
+
+    Args:
+        model_class: With `from_pretrained`.
+        folder: Of the checkpoint.
+        options: Of `from_pretrained`; safetensors are read unless they say otherwise.
+
+    Returns:
+        The model, in eval mode.
+
+    Raises:
+        BundleError: The checkpoint lacks a weight, which would be drawn at random.
+    """
+    given = {"use_safetensors": True, "dtype": "auto", "trust_remote_code": False} | options
+    with without_progress():
+        model, report = model_class.from_pretrained(folder, output_loading_info=True, **given)
+    if missing := sorted(report["missing_keys"]):
+        raise BundleError(
+            f"{str(folder)!r} lacks {len(missing)} weights of {type(model).__name__}, the first is "
+            f"{missing[0]!r}; copy the checkpoint again"
+        )
+    return model.eval()
 
 
 def causal_lm(text_config: Any, layers: nn.Module, head: nn.Module, whole: Any) -> PreTrainedModel:
@@ -181,7 +229,7 @@ def causal_lm(text_config: Any, layers: nn.Module, head: nn.Module, whole: Any) 
     """
     config = type(text_config).from_dict(text_config.to_dict())
     table = layers.get_input_embeddings()  # type: ignore[operator]  # of a PreTrainedModel
-    config.tie_word_embeddings = head.weight is table.weight  # type: ignore[union-attr]
+    config.tie_word_embeddings = head.weight is table.weight
     config.dtype = next(layers.parameters()).dtype
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]

@@ -1,12 +1,28 @@
-"""A published checkpoint before any of it is loaded: its class, and whether it may be read."""
+"""A published checkpoint before any of it is loaded: its class, and whether it may be read.
 
+Its files may be a stranger's. Does not load weights and never runs code that lies there.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from anymal.bundle.contents import read_json
-from anymal.errors import BundleError
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from anymal.bundle.contents import Rules, check_contents, read_json
+from anymal.bundle.parts import hub_folder
+from anymal.errors import AnymalError, BundleError
+from anymal.llm.sizes import check_weights
 from anymal.published.base import Importer
+from anymal.published.others import local_other
+from anymal.published.refused import cause_of
 from anymal.published.registry import IMPORTERS
+
+_CONFIG = "config.json"
+_SAFETENSORS, _PICKLES = "model.safetensors", "pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,23 +38,158 @@ class Source:
     importer: Importer
 
 
-def checked_source(folder: str | Path) -> Source:
-    """Find the importer of a checkpoint, after its files were checked.
+def checked_source(checkpoint: str | Path, *, allow_hub: bool = False) -> Source:
+    """Find the importer of a checkpoint, and check its files.
 
     Args:
-        folder: Of the checkpoint.
+        checkpoint: Its folder, or a Hub id.
+        allow_hub: Download what the local cache lacks.
 
     Returns:
         What may be read.
 
     Raises:
-        BundleError: It cannot be imported.
+        BundleError: Its class cannot be imported, a file is missing or reaches beyond the folder,
+            or it names code.
+        RecipeError: It describes many more weights than its files hold.
     """
-    folder = Path(folder)
-    config = read_json(folder / "config.json")
-    name = (config.get("architectures") or ["none"])[0]
-    if name not in IMPORTERS:
+    folder = _local(str(checkpoint), allow_hub=allow_hub)
+    config = _config(folder)
+    importer = _importer(config, folder)
+    if importer.reads_pickles and allow_hub and not Path(checkpoint).is_dir():
+        _fetch_pickles(str(checkpoint), folder)
+    _check_files(folder, names_code=importer.ignores_code)
+    weights = weight_files(folder, pickles=importer.reads_pickles)
+    _check_sizes(lambda: importer.outline(config), weights, folder)
+    for name in importer.others(config):
+        other = local_other(name, folder, allow_hub=allow_hub)
+        _check_files(other, names_code=False)
+        _check_sizes(lambda place=other: _outline(place), weight_files(other, pickles=True), other)
+    return Source(folder=folder, importer=importer)
+
+
+def weight_files(folder: Path, *, pickles: bool) -> list[Path]:
+    """The files that hold a checkpoint's weights, all of which are there.
+
+    Args:
+        folder: Of the checkpoint.
+        pickles: Whether they may be pickles, where there are no safetensors.
+
+    Returns:
+        Safetensors, or pickles where there are none.
+
+    Raises:
+        BundleError: One is missing, or there are pickles alone.
+    """
+    for name in (_SAFETENSORS, _PICKLES) if pickles else (_SAFETENSORS,):
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            return [folder / name]
+        if index.is_file():
+            return _shards(folder, index)
+    if any(folder.glob("*.bin")):
         raise BundleError(
-            f"{name} cannot be imported; classes that can: {', '.join(sorted(IMPORTERS))}"
+            f"{str(folder)!r} holds its weights as pickles alone, which may hold code; convert "
+            "them to safetensors (save_pretrained does)"
         )
-    return Source(folder=folder, importer=IMPORTERS[name])
+    raise BundleError(f"{str(folder)!r} holds no weights ({_SAFETENSORS}); copy it again")
+
+
+def _shards(folder: Path, index: Path) -> list[Path]:
+    """The files of an index."""
+    found = read_json(index)
+    weight_map = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BundleError(f"{index} does not say which file holds a weight; copy it again")
+    names = sorted(set(weight_map.values()))
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(
+            f"{str(folder)!r} lacks {len(missing)} of {len(names)} files of weights: "
+            f"{', '.join(missing)}; copy it again"
+        )
+    return [folder / name for name in names]
+
+
+def _local(checkpoint: str, *, allow_hub: bool) -> Path:
+    """The folder of a checkpoint."""
+    place = Path(checkpoint).expanduser()
+    if place.exists():
+        return place.resolve()
+    if place.is_absolute() or checkpoint.count("/") > 1 or checkpoint.startswith("."):
+        raise BundleError(f"there is no folder {checkpoint!r}")
+    return Path(hub_folder(checkpoint, what="the checkpoint", allow_hub=allow_hub))
+
+
+def _fetch_pickles(checkpoint: str, folder: Path) -> None:
+    """Download pickles of a Hub id that has no safetensors."""
+    if not any(folder.glob("*.safetensors")):
+        hub_folder(checkpoint, what="the checkpoint", allow_hub=True, others=["*.bin"])
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    """What `config.json` says."""
+    path = folder / _CONFIG
+    try:
+        config = read_json(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(
+            f"{str(path)!r} cannot be read ({error}); give the folder of a checkpoint of "
+            "transformers"
+        ) from error
+    if not isinstance(config, dict):
+        raise BundleError(f"{str(path)!r} is no configuration; copy the checkpoint again")
+    return config
+
+
+def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
+    """The importer of a configuration."""
+    names = config.get("architectures")
+    name = str(names[0]) if isinstance(names, list) and names else "a model of no named class"
+    if importer := IMPORTERS.get(name):
+        return importer
+    if cause := cause_of(config, name):
+        raise BundleError(
+            f"{name} cannot become a bundle, which puts soft tokens between words: {cause}"
+        )
+    code = ", and its own code (auto_map) is never run" if "auto_map" in config else ""
+    raise BundleError(
+        f"{str(folder)!r} holds {name}, which cannot be imported{code}; classes that can: "
+        f"{', '.join(sorted(IMPORTERS))}"
+    )
+
+
+def _check_files(folder: Path, *, names_code: bool) -> None:
+    """Refuse files that reach beyond the folder, are too large to read, or name code."""
+    # The Hub's cache keeps the files of a snapshot beside it.
+    is_cached = folder.parent.name == "snapshots"
+    blobs = (folder.parents[1] / "blobs").resolve() if is_cached else None
+    check_contents(
+        folder,
+        Rules(what="checkpoint", links_into=blobs, pickles=True, names_code=names_code),
+    )
+
+
+def _outline(folder: Path) -> nn.Module:
+    """A model without weights, by its configuration."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    model: nn.Module = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
+    return model
+
+
+def _check_sizes(outline: Any, files: Sequence[Path], folder: Path) -> None:
+    """Refuse a configuration of many more weights than its files hold, or that makes no sense."""
+    try:
+        with torch.device("meta"):
+            model = outline()
+    except AnymalError:
+        raise
+    except Exception as error:  # transformers fails in many ways on settings that make no sense
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise BundleError(
+            f"the configuration of {str(folder)!r} makes no sense ({reason}); copy the checkpoint "
+            "again"
+        ) from error
+    check_weights(model, files, what=repr(str(folder)))
