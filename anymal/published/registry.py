@@ -3,5 +3,8 @@
 from anymal.published.base import Importer
 from anymal.published.llava import LLAVA
 from anymal.published.llava_original import LLAVA_ORIGINAL
+from anymal.published.qwen2_audio import QWEN2_AUDIO
 
-IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL)}
+IMPORTERS: dict[str, Importer] = {
+    each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL, QWEN2_AUDIO)
+}

@@ -56,6 +56,7 @@ from encoders.imagebind.trunk import ImageBindShape
 from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
+from tests.encoders.sound_towers import SOUND_TOWERS
 
 SIZE = {"height": 32, "width": 32}
 BLOCKS = {
@@ -200,6 +201,7 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         WhisperEncoder(whisper_config()),
         WhisperFeatureExtractor(feature_size=20, chunk_length=1),
     ),
+    **SOUND_TOWERS,
     "spectrogram": lambda: (
         ResNetModel(resnet_config(num_channels=1)),
         WhisperFeatureExtractor(feature_size=32, chunk_length=1),
