@@ -23,6 +23,7 @@ from anymal.published.chat_template import chat_template
 from anymal.published.export_llava import LLAVA
 from anymal.published.export_llava_next import LLAVA_NEXT
 from anymal.published.export_merged import own_template, write_model
+from anymal.published.export_voxtral import VOXTRAL
 from anymal.published.holder import NEXT_STEP, Holder, Whole, all_options
 from anymal.published.importing import shown
 from anymal.published.parity import LIMIT, Reference, is_same, parity, reference_of
@@ -30,7 +31,7 @@ from anymal.published.source import checked_source
 from anymal.published.written import Written
 from anymal.recipe.schema import ModelRecipe
 
-HOLDERS: tuple[Holder, ...] = (LLAVA, LLAVA_NEXT)
+HOLDERS: tuple[Holder, ...] = (LLAVA, LLAVA_NEXT, VOXTRAL)
 
 
 def write_class(bundle: str | Path, draft: Path) -> Written:
@@ -62,7 +63,9 @@ def write_class(bundle: str | Path, draft: Path) -> Written:
     del assembled, published, model
     facts = _compared(bundle, draft, num_words)
     has_lora = "" if recipe.lora is None else ", LoRA in its weights"
-    return Written(holds=f"{holder.class_name} in {dtype}{has_lora}; {shown(facts)}")
+    return Written(
+        holds=f"{holder.class_name} in {dtype}{has_lora}; {shown(facts)}", lacks=holder.lacks
+    )
 
 
 def _holder_of(recipe: ModelRecipe, width: int) -> Holder:

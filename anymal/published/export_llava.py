@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 
 from anymal.errors import BundleError
@@ -111,15 +111,16 @@ def selection(whole: Whole, read: Any) -> Selection:
     return Selection(strategy=strategy, before=before, patch=patch, patches=patches)
 
 
-def fill(model: Any, whole: Whole) -> None:
-    """Give a model of LLaVA's family the weights of a bundle.
+def fill(model: Any, whole: Whole, *, tower: nn.Module) -> None:
+    """Give a model the weights of a bundle.
 
     Args:
-        model: On the meta device.
+        model: On the meta device; its layers are named as those of LLaVA.
         whole: The bundle.
+        tower: Of the model.
     """
     inner = model.model
-    inner.vision_tower.load_state_dict(whole.encoder.model.state_dict(), assign=True)
+    tower.load_state_dict(whole.encoder.model.state_dict(), assign=True)
     inner.language_model.load_state_dict(whole.llm.base_model.state_dict(), assign=True)
     inner.multi_modal_projector.load_state_dict(scaled_layers(whole.aligner), assign=True)
     model.lm_head.load_state_dict(whole.llm.get_output_embeddings().state_dict(), assign=True)
@@ -161,7 +162,7 @@ def _llava(whole: Whole) -> Published:
     )
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(config)
-    fill(model, whole)
+    fill(model, whole, tower=model.model.vision_tower)
     return Published(model=model, processor=processor_of(LlavaProcessor, whole, read))
 
 

@@ -41,7 +41,7 @@ def _llava_next(whole: Whole) -> Published:
     )
     with torch.device("meta"):
         model = LlavaNextForConditionalGeneration(config)
-    fill(model, whole)
+    fill(model, whole, tower=model.model.vision_tower)
     model.model.image_newline = nn.Parameter(whole.aligner.newline.detach())
     return Published(model=model, processor=processor_of(LlavaNextProcessor, whole, read))
 

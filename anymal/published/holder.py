@@ -76,6 +76,7 @@ class Holder:
             projection.
         token: What stands for a medium where the bundle's template writes nothing.
         build: The class with the weights of a bundle.
+        lacks: What a bundle does not have and the class's own programs need; see `Written`.
     """
 
     class_name: str
@@ -84,6 +85,7 @@ class Holder:
     options: Mapping[str, Allowed]
     token: str
     build: Callable[[Whole], Published]
+    lacks: str = ""
 
     def misfit(self, recipe: ModelRecipe, llm_width: int) -> "Misfit | None":
         """Why a bundle cannot be held; None if it can.
