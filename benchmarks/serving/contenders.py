@@ -144,12 +144,13 @@ class Moments(BaseStreamer):  # type: ignore[misc]
         self._has_prompt = False
 
     def put(self, value: Any) -> None:
+        """See transformers."""
         if self._has_prompt:  # the first call brings the prompt's ids
             self.found.append(time.perf_counter())
         self._has_prompt = True
 
     def end(self) -> None:
-        pass
+        """See transformers."""
 
 
 def exchange_of(due: float, began: float, pieces: list[float], error: str | None) -> Exchange:
