@@ -26,6 +26,7 @@ from transformers import (
     ConvNextImageProcessorPil,
     Dinov2Config,
     Dinov2Model,
+    FuyuImageProcessorPil,
     LlavaNextImageProcessorPil,
     ResNetConfig,
     ResNetModel,
@@ -167,6 +168,11 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         CLIPVisionModel(CLIPVisionConfig(**VIT)),
         LlavaNextImageProcessorPil(**CLIP_PICTURES, image_grid_pinpoints=GRID),
     ),
+    "fuyu": lambda: (
+        FuyuImageProcessorPil(
+            patch_size={"height": 8, "width": 8}, size={"height": 48, "width": 64}
+        ),
+    ),
     "siglip": lambda: (
         SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VIT)),
         SiglipImageProcessorPil(size=SIZE),
@@ -287,7 +293,7 @@ def _signals() -> Callable[[str], list[Signal]]:
     """A short, a middling and a long signal for an encoder kind."""
 
     def make(kind: str) -> list[Signal]:
-        if kind in ("vision", "tiles", "imagebind_vision"):
+        if kind in ("vision", "tiles", "pixels", "imagebind_vision"):
             return [image(40, 50, 0), image(64, 30, 1), image(3, 3, 2)]
         if kind in ("frames", "x_clip", "videomae", "vjepa2"):
             return [video(1, 0), video(6, 1), video(3, 2)]

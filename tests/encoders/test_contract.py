@@ -27,6 +27,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiles", "clip_tiles", {}),
     ("tiles", "clip_tiles", {"drop_cls": False, "unpad": "floor"}),
     ("tiles", "siglip", {"grid": [[64, 64], [32, 96]], "pool": 2}),
+    ("pixels", "fuyu", {}),
+    ("pixels", "fuyu", {"patch": 16}),
     ("frames", "clip", {"num_frames": 4}),
     ("frames", "resnet", {"num_frames": 4, "layer": -1}),
     ("x_clip", "x_clip", {}),
@@ -231,5 +233,7 @@ def test_unknown_option_lists_the_known(kind: str) -> None:
 
 
 def test_unknown_kind_lists_the_known() -> None:
-    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, frames"):
+    with pytest.raises(
+        EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, pixels, frames"
+    ):
         build_encoder("clipp", "nowhere")
