@@ -26,8 +26,6 @@ from transformers import (
     ConvNextImageProcessorPil,
     Dinov2Config,
     Dinov2Model,
-    FuyuImageProcessorPil,
-    LlavaNextImageProcessorPil,
     ResNetConfig,
     ResNetModel,
     Siglip2ImageProcessorPil,
@@ -57,6 +55,7 @@ from encoders.imagebind.trunk import ImageBindShape
 from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
+from tests.encoders.cut_pictures import CUT_PICTURES
 
 SIZE = {"height": 32, "width": 32}
 BLOCKS = {
@@ -155,7 +154,6 @@ def siglip2_config() -> Siglip2VisionConfig:
 
 
 CLIP_PICTURES = {"size": {"shortest_edge": 32}, "crop_size": SIZE}
-GRID = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
 
 # name -> the model and its processor
 CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -164,15 +162,7 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         CLIPVisionModel(CLIPVisionConfig(**VIT)),
         CLIPImageProcessorPil(**CLIP_PICTURES),
     ),
-    "clip_tiles": lambda: (
-        CLIPVisionModel(CLIPVisionConfig(**VIT)),
-        LlavaNextImageProcessorPil(**CLIP_PICTURES, image_grid_pinpoints=GRID),
-    ),
-    "fuyu": lambda: (
-        FuyuImageProcessorPil(
-            patch_size={"height": 8, "width": 8}, size={"height": 48, "width": 64}
-        ),
-    ),
+    **CUT_PICTURES,
     "siglip": lambda: (
         SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VIT)),
         SiglipImageProcessorPil(size=SIZE),
