@@ -37,6 +37,11 @@ class _Place(NamedTuple):
 _HALVES = {
     "clip_vision_model": "CLIPImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
+    "metaclip_2_vision_model": "CLIPImageProcessor",
+    "blip_2_vision_model": "BlipImageProcessor",
+    "instructblip_vision_model": "BlipImageProcessor",
+    "internvl_vision": "GotOcr2ImageProcessor",
+    "idefics3_vision": "SiglipImageProcessor",
 }
 # In order of preference.
 _IMAGE_OPTIONS = (
@@ -85,11 +90,31 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
         pictures: `[W, H, W, 3]` uint8 RGB.
 
     Returns:
-        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32.
+        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32. A processor that cuts
+        pictures into tiles gives each tile a window.
+
+    Raises:
+        EncoderError: if pictures are padded in a way that the model cannot be told.
     """
     # The layout is named because a picture of 1 or 3 rows looks like channels-first.
     batch = processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt")
-    return {name: batch[name] for name in processor.model_input_names if name in batch}
+    tensors = {name: batch[name] for name in processor.model_input_names if name in batch}
+    if tensors["pixel_values"].ndim == 4 + 1:  # all pictures as those of one sample: [1, W, ...]
+        return _unnested(tensors)
+    return tensors
+
+
+def most_windows(processor: Any) -> int:
+    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles."""
+    if getattr(processor, "crop_to_patches", False) and processor.max_patches > 1:
+        return int(processor.max_patches) + 1  # the whole picture comes last
+    return 1
+
+
+def side_of(size: Any) -> int | None:
+    """The side of a square, told as one number or as two; None if it is none."""
+    sides = {size} if isinstance(size, int) else set(size or ())
+    return sides.pop() if len(sides) == 1 else None
 
 
 def load_image_processor(path: str, *, size: int | None = None) -> Any:
@@ -138,8 +163,8 @@ def write_image_processor(config: Any, folder: Path) -> None:
         config: of a vision model.
         folder: of its checkpoint.
     """
-    side = getattr(config, "image_size", None)
-    if isinstance(side, int):
+    side = side_of(getattr(config, "image_size", None))
+    if side is not None:
         square = {"height": side, "width": side}
         options: dict[str, Any] = {"size": square, "crop_size": square}
     else:  # convolutional: any size will do
@@ -204,6 +229,16 @@ def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:
     if getattr(processor, "crop_size", None):
         options["crop_size"] = square
     return options
+
+
+def _unnested(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pictures of one sample by themselves."""
+    if not tensors["pixel_attention_mask"].all():
+        raise EncoderError(
+            "this image processor pads pictures to a common size; set do_image_splitting or "
+            "max_image_size in its configuration so that all are of one size"
+        )
+    return {"pixel_values": tensors["pixel_values"].flatten(0, 1)}
 
 
 def _set_keys(size: dict[str, int | None]) -> set[str]:
