@@ -122,7 +122,7 @@ def _small_config(kind: EncoderKind, recipe: EncoderRecipe, *, is_guess: bool) -
 
 def _deepest(layer: Any) -> int:
     """How many layers a stand-in needs so that one, or several, can be read."""
-    layers = layer if isinstance(layer, list) else [layer or 0]
+    layers: list[int] = layer if isinstance(layer, list) else [layer or 0]
     return max(_MIN_LAYERS, *map(abs, layers))
 
 
