@@ -1,4 +1,4 @@
-"""Checks the files of a bundle before a library reads them: it may be a stranger's.
+"""Checks the files of a folder before a library reads them: it may be a stranger's.
 
 Does not read weights or configurations for use. Links must stay inside, files must be ordinary
 ones of bounded size, and what they say must name nothing outside of their folder and no code.
@@ -8,6 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +26,49 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _COUNTS, _MOST = ("layers", "depth", "blocks", "experts"), 10_000  # parts of keys
 
 
-def check_contents(folder: Path) -> None:
-    """Refuse a bundle with a file that reaches beyond it, is too large to read, or names code.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a folder may hold.
+
+    Attributes:
+        what: Errors call it so.
+        links_into: Folder outside of it that links may lead into; None allows none.
+        pickles: Whether pickles may lie there. They may hold code, so nothing should load them
+            but tensors alone.
+        names_code: Whether configurations may name code (`auto_map`), which nothing should run.
+    """
+
+    what: str
+    links_into: Path | None = None
+    pickles: bool = False
+    names_code: bool = False
+
+
+_BUNDLE = Rules(what="bundle")
+
+
+def check_contents(folder: Path, rules: Rules = _BUNDLE) -> None:
+    """Refuse a folder with a file that reaches beyond it, is too large to read, or names code.
 
     Args:
-        folder: Of the bundle, links resolved.
+        folder: Links resolved.
+        rules: What it may hold; by default, what a bundle may.
 
     Raises:
         BundleError: Names the file and what is wrong with it.
     """
     for number, path in enumerate(_walk(folder)):
         name = str(path.relative_to(folder))
-        if number >= _MOST_FILES:
-            raise _refused(folder, name, f"is one of more than {_MOST_FILES} files")
-        _check_place(folder, path, name)
-        if path.is_dir():
-            continue
-        if path.suffix in _PICKLES:
-            raise _refused(folder, name, "may hold code; convert it to safetensors")
-        if path.name == "adapter_config.json" and path.parent.name != "lora":
-            raise _refused(folder, name, "would load another model; merge the adapter first")
-        if path.suffix == ".safetensors":
-            _check_header(folder, path, name)
-        elif path.suffix in _TEXTS or path.suffix == ".jinja":
-            _check_text(folder, path, name)
+        try:
+            if number >= _MOST_FILES:
+                raise _Refusal(f"is one of more than {_MOST_FILES} files")
+            _check_place(folder, path, rules)
+            if not path.is_dir():
+                _check_file(folder, path, rules)
+        except _Refusal as refusal:
+            raise BundleError(
+                f"the {rules.what} {str(folder)!r} is refused: {name!r} {refusal}"
+            ) from refusal.__cause__
 
 
 def read_json(path: Path, *, is_strict: bool = False) -> Any:
@@ -86,61 +106,76 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield Path(place) / name
 
 
-def _check_place(folder: Path, path: Path, name: str) -> None:
+class _Refusal(Exception):
+    """What is wrong with a file."""
+
+
+def _check_file(folder: Path, path: Path, rules: Rules) -> None:
+    """Refuse a file for what it is or holds."""
+    if path.suffix in _PICKLES and not rules.pickles:
+        raise _Refusal("may hold code; convert it to safetensors")
+    if path.name == "adapter_config.json" and path.parent.name != "lora":
+        raise _Refusal("would load another model; merge the adapter first")
+    if path.suffix == ".safetensors":
+        _check_header(path)
+    elif path.suffix in _TEXTS or path.suffix == ".jinja":
+        _check_text(folder, path, rules)
+
+
+def _check_place(folder: Path, path: Path, rules: Rules) -> None:
     """Refuse links that lead out or nowhere, and what is no file: a pipe would be waited for."""
     try:
         target = path.resolve(strict=True)
         mode = target.stat().st_mode
     except (OSError, RuntimeError) as error:
-        raise _refused(folder, name, "leads nowhere") from error
-    if not target.is_relative_to(folder):
-        raise _refused(folder, name, "is a link that leads out of the bundle; copy what it means")
+        raise _Refusal("leads nowhere") from error
+    is_shared = rules.links_into is not None and target.is_relative_to(rules.links_into)
+    if not (target.is_relative_to(folder) or is_shared):
+        raise _Refusal(f"is a link that leads out of the {rules.what}; copy what it means")
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise _refused(folder, name, "is not an ordinary file")
+        raise _Refusal("is not an ordinary file")
 
 
-def _check_header(folder: Path, path: Path, name: str) -> None:
+def _check_header(path: Path) -> None:
     """Refuse a header of safetensors that would fill memory; safetensors itself checks the rest."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if size > _HEADER_BYTES:
-        raise _refused(
-            folder, name, f"cannot be read: its header of {size} bytes is over {_HEADER_BYTES}"
-        )
+        raise _Refusal(f"cannot be read: its header of {size} bytes is over {_HEADER_BYTES}")
 
 
-def _check_text(folder: Path, path: Path, name: str) -> None:
+def _check_text(folder: Path, path: Path, rules: Rules) -> None:
     """Refuse text that is too long, and JSON that holds or says too much."""
     is_vocabulary = path.name in _VOCABULARIES
     most = _VOCABULARY_BYTES if is_vocabulary else _TEXT_BYTES
     most = _TEMPLATE_BYTES if path.suffix == ".jinja" else most
     if path.stat().st_size > most:
-        raise _refused(folder, name, f"has more than {most} bytes")
+        raise _Refusal(f"has more than {most} bytes")
     if path.suffix != ".json" or path == folder / "bundle.json":  # that has a reader of its own
         return
     if not is_vocabulary:
-        _check_settings(folder, path, name)
+        _check_settings(path, rules)
     elif _num_values(path.read_bytes()) > _VOCABULARY_VALUES:
-        raise _refused(folder, name, f"holds more than {_VOCABULARY_VALUES} values")
+        raise _Refusal(f"holds more than {_VOCABULARY_VALUES} values")
 
 
-def _check_settings(folder: Path, path: Path, name: str) -> None:
+def _check_settings(path: Path, rules: Rules) -> None:
     """Refuse a configuration that names files elsewhere, or code."""
     try:
         value = read_json(path)
     except (ValueError, OSError) as error:
-        raise _refused(folder, name, f"cannot be read ({error})") from error
+        raise _Refusal(f"cannot be read ({error})") from error
     for key, item in _pairs(value):
-        if complaint := _complaint(key, item):
-            raise _refused(folder, name, complaint)
+        if complaint := _complaint(key, item, rules):
+            raise _Refusal(complaint)
 
 
-def _complaint(key: str, value: Any) -> str | None:
+def _complaint(key: str, value: Any, rules: Rules) -> str | None:
     """What is wrong with a setting of a checkpoint, if anything is."""
-    if key == "auto_map":
-        return "names code (auto_map), which a bundle may not choose"
+    if key == "auto_map" and not rules.names_code:
+        return f"names code (auto_map), which a {rules.what} may not choose"
     if key.endswith("attn_implementation") and "/" in json.dumps(value):
-        return f"names code ({key}: {value!r}), which a bundle may not choose"
+        return f"names code ({key}: {value!r}), which a {rules.what} may not choose"
     if key == "use_pretrained_backbone" and value:
         return f"names another checkpoint ({key})"
     if key == "weight_map" and isinstance(value, dict):
@@ -187,7 +222,3 @@ def _no_constant(name: str) -> None:
 
 def _unreadable(error: OSError) -> None:
     raise BundleError(f"{error.filename!r} cannot be read; copy the bundle again") from error
-
-
-def _refused(folder: Path, name: str, why: str) -> BundleError:
-    return BundleError(f"the bundle {str(folder)!r} is refused: {name!r} {why}")

@@ -57,6 +57,24 @@ class ModalityFacts(_Section):
     aligner: dict[str, Any] = Field(description="kind, num_tokens and options")
 
 
+class ParityFacts(_Section):
+    """How far an imported model is from its class of transformers, in float32.
+
+    A difference is the largest one, as a share of the largest value that the class gave.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+
+    class_name: str = Field(alias="class", description="of transformers")
+    transformers: str = Field(description="version of transformers")
+    soft_tokens: float = Field(description="difference of soft tokens")
+    logits: float = Field(description="difference of logits, over all positions")
+    positions: int = Field(description="how many positions were compared")
+    check: Literal["whole", "soft"] = Field(
+        description="whole: logits of questions about media; soft: of words alone"
+    )
+
+
 class Manifest(_Section):
     """`bundle.json`."""
 
@@ -69,6 +87,7 @@ class Manifest(_Section):
     stages: list[Any] = Field(default_factory=list, description="how it was trained")
     data_sources: list[Any] = Field(default_factory=list, description="data with licences")
     results: Any = Field(None, description="what was measured")
+    parity: ParityFacts | None = Field(None, description="of an imported model; null for others")
 
 
 def bundle_folder(bundle: str | Path) -> Path:

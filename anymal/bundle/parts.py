@@ -5,6 +5,7 @@ path) or on the Hub; every one is a local folder before a library sees it, so th
 other machine for anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRe
 def _local(what: str, path: str, revision: str | None, folder: Path, reach: Reach) -> str:
     """The local place of one checkpoint."""
     if not Path(path).is_absolute():
-        return _of_hub(what, path, revision, reach)
+        what = f"{what}.path of the bundle"
+        return hub_folder(path, what=what, revision=revision, allow_hub=reach.allow_hub)
     allowed = [folder, TINY.resolve()]
     if reach.local_models is not None:
         allowed.append(Path(reach.local_models).expanduser().resolve())
@@ -88,29 +90,48 @@ def _local(what: str, path: str, revision: str | None, folder: Path, reach: Reac
     return path
 
 
-def _of_hub(what: str, path: str, revision: str | None, reach: Reach) -> str:
-    """The local copy of a checkpoint of the Hub."""
+def hub_folder(
+    path: str,
+    *,
+    what: str,
+    revision: str | None = None,
+    allow_hub: bool,
+    others: Sequence[str] = (),
+) -> str:
+    """The local copy of a checkpoint of the Hub.
+
+    Args:
+        path: Its Hub id.
+        what: Errors call it so.
+        revision: Of the Hub; None is the newest, or the one that is here.
+        allow_hub: Download what the local cache lacks.
+        others: Patterns of files to download beside safetensors, configurations and vocabularies.
+
+    Returns:
+        A folder.
+
+    Raises:
+        BundleError: It is no Hub id, or it is not here and may not or cannot be downloaded.
+    """
     try:
         return snapshot_download(
             path,
             revision=revision,
-            allow_patterns=_FETCHED if reach.allow_hub else None,
-            ignore_patterns=_NOT_FETCHED if reach.allow_hub else None,
-            local_files_only=not reach.allow_hub,
+            allow_patterns=[*_FETCHED, *others] if allow_hub else None,
+            ignore_patterns=_NOT_FETCHED if allow_hub else None,
+            local_files_only=not allow_hub,
         )
     except HFValidationError as error:
         raise BundleError(
-            f"{what}.path of the bundle is {path!r}, which is no Hub id, no absolute path and not "
-            "inside the bundle"
+            f"{what} is {path!r}, which is no Hub id, no absolute path and not inside the bundle"
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         step = (
             "see whether the Hub can be reached"
-            if reach.allow_hub
+            if allow_hub
             else f"download it (hf download {path}), or allow that with --allow-hub "
             "(ANYMAL_ALLOW_HUB=1)"
         )
         raise BundleError(
-            f"{what}.path of the bundle is {path!r} of the Hub, which is not on this machine; "
-            f"{step}"
+            f"{what} is {path!r} of the Hub, which is not on this machine; {step}"
         ) from error

@@ -15,13 +15,14 @@ from safetensors.torch import save
 
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
-from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest
+from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest, ParityFacts
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.recipe.schema import ModelRecipe
 
 # What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
 _COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+_NOT_COPIED = {".bin", ".pt", ".pth"}  # weights
 
 
 def save_bundle(
@@ -31,6 +32,7 @@ def save_bundle(
     stages: Sequence[Mapping[str, Any] | BaseModel] = (),
     data_sources: Sequence[Mapping[str, Any] | BaseModel] = (),
     results: Mapping[str, Any] | BaseModel | None = None,
+    parity: ParityFacts | None = None,
 ) -> Path:
     """Write a bundle, whole or not at all; replaces an older bundle.
 
@@ -42,6 +44,7 @@ def save_bundle(
         stages: How it was trained, as JSON values or pydantic models.
         data_sources: What it was trained on, with licences.
         results: What was measured.
+        parity: How far it is from the published model that it was imported from.
 
     Returns:
         The folder, absolute.
@@ -63,6 +66,7 @@ def save_bundle(
             stages=[_plain(stage) for stage in stages],
             data_sources=[_plain(source) for source in data_sources],
             results=_plain(results),
+            parity=parity,
         )
         weights = assembled.model.aligners.state_dict()
         # Not save_file, whose files only their owner may read: bundles are shared.
@@ -132,8 +136,10 @@ def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
     source = Path(path)
     if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
         source = Path(snapshot_download(path, revision=revision, local_files_only=True))
-    files = [file for file in sorted(source.iterdir()) if file.suffix in _COPIED and file.is_file()]
-    if not any(file.suffix == ".safetensors" for file in files):
+    found = [file for file in sorted(source.iterdir()) if file.is_file()]
+    files = [file for file in found if file.suffix in _COPIED]
+    has_others = any(file.suffix in _NOT_COPIED for file in found)  # an encoder may have no weights
+    if not files or (has_others and not any(file.suffix == ".safetensors" for file in files)):
         raise BundleError(
             f"{path!r} cannot be embedded: it has no safetensors; convert it with "
             "save_pretrained, or set embed: false"

@@ -1,6 +1,5 @@
 """A service around a fake model that says back what it was told, and ways to reach it."""
 
-import asyncio
 import itertools
 import math
 import threading
@@ -31,6 +30,7 @@ from anymal.protocol.conversation import Conversation, TextPart
 from server.app import create_app
 from server.served.models import Backend
 from server.settings import Settings
+from tests.bridge import bridge
 
 PICTURE = torch.arange(32 * 4).reshape(32, 4) / 7  # soft tokens
 
@@ -185,23 +185,6 @@ def make_app(backend: Backend) -> Callable[..., FastAPI]:
 @pytest.fixture
 def app(make_app: Callable[..., FastAPI]) -> FastAPI:
     return make_app()
-
-
-def bridge(app: FastAPI, http: Any = httpx) -> Any:
-    """Lets ordinary clients of httpx (or of a library shaped like it) call an ASGI app."""
-
-    class Bridge(http.BaseTransport):  # type: ignore[misc]
-        def handle_request(self, request: Any) -> Any:
-            async def call() -> Any:
-                transport = http.ASGITransport(app, raise_app_exceptions=False)
-                response = await transport.handle_async_request(request)
-                return http.Response(
-                    response.status_code, headers=response.headers, content=await response.aread()
-                )
-
-            return asyncio.run(call())
-
-    return Bridge()
 
 
 @pytest.fixture

@@ -1,0 +1,230 @@
+"""Make a bundle of a published model, and prove that it computes what the model does.
+
+Holds no class of models (`anymal.published.registry`). A model that differs is refused, and
+nothing is left behind.
+"""
+
+import copy
+import pickle
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from anymal.assemble import Assembled, build
+from anymal.bundle.load import load_bundle
+from anymal.bundle.manifest import ParityFacts
+from anymal.bundle.save import free_folder, save_bundle
+from anymal.errors import AnymalError, BundleError
+from anymal.llm.load import without_progress
+from anymal.published.base import ImportedModality, Importer, Published
+from anymal.published.parity import LIMIT, Check, is_same, parity, reference_of
+from anymal.published.source import Source, checked_source
+from anymal.recipe.schema import LlmRecipe, ModalityRecipe, ModelRecipe, Precision
+
+Tell = Callable[[str], None]
+
+# Written in pieces of this size, each of which is in memory twice.
+_SHARD = "2GB"
+_MOST_POSITIONS = 8192  # of a sample, whatever the language model could read
+
+
+def import_model(
+    checkpoint: str | Path,
+    out: Path,
+    *,
+    check: Check = "whole",
+    force: bool = False,
+    allow_hub: bool = False,
+    tell: Tell,
+) -> ParityFacts:
+    """Write a bundle of a published model.
+
+    Args:
+        checkpoint: Its folder, or a Hub id.
+        out: Where the bundle goes; an older bundle there is replaced.
+        check: `whole` compares soft tokens and logits in float32; `soft` needs less memory.
+        force: Keep a bundle that differs.
+        allow_hub: Download what the local cache lacks.
+        tell: Is told what happens now.
+
+    Returns:
+        How far the bundle is from the class.
+
+    Raises:
+        BundleError: The checkpoint cannot be imported, or the bundle differs.
+        RecipeError: A part cannot be built.
+    """
+    out = free_folder(out)
+    source = checked_source(checkpoint, allow_hub=allow_hub)
+    with tempfile.TemporaryDirectory(
+        dir=_first_that_exists(out.parent), prefix=f".{out.name}.", suffix=".importing"
+    ) as draft:
+        tell(f"reading {source.folder}")
+        published = _loaded(source)
+        tell("writing its parts")
+        recipe, weights = _write_parts(source.importer, published, Path(draft))
+        tell(f"asking {type(published.model).__name__}")
+        reference = reference_of(source.importer, published, check=check)
+        del published
+        tell("asking the bundle")
+        assembled = _built(recipe, weights, "fp32" if check == "whole" else recipe.llm.precision)
+        facts = parity(assembled, reference)
+        if not (force or is_same(facts)):
+            raise BundleError(
+                f"the bundle would differ from {facts.class_name}: {shown(facts)}; allowed is "
+                f"{LIMIT:g}; --force writes it all the same"
+            )
+        if assembled.model_recipe.llm.precision != recipe.llm.precision:
+            del assembled
+            assembled = _built(recipe, weights, recipe.llm.precision)
+        tell(f"writing {out}")
+        save_bundle(assembled, out, parity=facts)
+    return facts
+
+
+def check_against(
+    bundle: str | Path,
+    checkpoint: str | Path,
+    *,
+    check: Check = "whole",
+    allow_hub: bool = False,
+    tell: Tell,
+) -> ParityFacts:
+    """Compare a bundle with the published model that it was imported from, on this machine.
+
+    Args:
+        bundle: Its folder.
+        checkpoint: Its folder, or a Hub id.
+        check: As in `import_model`.
+        allow_hub: Download what the local cache lacks.
+        tell: Is told what happens now.
+
+    Returns:
+        How far it is from the class.
+
+    Raises:
+        BundleError: The bundle or the checkpoint cannot be read, or they differ.
+    """
+    source = checked_source(checkpoint, allow_hub=allow_hub)
+    tell(f"reading {source.folder}")
+    published = _loaded(source)
+    tell(f"asking {type(published.model).__name__}")
+    reference = reference_of(source.importer, published, check=check)
+    del published
+    tell("asking the bundle")
+    facts = parity(load_bundle(bundle, precision="fp32" if check == "whole" else None), reference)
+    if not is_same(facts):
+        raise BundleError(
+            f"{str(bundle)!r} differs from {facts.class_name} of {str(checkpoint)!r}: "
+            f"{shown(facts)}; allowed is {LIMIT:g}"
+        )
+    return facts
+
+
+def shown(facts: ParityFacts) -> str:
+    """Differences in a line."""
+    return (
+        f"soft tokens {facts.soft_tokens:.1e}, logits {facts.logits:.1e} "
+        f"at {facts.positions} positions"
+    )
+
+
+def _loaded(source: Source) -> Published:
+    """The model, loaded by its class."""
+    try:
+        return source.importer.load(source.folder)
+    except AnymalError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            f"a pickle in {str(source.folder)!r} holds more than tensors, perhaps code, and was "
+            "not read; convert it to safetensors on a machine where you trust it"
+        ) from error
+    except Exception as error:  # transformers fails in many ways on files that make no sense
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise BundleError(
+            f"{str(source.folder)!r} cannot be loaded ({reason}); copy the checkpoint again"
+        ) from error
+
+
+def _write_parts(
+    importer: Importer, published: Published, draft: Path
+) -> tuple[ModelRecipe, dict[str, Mapping[str, Tensor]]]:
+    """Write the language model and the encoders; returns the recipe and the aligners' weights."""
+    llm: Any = importer.llm(published)
+    form = importer.prompt(published)
+    place = draft / "llm"
+    ends = {key: getattr(llm.generation_config, key) for key in _ENDS}
+    llm.generation_config = GenerationConfig(**ends)
+    with without_progress():
+        llm.save_pretrained(place, max_shard_size=_SHARD)
+    tokenizer = copy.deepcopy(published.processor.tokenizer)
+    if form.chat_template is not None:
+        tokenizer.chat_template = form.chat_template
+    tokenizer.save_pretrained(place)
+    modalities, weights = {}, {}
+    for name, part in importer.parts(published).items():
+        path = draft / "encoders" / name
+        _write_encoder(part, path)
+        weights[name] = {key: tensor.float() for key, tensor in part.weights.items()}
+        modalities[name] = ModalityRecipe(
+            encoder=part.encoder.model_copy(update={"path": str(path)}),
+            aligner=part.aligner,
+            prefix=part.prefix,
+            suffix=part.suffix,
+        )
+    recipe = ModelRecipe(
+        llm=LlmRecipe(
+            path=str(place),
+            precision="fp32" if llm.dtype == torch.float32 else "bf16",
+            template=form.template,
+            max_tokens=min(
+                getattr(llm.config, "max_position_embeddings", _MOST_POSITIONS), _MOST_POSITIONS
+            ),
+            embed=True,
+        ),
+        modalities=modalities,
+        media_first=form.media_first,
+    )
+    return recipe, weights
+
+
+_ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def _write_encoder(part: ImportedModality, path: Path) -> None:
+    """Write one encoder with its preprocessing."""
+    path.mkdir(parents=True)
+    if part.tower is not None:
+        with without_progress():
+            part.tower.save_pretrained(path, max_shard_size=_SHARD)
+    part.processor.save_pretrained(path)
+
+
+def _built(
+    recipe: ModelRecipe, weights: Mapping[str, Mapping[str, Tensor]], precision: Precision
+) -> Assembled:
+    """The model with its aligners' weights, built like any other."""
+    llm = recipe.llm.model_copy(update={"precision": precision})
+    assembled = build(recipe.model_copy(update={"llm": llm}))
+    model = assembled.model
+    state = model.trainable_state()
+    for name, aligner in model.aligners.items():
+        buffers = {
+            key: tensor for key, tensor in aligner.named_buffers() if key not in weights[name]
+        }
+        own = {f"aligners.{name}.{key}" for key in aligner.state_dict()}
+        state = {key: tensor for key, tensor in state.items() if key not in own}
+        given = {**buffers, **weights[name]}
+        state |= {f"aligners.{name}.{key}": tensor for key, tensor in given.items()}
+    model.load_trainable_state(state)
+    return assembled
+
+
+def _first_that_exists(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if place.exists())
