@@ -2,5 +2,6 @@
 
 from anymal.published.base import Importer
 from anymal.published.llava import LLAVA
+from anymal.published.llava_original import LLAVA_ORIGINAL
 
-IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA,)}
+IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL)}

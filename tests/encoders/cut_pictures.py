@@ -1,4 +1,4 @@
-"""Tiny random checkpoints whose pictures are cut into tiles or patches, for `conftest.CHECKPOINTS`."""
+"""Tiny random checkpoints whose pictures are cut into tiles or patches; part of `CHECKPOINTS`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -122,8 +122,13 @@ def _small_config(
         config = kind.usual_config()
     else:
         config = config_of(path) if kind.read_config is None else kind.config(path)
-    layer = options.get("layer") or 0
-    return type(config).from_dict(shrunk(config, num_layers=max(_MIN_LAYERS, abs(layer))))
+    return type(config).from_dict(shrunk(config, num_layers=_deepest(options.get("layer"))))
+
+
+def _deepest(layer: Any) -> int:
+    """How many layers a stand-in needs so that one, or several, can be read."""
+    layers: list[int] = layer if isinstance(layer, list) else [layer or 0]
+    return max(_MIN_LAYERS, *map(abs, layers))
 
 
 def _stand_in(model: Any, folder: Path, *, replaced: str, is_guess: bool) -> StandIn:
