@@ -184,7 +184,8 @@ def _write_parts(
             precision="fp32" if llm.dtype == torch.float32 else "bf16",
             template=form.template,
             max_tokens=min(
-                getattr(llm.config, "max_position_embeddings", _MOST_POSITIONS), _MOST_POSITIONS
+                getattr(llm.config, "max_position_embeddings", None) or _MOST_POSITIONS,
+                _MOST_POSITIONS,
             ),
             embed=True,
         ),
