@@ -15,7 +15,7 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPImageProcessorPil, LlavaNextImageProcessorPil, PretrainedConfig
+from transformers import CLIPImageProcessorPil, PretrainedConfig
 from transformers.models.auto import image_processing_auto
 from transformers.utils.hub import cached_file
 
@@ -37,6 +37,11 @@ class _Place(NamedTuple):
 _HALVES = {
     "clip_vision_model": "CLIPImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
+    "metaclip_2_vision_model": "CLIPImageProcessor",
+    "blip_2_vision_model": "BlipImageProcessor",
+    "instructblip_vision_model": "BlipImageProcessor",
+    "internvl_vision": "GotOcr2ImageProcessor",
+    "idefics3_vision": "SiglipImageProcessor",
 }
 # In order of preference.
 _IMAGE_OPTIONS = (
@@ -48,10 +53,8 @@ _FRAME_OPTIONS = (
     _Place("processor_config.json", "video_processor"),
     *_IMAGE_OPTIONS,
 )
-# Its presence says that a processor cuts pictures into tiles.
-_GRID = "image_grid_pinpoints"
-# LLaVA-NeXT's, in tiles down and across.
-_TILINGS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
+# Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
+GRID = "image_grid_pinpoints"
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -89,18 +92,38 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
         pictures: `[W, H, W, 3]` uint8 RGB.
 
     Returns:
-        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32.
+        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32. A processor that cuts
+        pictures into tiles gives each tile a window.
+
+    Raises:
+        EncoderError: if pictures are padded in a way that the model cannot be told.
     """
     # The layout is named because a picture of 1 or 3 rows looks like channels-first.
     batch = processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt")
-    return {name: batch[name] for name in processor.model_input_names if name in batch}
+    tensors = {name: batch[name] for name in processor.model_input_names if name in batch}
+    if tensors["pixel_values"].ndim == 4 + 1:  # all pictures as those of one sample: [1, W, ...]
+        return _unnested(tensors)
+    return tensors
+
+
+def most_windows(processor: Any) -> int:
+    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles."""
+    if getattr(processor, "crop_to_patches", False) and processor.max_patches > 1:
+        return int(processor.max_patches) + 1  # the whole picture comes last
+    return 1
+
+
+def side_of(size: Any) -> int | None:
+    """The side of a square, told as one number or as two; None if it is none."""
+    sides = {size} if isinstance(size, int) else set(size or ())
+    return sides.pop() if len(sides) == 1 else None
 
 
 def load_image_processor(path: str, *, size: int | None = None) -> Any:
     """Load a checkpoint's image processor on the PIL backend.
 
     Of one that cuts pictures into tiles, these are the steps of a single view; see
-    `load_tile_processor`.
+    `encoders.tile_processor`.
 
     Args:
         path: a local folder or a Hub id.
@@ -113,49 +136,26 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
         EncoderError: if there is none, or if `size` cannot be applied to it.
     """
     processor = _portable_class(path).from_pretrained(path)
-    if hasattr(processor, _GRID):
-        processor = CLIPImageProcessorPil(**_steps_of(processor))
+    if hasattr(processor, GRID):
+        processor = CLIPImageProcessorPil(**steps_of(processor))
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
 
 
-def load_tile_processor(path: str, *, grid: Any = None, size: int | None = None) -> Any:
-    """Load a checkpoint's image processor as one that cuts pictures into tiles.
+def image_options(path: str) -> dict[str, Any]:
+    """The options of a checkpoint's image processor, as they are written.
 
     Args:
         path: a local folder or a Hub id.
-        grid: sizes that pictures may be brought to, a list of [height, width]; None takes the
-            checkpoint's own. Not checked here.
-        size: as in `load_image_processor`.
-
-    Returns:
-        A `LlavaNextImageProcessorPil`; it does to each tile what `load_image_processor`'s does to
-        a picture. Its `crop_size` is that of tiles.
 
     Raises:
-        EncoderError: if there is no processor or no grid, or if `size` cannot be applied.
+        EncoderError: if there are none.
     """
-    view = load_image_processor(path, size=size)
-    steps = _steps_of(view)
-    square = steps.get("crop_size") or steps.get("size") or {}
-    side = square.get("height") or square.get("shortest_edge")
-    if side is None:
-        raise EncoderError(
-            f"'{path}': {type(view).__name__} keeps the shape of pictures, and tiles are squares; "
-            "choose kind: vision, or another checkpoint"
-        )
-    grid = grid or _read_options(path, _IMAGE_OPTIONS).get(_GRID)
-    if not grid:
-        raise EncoderError(
-            f"'{path}' does not say to which sizes pictures are brought before they are cut into "
-            "tiles; give grid: [[height, width], ...]"
-        )
-    steps["crop_size"] = {"height": side, "width": side}
-    return LlavaNextImageProcessorPil(**steps, image_grid_pinpoints=grid)
+    return _read_options(path, _IMAGE_OPTIONS)
 
 
-def _steps_of(processor: Any) -> dict[str, Any]:
+def steps_of(processor: Any) -> dict[str, Any]:
     """What an image processor does to one view, as options."""
     options = processor.to_dict()
     steps = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
@@ -182,22 +182,6 @@ def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
     return CLIPImageProcessorPil(**(dict(defaults) | known))
 
 
-def write_tile_processor(config: Any, folder: Path) -> None:
-    """Write the options of an image processor that cuts pictures into at most four tiles.
-
-    Args:
-        config: of a vision model, whose side tiles have.
-        folder: of its checkpoint.
-    """
-    side = config.image_size
-    grid = [[side * down, side * across] for down, across in _TILINGS]
-    LlavaNextImageProcessorPil(
-        size={"shortest_edge": side},
-        crop_size={"height": side, "width": side},
-        image_grid_pinpoints=grid,
-    ).save_pretrained(folder)
-
-
 def write_image_processor(config: Any, folder: Path) -> None:
     """Write the options of an image processor: squares of the model's own size.
 
@@ -205,8 +189,8 @@ def write_image_processor(config: Any, folder: Path) -> None:
         config: of a vision model.
         folder: of its checkpoint.
     """
-    side = getattr(config, "image_size", None)
-    if isinstance(side, int):
+    side = side_of(getattr(config, "image_size", None))
+    if side is not None:
         square = {"height": side, "width": side}
         options: dict[str, Any] = {"size": square, "crop_size": square}
     else:  # convolutional: any size will do
@@ -240,7 +224,7 @@ def _read_options(path: str, places: Sequence[_Place]) -> dict[str, Any]:
 
 def _portable_class(path: str) -> Any:
     """The PIL class of a checkpoint's image processor; the auto class may insist on torchvision."""
-    options = _read_options(path, _IMAGE_OPTIONS)
+    options = image_options(path)
     name = options.get("image_processor_type") or options.get("feature_extractor_type")
     if name is None:
         settings, _ = PretrainedConfig.get_config_dict(path)
@@ -271,6 +255,16 @@ def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:
     if getattr(processor, "crop_size", None):
         options["crop_size"] = square
     return options
+
+
+def _unnested(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pictures of one sample by themselves."""
+    if not tensors["pixel_attention_mask"].all():
+        raise EncoderError(
+            "this image processor pads pictures to a common size; set do_image_splitting or "
+            "max_image_size in its configuration so that all are of one size"
+        )
+    return {"pixel_values": tensors["pixel_values"].flatten(0, 1)}
 
 
 def _set_keys(size: dict[str, int | None]) -> set[str]:

@@ -54,6 +54,7 @@ class EncoderKind:
         read_config: read the configuration in a folder; None where it is one of transformers'.
         tiny_config: a small configuration for a dry run; None where it has transformers' names of
             sizes, which the dry run shrinks by itself.
+        has_weights: whether there is anything to load; a kind without needs no path.
     """
 
     build: Callable[..., Encoder]
@@ -62,8 +63,9 @@ class EncoderKind:
     save_random: Callable[[Any, Path], nn.Module]
     read_config: Callable[[str], Any] | None = None
     tiny_config: Callable[[], Any] | None = None
+    has_weights: bool = True
 
-    def config(self, path: str) -> Any:
+    def config(self, path: str | None) -> Any:
         """The configuration of a checkpoint.
 
         Args:
@@ -72,7 +74,7 @@ class EncoderKind:
         Raises:
             EncoderError: if the configuration is one of transformers' and `path` is no folder.
         """
-        if Path(path).is_dir():
+        if path is not None and Path(path).is_dir():
             return (self.read_config or AutoConfig.from_pretrained)(path)
         if self.read_config is None:
             raise EncoderError(f"'{path}' is no local folder; give the configuration as well")

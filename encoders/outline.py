@@ -40,7 +40,7 @@ class Outline:
         return self.layout.count
 
 
-def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline:
+def outline(kind: str, config: Any | None, path: str | None, **options: Any) -> Outline:
     """Work out an encoder's sizes from its configuration.
 
     Where `path` is a folder, the size of pictures is that of the processor in it. Of a Hub id, it
@@ -49,7 +49,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
     Args:
         kind: as in `encoders.registry.encoder_kind`.
         config: the checkpoint's configuration; None takes `EncoderKind.config` of the path.
-        path: a local folder or a Hub id.
+        path: a local folder or a Hub id; None for a kind that needs none.
         options: keyword arguments of the kind's `build`.
 
     Returns:
@@ -60,7 +60,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
             be read, or the sizes cannot be told without the checkpoint.
     """
     found = encoder_kind(kind)
-    check_options(kind, found, options)
+    check_options(kind, found, path, options)
     bound = inspect.signature(found.build).bind(path, **options)
     bound.apply_defaults()
     with reading(kind, path), torch.device("meta"), torch.no_grad():

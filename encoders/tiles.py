@@ -19,16 +19,17 @@ from transformers.image_processing_utils import select_best_resolution
 
 from encoders.base import EncoderError, Layout
 from encoders.frozen import FrozenEncoder, WindowStates
-from encoders.images import load_tile_processor, process_pictures, write_tile_processor
 from encoders.kind import EncoderKind, Unloaded
 from encoders.layouts import PatchLayout
 from encoders.signals import Image
-from encoders.vision import VISION, ReadTokens, load_vision_tower, unloaded_tower
+from encoders.tile_processor import check_grid, load_tile_processor, write_tile_processor
+from encoders.vision import VISION, load_vision_tower, unloaded_tower
+from encoders.vision_read import ReadTokens
 
 Unpad = Literal["round", "floor"]
 
-# Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
-MOST_TILES = 64
+# What tiles cannot be: pooled to one feature, or in squares.
+_NO_OTHERS = {"pooled": False, "order": "raster", "block_size": 2}
 _DIGITS = 7  # after which a product of floats is what it should have been
 
 
@@ -48,12 +49,14 @@ class TilesPreprocessor:
 
     def __call__(self, signal: Image) -> dict[str, Tensor]:
         """Preprocess one picture."""
-        tensors = process_pictures(self.processor, signal.pixels[None])
-        pixels = tensors["pixel_values"][0]
+        made = self.processor(
+            images=[signal.pixels], input_data_format="channels_last", return_tensors="pt"
+        )
+        pixels = made["pixel_values"][0]
         return {
             "pixel_values": pixels,
             "view": torch.arange(len(pixels)),
-            "image_sizes": tensors["image_sizes"].repeat(len(pixels), 1),
+            "image_sizes": made["image_sizes"].repeat(len(pixels), 1),
         }
 
 
@@ -163,9 +166,12 @@ def build_tiles(
     *,
     grid: list[list[int]] | None = None,
     unpad: Unpad = "round",
-    layer: int | None = -2,
+    layer: int | Sequence[int] | None = -2,
     drop_cls: bool = True,
     pool: int | None = None,
+    post_norm: bool = False,
+    projected: bool = False,
+    unit: bool = False,
     size: int | None = None,
 ) -> FrozenEncoder:
     """An image encoder that sees pictures in tiles.
@@ -175,22 +181,36 @@ def build_tiles(
         grid: sizes that pictures may be brought to, as [height, width] in pixels; None takes those
             of the checkpoint's image processor.
         unpad: see `TileLayout`.
-        layer: as `load_vision_tower` takes it, and so are the others.
+        layer: see `ReadTokens`, also for the other options.
         drop_cls: leave out class tokens; False keeps those of the small copy alone.
         pool: side of the pooled patch grid of each view.
+        post_norm: apply the tower's last norm.
+        projected: apply the projection into the space that pictures share with words.
+        unit: scale each feature to length 1.
         size: pixels of a tile's side.
 
     Raises:
         EncoderError: if an option does not fit the checkpoint.
     """
     _check_unpad(unpad)
+    read = ReadTokens(
+        layer=layer,
+        drop_cls=drop_cls,
+        pool=pool,
+        post_norm=post_norm,
+        projected=projected,
+        unit=unit,
+    )
     processor = load_tile_processor(path, grid=grid, size=size)
-    side = processor.crop_size["height"]
-    sizes = _checked_grid(processor.image_grid_pinpoints, side, path)
-    tower = load_vision_tower(path, layer=layer, drop_cls=drop_cls, pool=pool, size=size)
-    if tower.layout is None:
+    tower = load_vision_tower(path, read=read, size=size)
+    if not isinstance(tower.layout, PatchLayout):
         raise _no_rows(path)
-    layout = TileLayout(view=tower.layout, side=side, grid=sizes, unpad=unpad)
+    layout = TileLayout(
+        view=tower.layout,
+        side=processor.crop_size["height"],
+        grid=tuple((height, width) for height, width in processor.image_grid_pinpoints),
+        unpad=unpad,
+    )
     return FrozenEncoder(
         kind="tiles",
         model=tower.model,
@@ -205,17 +225,16 @@ def build_tiles(
 def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
     """A tower over one view, and how many views and features the largest picture has."""
     _check_unpad(options["unpad"])
-    tower, path = unloaded_tower(config, options), options["path"]
+    tower, path = unloaded_tower(config, _NO_OTHERS | dict(options)), options["path"]
     side, grid = tower.window["pixel_values"].shape[-1], options["grid"]
     if Path(path).is_dir():
         with torch.device("cpu"):
             processor = load_tile_processor(path, grid=grid, size=options["size"])
         side, grid = processor.crop_size["height"], processor.image_grid_pinpoints
-    sizes = [
-        (height // side, width // side) for height, width in _checked_grid(grid, side, path)
-    ]  # in tiles
+    check_grid(grid, side, path)
+    sizes = [(height // side, width // side) for height, width in grid]  # in tiles
     down, across = max(sizes, key=lambda size: (size[0] * size[1], size[0]))
-    assert tower.layout is not None, "all towers have one"
+    assert tower.layout is not None, "pooled: false"
     view = tower.layout(tower.window)
 
     def longest(num_features: int) -> Layout:
@@ -233,24 +252,6 @@ def save_random_tiles(config: Any, folder: Path) -> nn.Module:
     model = VISION.save_random(config, folder)
     write_tile_processor(getattr(config, "vision_config", config), folder)
     return model
-
-
-def _checked_grid(grid: Any, side: int, path: str) -> tuple[tuple[int, int], ...]:
-    """The sizes that pictures are brought to, which may come from a stranger's file."""
-    known = f"'{path}': grid is a list of [height, width], each a multiple of {side}"
-    if not isinstance(grid, list) or not grid or not all(_is_size(each, side) for each in grid):
-        raise EncoderError(f"{known}, the side of a tile; this one is {grid!r}")
-    largest = max(height * width // side**2 for height, width in grid)
-    if largest > MOST_TILES:
-        raise EncoderError(f"{known}, of at most {MOST_TILES} tiles; the largest has {largest}")
-    return tuple((height, width) for height, width in grid)
-
-
-def _is_size(size: object, side: int) -> bool:
-    """Whether something is a height and a width in whole tiles."""
-    if not isinstance(size, list) or len(size) != 2:
-        return False
-    return all(isinstance(each, int) and each > 0 and each % side == 0 for each in size)
 
 
 def _check_unpad(unpad: str) -> None:

@@ -26,7 +26,6 @@ from transformers import (
     ConvNextImageProcessorPil,
     Dinov2Config,
     Dinov2Model,
-    LlavaNextImageProcessorPil,
     ResNetConfig,
     ResNetModel,
     Siglip2ImageProcessorPil,
@@ -56,6 +55,7 @@ from encoders.imagebind.trunk import ImageBindShape
 from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
+from tests.encoders.cut_pictures import CUT_PICTURES
 from tests.encoders.sound_towers import SOUND_TOWERS
 
 SIZE = {"height": 32, "width": 32}
@@ -155,7 +155,6 @@ def siglip2_config() -> Siglip2VisionConfig:
 
 
 CLIP_PICTURES = {"size": {"shortest_edge": 32}, "crop_size": SIZE}
-GRID = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
 
 # name -> the model and its processor
 CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -164,10 +163,7 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         CLIPVisionModel(CLIPVisionConfig(**VIT)),
         CLIPImageProcessorPil(**CLIP_PICTURES),
     ),
-    "clip_tiles": lambda: (
-        CLIPVisionModel(CLIPVisionConfig(**VIT)),
-        LlavaNextImageProcessorPil(**CLIP_PICTURES, image_grid_pinpoints=GRID),
-    ),
+    **CUT_PICTURES,
     "siglip": lambda: (
         SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VIT)),
         SiglipImageProcessorPil(size=SIZE),
@@ -289,7 +285,7 @@ def _signals() -> Callable[[str], list[Signal]]:
     """A short, a middling and a long signal for an encoder kind."""
 
     def make(kind: str) -> list[Signal]:
-        if kind in ("vision", "tiles", "imagebind_vision"):
+        if kind in ("vision", "tiles", "pixels", "imagebind_vision"):
             return [image(40, 50, 0), image(64, 30, 1), image(3, 3, 2)]
         if kind in ("frames", "x_clip", "videomae", "vjepa2"):
             return [video(1, 0), video(6, 1), video(3, 2)]

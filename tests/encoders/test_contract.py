@@ -27,7 +27,12 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("tiles", "clip_tiles", {}),
     ("tiles", "clip_tiles", {"drop_cls": False, "unpad": "floor"}),
     ("tiles", "siglip", {"grid": [[64, 64], [32, 96]], "pool": 2}),
+    ("pixels", "fuyu", {}),
+    ("pixels", "fuyu", {"patch": 16}),
+    ("vision", "clip", {"layer": [-2, 1], "post_norm": True}),
+    ("vision", "siglip", {"order": "blocks"}),
     ("frames", "clip", {"num_frames": 4}),
+    ("frames", "clip", {"layer": None, "pooled": True, "projected": True, "unit": True}),
     ("frames", "resnet", {"num_frames": 4, "layer": -1}),
     ("x_clip", "x_clip", {}),
     ("videomae", "videomae", {}),
@@ -234,5 +239,7 @@ def test_unknown_option_lists_the_known(kind: str) -> None:
 
 
 def test_unknown_kind_lists_the_known() -> None:
-    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, frames"):
+    with pytest.raises(
+        EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, pixels, frames"
+    ):
         build_encoder("clipp", "nowhere")

@@ -16,6 +16,7 @@ from tests.encoders.test_contract import CASES, IDS
 LONGEST = {
     "vision": image(),
     "tiles": image(64, 64),
+    "pixels": image(48, 64),
     "frames": video(40),
     "clips": video(40),
     "audio": audio(30, 8000),
@@ -26,6 +27,7 @@ SIGNALS = {
     for name, kinds in {
         "vision": ["vision", "imagebind_vision"],
         "tiles": ["tiles"],
+        "pixels": ["pixels"],
         "frames": ["frames"],
         "clips": ["x_clip", "videomae", "vjepa2"],
         "audio": ["clap", "whisper", "ast", "spectrogram", "imagebind_audio"],
