@@ -44,9 +44,7 @@ def qwen2_audio_parts(published: Published) -> Mapping[str, ImportedModality]:
     return {"audio": audio}
 
 
-def qwen2_audio_soft_tokens(
-    published: Published, inputs: Mapping[str, Tensor]
-) -> Sequence[Tensor]:
+def qwen2_audio_soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """The class's own, of each sound; it makes them inside its pass alone."""
     model, made = published.model.model, []
 
