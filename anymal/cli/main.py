@@ -27,7 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Ask a language model about images, videos, sounds and motion recordings.",
 )
-bundle_app = typer.Typer(no_args_is_help=True, help="Look into bundles, and join them.")
+bundle_app = typer.Typer(
+    no_args_is_help=True, help="Look into bundles, join them, import published models."
+)
 app.add_typer(bundle_app, name="bundle")
 
 BundleOption = Annotated[str, typer.Option(help="Bundle folder, or tiny: the built-in model.")]
@@ -45,6 +47,13 @@ AccelerationOption = Annotated[
 RotationOption = Annotated[
     Literal["rad/s", "deg/s"] | None,
     typer.Option(help="Unit of the rotations; rad/s if the file states none."),
+]
+CheckOption = Annotated[
+    Literal["whole", "soft"],
+    typer.Option(
+        help="What is compared: soft tokens and logits, in float32; or soft tokens, and logits of "
+        "words alone at the precision that was saved, in less memory."
+    ),
 ]
 
 
@@ -162,6 +171,38 @@ def join(
     typer.echo(f"bundle: {join_bundles(bundles, out)}")
 
 
+@bundle_app.command("import")
+def import_(
+    checkpoint: Annotated[str, typer.Argument(help="Folder of a published model, or a Hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")],
+    force: Annotated[bool, typer.Option("--force", help="Keep a bundle that differs.")] = False,
+    check: CheckOption = "whole",
+    allow_hub: HubOption = False,
+) -> None:
+    """Make a bundle of a published model, and prove that it computes what the model does."""
+    _quieten()
+    from anymal.published.importing import import_model, shown
+
+    facts = import_model(checkpoint, out, check=check, force=force, allow_hub=allow_hub, tell=_tell)
+    typer.echo(f"differs from {facts.class_name} by: {shown(facts)}")
+    typer.echo(f"bundle: {out.resolve()}")
+
+
+@bundle_app.command("check")
+def check_bundle(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder.")],
+    against: Annotated[str, typer.Option(help="Folder of the published model, or a Hub id.")],
+    check: CheckOption = "whole",
+    allow_hub: HubOption = False,
+) -> None:
+    """Compare an imported bundle with the published model, on this machine."""
+    _quieten()
+    from anymal.published.importing import check_against, shown
+
+    facts = check_against(bundle, against, check=check, allow_hub=allow_hub, tell=_tell)
+    typer.echo(f"differs from {facts.class_name} by: {shown(facts)}")
+
+
 def show(stream: "AnswerStream") -> str:
     """Print an answer as it arrives; returns the whole text."""
     with stream:
@@ -191,6 +232,11 @@ def _asker(
 
     with load(bundle, allow_hub=allow_hub, local_models=local_models) as assistant:
         yield assistant
+
+
+def _tell(what: str) -> None:
+    """Show what happens now."""
+    typer.echo(f"{what} ...", err=True)
 
 
 def _quieten() -> None:

@@ -5,6 +5,7 @@ nothing is left behind.
 """
 
 import copy
+import pickle
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,11 +19,11 @@ from anymal.assemble import Assembled, build
 from anymal.bundle.load import load_bundle
 from anymal.bundle.manifest import ParityFacts
 from anymal.bundle.save import free_folder, save_bundle
-from anymal.errors import BundleError
+from anymal.errors import AnymalError, BundleError
 from anymal.llm.load import without_progress
 from anymal.published.base import ImportedModality, Importer, Published
 from anymal.published.parity import LIMIT, Check, is_same, parity, reference_of
-from anymal.published.source import checked_source
+from anymal.published.source import Source, checked_source
 from anymal.recipe.schema import LlmRecipe, ModalityRecipe, ModelRecipe, Precision
 
 Tell = Callable[[str], None]
@@ -33,15 +34,22 @@ _MOST_POSITIONS = 8192  # of a sample, whatever the language model could read
 
 
 def import_model(
-    folder: str | Path, out: Path, *, check: Check = "whole", force: bool = False, tell: Tell
+    checkpoint: str | Path,
+    out: Path,
+    *,
+    check: Check = "whole",
+    force: bool = False,
+    allow_hub: bool = False,
+    tell: Tell,
 ) -> ParityFacts:
     """Write a bundle of a published model.
 
     Args:
-        folder: Of the checkpoint.
+        checkpoint: Its folder, or a Hub id.
         out: Where the bundle goes; an older bundle there is replaced.
         check: `whole` compares soft tokens and logits in float32; `soft` needs less memory.
         force: Keep a bundle that differs.
+        allow_hub: Download what the local cache lacks.
         tell: Is told what happens now.
 
     Returns:
@@ -52,12 +60,12 @@ def import_model(
         RecipeError: A part cannot be built.
     """
     out = free_folder(out)
-    source = checked_source(folder)
+    source = checked_source(checkpoint, allow_hub=allow_hub)
     with tempfile.TemporaryDirectory(
         dir=_first_that_exists(out.parent), prefix=f".{out.name}.", suffix=".importing"
     ) as draft:
         tell(f"reading {source.folder}")
-        published = source.importer.load(source.folder)
+        published = _loaded(source)
         tell("writing its parts")
         recipe, weights = _write_parts(source.importer, published, Path(draft))
         tell(f"asking {type(published.model).__name__}")
@@ -80,14 +88,20 @@ def import_model(
 
 
 def check_against(
-    bundle: str | Path, folder: str | Path, *, check: Check = "whole", tell: Tell
+    bundle: str | Path,
+    checkpoint: str | Path,
+    *,
+    check: Check = "whole",
+    allow_hub: bool = False,
+    tell: Tell,
 ) -> ParityFacts:
     """Compare a bundle with the published model that it was imported from, on this machine.
 
     Args:
         bundle: Its folder.
-        folder: Of the checkpoint.
+        checkpoint: Its folder, or a Hub id.
         check: As in `import_model`.
+        allow_hub: Download what the local cache lacks.
         tell: Is told what happens now.
 
     Returns:
@@ -96,9 +110,9 @@ def check_against(
     Raises:
         BundleError: The bundle or the checkpoint cannot be read, or they differ.
     """
-    source = checked_source(folder)
+    source = checked_source(checkpoint, allow_hub=allow_hub)
     tell(f"reading {source.folder}")
-    published = source.importer.load(source.folder)
+    published = _loaded(source)
     tell(f"asking {type(published.model).__name__}")
     reference = reference_of(source.importer, published, check=check)
     del published
@@ -106,8 +120,8 @@ def check_against(
     facts = parity(load_bundle(bundle, precision="fp32" if check == "whole" else None), reference)
     if not is_same(facts):
         raise BundleError(
-            f"{str(bundle)!r} differs from {facts.class_name} of {str(folder)!r}: {shown(facts)}; "
-            f"allowed is {LIMIT:g}"
+            f"{str(bundle)!r} differs from {facts.class_name} of {str(checkpoint)!r}: "
+            f"{shown(facts)}; allowed is {LIMIT:g}"
         )
     return facts
 
@@ -118,6 +132,24 @@ def shown(facts: ParityFacts) -> str:
         f"soft tokens {facts.soft_tokens:.1e}, logits {facts.logits:.1e} "
         f"at {facts.positions} positions"
     )
+
+
+def _loaded(source: Source) -> Published:
+    """The model, loaded by its class."""
+    try:
+        return source.importer.load(source.folder)
+    except AnymalError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            f"a pickle in {str(source.folder)!r} holds more than tensors, perhaps code, and was "
+            "not read; convert it to safetensors on a machine where you trust it"
+        ) from error
+    except Exception as error:  # transformers fails in many ways on files that make no sense
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise BundleError(
+            f"{str(source.folder)!r} cannot be loaded ({reason}); copy the checkpoint again"
+        ) from error
 
 
 def _write_parts(
