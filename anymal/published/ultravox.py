@@ -1,7 +1,7 @@
 """Ultravox's layout (github.com/fixie-ai/ultravox): a projector, and two checkpoints by their ids.
 
-`model.safetensors` holds the projector, and the encoder where that was trained; `text_model_id` and
-`audio_model_id` in `config.json` name the rest. It is no class of transformers and its checkpoints
+The weights are those of the projector, and of the encoder where that was trained; `text_model_id`
+and `audio_model_id` in `config.json` name the rest. It is no class of transformers and its checkpoints
 bring code, which is never run: what the bundle is compared with is written here anew, from what the
 layout computes of each sound alone.
 
@@ -26,7 +26,6 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from anymal.bundle.contents import read_json
-from anymal.bundle.manifest import read_weights
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.base import (
@@ -40,6 +39,8 @@ from anymal.published.base import (
 from anymal.published.hearing import MAX_WINDOWS, HearingParts, filled_ids, whole_mel
 from anymal.published.others import local_other
 from anymal.published.probe import Probe
+from anymal.published.tensors import read_tensors
+from anymal.published.weight_files import weight_files
 from anymal.recipe.schema import AlignerRecipe
 from anymal.sample import SLOT_ID
 from encoders.checkpoint import load_part
@@ -105,7 +106,7 @@ class UltravoxModel(nn.Module):
 def _load(folder: Path) -> Published:
     """The model and its parts."""
     settings = read_json(folder / "config.json")
-    weights = read_weights(folder / "model.safetensors")
+    weights = read_tensors(weight_files(folder, pickles=False), "")
     _check_layout(settings, weights, folder)
     llm = load_whole(AutoModelForCausalLM, local_other(settings["text_model_id"], folder))
     extractor: Any = WhisperFeatureExtractor
