@@ -4,7 +4,9 @@ from anymal.published.base import Importer
 from anymal.published.llava import LLAVA
 from anymal.published.llava_original import LLAVA_ORIGINAL
 from anymal.published.qwen2_audio import QWEN2_AUDIO
+from anymal.published.ultravox import ULTRAVOX
+from anymal.published.voxtral import VOXTRAL
 
 IMPORTERS: dict[str, Importer] = {
-    each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL, QWEN2_AUDIO)
+    each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL, QWEN2_AUDIO, VOXTRAL, ULTRAVOX)
 }
