@@ -101,7 +101,7 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
     # The layout is named because a picture of 1 or 3 rows looks like channels-first.
     batch = processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt")
     tensors = {name: batch[name] for name in processor.model_input_names if name in batch}
-    if tensors["pixel_values"].ndim == 4 + 1:  # all pictures as those of one sample: [1, W, ...]
+    if "pixel_attention_mask" in tensors and tensors["pixel_values"].ndim == 5:
         return _unnested(tensors)
     return tensors
 
@@ -258,7 +258,7 @@ def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:
 
 
 def _unnested(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pictures of one sample by themselves."""
+    """The pictures of one sample, `[1, W, C, H, W]`, by themselves."""
     if not tensors["pixel_attention_mask"].all():
         raise EncoderError(
             "this image processor pads pictures to a common size; set do_image_splitting or "

@@ -66,6 +66,8 @@ def import_model(
     ) as draft:
         tell(f"reading {source.folder}")
         published = _loaded(source)
+        for note in source.importer.notes:
+            tell(f"note: {note}")
         tell("writing its parts")
         recipe, weights = _write_parts(source.importer, published, Path(draft))
         tell(f"asking {type(published.model).__name__}")
