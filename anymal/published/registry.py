@@ -2,6 +2,9 @@
 
 from anymal.published.base import Importer
 from anymal.published.llava import LLAVA
+from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
 
-IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL)}
+IMPORTERS: dict[str, Importer] = {
+    each.class_name: each for each in (LLAVA, LLAVA_NEXT, LLAVA_ORIGINAL)
+}
