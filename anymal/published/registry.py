@@ -4,6 +4,7 @@ from anymal.published.base import Importer
 from anymal.published.idefics3 import IDEFICS3
 from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
+from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
 from anymal.published.qwen2_audio import QWEN2_AUDIO
 from anymal.published.ultravox import ULTRAVOX
@@ -15,6 +16,7 @@ IMPORTERS: dict[str, Importer] = {
     for each in (
         LLAVA,
         LLAVA_ORIGINAL,
+        LLAVA_NEXT,
         VIPLLAVA,
         INTERNVL,
         IDEFICS3,
