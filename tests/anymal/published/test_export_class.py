@@ -24,11 +24,14 @@ from anymal.published.importing import import_model
 from anymal.published.probe import two_turns
 from anymal.recipe.schema import ModelRecipe
 from tests.systems.checkpoints import SIDE, save_llava
-from tests.tiny import BLOCKS, model_section
+from tests.systems.sounding_checkpoints import save_voxtral
+from tests.systems.tiled_checkpoints import save_llava_next
+from tests.tiny import BLOCKS, PIXELS, model_section
 
 # Of pictures that LLaVA can hold.
 HELD = {"kind": "projection", "num_tokens": None, "norm": "none"}
 UNDER_ANOTHER_NAME = {"kind": "mlp", "num_tokens": None, "normalise": False}
+TILES = {"kind": "tiles", "grid": [[PIXELS, 2 * PIXELS], [2 * PIXELS, 2 * PIXELS]]}
 LIMIT = 1e-4
 
 
@@ -146,6 +149,18 @@ def test_so_does_one_without_a_class_token_in_bfloat16(tmp_path: Path) -> None:
     assert config["dtype"] == "bfloat16"
 
 
+def test_so_does_one_that_cuts_pictures(tmp_path: Path) -> None:
+    check_round_trip(save_llava_next(tmp_path / "next"), tmp_path)
+    check_same(tmp_path / "one", tmp_path / "out")
+
+
+def test_so_does_one_that_hears(tmp_path: Path) -> None:
+    check_round_trip(save_voxtral(tmp_path / "voxtral"), tmp_path)
+    processor = AutoProcessor.from_pretrained(tmp_path / "out")
+    assert processor.feature_extractor.chunk_length == 1
+    assert processor.tokenizer.convert_tokens_to_ids("[AUDIO]") == processor.audio_token_id
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -153,15 +168,17 @@ def test_so_does_one_without_a_class_token_in_bfloat16(tmp_path: Path) -> None:
         {"media_first": True, "aligner": HELD | {"start": "plain", "bias": False}},
         {"encoder": {"drop_cls": False, "layer": 1}, "template": "chatml"},
         {"aligner": UNDER_ANOTHER_NAME, "template": "plain"},
+        {"encoder": TILES, "aligner": HELD | {"newline": True}, "lora": {"r": 4}},
     ],
-    ids=["lora beside nf4", "media first", "class token kept", "under another name"],
+    ids=["lora beside nf4", "media first", "class token kept", "under another name", "tiles"],
 )
 def test_what_was_trained_here_says_the_same_there(
     saved: Callable[..., Path], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     bundle = saved(**changes)
     written = export_bundle(bundle, tmp_path / "out", to="hf")
-    assert written.holds.startswith("LlavaForConditionalGeneration in float32")
+    name = "LlavaNext" if "encoder" in changes and "grid" in changes["encoder"] else "Llava"
+    assert written.holds.startswith(f"{name}ForConditionalGeneration in float32")
     check_same(bundle, tmp_path / "out")
 
 
@@ -182,6 +199,22 @@ def test_what_was_trained_here_says_the_same_there(
             "modalities.image.aligner.depth is 1, and it has 2; "
             "modalities.image.aligner.norm is layer, and it has none",
         ),
+        (
+            ("image",),
+            {"encoder": TILES | {"unpad": "floor"}, "aligner": HELD | {"newline": True}},
+            "LlavaNextForConditionalGeneration: modalities.image.encoder.unpad is floor",
+        ),
+        (
+            ("image",),
+            {"encoder": TILES | {"drop_cls": False}, "aligner": HELD | {"newline": True}},
+            "no place in its map of tiles for the 1 features before the patches",
+        ),
+        (
+            ("audio",),
+            {},
+            "VoxtralForConditionalGeneration: modalities.audio.encoder.silence is null, and it has "
+            "kept",
+        ),
     ],
 )
 def test_what_no_class_holds_is_named(
@@ -195,7 +228,7 @@ def test_what_no_class_holds_is_named(
     with pytest.raises(BundleError) as error:
         export_bundle(bundle, tmp_path / "out", to="hf")
     assert told in str(error.value)
-    assert "(--to merged)" in str(error.value)
+    assert "--to merged" in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 

@@ -272,7 +272,7 @@ def test_an_export_that_fails_leaves_nothing(
 
 
 def test_unknown_formats_and_bundles_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="unknown format 'gguf'; known: merged, peft"):
+    with pytest.raises(BundleError, match="unknown format 'gguf'; known: hf, merged, peft"):
         export_bundle("tiny", tmp_path / "out", to="gguf")
     with pytest.raises(BundleError, match="is not a bundle folder"):
         export_bundle(tmp_path / "no", tmp_path / "out", to="merged")
