@@ -95,7 +95,6 @@ def _taken_apart(assembled: Assembled, holder: Holder) -> Whole:
         tokenizer.add_tokens([token], special_tokens=True)
     tokenizer.chat_template = chat_template(recipe, own_template(tokenizer), tokens={name: token})
     options = all_options(recipe, name, model.llm.hidden_size)
-    assert options is not None, "the class holds it"
     is_exact = recipe.lora is None
     llm = plain_model(model.llm, dtype=model.llm.dtype if is_exact else torch.float32)
     _make_room(llm, int(tokenizer.convert_tokens_to_ids(token)) + 1)

@@ -96,21 +96,19 @@ class Holder:
         """
         if others := sorted(recipe.modalities.keys() - {self.modality}):
             return Misfit(stage=0, keys=[f"it has no place for modalities.{o}" for o in others])
-        part = recipe.modalities[self.modality]
-        where = f"modalities.{self.modality}"
-        found = all_options(recipe, self.modality, llm_width)
+        where, part = f"modalities.{self.modality}", recipe.modalities[self.modality]
         keys = []
         if part.encoder.kind != self.encoder:
             keys.append(f"{where}.encoder.kind is {part.encoder.kind}, and it has {self.encoder}")
-        if found is None:
+        if projection_options(part.aligner.kind, part.aligner.options) is None:
             keys.append(f"{where}.aligner.kind is {part.aligner.kind}, and it has projection")
-        if keys or found is None:
+        if keys:
             return Misfit(stage=1, keys=keys)
-        defaults = _defaults(part.encoder)
-        for key, value in found.items():
-            allowed = self.options.get(key, one_of(defaults[key]))
-            if not allowed.holds(value):
-                shown = one_of(value).told
+        found = all_options(recipe, self.modality, llm_width)
+        for key, default in _defaults(part.encoder).items():  # others are refused by loading
+            allowed = self.options.get(key, one_of(default))
+            if not allowed.holds(found[key]):
+                shown = one_of(found[key]).told
                 keys.append(f"{where}.{key} is {shown}, and it has {allowed.told}")
         return Misfit(stage=2, keys=keys) if keys else None
 
@@ -128,21 +126,20 @@ class Misfit:
     keys: list[str]
 
 
-def all_options(recipe: ModelRecipe, modality: str, llm_width: int) -> dict[str, Any] | None:
+def all_options(recipe: ModelRecipe, modality: str, llm_width: int) -> dict[str, Any]:
     """All options of a modality's parts, by `encoder.NAME` and `aligner.NAME`.
 
     Args:
-        recipe: Of the bundle.
+        recipe: Of the bundle; the aligner is a projection.
         modality: Which.
         llm_width: D_llm, which is the width between two layers where none is given.
 
     Returns:
-        The options, defaults included; None if the aligner is no projection.
+        The options, defaults included.
     """
     part = recipe.modalities[modality]
     aligner = projection_options(part.aligner.kind, part.aligner.options)
-    if aligner is None:
-        return None
+    assert aligner is not None, part.aligner.kind
     if aligner["hidden_dim"] == llm_width:
         aligner["hidden_dim"] = None
     aligner["num_tokens"] = part.aligner.num_tokens

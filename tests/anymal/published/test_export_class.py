@@ -20,6 +20,7 @@ from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published import export_class
 from anymal.published.export import export_bundle
+from anymal.published.export_llava import LLAVA
 from anymal.published.importing import import_model
 from anymal.published.probe import two_turns
 from anymal.recipe.schema import ModelRecipe
@@ -230,6 +231,25 @@ def test_what_no_class_holds_is_named(
     assert told in str(error.value)
     assert "--to merged" in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_built_in_model_is_refused_by_all_that_it_has_beside_a_class(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"has no place for modalities\.audio.*\.imu.*\.video"):
+        export_bundle("tiny", tmp_path / "out", to="hf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kinds_are_compared_before_anything_of_them_is_imported(
+    checkpoints: SimpleNamespace,
+) -> None:
+    section = model_section(checkpoints, ("image",))
+    section["modalities"]["image"]["encoder"]["kind"] = "nowhere:thing"
+    misfit = LLAVA.misfit(ModelRecipe.model_validate(section), llm_width=64)
+    assert misfit is not None
+    assert misfit.keys == [
+        "modalities.image.encoder.kind is nowhere:thing, and it has vision",
+        "modalities.image.aligner.kind is perceiver, and it has projection",
+    ]
 
 
 def test_what_says_something_else_is_not_kept(
