@@ -1,10 +1,11 @@
 """The one table of classes of published models that can be imported, by `architectures[0]`."""
 
 from anymal.published.base import Importer
+from anymal.published.fuyu import FUYU
 from anymal.published.llava import LLAVA
 from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
 
 IMPORTERS: dict[str, Importer] = {
-    each.class_name: each for each in (LLAVA, LLAVA_NEXT, LLAVA_ORIGINAL)
+    each.class_name: each for each in (LLAVA, LLAVA_NEXT, LLAVA_ORIGINAL, FUYU)
 }
