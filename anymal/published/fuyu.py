@@ -5,7 +5,7 @@ picture and one question, as its processor takes them; does not write boxes or p
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -50,8 +50,8 @@ class _TakesTensors(FuyuImageProcessorPil):
 
 def fuyu_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
     """What the class reads, by its own processor."""
-    own = published.processor
-    processor: Any = FuyuProcessor(_TakesTensors(**own.image_processor.to_dict()), own.tokenizer)
+    own, build = published.processor, cast(Any, FuyuProcessor)  # which is not typed
+    processor = build(_TakesTensors(**own.image_processor.to_dict()), own.tokenizer)
     made = processor(
         text=list(probe.questions), return_legacy_image_output=False, **probe.arguments()
     )
