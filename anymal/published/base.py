@@ -8,12 +8,13 @@ V vocabulary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedModel
 
@@ -101,17 +102,16 @@ def class_logits(published: Published, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def probed_prompt(published: Published) -> PromptFormat:
-    """The published chat template, and whether it writes pictures and sounds before words.
+    """The published chat template, and whether it writes media before the words of a message.
 
     Args:
         published: With a chat template.
     """
     processor = published.processor
-    source = processor.chat_template or processor.tokenizer.chat_template
-    orders = [two_turns(kind, is_reversed=True) for kind in ("image", "audio")]
+    moves = [moved for kind in ("image", "audio") if (moved := _moves(processor, kind)) is not None]
     return PromptFormat(
-        chat_template=source,
-        media_first=all(_is_moved(processor, probe) for probe in orders),
+        chat_template=processor.chat_template or processor.tokenizer.chat_template,
+        media_first=bool(moves) and all(moves),
     )
 
 
@@ -264,10 +264,16 @@ def linear_weights(**layers: nn.Module | None) -> dict[str, Tensor]:
     }
 
 
-def _is_moved(processor: Any, probe: Probe) -> bool:
-    """Whether a chat template writes media before words that came before them."""
-    usual = two_turns(probe.modality)
-    render = processor.apply_chat_template
-    return bool(
-        render(probe.messages(), tokenize=False) == render(usual.messages(), tokenize=False)
-    )
+def _moves(processor: Any, modality: str) -> bool | None:
+    """Whether a chat template writes media before words that came first; None if it writes none."""
+
+    def written(probe: Probe) -> str:
+        text: str = processor.apply_chat_template(probe.messages(), tokenize=False)
+        return text
+
+    media_last = two_turns(modality, is_reversed=True)
+    try:
+        last, first = written(media_last), written(two_turns(modality))
+        return None if first == written(replace(media_last, media=())) else first == last
+    except TemplateError:  # it takes no such part
+        return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
@@ -149,4 +150,7 @@ def _check_sizes(outline: Any, files: Sequence[Path], folder: Path) -> None:
             f"the configuration of {str(folder)!r} makes no sense ({reason}); copy the checkpoint "
             "again"
         ) from error
-    check_weights(model, files, what=repr(str(folder)))
+    try:
+        check_weights(model, files, what=repr(str(folder)))
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{str(folder)!r} cannot be read ({error}); copy it again") from error
