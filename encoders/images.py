@@ -55,6 +55,7 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
+MOST_TILES = 64  # of one picture; published models have up to 36
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -101,16 +102,24 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
     # The layout is named because a picture of 1 or 3 rows looks like channels-first.
     batch = processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt")
     tensors = {name: batch[name] for name in processor.model_input_names if name in batch}
-    if tensors["pixel_values"].ndim == 4 + 1:  # all pictures as those of one sample: [1, W, ...]
+    if "pixel_attention_mask" in tensors and tensors["pixel_values"].ndim == 5:
         return _unnested(tensors)
     return tensors
 
 
 def most_windows(processor: Any) -> int:
-    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles."""
-    if getattr(processor, "crop_to_patches", False) and processor.max_patches > 1:
-        return int(processor.max_patches) + 1  # the whole picture comes last
-    return 1
+    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles.
+
+    Raises:
+        EncoderError: if it is told to make too many, as a stranger's may be.
+    """
+    num_tiles = processor.max_patches if getattr(processor, "crop_to_patches", False) else 1
+    if num_tiles > MOST_TILES:
+        raise EncoderError(
+            f"the image processor cuts pictures into up to {num_tiles} tiles; set max_patches to "
+            f"at most {MOST_TILES}"
+        )
+    return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
 
 
 def side_of(size: Any) -> int | None:
@@ -258,7 +267,7 @@ def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:
 
 
 def _unnested(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pictures of one sample by themselves."""
+    """The pictures of one sample, `[1, W, C, H, W]`, by themselves."""
     if not tensors["pixel_attention_mask"].all():
         raise EncoderError(
             "this image processor pads pictures to a common size; set do_image_splitting or "

@@ -150,6 +150,7 @@ class Importer:
             with `weights_only=True`.
         ignores_code: Whether the layout is read without the code that its checkpoints bring
             (`auto_map`); others that bring any are refused.
+        notes: What a bundle does otherwise than the class usually would; told at the import.
     """
 
     class_name: str
@@ -165,6 +166,7 @@ class Importer:
     others: Callable[[Mapping[str, Any]], Sequence[str]] = field(default=lambda config: ())
     reads_pickles: bool = False
     ignores_code: bool = False
+    notes: Sequence[str] = ()
 
 
 # --- what importers are made of -----------------------------------------------------------------

@@ -2,10 +2,22 @@
 
 from anymal.published.base import Importer
 from anymal.published.fuyu import FUYU
+from anymal.published.idefics3 import IDEFICS3
+from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
 from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
+from anymal.published.vipllava import VIPLLAVA
 
 IMPORTERS: dict[str, Importer] = {
-    each.class_name: each for each in (LLAVA, LLAVA_NEXT, LLAVA_ORIGINAL, FUYU)
+    each.class_name: each
+    for each in (
+        FUYU,
+        IDEFICS3,
+        INTERNVL,
+        LLAVA,
+        LLAVA_NEXT,
+        LLAVA_ORIGINAL,
+        VIPLLAVA,
+    )
 }

@@ -1,0 +1,21 @@
+"""Idefics3: whole pictures, squares of patches in one, as its class computes without tiles."""
+
+from pathlib import Path
+
+from anymal.published.importing import import_model
+from tests.systems.agreement import check_served, imported
+from tests.systems.seeing_checkpoints import save_idefics3
+
+
+def test_it_is_served_as_its_class_generates_from_whole_pictures(tmp_path: Path) -> None:
+    folder = save_idefics3(tmp_path / "idefics3")
+    imported(folder, tmp_path / "bundle")
+    check_served(folder, tmp_path / "bundle")
+
+
+def test_larger_squares_and_a_note_on_tiles(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = save_idefics3(tmp_path / "idefics3", seq=1, scale_factor=4)
+    facts = import_model(folder, tmp_path / "bundle", tell=told.append)
+    assert max(facts.soft_tokens, facts.logits) < 1e-4
+    assert any(line.startswith("note: pictures are read whole, as with") for line in told)
