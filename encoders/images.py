@@ -55,6 +55,7 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
+MOST_TILES = 64  # of one picture; published models have up to 36
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -107,10 +108,18 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
 
 
 def most_windows(processor: Any) -> int:
-    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles."""
-    if getattr(processor, "crop_to_patches", False) and processor.max_patches > 1:
-        return int(processor.max_patches) + 1  # the whole picture comes last
-    return 1
+    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles.
+
+    Raises:
+        EncoderError: if it is told to make too many, as a stranger's may be.
+    """
+    num_tiles = processor.max_patches if getattr(processor, "crop_to_patches", False) else 1
+    if num_tiles > MOST_TILES:
+        raise EncoderError(
+            f"the image processor cuts pictures into up to {num_tiles} tiles; set max_patches to "
+            f"at most {MOST_TILES}"
+        )
+    return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
 
 
 def side_of(size: Any) -> int | None:

@@ -67,6 +67,7 @@ def load_vision_tower(path: str, *, read: ReadTokens, size: int | None) -> Visio
     checkpoint = load_tower(path, read)
     model = checkpoint.model
     processor = load_image_processor(path, size=size)
+    most_windows(processor)  # refuses too many
     blank = _first_window(process_pictures(processor, _BLANK))
     with torch.no_grad():
         check_post_norm(read, model, blank)
@@ -177,13 +178,14 @@ def _blank_picture(config: Any, options: Mapping[str, Any]) -> tuple[dict[str, T
     if Path(options["path"]).is_dir():
         with torch.device("cpu"):
             processor = load_image_processor(options["path"], size=options["size"])
+            num_windows = most_windows(processor)  # refuses too many
             tensors = process_pictures(processor, _BLANK)
         # The number of patches depends on the values of the grid, so it stays readable.
         window = {
             name: tensor if name == "spatial_shapes" else tensor.to("meta")
             for name, tensor in _first_window(tensors).items()
         }
-        return window, max(len(tensors["pixel_values"]), most_windows(processor))
+        return window, max(len(tensors["pixel_values"]), num_windows)
     own = getattr(config, "image_size", None)
     side = options["size"] or _CROPPED.get(config.model_type, side_of(own))
     if side is None:

@@ -24,7 +24,7 @@ from anymal.published.export_llava import LLAVA
 from anymal.published.export_llava_next import LLAVA_NEXT
 from anymal.published.export_merged import own_template, write_model
 from anymal.published.export_voxtral import VOXTRAL
-from anymal.published.holder import NEXT_STEP, Holder, Whole, all_options
+from anymal.published.holder import NEXT_STEP, Holder, Misfit, Whole, all_options
 from anymal.published.importing import shown
 from anymal.published.parity import LIMIT, Reference, is_same, parity, reference_of
 from anymal.published.source import checked_source
@@ -70,15 +70,16 @@ def write_class(bundle: str | Path, draft: Path) -> Written:
 
 def _holder_of(recipe: ModelRecipe, width: int) -> Holder:
     """The first class that can hold a bundle."""
-    misfits = []
+    misfits: dict[str, Misfit] = {}
     for holder in HOLDERS:
         misfit = holder.misfit(recipe, width)
         if misfit is None:
             return holder
-        misfits.append((misfit.stage, -len(misfit.keys), holder.class_name, misfit.keys))
-    _, _, nearest, keys = max(misfits)
+        misfits[holder.class_name] = misfit
+    nearest = max(misfits, key=lambda name: (misfits[name].stage, -len(misfits[name].keys)))
     raise BundleError(
-        f"no class of transformers holds this bundle. The nearest is {nearest}: {'; '.join(keys)}. "
+        f"no class of transformers holds this bundle. The nearest is {nearest}: "
+        f"{'; '.join(misfits[nearest].keys)}. "
         "Write its language model (--to merged) or its LoRA (--to peft), and send soft tokens that "
         "POST /v1/align makes as prompt embeddings"
     )

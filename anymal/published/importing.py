@@ -65,11 +65,11 @@ def import_model(
         dir=_first_that_exists(out.parent), prefix=f".{out.name}.", suffix=".importing"
     ) as draft:
         tell(f"reading {source.folder}")
-        published = _loaded(source)
+        published = load_source(source)
         for note in source.importer.notes:
             tell(f"note: {note}")
         tell("writing its parts")
-        recipe, weights = _write_parts(source.importer, published, Path(draft))
+        recipe, weights = write_parts(source.importer, published, Path(draft))
         tell(f"asking {type(published.model).__name__}")
         reference = reference_of(source.importer, published, check=check)
         del published
@@ -114,7 +114,7 @@ def check_against(
     """
     source = checked_source(checkpoint, allow_hub=allow_hub)
     tell(f"reading {source.folder}")
-    published = _loaded(source)
+    published = load_source(source)
     tell(f"asking {type(published.model).__name__}")
     reference = reference_of(source.importer, published, check=check)
     del published
@@ -136,7 +136,7 @@ def shown(facts: ParityFacts) -> str:
     )
 
 
-def _loaded(source: Source) -> Published:
+def load_source(source: Source) -> Published:
     """The model, loaded by its class."""
     try:
         return source.importer.load(source.folder)
@@ -154,7 +154,7 @@ def _loaded(source: Source) -> Published:
         ) from error
 
 
-def _write_parts(
+def write_parts(
     importer: Importer, published: Published, draft: Path
 ) -> tuple[ModelRecipe, dict[str, Mapping[str, Tensor]]]:
     """Write the language model and the encoders; returns the recipe and the aligners' weights."""

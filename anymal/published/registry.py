@@ -1,6 +1,7 @@
 """The one table of classes of published models that can be imported, by `architectures[0]`."""
 
 from anymal.published.base import Importer
+from anymal.published.fuyu import FUYU
 from anymal.published.idefics3 import IDEFICS3
 from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
@@ -18,6 +19,7 @@ IMPORTERS: dict[str, Importer] = {
         LLAVA_ORIGINAL,
         LLAVA_NEXT,
         VIPLLAVA,
+        FUYU,
         INTERNVL,
         IDEFICS3,
         QWEN2_AUDIO,

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from anymal.published.base import Published
+from anymal.published.fuyu import fuyu_inputs
+from anymal.published.probe import Probe
 from encoders.base import EncoderError, Layout, stack_inputs
 from encoders.outline import outline
 from encoders.registry import build_encoder
@@ -26,9 +29,8 @@ def _processor() -> Any:
 
 def fuyu(processor: Any, picture: Any) -> tuple[torch.Tensor, list[int]]:
     """What Fuyu reads of a picture: its patches, and the ids that stand for it."""
-    read = processor(
-        images=[picture.pixels], text="", return_legacy_image_output=False, return_tensors="pt"
-    )
+    probe = Probe(modality="image", media=[picture.pixels], questions=[""])
+    read = fuyu_inputs(Published(model=None, processor=processor), probe)
     ids = read["input_ids"].flatten().tolist()
     media = {processor.image_token_id, processor.image_newline_id}
     return read["pixel_values"], [each for each in ids if each in media]

@@ -94,6 +94,15 @@ def test_tower_that_does_not_pool_is_refused(tmp_path: Path) -> None:
         build_encoder("vision", str(tmp_path), layer=None, pooled=True)
 
 
+def test_too_many_tiles_are_refused(tmp_path: Path) -> None:
+    save_larger("internvl", tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"max_patches": 10**6}))
+    for make in (build_encoder, outlined):
+        with pytest.raises(EncoderError, match="up to 1000000 tiles; set max_patches to at most"):
+            make("vision", str(tmp_path))
+
+
 def test_a_half_without_its_projection_is_refused(checkpoint: Find) -> None:
     with pytest.raises(EncoderError, match="lacks 1 weights of CLIPVisionModelWithProjection"):
         build_encoder("vision", checkpoint("clip_vision"), projected=True)

@@ -1,26 +1,24 @@
 """Fuyu's own processor, and tiny random checkpoints of its class."""
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import transformers
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import Unigram
 from tokenizers.normalizers import Prepend, Replace, Sequence
-from transformers import FuyuProcessor, PreTrainedTokenizerFast
+from transformers import (
+    FuyuConfig,
+    FuyuForCausalLM,
+    FuyuImageProcessorPil,
+    FuyuProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from tests.systems.checkpoints import save_whole, text_sizes
 
 _ENDS = ("<unk>", "<s>", "</s>")
 _SPACE = "\u2581"
-
-
-class FuyuImageProcessorPil(transformers.FuyuImageProcessorPil):
-    """Takes the tensors that `FuyuProcessor` hands to it, which it does not do by itself."""
-
-    def patchify_image(self, image: Any, patch_size: Any = None) -> Any:
-        """Patches of one picture, `[1, N, P * P * 3]`."""
-        patches = super().patchify_image(np.asarray(image), patch_size)
-        return torch.from_numpy(patches)[None]
 
 
 def fuyu_tokenizer() -> Any:
@@ -43,3 +41,23 @@ def fuyu_tokenizer() -> Any:
 def fuyu_processor(**options: Any) -> Any:
     """Fuyu's processor."""
     return FuyuProcessor(FuyuImageProcessorPil(**options), fuyu_tokenizer())
+
+
+def save_fuyu(folder: Path, *, patch: int = 8, **changes: Any) -> Path:
+    """Save a Fuyu.
+
+    Args:
+        folder: Where.
+        patch: Pixels of a patch's side; a picture has at most 8 x 12 patches.
+        changes: To the language model's sizes.
+
+    Returns:
+        The folder.
+    """
+    sides = {"height": patch, "width": patch}
+    processor = fuyu_processor(patch_size=sides, size={"height": 8 * patch, "width": 12 * patch})
+    torch.manual_seed(0)
+    sizes = {"qk_layernorm": True, "partial_rotary_factor": 0.5, **changes}
+    text = text_sizes(processor.tokenizer, **sizes) | {"model_type": "persimmon"}
+    config = FuyuConfig(text_config=text, patch_size=patch, image_token_id=processor.image_token_id)
+    return save_whole(FuyuForCausalLM(config), processor, folder)

@@ -34,6 +34,7 @@ def save_original(
     trains_tower: bool = False,
     legacy: bool = False,
     dtype: torch.dtype = torch.float32,
+    text_changes: dict[str, Any] | None = None,
     **config: Any,
 ) -> Path:
     """Save a LLaVA in the original layout, its tower in the folder `tower` beside it.
@@ -46,6 +47,7 @@ def save_original(
         trains_tower: Write a tower that was trained beside the language model, too.
         legacy: Write pickles as torch did before it wrote archives.
         dtype: To save in.
+        text_changes: To the sizes of the language model.
         config: More keys of `config.json`.
 
     Returns:
@@ -55,7 +57,9 @@ def save_original(
     tower = save_tower(folder.parent / "tower")
     save_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = LlamaConfig(**text_sizes(tokenizer, vocab_size=len(tokenizer)))
+    text = LlamaConfig(
+        **text_sizes(tokenizer, **{"vocab_size": len(tokenizer), **(text_changes or {})})
+    )
     llm = LlamaForCausalLM(text)
     width, text_width = BLOCKS["hidden_size"], text.hidden_size
     first, second = nn.Linear(width, text_width), nn.Linear(text_width, text_width)
