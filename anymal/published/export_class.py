@@ -64,7 +64,9 @@ def write_class(bundle: str | Path, draft: Path) -> Written:
     facts = _compared(bundle, draft, num_words)
     has_lora = "" if manifest.lora is None else ", LoRA in its weights"
     return Written(
-        holds=f"{holder.class_name} in {dtype}{has_lora}; differs from the bundle by: {shown(facts)}",
+        holds=(
+            f"{holder.class_name} in {dtype}{has_lora}; differs from the bundle by: {shown(facts)}"
+        ),
         lacks=holder.lacks,
     )
 
