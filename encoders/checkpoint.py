@@ -25,12 +25,12 @@ class Checkpoint:
 
 
 @contextmanager
-def reading(kind: str, path: str) -> Iterator[None]:
+def reading(kind: str, path: str | None) -> Iterator[None]:
     """Name the checkpoint in what transformers says of one that is missing, damaged or foreign.
 
     Args:
         kind: of the encoder.
-        path: a local folder or a Hub id.
+        path: a local folder or a Hub id, if any.
 
     Raises:
         EncoderError: if the checkpoint cannot be read.

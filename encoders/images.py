@@ -53,7 +53,10 @@ _FRAME_OPTIONS = (
     _Place("processor_config.json", "video_processor"),
     *_IMAGE_OPTIONS,
 )
-_MOST_TILES = 64  # of one picture; published models have up to 36
+# Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
+GRID = "image_grid_pinpoints"
+# Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
+MOST_TILES = 64
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -112,10 +115,10 @@ def most_windows(processor: Any) -> int:
         EncoderError: if it is told to make too many, as a stranger's may be.
     """
     num_tiles = processor.max_patches if getattr(processor, "crop_to_patches", False) else 1
-    if num_tiles > _MOST_TILES:
+    if num_tiles > MOST_TILES:
         raise EncoderError(
             f"the image processor cuts pictures into up to {num_tiles} tiles; set max_patches to "
-            f"at most {_MOST_TILES}"
+            f"at most {MOST_TILES}"
         )
     return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
 
@@ -129,6 +132,9 @@ def side_of(size: Any) -> int | None:
 def load_image_processor(path: str, *, size: int | None = None) -> Any:
     """Load a checkpoint's image processor on the PIL backend.
 
+    Of one that cuts pictures into tiles, these are the steps of a single view; see
+    `encoders.tile_processor`.
+
     Args:
         path: a local folder or a Hub id.
         size: pixels of the square the model shall see; None keeps the checkpoint's own.
@@ -140,9 +146,30 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
         EncoderError: if there is none, or if `size` cannot be applied to it.
     """
     processor = _portable_class(path).from_pretrained(path)
+    if hasattr(processor, GRID):
+        processor = CLIPImageProcessorPil(**steps_of(processor))
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
+
+
+def image_options(path: str) -> dict[str, Any]:
+    """The options of a checkpoint's image processor, as they are written.
+
+    Args:
+        path: a local folder or a Hub id.
+
+    Raises:
+        EncoderError: if there are none.
+    """
+    return _read_options(path, _IMAGE_OPTIONS)
+
+
+def steps_of(processor: Any) -> dict[str, Any]:
+    """What an image processor does to one view, as options."""
+    options = processor.to_dict()
+    steps = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
+    return {"do_center_crop": False} | steps  # what is not said is not done
 
 
 def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
@@ -207,7 +234,7 @@ def _read_options(path: str, places: Sequence[_Place]) -> dict[str, Any]:
 
 def _portable_class(path: str) -> Any:
     """The PIL class of a checkpoint's image processor; the auto class may insist on torchvision."""
-    options = _read_options(path, _IMAGE_OPTIONS)
+    options = image_options(path)
     name = options.get("image_processor_type") or options.get("feature_extractor_type")
     if name is None:
         settings, _ = PretrainedConfig.get_config_dict(path)

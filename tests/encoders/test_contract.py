@@ -24,6 +24,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("vision", "dinov2", {"size": 48}),
     ("vision", "vit", {}),
     ("vision", "resnet", {}),
+    ("tiles", "clip_tiles", {}),
+    ("tiles", "clip_tiles", {"drop_cls": False, "unpad": "floor"}),
+    ("tiles", "siglip", {"grid": [[64, 64], [32, 96]], "pool": 2}),
+    ("pixels", "fuyu", {}),
+    ("pixels", "fuyu", {"patch": 16}),
     ("vision", "clip", {"layer": [-2, 1], "post_norm": True}),
     ("vision", "siglip", {"order": "blocks"}),
     ("frames", "clip", {"num_frames": 4}),
@@ -179,6 +184,7 @@ def test_fingerprint_is_stable(
 # kind, checkpoint, hidden states of it
 DEPTHS = [
     ("vision", "clip", 4),
+    ("tiles", "clip_tiles", 4),
     ("frames", "clip", 4),
     ("x_clip", "x_clip", 4),
     ("videomae", "videomae", 4),
@@ -230,5 +236,7 @@ def test_unknown_option_lists_the_known(kind: str) -> None:
 
 
 def test_unknown_kind_lists_the_known() -> None:
-    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, frames"):
+    with pytest.raises(
+        EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, pixels, frames"
+    ):
         build_encoder("clipp", "nowhere")

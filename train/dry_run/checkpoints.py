@@ -5,6 +5,7 @@ not choose what to stand in for (see `train.dry_run.run`).
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
     """Write an encoder with its preprocessing.
 
     Args:
-        recipe: Names the one to stand in for.
+        recipe: Names the one to stand in for; has a path.
         folder: Where it goes.
 
     Returns:
@@ -92,16 +93,18 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
     Raises:
         RecipeError: The configuration of the encoder cannot be had.
     """
-    is_guess = _is_missing(recipe.path)
+    path = recipe.path
+    assert path is not None, "there is nothing to stand in for"
+    is_guess = _is_missing(path)
     try:
         kind = encoder_kind(recipe.kind)
-        config = _small_config(kind, recipe, is_guess=is_guess)
+        config = _small_config(kind, path, recipe.options, is_guess=is_guess)
         model = kind.save_random(config, folder)
     except EncoderError as error:
         raise RecipeError(f"encoder of kind {recipe.kind!r}: {error}") from error
-    for file in Path(recipe.path).glob("*processor_config.json"):  # of a folder, as it is
+    for file in Path(path).glob("*processor_config.json"):  # of a folder, as it is
         shutil.copy(file, folder)
-    return _stand_in(model, folder, replaced=recipe.path, is_guess=is_guess)
+    return _stand_in(model, folder, replaced=path, is_guess=is_guess)
 
 
 def _is_missing(path: str) -> bool:
@@ -109,15 +112,17 @@ def _is_missing(path: str) -> bool:
     return path.startswith("${") or (Path(path).is_absolute() and not Path(path).exists())
 
 
-def _small_config(kind: EncoderKind, recipe: EncoderRecipe, *, is_guess: bool) -> Any:
+def _small_config(
+    kind: EncoderKind, path: str, options: Mapping[str, Any], *, is_guess: bool
+) -> Any:
     """The configuration of an encoder's checkpoint, or the usual one of its kind, made small."""
     if kind.tiny_config is not None:
         return kind.tiny_config()
     if is_guess:
         config = kind.usual_config()
     else:
-        config = config_of(recipe.path) if kind.read_config is None else kind.config(recipe.path)
-    return type(config).from_dict(shrunk(config, num_layers=_deepest(recipe.options.get("layer"))))
+        config = config_of(path) if kind.read_config is None else kind.config(path)
+    return type(config).from_dict(shrunk(config, num_layers=_deepest(options.get("layer"))))
 
 
 def _deepest(layer: Any) -> int:

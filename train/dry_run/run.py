@@ -70,6 +70,8 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     llm = _shown(write_llm(model.llm, folder / "llm"), console)
     values["llm"] |= {"path": str(llm.path), "revision": None}
     for name, modality in model.modalities.items():
+        if modality.encoder.path is None:  # which loads nothing
+            continue
         encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)
         values["modalities"][name]["encoder"]["path"] = str(encoder.path)
     if model.start_from is not None:
