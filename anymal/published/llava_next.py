@@ -44,8 +44,9 @@ def _grid(published: Published) -> list[list[int]]:
     cuts = {value for size in (images.size, images.crop_size) if size for _, value in size}
     if images.image_grid_pinpoints != grid or cuts != {side}:
         raise BundleError(
-            f"the model joins tiles of {side} pixels to pictures of {grid}, and its image processor "
-            f"cuts tiles of {sorted(cuts)} from {images.image_grid_pinpoints}; give both the same"
+            f"the model joins tiles of {side} pixels to pictures of {grid}, and its image "
+            f"processor cuts tiles of {sorted(cuts)} from {images.image_grid_pinpoints}; give both "
+            "the same"
         )
     try:
         check_grid(grid, side, "image_grid_pinpoints")
