@@ -37,10 +37,8 @@ def llava_next_soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -
 def _grid(published: Published) -> list[list[int]]:
     """The sizes that pictures are brought to, before any is: files may ask for any size."""
     config, images = published.model.config, published.processor.image_processor
-    grid, side = (
-        [list(size) for size in config.image_grid_pinpoints],
-        config.vision_config.image_size,
-    )
+    grid = [list(size) for size in config.image_grid_pinpoints]
+    side = config.vision_config.image_size
     cuts = {value for size in (images.size, images.crop_size) if size for _, value in size}
     if images.image_grid_pinpoints != grid or cuts != {side}:
         raise BundleError(

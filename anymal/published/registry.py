@@ -11,13 +11,5 @@ from anymal.published.vipllava import VIPLLAVA
 
 IMPORTERS: dict[str, Importer] = {
     each.class_name: each
-    for each in (
-        FUYU,
-        IDEFICS3,
-        INTERNVL,
-        LLAVA,
-        LLAVA_NEXT,
-        LLAVA_ORIGINAL,
-        VIPLLAVA,
-    )
+    for each in (LLAVA, LLAVA_NEXT, LLAVA_ORIGINAL, VIPLLAVA, INTERNVL, IDEFICS3, FUYU)
 }
