@@ -55,7 +55,8 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
-MOST_TILES = 64  # of one picture; published models have up to 36
+# Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
+MOST_TILES = 64
 _FRAME_STEPS = (
     "do_resize",
     "size",

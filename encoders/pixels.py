@@ -121,7 +121,7 @@ def build_pixels(
         EncoderError: if an option does not fit, or the folder holds another processor.
     """
     processor = _load(path, patch=patch, size=size)
-    config = _config(processor)
+    config = pixels_config(processor)
     return FrozenEncoder(
         kind="pixels",
         model=Pixels(config),
@@ -155,8 +155,15 @@ def _sides(name: str, sides: Any) -> dict[str, int]:
     return {"height": sides[0], "width": sides[1]}
 
 
-def _config(processor: Any) -> PixelsConfig:
-    """How an image processor cuts pictures, after it was checked."""
+def pixels_config(processor: Any) -> PixelsConfig:
+    """How an image processor cuts pictures.
+
+    Args:
+        processor: a `FuyuImageProcessorPil`, perhaps with a stranger's options.
+
+    Raises:
+        EncoderError: if the largest picture is not made of whole patches, or of too many.
+    """
     patch, size = dict(processor.patch_size), dict(processor.size)
     side, height, width = patch.get("height"), size.get("height"), size.get("width")
     told = f"patch {patch} and size {size}"
@@ -177,7 +184,7 @@ def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
     """One patch, and how many the largest picture has."""
     with torch.device("cpu"):
         path, patch, size = options["path"], options["patch"], options["size"]
-        shape = _config(_load(path, patch=patch, size=size))
+        shape = pixels_config(_load(path, patch=patch, size=size))
     window = {"patches": torch.zeros(1, shape.patch**2 * _CHANNELS)}
     return Unloaded(
         model=Pixels(shape),
@@ -197,7 +204,7 @@ def _save_random(config: PixelsConfig, folder: Path) -> nn.Module:
 
 def _usual_config() -> PixelsConfig:
     """Fuyu's."""
-    return _config(FuyuImageProcessorPil())
+    return pixels_config(FuyuImageProcessorPil())
 
 
 PIXELS = EncoderKind(
@@ -205,7 +212,7 @@ PIXELS = EncoderKind(
     unloaded=_unloaded,
     usual_config=_usual_config,
     save_random=_save_random,
-    read_config=lambda path: _config(_load(path, patch=None, size=None)),
+    read_config=lambda path: pixels_config(_load(path, patch=None, size=None)),
     tiny_config=lambda: PixelsConfig(patch=8, rows=30, columns=30),
     has_weights=False,
 )

@@ -16,6 +16,7 @@ from transformers import (
     FuyuProcessor,
 )
 
+from anymal.errors import BundleError
 from anymal.published.base import (
     ImportedModality,
     Importer,
@@ -28,6 +29,8 @@ from anymal.published.base import (
 from anymal.published.llava import llava_llm
 from anymal.published.probe import Probe, one_question
 from anymal.recipe.schema import AlignerRecipe
+from encoders.base import EncoderError
+from encoders.pixels import pixels_config
 
 # The processor's own: a picture, the begin of text, the question, the begin of the answer.
 _AFTER_PICTURES = "<s>"
@@ -61,9 +64,13 @@ def fuyu_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
 def fuyu_parts(published: Published) -> Mapping[str, ImportedModality]:
     """Its pictures."""
     model, processor = published.model.model, published.processor
+    try:  # before it cuts a picture: files may ask for any size
+        cut = pixels_config(processor.image_processor)
+    except EncoderError as error:
+        raise BundleError(str(error)) from error
     table = model.get_input_embeddings().weight
     image = ImportedModality(
-        encoder=encoder_recipe("pixels", patch=published.model.config.patch_size),
+        encoder=encoder_recipe("pixels", patch=cut.patch),
         tower=None,
         processor=processor.image_processor,
         aligner=AlignerRecipe(

@@ -162,14 +162,16 @@ def write_parts(
     form = importer.prompt(published)
     place = draft / "llm"
     ends = {key: getattr(llm.generation_config, key) for key in _ENDS}
-    llm.generation_config = GenerationConfig(**ends)
+    settings: Any = GenerationConfig
+    llm.generation_config = settings(**ends)
     with without_progress():
         llm.save_pretrained(place, max_shard_size=_SHARD)
     tokenizer = copy.deepcopy(published.processor.tokenizer)
     if form.chat_template is not None:
         tokenizer.chat_template = form.chat_template
     tokenizer.save_pretrained(place)
-    modalities, weights = {}, {}
+    modalities: dict[str, ModalityRecipe] = {}
+    weights: dict[str, Mapping[str, Tensor]] = {}
     for name, part in importer.parts(published).items():
         path = draft / "encoders" / name
         _write_encoder(part, path)

@@ -4,6 +4,7 @@ Works when: hidden states of a tiny configuration equal those of `FuyuModel` wit
 picture of 61 x 91 pixels gives 3 rows of 4 patches, and 15 ids before `<s>`.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from transformers import FuyuForCausalLM
 from anymal.bundle.load import describe, load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.collate import collate
+from anymal.errors import BundleError
+from anymal.published.importing import import_model
 from anymal.published.probe import Probe, one_question
 from anymal.published.source import checked_source
+from tests.anymal.bundle.strangers import edit
 from tests.systems.agreement import class_answer, imported, served_answer
 from tests.systems.fuyu_checkpoints import save_fuyu
 
@@ -106,3 +110,20 @@ def test_the_word_that_ends_a_row_is_the_class_own(fuyu: tuple[Path, Path]) -> N
     row = theirs.get_input_embeddings().weight[processor.image_newline_id]
     assert torch.equal(aligner.newline, row)
     assert describe(bundle).recipe.modalities["image"].encoder.kind == "pixels"
+
+
+@pytest.mark.parametrize(
+    ("size", "why"),
+    [
+        ({"height": 8 * 10**6, "width": 8 * 10**6}, "4096 are allowed"),
+        ({"height": 60, "width": 64}, "must be whole patches"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(
+    fuyu: tuple[Path, Path], tmp_path: Path, size: dict[str, int], why: str
+) -> None:
+    folder = Path(shutil.copytree(fuyu[0], tmp_path / "fuyu"))
+    edit(folder / "processor_config.json", "image_processor", "size", to=size)
+    with pytest.raises(BundleError, match=why):
+        import_model(folder, tmp_path / "bundle", tell=lambda _: None)
+    assert [*tmp_path.iterdir()] == [folder]

@@ -6,6 +6,7 @@ features of each picture in a batch of several sizes.
 """
 
 import io
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,14 +27,17 @@ from transformers import (
 
 from anymal.bundle.load import describe, load_bundle
 from anymal.collate import collate
+from anymal.errors import BundleError
 from anymal.plan.cost import measure_cost
 from anymal.plan.device import Device
 from anymal.plan.picture import show_plan
 from anymal.plan.run import measure_parts, plan_recipe
+from anymal.published.importing import import_model
 from anymal.published.probe import Probe, two_turns
 from anymal.recipe.schema import load_recipe
 from encoders.base import stack_inputs
 from encoders.signals import Image as Picture
+from tests.anymal.bundle.strangers import edit
 from tests.systems.agreement import check_served, class_answer, imported, served_answer
 from tests.systems.checkpoints import PATCH, SIDE
 from tests.systems.tiled_checkpoints import GRID, save_llava_next
@@ -149,6 +153,25 @@ def test_the_bundle_says_how_pictures_are_cut(next_: tuple[Path, Path]) -> None:
         "drop_cls": True,
     }
     assert (image.aligner.num_tokens, image.aligner.options["newline"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("grids", "why"),
+    [
+        ((GRID, [[SIDE, 10**9 * SIDE]]), "give both the same"),
+        (([[SIDE, 10**9 * SIDE]],) * 2, "of at most 64 tiles; the largest has 1000000000"),
+        (([[SIDE, SIDE + 1]],) * 2, "each a multiple of 32"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(
+    next_: tuple[Path, Path], tmp_path: Path, grids: tuple[Any, Any], why: str
+) -> None:
+    folder = Path(shutil.copytree(next_[0], tmp_path / "llava"))
+    edit(folder / "config.json", "image_grid_pinpoints", to=grids[0])
+    edit(folder / "processor_config.json", "image_processor", "image_grid_pinpoints", to=grids[1])
+    with pytest.raises(BundleError, match=why):
+        import_model(folder, tmp_path / "bundle", tell=lambda _: None)
+    assert [*tmp_path.iterdir()] == [folder]
 
 
 # --- what it takes ------------------------------------------------------------------------------
