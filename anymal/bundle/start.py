@@ -58,6 +58,8 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
     given, own = manifest.llm.model_dump(), llm_facts(assembled).model_dump()
     for where_it_lies in ("path", "revision"):
         del given[where_it_lies]
+    if manifest.lora is None:  # aligners may learn from plain captions, then from conversations
+        del given["template"]
     check_equal(f"{where}: llm", given, own)
     shared = [name for name in manifest.modalities if name in model.aligners]
     for name in shared:

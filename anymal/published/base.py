@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedModel
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.probe import Probe, two_turns
+from anymal.published.rendering import chat_template_of, moves, rendered
 from anymal.recipe.schema import AlignerRecipe, EncoderRecipe, TemplateName
 
 _TO_COME = "bundle:"  # the path of an encoder that the import is about to write
@@ -88,9 +89,7 @@ def processor_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
     Returns:
         `input_ids` `[1, T]`, `attention_mask`, and tensors of media.
     """
-    text = published.processor.apply_chat_template(
-        probe.messages(), add_generation_prompt=True, tokenize=False
-    )
+    text = rendered(published.processor, probe, generate=True)
     return dict(published.processor(text=[text], return_tensors="pt", **probe.arguments()))
 
 
@@ -101,17 +100,17 @@ def class_logits(published: Published, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def probed_prompt(published: Published) -> PromptFormat:
-    """The published chat template, and whether it writes pictures and sounds before words.
+    """The published chat template, and whether it writes media before the words of a message.
 
     Args:
         published: With a chat template.
     """
     processor = published.processor
-    source = processor.chat_template or processor.tokenizer.chat_template
-    orders = [two_turns(kind, is_reversed=True) for kind in ("image", "audio")]
+    found = [moves(processor, kind) for kind in ("image", "audio")]
+    known = [moved for moved in found if moved is not None]
     return PromptFormat(
-        chat_template=source,
-        media_first=all(_is_moved(processor, probe) for probe in orders),
+        chat_template=chat_template_of(processor),
+        media_first=bool(known) and all(known),
     )
 
 
@@ -150,6 +149,7 @@ class Importer:
             with `weights_only=True`.
         ignores_code: Whether the layout is read without the code that its checkpoints bring
             (`auto_map`); others that bring any are refused.
+        notes: What a bundle does otherwise than the class usually would; told at the import.
     """
 
     class_name: str
@@ -165,6 +165,7 @@ class Importer:
     others: Callable[[Mapping[str, Any]], Sequence[str]] = field(default=lambda config: ())
     reads_pickles: bool = False
     ignores_code: bool = False
+    notes: Sequence[str] = ()
 
 
 # --- what importers are made of -----------------------------------------------------------------
@@ -260,12 +261,3 @@ def linear_weights(**layers: nn.Module | None) -> dict[str, Tensor]:
         if layer is not None
         for part, tensor in layer.state_dict().items()
     }
-
-
-def _is_moved(processor: Any, probe: Probe) -> bool:
-    """Whether a chat template writes media before words that came before them."""
-    usual = two_turns(probe.modality)
-    render = processor.apply_chat_template
-    return bool(
-        render(probe.messages(), tokenize=False) == render(usual.messages(), tokenize=False)
-    )

@@ -65,9 +65,11 @@ def import_model(
         dir=_first_that_exists(out.parent), prefix=f".{out.name}.", suffix=".importing"
     ) as draft:
         tell(f"reading {source.folder}")
-        published = _loaded(source)
+        published = load_source(source)
+        for note in source.importer.notes:
+            tell(f"note: {note}")
         tell("writing its parts")
-        recipe, weights = _write_parts(source.importer, published, Path(draft))
+        recipe, weights = write_parts(source.importer, published, Path(draft))
         tell(f"asking {type(published.model).__name__}")
         reference = reference_of(source.importer, published, check=check)
         del published
@@ -112,7 +114,7 @@ def check_against(
     """
     source = checked_source(checkpoint, allow_hub=allow_hub)
     tell(f"reading {source.folder}")
-    published = _loaded(source)
+    published = load_source(source)
     tell(f"asking {type(published.model).__name__}")
     reference = reference_of(source.importer, published, check=check)
     del published
@@ -134,7 +136,7 @@ def shown(facts: ParityFacts) -> str:
     )
 
 
-def _loaded(source: Source) -> Published:
+def load_source(source: Source) -> Published:
     """The model, loaded by its class."""
     try:
         return source.importer.load(source.folder)
@@ -152,7 +154,7 @@ def _loaded(source: Source) -> Published:
         ) from error
 
 
-def _write_parts(
+def write_parts(
     importer: Importer, published: Published, draft: Path
 ) -> tuple[ModelRecipe, dict[str, Mapping[str, Tensor]]]:
     """Write the language model and the encoders; returns the recipe and the aligners' weights."""
@@ -160,14 +162,16 @@ def _write_parts(
     form = importer.prompt(published)
     place = draft / "llm"
     ends = {key: getattr(llm.generation_config, key) for key in _ENDS}
-    llm.generation_config = GenerationConfig(**ends)
+    settings: Any = GenerationConfig
+    llm.generation_config = settings(**ends)
     with without_progress():
         llm.save_pretrained(place, max_shard_size=_SHARD)
     tokenizer = copy.deepcopy(published.processor.tokenizer)
     if form.chat_template is not None:
         tokenizer.chat_template = form.chat_template
     tokenizer.save_pretrained(place)
-    modalities, weights = {}, {}
+    modalities: dict[str, ModalityRecipe] = {}
+    weights: dict[str, Mapping[str, Tensor]] = {}
     for name, part in importer.parts(published).items():
         path = draft / "encoders" / name
         _write_encoder(part, path)
@@ -184,7 +188,8 @@ def _write_parts(
             precision="fp32" if llm.dtype == torch.float32 else "bf16",
             template=form.template,
             max_tokens=min(
-                getattr(llm.config, "max_position_embeddings", _MOST_POSITIONS), _MOST_POSITIONS
+                getattr(llm.config, "max_position_embeddings", None) or _MOST_POSITIONS,
+                _MOST_POSITIONS,
             ),
             embed=True,
         ),

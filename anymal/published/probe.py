@@ -10,6 +10,7 @@ import io
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Probe:
 
     Attributes:
         modality: Of all media.
-        media: One for each question: pictures `[H, W, 3]` uint8 or sounds `[N]` int16.
+        media: One for each question, pictures `[H, W, 3]` uint8 or sounds `[N]` int16; or none.
         questions: As many.
         is_reversed: Whether the words of a message come before its medium.
     """
@@ -60,11 +61,11 @@ class Probe:
     def _written(self, parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Messages, a part for each medium."""
         messages: list[dict[str, Any]] = []
-        for part, question in zip(parts, self.questions, strict=True):
+        for part, question in zip_longest(parts, self.questions):
             if messages:
                 answer = [{"type": "text", "text": _ANSWER}]
                 messages.append({"role": "assistant", "content": answer})
-            content = [part, {"type": "text", "text": question}]
+            content = [each for each in (part, {"type": "text", "text": question}) if each]
             content = content[::-1] if self.is_reversed else content
             messages.append({"role": "user", "content": content})
         return messages

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
@@ -105,6 +106,11 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
     """The importer of a configuration."""
     names = config.get("architectures")
     name = str(names[0]) if isinstance(names, list) and names else "a model of no named class"
+    if config.get("quantization_config"):
+        raise BundleError(
+            f"{str(folder)!r} holds quantised weights (quantization_config); import the checkpoint "
+            "that they were made from, and quantise as you serve (--precision)"
+        )
     if importer := IMPORTERS.get(name):
         return importer
     if cause := cause_of(config, name):
@@ -149,4 +155,7 @@ def _check_sizes(outline: Any, files: Sequence[Path], folder: Path) -> None:
             f"the configuration of {str(folder)!r} makes no sense ({reason}); copy the checkpoint "
             "again"
         ) from error
-    check_weights(model, files, what=repr(str(folder)))
+    try:
+        check_weights(model, files, what=repr(str(folder)))
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{str(folder)!r} cannot be read ({error}); copy it again") from error

@@ -1,11 +1,12 @@
 """Tiny random checkpoints in the layout of LLaVA's own code, as its training scripts write them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -14,10 +15,13 @@ from transformers import (
     CLIPTextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
 )
 
 from anymal.llm.load import without_progress
-from tests.systems.checkpoints import clip_config, clip_processor, text_sizes
+from tests.systems.checkpoints import PATCH, clip_config, clip_processor, text_sizes
 from tests.tiny import BLOCKS, save_tokenizer
 
 
@@ -30,6 +34,7 @@ def save_original(
     trains_tower: bool = False,
     legacy: bool = False,
     dtype: torch.dtype = torch.float32,
+    text_changes: dict[str, Any] | None = None,
     **config: Any,
 ) -> Path:
     """Save a LLaVA in the original layout, its tower in the folder `tower` beside it.
@@ -42,6 +47,7 @@ def save_original(
         trains_tower: Write a tower that was trained beside the language model, too.
         legacy: Write pickles as torch did before it wrote archives.
         dtype: To save in.
+        text_changes: To the sizes of the language model.
         config: More keys of `config.json`.
 
     Returns:
@@ -51,7 +57,9 @@ def save_original(
     tower = save_tower(folder.parent / "tower")
     save_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = LlamaConfig(**text_sizes(tokenizer, vocab_size=len(tokenizer)))
+    text = LlamaConfig(
+        **text_sizes(tokenizer, **{"vocab_size": len(tokenizer), **(text_changes or {})})
+    )
     llm = LlamaForCausalLM(text)
     width, text_width = BLOCKS["hidden_size"], text.hidden_size
     first, second = nn.Linear(width, text_width), nn.Linear(text_width, text_width)
@@ -82,6 +90,50 @@ def save_original(
     }
     (folder / "config.json").write_text(json.dumps(written | config))
     return folder
+
+
+def as_class(folder: Path, out: Path) -> Path:
+    """The same model as a checkpoint of transformers, its weights renamed here one by one.
+
+    A projector of one layer becomes two, of which the second changes nothing.
+    """
+    text = LlamaConfig.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    tower = CLIPModel.from_pretrained(folder.parent / "tower").vision_model
+    is_one = "model.mm_projector.weight" in weights
+    names = {"": "linear_1"} if is_one else {"0.": "linear_1", "2.": "linear_2"}
+    renamed = {f"model.vision_tower.{k}": v for k, v in tower.state_dict().items()}
+    for name, tensor in weights.items():
+        if name.startswith("model.mm_projector."):
+            number, part = re.fullmatch(r"model.mm_projector.(\d\.)?(.*)", name).groups()
+            name = f"model.multi_modal_projector.{names[number or '']}.{part}"
+        elif name != "lm_head.weight":
+            name = name.replace("model.", "model.language_model.", 1)
+        renamed[name] = tensor
+    if is_one:
+        renamed["model.multi_modal_projector.linear_2.weight"] = torch.eye(text.hidden_size)
+        renamed["model.multi_modal_projector.linear_2.bias"] = torch.zeros(text.hidden_size)
+    config = LlavaConfig(
+        vision_config=clip_config().to_dict(),
+        text_config=text.to_dict(),
+        image_token_index=tokenizer.pad_token_id,
+        projector_hidden_act="linear" if is_one else "gelu",
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.load_state_dict(renamed)
+    with without_progress():
+        model.save_pretrained(out)
+    processor = LlavaProcessor(
+        clip_processor(),
+        tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        image_token=tokenizer.pad_token,
+        num_additional_image_tokens=1,
+    )
+    processor.save_pretrained(out)
+    return out
 
 
 def save_tower(folder: Path) -> Path:

@@ -3,11 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import CLIPModel, LlavaForConditionalGeneration
 
+from anymal.bundle.load import load_bundle
+from anymal.published.probe import two_turns
+from encoders.signals import Image as Picture
 from tests.systems.agreement import check_served, imported
-from tests.systems.original import save_original
+from tests.systems.checkpoints import clip_processor
+from tests.systems.original import as_class, save_original
 
 
 @pytest.mark.parametrize(
@@ -28,3 +36,76 @@ def test_it_is_served_as_its_class_generates(tmp_path: Path) -> None:
     folder = save_original(tmp_path / "llava", image_aspect_ratio="pad")
     imported(folder, tmp_path / "bundle")
     check_served(folder, tmp_path / "bundle")
+
+
+def state_of(folder: Path) -> dict[str, torch.Tensor]:
+    """All weights of the class."""
+    state: dict[str, torch.Tensor] = LlavaForConditionalGeneration.from_pretrained(
+        folder
+    ).state_dict()
+    return state
+
+
+def parts_of(bundle: Path) -> dict[str, torch.Tensor]:
+    """All weights of a bundle."""
+    return {
+        f"{file.relative_to(bundle)}: {name}": tensor
+        for file in bundle.rglob("*.safetensors")
+        for name, tensor in load_file(file).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pickles": True, "legacy": True},
+        {"shards": 3, "pickles": True},
+        {"shards": 3},
+    ],
+    ids=["safetensors", "old pickle", "pickles", "shards"],
+)
+def test_both_layouts_make_one_bundle(tmp_path: Path, options: dict[str, Any]) -> None:
+    save_original(tmp_path / "plain")
+    whole = as_class(tmp_path / "plain", tmp_path / "class")
+    (whole / "chat_template.jinja").write_text("")
+    folder = save_original(tmp_path / "llava", **options)
+    facts = imported(folder, tmp_path / "bundle")
+    assert facts.class_name == "LlavaForConditionalGeneration"
+    ours, theirs = parts_of(tmp_path / "bundle"), state_of(whole)
+    assert len(ours) == len(theirs) + 1  # the aligner's scale
+    renamed = {
+        "llm/model.safetensors: lm_head.": "lm_head.",
+        "llm/model.safetensors: model.": "model.language_model.",
+        "encoders/image/model.safetensors: ": "model.vision_tower.",
+        "aligners.safetensors: image.project.0.": "model.multi_modal_projector.linear_1.",
+        "aligners.safetensors: image.project.2.": "model.multi_modal_projector.linear_2.",
+    }
+    for name, tensor in ours.items():
+        for old, new in renamed.items():
+            if name.startswith(old):
+                other = theirs[new + name.removeprefix(old)]
+                assert torch.equal(tensor, other), name
+
+
+def test_a_tower_that_was_trained_too_is_taken(tmp_path: Path) -> None:
+    folder = save_original(tmp_path / "llava", trains_tower=True)
+    imported(folder, tmp_path / "bundle")
+    ours = load_file(tmp_path / "bundle" / "encoders" / "image" / "model.safetensors")
+    tower = CLIPModel.from_pretrained(tmp_path / "tower").vision_model.state_dict()
+    assert ours.keys() == tower.keys()
+    assert all(torch.equal(ours[name], 1.5 * tensor) for name, tensor in tower.items())
+
+
+def test_pictures_are_padded_in_the_mean_colour(tmp_path: Path) -> None:
+    folder = save_original(tmp_path / "llava", image_aspect_ratio="pad")
+    imported(folder, tmp_path / "bundle")
+    preprocess = load_bundle(tmp_path / "bundle").processor.modalities["image"].preprocessor
+    picture = two_turns("image").media[0]
+    height, width, _ = picture.shape
+    mean = [int(255 * share) for share in (0.48145466, 0.4578275, 0.40821073)]
+    square = np.full((width, width, 3), mean, np.uint8)
+    start = (width - height) // 2
+    square[start : start + height] = picture
+    theirs = clip_processor()(Image.fromarray(square), return_tensors="pt")["pixel_values"]
+    assert torch.equal(preprocess(Picture(pixels=picture))["pixel_values"], theirs)

@@ -49,6 +49,21 @@ def test_what_is_shared_is_taken_over(
     assert torch.equal(next_logits(taken, sample), next_logits(before, sample))
 
 
+@pytest.mark.parametrize(("lora", "is_taken"), [(None, True), ({"r": 2}, False)])
+def test_aligners_alone_may_go_on_in_another_format(
+    model_recipe: MakeRecipe, tmp_path: Path, lora: dict[str, int] | None, is_taken: bool
+) -> None:
+    values = model_recipe(lora=lora).model_dump()
+    save_bundle(build(model_recipe(lora=lora)), tmp_path / "before")
+    values["llm"]["template"] = "vicuna"
+    recipe = model_recipe().model_validate(values)
+    if is_taken:
+        assert started(recipe, tmp_path / "before").processor.template.name == "vicuna"
+    else:
+        with pytest.raises(BundleError, match=r"llm\.template differs"):
+            started(recipe, tmp_path / "before")
+
+
 @pytest.mark.usefixtures("before")
 def test_another_aligner_is_refused(model_recipe: MakeRecipe, tmp_path: Path) -> None:
     values = model_recipe(lora={"r": 2}).model_dump()

@@ -1,0 +1,75 @@
+"""How parity is judged: a bundle that differs takes force, and the check sees a changed weight."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from anymal.cli.main import app
+from anymal.errors import AnymalError
+from anymal.published import registry
+from anymal.published.base import ImportedModality, Published
+from anymal.published.importing import check_against, import_model
+from anymal.published.llava import LLAVA, llava_parts
+from tests.systems.agreement import imported
+from tests.systems.checkpoints import save_llava
+
+
+@pytest.fixture(scope="module", name="llava")
+def _llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llava(tmp_path_factory.mktemp("parity") / "llava")
+
+
+@pytest.fixture
+def _scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An importer that gets the projector wrong by 1%."""
+
+    def parts(published: Published) -> dict[str, ImportedModality]:
+        image = llava_parts(published)["image"]
+        weights = {name: 1.01 * tensor for name, tensor in image.weights.items()}
+        return {"image": replace(image, weights=weights)}
+
+    monkeypatch.setitem(registry.IMPORTERS, LLAVA.class_name, replace(LLAVA, parts=parts))
+
+
+@pytest.mark.usefixtures("_scaled")
+def test_a_bundle_that_differs_takes_force(llava: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnymalError, match=r"would differ from Llava.*: soft tokens.*--force"):
+        import_model(llava, tmp_path / "bundle", tell=lambda _: None)
+    assert not list(tmp_path.iterdir())
+    facts = import_model(llava, tmp_path / "bundle", force=True, tell=lambda _: None)
+    assert facts.soft_tokens > 1e-3
+    with pytest.raises(AnymalError, match="differs from LlavaForConditionalGeneration of"):
+        check_against(tmp_path / "bundle", llava, tell=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "file", ["llm/model.safetensors", "encoders/image/model.safetensors", "aligners.safetensors"]
+)
+def test_the_check_sees_a_changed_weight(llava: Path, tmp_path: Path, file: str) -> None:
+    bundle = tmp_path / "bundle"
+    imported(llava, bundle)
+    run = CliRunner().invoke(app, ["bundle", "check", str(bundle), "--against", str(llava)])
+    assert run.exit_code == 0
+    assert "differs from LlavaForConditionalGeneration by: soft tokens 0.0e+00" in run.stdout
+    weights = load_file(bundle / file)
+    name = next(name for name, tensor in weights.items() if tensor.ndim == 2)
+    weights[name][-1] += 0.5
+    save_file(weights, bundle / file, metadata={"format": "pt"})
+    run = CliRunner().invoke(app, ["bundle", "check", str(bundle), "--against", str(llava)])
+    assert isinstance(run.exception, AnymalError)
+
+
+def test_the_command_says_what_happens_and_how_far_it_is(llava: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    run = CliRunner().invoke(app, ["bundle", "import", str(llava), "--out", str(out)])
+    assert run.exit_code == 0, run.exception
+    assert "reading " in run.stderr
+    assert "asking LlavaForConditionalGeneration" in run.stderr
+    assert "differs from LlavaForConditionalGeneration by: soft tokens 0.0e+00" in run.stdout
+    parity = json.loads((out / "bundle.json").read_text())["parity"]
+    assert parity["class"] == "LlavaForConditionalGeneration"
+    assert parity["check"] == "whole"
