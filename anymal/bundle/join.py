@@ -97,9 +97,8 @@ def _check_joins(
     differing = sorted(name for name in repeated if not _is_same(name, folder, owners[name]))
     if differing:
         raise BundleError(
-            f"{str(folder)!r} has an aligner for {', '.join(differing)}, and a bundle before it has "
-            "another; join bundles whose shared aligners are the same, such as those of one bundle "
-            "that they started from"
+            f"{str(folder)!r} has an aligner for {', '.join(differing)}, and a bundle before it "
+            "has another; join bundles that share only what they started from"
         )
     where_it_lies = {"path", "revision", "embed", "markers"}  # markers are joined
     check_equal(

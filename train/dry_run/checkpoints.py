@@ -107,7 +107,8 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
 
 def _is_missing(path: str) -> bool:
     """Whether a path on this machine leads nowhere; a Hub id is not such a path."""
-    return path.startswith(("${", EMBEDDED)) or (Path(path).is_absolute() and not Path(path).exists())
+    is_elsewhere = path.startswith(("${", EMBEDDED))
+    return is_elsewhere or (Path(path).is_absolute() and not Path(path).exists())
 
 
 def _small_config(kind: EncoderKind, recipe: EncoderRecipe, *, is_guess: bool) -> Any:
