@@ -30,6 +30,11 @@ class HearingParts:
     feature_extractor: Any
     tokenizer: Any
 
+    @property
+    def chat_template(self) -> Any:
+        """The tokeniser's."""
+        return self.tokenizer.chat_template
+
 
 def whole_mel(extractor: Any, sound: Any, *, step: int) -> Tensor:
     """The spectrogram of a whole recording, filled up with silence to whole steps.

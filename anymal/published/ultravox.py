@@ -1,9 +1,9 @@
 """Ultravox's layout (github.com/fixie-ai/ultravox): a projector, and two checkpoints by their ids.
 
 The weights are those of the projector, and of the encoder where that was trained; `text_model_id`
-and `audio_model_id` in `config.json` name the rest. It is no class of transformers and its checkpoints
-bring code, which is never run: what the bundle is compared with is written here anew, from what the
-layout computes of each sound alone.
+and `audio_model_id` in `config.json` name the rest. It is no class of transformers and its
+checkpoints bring code, which is never run: what the bundle is compared with is written here anew,
+from what the layout computes of each sound alone.
 
 Shapes: K mel bands, T mel frames, P positions, Q soft tokens, D_llm embedding width, V vocabulary.
 """
@@ -26,6 +26,8 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from anymal.bundle.contents import read_json
+from anymal.chat.jinja import SETTINGS
+from anymal.chat.template_process import BoundedTemplate
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.base import (
@@ -39,6 +41,7 @@ from anymal.published.base import (
 from anymal.published.hearing import MAX_WINDOWS, HearingParts, filled_ids, whole_mel
 from anymal.published.others import local_other
 from anymal.published.probe import Probe
+from anymal.published.rendering import chat_template_of
 from anymal.published.tensors import read_tensors
 from anymal.published.weight_files import weight_files
 from anymal.recipe.schema import AlignerRecipe
@@ -227,9 +230,11 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
         }
         for message in probe.messages()
     ]
+    variables = {**parts.tokenizer.special_tokens_map, **SETTINGS}
+    template = BoundedTemplate(chat_template_of(parts), variables)
     ids = filled_ids(
         parts.tokenizer,
-        parts.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False),
+        template.write(messages, add_generation_prompt=True),
         medium=_MEDIUM,
         placeholder=SLOT_ID,
         counts=[len(one) for one in heard],
@@ -254,7 +259,7 @@ def _logits(published: Published, inputs: Mapping[str, Tensor]) -> Tensor:
 
 def _prompt(published: Published) -> PromptFormat:
     """The language model's own; a sound stands where its message has it."""
-    return PromptFormat(chat_template=published.processor.tokenizer.chat_template)
+    return PromptFormat(chat_template=chat_template_of(published.processor))
 
 
 def _outline(config: Mapping[str, Any]) -> nn.Module:
@@ -276,4 +281,8 @@ ULTRAVOX = Importer(
     outline=_outline,
     others=_others,
     ignores_code=True,
+    notes=(
+        "each sound is heard alone; Ultravox's own processor fills sounds that come together up "
+        "to the longest, which changes the end of the shorter ones",
+    ),
 )

@@ -30,6 +30,7 @@ from anymal.published.base import (
 )
 from anymal.published.hearing import MAX_WINDOWS, HearingParts, filled_ids, whole_mel
 from anymal.published.probe import Probe
+from anymal.published.rendering import rendered
 from anymal.recipe.schema import AlignerRecipe
 
 _MEDIUM = "[AUDIO]"
@@ -110,7 +111,7 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
     per_chunk = tower.max_source_positions * tower.hidden_size // tower.intermediate_size
     ids = filled_ids(
         parts.tokenizer,
-        parts.tokenizer.apply_chat_template(probe.messages(), tokenize=False),
+        rendered(parts, probe, generate=True),
         medium=_MEDIUM,
         placeholder=config.audio_token_id,
         counts=[per_chunk * len(chunk) for chunk in chunks],

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import (
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     Qwen2AudioConfig,
     Qwen2AudioEncoderConfig,
@@ -63,16 +64,18 @@ def save_qwen2_audio(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     tokenizer = published_tokenizer(folder, specials=QWEN2_AUDIO_SPECIALS)
     torch.manual_seed(seed)
     sizes = {"d_model": 16, "encoder_layers": 2, "encoder_attention_heads": 2}
-    ends = {"eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>")}
     config = Qwen2AudioConfig(
         audio_config=Qwen2AudioEncoderConfig(**TOWER, **sizes, encoder_ffn_dim=24).to_dict(),
-        text_config=Qwen2Config(**text_sizes(tokenizer, **ends, **changes)).to_dict(),
+        text_config=Qwen2Config(**text_sizes(tokenizer, **changes)).to_dict(),
         audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
     )
     processor = Qwen2AudioProcessor(
         one_second_of_mel(), tokenizer, chat_template=QWEN2_AUDIO_TEMPLATE
     )
-    return save_whole(Qwen2AudioForConditionalGeneration(config), processor, folder)
+    model = Qwen2AudioForConditionalGeneration(config)
+    ends = tokenizer.convert_tokens_to_ids(["</s>", "<|im_end|>"])
+    model.generation_config = GenerationConfig(eos_token_id=ends)
+    return save_whole(model, processor, folder)
 
 
 def save_tekken(folder: Path) -> None:

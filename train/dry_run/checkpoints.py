@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anymal.bundle.manifest import EMBEDDED
 from anymal.errors import RecipeError
 from anymal.recipe.file import TINY
 from anymal.recipe.known_configs import config_of
@@ -109,7 +110,8 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
 
 def _is_missing(path: str) -> bool:
     """Whether a path on this machine leads nowhere; a Hub id is not such a path."""
-    return path.startswith("${") or (Path(path).is_absolute() and not Path(path).exists())
+    is_elsewhere = path.startswith(("${", EMBEDDED))
+    return is_elsewhere or (Path(path).is_absolute() and not Path(path).exists())
 
 
 def _small_config(
