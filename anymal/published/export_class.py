@@ -22,7 +22,7 @@ from anymal.published.base import Published
 from anymal.published.chat_template import chat_template
 from anymal.published.export_llava import LLAVA
 from anymal.published.export_llava_next import LLAVA_NEXT
-from anymal.published.export_merged import own_template, write_model
+from anymal.published.export_merged import end_answers, own_template, write_model
 from anymal.published.export_voxtral import VOXTRAL
 from anymal.published.holder import NEXT_STEP, Holder, Misfit, Whole, all_options
 from anymal.published.importing import shown
@@ -101,6 +101,7 @@ def _taken_apart(assembled: Assembled, holder: Holder) -> Whole:
     options = all_options(recipe, name, model.llm.hidden_size)
     is_exact = recipe.lora is None
     llm = plain_model(model.llm, dtype=model.llm.dtype if is_exact else torch.float32)
+    end_answers(llm, model.stop_ids)
     _make_room(llm, int(tokenizer.convert_tokens_to_ids(token)) + 1)
     whole = Whole(
         llm=llm,

@@ -5,6 +5,7 @@ llama.cpp. The weights are those that LoRA was trained beside: of an `nf4` model
 """
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def write_merged(bundle: str | Path, draft: Path) -> Written:
     template = chat_template(recipe, own_template(llm.tokenizer), tokens={})
     write_tokenizer(llm.tokenizer, draft, template=template)
     plain = plain_model(llm, dtype=torch.bfloat16)
+    end_answers(plain, assembled.model.stop_ids)
     write_model(plain, draft)
     has_lora = "" if recipe.lora is None else ", LoRA in its weights"
     return Written(
@@ -47,6 +49,17 @@ def write_merged(bundle: str | Path, draft: Path) -> Written:
         ),
         lacks=without_aligners(recipe.modalities),
     )
+
+
+def end_answers(model: Any, stop_ids: Collection[int]) -> None:
+    """Let `generate` end an answer where the bundle does: a format's end of a turn counts too.
+
+    Args:
+        model: Of transformers; its generation settings change.
+        stop_ids: Of the bundle.
+    """
+    ends = sorted(stop_ids)
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
 def write_model(model: Any, folder: Path) -> None:

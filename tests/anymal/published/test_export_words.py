@@ -244,6 +244,9 @@ def test_its_chat_template_writes_what_the_bundle_read(
     expected = assembled.processor(record, generate=True).ids
     assert SLOT_ID not in expected
     assert found["input_ids"] == expected.tolist()
+    config = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    ends = config["eos_token_id"]
+    assert {*(ends if isinstance(ends, list) else [ends])} == assembled.model.stop_ids
 
 
 # --- the folder ---------------------------------------------------------------------------------
