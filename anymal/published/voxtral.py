@@ -18,6 +18,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from aligners.limits import MOST_TOKENS
 from anymal.published.base import (
     ImportedModality,
     Importer,
@@ -79,7 +80,10 @@ def _parts(published: Published) -> Mapping[str, ImportedModality]:
     projector = model.multi_modal_projector
     audio = ImportedModality(
         encoder=encoder_recipe(
-            "whisper", silence="kept", spectrogram="recording", max_windows=MAX_WINDOWS
+            "whisper",
+            silence="kept",
+            spectrogram="recording",
+            max_windows=min(MAX_WINDOWS, MOST_TOKENS // _per_chunk(config)),
         ),
         tower=model.audio_tower,
         processor=published.processor.feature_extractor,
@@ -107,16 +111,21 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
     for sound in probe.arguments()["audio"]:
         mel = whole_mel(extractor, sound, step=extractor.n_samples)
         chunks.append(mel.view(len(mel), -1, extractor.nb_max_frames).transpose(0, 1))
-    tower = config.audio_config
-    per_chunk = tower.max_source_positions * tower.hidden_size // tower.intermediate_size
     ids = filled_ids(
         parts.tokenizer,
         rendered(parts, probe, generate=True),
         medium=_MEDIUM,
         placeholder=config.audio_token_id,
-        counts=[per_chunk * len(chunk) for chunk in chunks],
+        counts=[_per_chunk(config) * len(chunk) for chunk in chunks],
     )
     return {**ids, "input_features": torch.cat(chunks)}
+
+
+def _per_chunk(config: Any) -> int:
+    """Soft tokens of a chunk."""
+    tower = config.audio_config
+    count: int = tower.max_source_positions * tower.hidden_size // tower.intermediate_size
+    return count
 
 
 def _soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
@@ -138,4 +147,8 @@ VOXTRAL = Importer(
     soft_tokens=_soft_tokens,
     inputs=_inputs,
     prompt=_prompt,
+    notes=(
+        f"one recording takes at most {MOST_TOKENS} positions: of one longer than 5 minutes, ten "
+        "chunks of 30 s are heard, at even spacing",
+    ),
 )
