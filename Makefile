@@ -42,7 +42,7 @@ format: .venv/ready  ## Format the code and apply the safe lint fixes
 serve: .venv/ready  ## Serve the built-in model on http://127.0.0.1:8000
 	@$(BIN)/anymal serve
 
-bench-serve: .venv/ready  ## Measure the service beside transformers, and what HTTP costs (4 minutes)
+bench-serve: .venv/ready  ## Measure the service beside transformers, and what HTTP costs (5 minutes)
 	@$(BIN)/python -m benchmarks.serving.bench
 
 bench-train: .venv/ready  ## Measure one training step beside LLaVA, Idefics2 and BLIP-2 (3 minutes)

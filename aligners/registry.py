@@ -1,7 +1,7 @@
 """The one table of aligner kinds, and those of other packages."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -49,6 +49,30 @@ def build_mlp(
         num_tokens=num_tokens,
         norm="standard" if normalise else "none",
     )
+
+
+def projection_options(kind: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an aligner is as a `Projection`, whatever recipes call it.
+
+    Args:
+        kind: A key of `ALIGNERS`.
+        options: Of the kind.
+
+    Returns:
+        All options of `Projection`, defaults included; None if it is none.
+    """
+    parameters = inspect.signature(Projection).parameters
+    given = dict(options)
+    if kind in ("linear", "mlp"):
+        is_normalised = given.pop("normalise", True)
+        given |= {"depth": 1 if kind == "linear" else 2}
+        given |= {"norm": "standard" if is_normalised else "none"}
+    elif kind != "projection":
+        return None
+    defaults = {
+        name: each.default for name, each in parameters.items() if each.default is not each.empty
+    }
+    return defaults | given
 
 
 ALIGNERS: dict[str, Callable[..., nn.Module]] = {

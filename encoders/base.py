@@ -2,8 +2,8 @@
 
 Holds no model and no preprocessing; those live in one file per kind.
 
-Shapes: M media items of one modality in the batch, W windows (an image, a video frame, a clip, a
-stretch of sound or motion), F features per item, D_enc encoder width.
+Shapes: M media items of one modality in the batch, W windows (an image or a part of it, a video
+frame, a clip, a stretch of sound or motion), F features per item, D_enc encoder width.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -25,12 +25,12 @@ class Checkpoint:
 
 
 @contextmanager
-def reading(kind: str, path: str) -> Iterator[None]:
+def reading(kind: str, path: str | None) -> Iterator[None]:
     """Name the checkpoint in what transformers says of one that is missing, damaged or foreign.
 
     Args:
         kind: of the encoder.
-        path: a local folder or a Hub id.
+        path: a local folder or a Hub id, if any.
 
     Raises:
         EncoderError: if the checkpoint cannot be read.
@@ -71,6 +71,7 @@ def load_checkpoint(
     *,
     tower: str | None = None,
     unused: Sequence[str] = (),
+    **options: Any,
 ) -> Checkpoint:
     """Load a model in float32.
 
@@ -80,6 +81,8 @@ def load_checkpoint(
         tower: attribute of the model to keep, such as `vision_model`; None keeps all of it.
         unused: first name parts of weights that the features do not depend on, such as pooling
             heads; a checkpoint may lack them.
+        options: more that `from_pretrained` takes. With `config` of a part of the checkpoint, and
+            `key_mapping` to the names that its weights have in that part, no other is read.
 
     Returns:
         The model, or its tower.
@@ -87,7 +90,9 @@ def load_checkpoint(
     Raises:
         EncoderError: if the checkpoint lacks weights that the features depend on.
     """
-    model, report = model_class.from_pretrained(path, dtype=torch.float32, output_loading_info=True)
+    model, report = model_class.from_pretrained(
+        path, dtype=torch.float32, output_loading_info=True, **options
+    )
     prefix = "" if tower is None else f"{tower}."
     missing = frozenset(
         name.removeprefix(prefix) for name in report["missing_keys"] if name.startswith(prefix)

@@ -6,7 +6,7 @@ Does not cover the library version: it hashes settings and weights, not code.
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -34,6 +34,9 @@ _IGNORED_SETTINGS = frozenset(
         "transformers_version",
     }
 )
+# Metadata of a dataclass field that fingerprints leave out at its default: of an option that a kind
+# gained later, so that encoders that do not use it keep their fingerprints.
+ADDED = {"added": True}
 
 
 def fingerprint(
@@ -80,7 +83,9 @@ def plain_settings(value: Any) -> Any:
     """Settings as JSON types, without unset values and without provenance."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {"type": type(value).__name__} | {
-            field.name: getattr(value, field.name) for field in fields(value)
+            option.name: getattr(value, option.name)
+            for option in fields(value)
+            if not _is_unused(option, value)
         }
     elif hasattr(value, "to_dict"):
         value = value.to_dict()
@@ -95,6 +100,11 @@ def plain_settings(value: Any) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+def _is_unused(option: Field[Any], value: Any) -> bool:
+    """Whether an option was added later and is not used."""
+    return option.metadata == ADDED and getattr(value, option.name) == option.default
 
 
 def _one_name(key: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ D_enc encoder width.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
 import torch
@@ -29,11 +29,14 @@ class WindowStates:
         values: `[W, P, D_enc]` float.
         mask: `[W, P]` bool, or None if every feature is real.
         steps: `[W, P]` int64 time inside the window, or None to use the window's index.
+        places: `[W, P]` int64, the number of each real feature among those of its media item; None
+            if the windows stand one after the other.
     """
 
     values: Tensor
     mask: Tensor | None = None
     steps: Tensor | None = None
+    places: Tensor | None = None
 
 
 Read = Callable[[Any, Mapping[str, Tensor]], WindowStates]
@@ -90,11 +93,11 @@ class FrozenEncoder(nn.Module):
             inputs: preprocessed windows on the model's device.
 
         Returns:
-            Features `[M, F, D_enc]`, in the model's dtype.
+            Features `[M, F, D_enc]`, in the model's dtype, if it has weights.
         """
-        dtype = next(self.model.parameters()).dtype
+        weight = next(self.model.parameters(), None)
         tensors = {
-            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            name: tensor if weight is None or not tensor.is_floating_point() else tensor.to(weight)
             for name, tensor in inputs.tensors.items()
         }
         names = list(tensors)
@@ -148,18 +151,21 @@ def _joined(states: Sequence[WindowStates]) -> WindowStates:
         found = [getattr(one, name) for one in states]
         return None if found[0] is None else torch.cat(found)
 
-    return WindowStates(values=rows("values"), mask=rows("mask"), steps=rows("steps"))
+    return WindowStates(**{field.name: rows(field.name) for field in fields(WindowStates)})
 
 
 def join_windows(states: WindowStates, counts: Tensor) -> Features:
-    """Put the windows of each item one after the other, padding items with fewer windows.
+    """Put the windows of each item one after the other, or each feature into its place.
+
+    Items with fewer features are padded.
 
     Args:
         states: features of all windows, `[W, P, D_enc]`.
         counts: `[M]` windows per item; they sum to W.
 
     Returns:
-        Features `[M, max(counts) * P, D_enc]`.
+        Features `[M, max(counts) * P, D_enc]`, or as many as the longest item has real ones where
+        they have places.
     """
     num_windows, per_window, width = states.values.shape
     assert int(counts.sum()) == num_windows, f"{counts.tolist()} windows, got {num_windows}"
@@ -174,11 +180,14 @@ def join_windows(states: WindowStates, counts: Tensor) -> Features:
         steps = filled.nonzero()[:, 1, None].expand(-1, per_window)
     shape = (*filled.shape, per_window)
     values = states.values.masked_fill(~mask[..., None], 0.0)
-    return Features(
+    features = Features(
         values=_scatter(values, filled, (*shape, width)).flatten(1, 2),  # [M, F, D_enc]
         mask=_scatter(mask, filled, shape).flatten(1),
         steps=_scatter(steps, filled, shape).flatten(1),
     )
+    if states.places is None:
+        return features
+    return _put(features, _scatter(states.places, filled, shape).flatten(1))
 
 
 def _scatter(rows: Tensor, filled: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -186,3 +195,17 @@ def _scatter(rows: Tensor, filled: Tensor, shape: tuple[int, ...]) -> Tensor:
     padded = rows.new_zeros(shape)
     padded[filled] = rows
     return padded
+
+
+def _put(features: Features, places: Tensor) -> Features:
+    """Put the real features of each item into their places `[M, F]`."""
+    items, numbers = features.mask.nonzero(as_tuple=True)
+    places = places[items, numbers]
+    shape = (len(features.mask), int(features.mask.sum(dim=1).max()))
+
+    def put(rows: Tensor) -> Tensor:
+        placed = rows.new_zeros(*shape, *rows.shape[2:])
+        placed[items, places] = rows[items, numbers]
+        return placed
+
+    return Features(values=put(features.values), mask=put(features.mask), steps=put(features.steps))

@@ -37,6 +37,11 @@ class _Place(NamedTuple):
 _HALVES = {
     "clip_vision_model": "CLIPImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
+    "metaclip_2_vision_model": "CLIPImageProcessor",
+    "blip_2_vision_model": "BlipImageProcessor",
+    "instructblip_vision_model": "BlipImageProcessor",
+    "internvl_vision": "GotOcr2ImageProcessor",
+    "idefics3_vision": "SiglipImageProcessor",
 }
 # In order of preference.
 _IMAGE_OPTIONS = (
@@ -48,6 +53,10 @@ _FRAME_OPTIONS = (
     _Place("processor_config.json", "video_processor"),
     *_IMAGE_OPTIONS,
 )
+# Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
+GRID = "image_grid_pinpoints"
+# Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
+MOST_TILES = 64
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -85,15 +94,46 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
         pictures: `[W, H, W, 3]` uint8 RGB.
 
     Returns:
-        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32.
+        The model's inputs, such as `pixel_values` `[W, C, H, W]` float32. A processor that cuts
+        pictures into tiles gives each tile a window.
+
+    Raises:
+        EncoderError: if pictures are padded in a way that the model cannot be told.
     """
     # The layout is named because a picture of 1 or 3 rows looks like channels-first.
     batch = processor(images=list(pictures), input_data_format="channels_last", return_tensors="pt")
-    return {name: batch[name] for name in processor.model_input_names if name in batch}
+    tensors = {name: batch[name] for name in processor.model_input_names if name in batch}
+    if "pixel_attention_mask" in tensors and tensors["pixel_values"].ndim == 5:
+        return _unnested(tensors)
+    return tensors
+
+
+def most_windows(processor: Any) -> int:
+    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles.
+
+    Raises:
+        EncoderError: if it is told to make too many, as a stranger's may be.
+    """
+    num_tiles = processor.max_patches if getattr(processor, "crop_to_patches", False) else 1
+    if num_tiles > MOST_TILES:
+        raise EncoderError(
+            f"the image processor cuts pictures into up to {num_tiles} tiles; set max_patches to "
+            f"at most {MOST_TILES}"
+        )
+    return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
+
+
+def side_of(size: Any) -> int | None:
+    """The side of a square, told as one number or as two; None if it is none."""
+    sides = {size} if isinstance(size, int) else set(size or ())
+    return sides.pop() if len(sides) == 1 else None
 
 
 def load_image_processor(path: str, *, size: int | None = None) -> Any:
     """Load a checkpoint's image processor on the PIL backend.
+
+    Of one that cuts pictures into tiles, these are the steps of a single view; see
+    `encoders.tile_processor`.
 
     Args:
         path: a local folder or a Hub id.
@@ -106,9 +146,30 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
         EncoderError: if there is none, or if `size` cannot be applied to it.
     """
     processor = _portable_class(path).from_pretrained(path)
+    if hasattr(processor, GRID):
+        processor = CLIPImageProcessorPil(**steps_of(processor))
     if size is None:
         return processor
     return type(processor)(**(processor.to_dict() | _square(processor, size)))
+
+
+def image_options(path: str) -> dict[str, Any]:
+    """The options of a checkpoint's image processor, as they are written.
+
+    Args:
+        path: a local folder or a Hub id.
+
+    Raises:
+        EncoderError: if there are none.
+    """
+    return _read_options(path, _IMAGE_OPTIONS)
+
+
+def steps_of(processor: Any) -> dict[str, Any]:
+    """What an image processor does to one view, as options."""
+    options = processor.to_dict()
+    steps = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
+    return {"do_center_crop": False} | steps  # what is not said is not done
 
 
 def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
@@ -138,8 +199,8 @@ def write_image_processor(config: Any, folder: Path) -> None:
         config: of a vision model.
         folder: of its checkpoint.
     """
-    side = getattr(config, "image_size", None)
-    if isinstance(side, int):
+    side = side_of(getattr(config, "image_size", None))
+    if side is not None:
         square = {"height": side, "width": side}
         options: dict[str, Any] = {"size": square, "crop_size": square}
     else:  # convolutional: any size will do
@@ -173,7 +234,7 @@ def _read_options(path: str, places: Sequence[_Place]) -> dict[str, Any]:
 
 def _portable_class(path: str) -> Any:
     """The PIL class of a checkpoint's image processor; the auto class may insist on torchvision."""
-    options = _read_options(path, _IMAGE_OPTIONS)
+    options = image_options(path)
     name = options.get("image_processor_type") or options.get("feature_extractor_type")
     if name is None:
         settings, _ = PretrainedConfig.get_config_dict(path)
@@ -204,6 +265,16 @@ def _square(processor: Any, size: int) -> dict[str, dict[str, int]]:
     if getattr(processor, "crop_size", None):
         options["crop_size"] = square
     return options
+
+
+def _unnested(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pictures of one sample, `[1, W, C, H, W]`, by themselves."""
+    if not tensors["pixel_attention_mask"].all():
+        raise EncoderError(
+            "this image processor pads pictures to a common size; set do_image_splitting or "
+            "max_image_size in its configuration so that all are of one size"
+        )
+    return {"pixel_values": tensors["pixel_values"].flatten(0, 1)}
 
 
 def _set_keys(size: dict[str, int | None]) -> set[str]:

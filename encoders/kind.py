@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from encoders.base import Encoder, EncoderError, LayoutOf
+from encoders.base import Encoder, EncoderError, Layout, LayoutOf
 from encoders.frozen import Read
 
 
@@ -27,6 +27,8 @@ class Unloaded:
         window: one blank window of its input, each tensor `[1, ...]`.
         num_windows: windows of the longest media item.
         layout: rows and columns of the window's features; None where they stand in no rows.
+        longest: the layout of the longest media item, where its windows become one; from how many
+            features a window has.
     """
 
     model: nn.Module
@@ -34,6 +36,7 @@ class Unloaded:
     window: Mapping[str, Tensor]
     num_windows: int
     layout: LayoutOf | None = None
+    longest: Callable[[int], Layout] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class EncoderKind:
         read_config: read the configuration in a folder; None where it is one of transformers'.
         tiny_config: a small configuration for a dry run; None where it has transformers' names of
             sizes, which the dry run shrinks by itself.
+        has_weights: whether there is anything to load; a kind without needs no path.
     """
 
     build: Callable[..., Encoder]
@@ -59,8 +63,9 @@ class EncoderKind:
     save_random: Callable[[Any, Path], nn.Module]
     read_config: Callable[[str], Any] | None = None
     tiny_config: Callable[[], Any] | None = None
+    has_weights: bool = True
 
-    def config(self, path: str) -> Any:
+    def config(self, path: str | None) -> Any:
         """The configuration of a checkpoint.
 
         Args:
@@ -69,7 +74,7 @@ class EncoderKind:
         Raises:
             EncoderError: if the configuration is one of transformers' and `path` is no folder.
         """
-        if Path(path).is_dir():
+        if path is not None and Path(path).is_dir():
             return (self.read_config or AutoConfig.from_pretrained)(path)
         if self.read_config is None:
             raise EncoderError(f"'{path}' is no local folder; give the configuration as well")

@@ -22,11 +22,13 @@ class PatchLayout:
         patch_size: pixels of a patch, down and across.
         pool: side of the grid that patches are averaged to; None keeps every patch.
         before: tokens that precede the patches.
+        block_size: side of the squares that the patches come in; 1 is row by row.
     """
 
     patch_size: tuple[int, int]
     pool: int | None
     before: int = 0
+    block_size: int = 1
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> Layout:
         """The layout of one picture, or of the frames of one film."""
@@ -39,7 +41,27 @@ class PatchLayout:
             rows, columns = (
                 side // patch for side, patch in zip(pixels.shape[2:], self.patch_size, strict=True)
             )
-        return Layout(views=len(pixels), before=self.before, rows=rows, columns=columns)
+        return Layout(
+            views=len(pixels),
+            before=self.before,
+            rows=rows // self.block_size,  # a row of squares
+            columns=columns * self.block_size,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledLayout:
+    """One feature for each window.
+
+    Attributes:
+        argument: the tensor that holds the windows.
+    """
+
+    argument: str
+
+    def __call__(self, tensors: Mapping[str, Tensor]) -> Layout:
+        """The layout of one medium."""
+        return Layout(before=len(tensors[self.argument]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

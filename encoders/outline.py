@@ -14,6 +14,7 @@ import torch
 
 from encoders.base import EncoderError, Layout
 from encoders.checkpoint import reading
+from encoders.kind import Unloaded
 from encoders.registry import check_options, encoder_kind
 
 
@@ -39,7 +40,7 @@ class Outline:
         return self.layout.count
 
 
-def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline:
+def outline(kind: str, config: Any | None, path: str | None, **options: Any) -> Outline:
     """Work out an encoder's sizes from its configuration.
 
     Where `path` is a folder, the size of pictures is that of the processor in it. Of a Hub id, it
@@ -48,7 +49,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
     Args:
         kind: as in `encoders.registry.encoder_kind`.
         config: the checkpoint's configuration; None takes `EncoderKind.config` of the path.
-        path: a local folder or a Hub id.
+        path: a local folder or a Hub id; None for a kind that needs none.
         options: keyword arguments of the kind's `build`.
 
     Returns:
@@ -59,7 +60,7 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
             be read, or the sizes cannot be told without the checkpoint.
     """
     found = encoder_kind(kind)
-    check_options(kind, found, options)
+    check_options(kind, found, path, options)
     bound = inspect.signature(found.build).bind(path, **options)
     bound.apply_defaults()
     with reading(kind, path), torch.device("meta"), torch.no_grad():
@@ -73,12 +74,18 @@ def outline(kind: str, config: Any | None, path: str, **options: Any) -> Outline
             )
         states = encoder.read(encoder.model.eval(), encoder.window).values
     _, per_window, width = states.shape
-    layout = Layout(views=num_windows, before=per_window)
-    if encoder.layout is not None and (grid := encoder.layout(encoder.window)).count <= per_window:
-        layout = replace(grid, views=num_windows, before=per_window - grid.count)
     return Outline(
         num_parameters=sum(parameter.numel() for parameter in encoder.model.parameters()),
         width=width,
-        layout=layout,
+        layout=_longest(encoder, per_window),
         num_windows=num_windows,
     )
+
+
+def _longest(encoder: Unloaded, per_window: int) -> Layout:
+    """The layout of the longest media item."""
+    if encoder.longest is not None:
+        return encoder.longest(per_window)
+    if encoder.layout is not None and (grid := encoder.layout(encoder.window)).count <= per_window:
+        return replace(grid, views=encoder.num_windows, before=per_window - grid.count)
+    return Layout(views=encoder.num_windows, before=per_window)

@@ -15,8 +15,10 @@ from encoders.clips import VIDEOMAE, VJEPA2, X_CLIP
 from encoders.imagebind.kinds import IMAGEBIND_AUDIO, IMAGEBIND_IMU, IMAGEBIND_VISION
 from encoders.imu.encoder import IMU2CLIP, IMU_TRANSFORMER
 from encoders.kind import EncoderKind
+from encoders.pixels import PIXELS
 from encoders.plugins import PluginError, find
 from encoders.spectrogram import SPECTROGRAM
+from encoders.tiles import TILES
 from encoders.video import FRAMES
 from encoders.vision import VISION
 from encoders.whisper import WHISPER
@@ -24,6 +26,8 @@ from encoders.whisper import WHISPER
 ENCODER_GROUP = "anymal.encoders"
 ENCODERS: dict[str, EncoderKind] = {
     "vision": VISION,
+    "tiles": TILES,
+    "pixels": PIXELS,
     "frames": FRAMES,
     "x_clip": X_CLIP,
     "videomae": VIDEOMAE,
@@ -56,12 +60,12 @@ def encoder_kind(name: str) -> EncoderKind:
         raise EncoderError(str(error)) from error
 
 
-def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
+def build_encoder(kind: str, path: str | None, **options: Any) -> Encoder:
     """Build a frozen encoder from a checkpoint.
 
     Args:
         kind: as in `encoder_kind`.
-        path: a local folder or a Hub id.
+        path: a local folder or a Hub id; None for a kind that needs none.
         options: keyword arguments of the kind's `build`.
 
     Returns:
@@ -72,22 +76,29 @@ def build_encoder(kind: str, path: str, **options: Any) -> Encoder:
             checkpoint cannot be read.
     """
     found = encoder_kind(kind)
-    check_options(kind, found, options)
+    check_options(kind, found, path, options)
     with reading(kind, path):
-        return found.build(str(path), **options)
+        return found.build(None if path is None else str(path), **options)
 
 
-def check_options(name: str, kind: EncoderKind, options: Mapping[str, Any]) -> None:
-    """Refuse options that a kind does not have.
+def check_options(
+    name: str, kind: EncoderKind, path: str | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse options that a kind does not have, and no path where it needs one.
 
     Args:
         name: of the kind.
         kind: the kind.
+        path: of the checkpoint.
         options: keyword arguments.
 
     Raises:
-        EncoderError: if its `build` does not take one of them.
+        EncoderError: if its `build` does not take one of them, or takes a path.
     """
+    if path is None and kind.has_weights:
+        raise EncoderError(
+            f"encoder '{name}' needs a path; give the folder or Hub id of a checkpoint"
+        )
     known = [option for option in inspect.signature(kind.build).parameters if option != "path"]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -20,7 +20,7 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint, random_model, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
-from encoders.whisper import FRAMES_PER_POSITION, WhisperPreprocessor, mel_options
+from encoders.log_mel import FRAMES_PER_POSITION, WhisperPreprocessor, mel_options
 from encoders.windows import window_length
 
 

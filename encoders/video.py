@@ -3,6 +3,7 @@
 Does not decode videos and does not model motion; dedicated video models are in `clips.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from encoders.images import process_pictures
 from encoders.kind import EncoderKind
 from encoders.signals import Video
 from encoders.vision import VISION, load_vision_tower
+from encoders.vision_read import Order, ReadTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +56,32 @@ def build_frames(
     path: str,
     *,
     num_frames: int = 8,
-    layer: int | None = -2,
+    layer: int | Sequence[int] | None = -2,
     drop_cls: bool = True,
     pool: int | None = None,
+    pooled: bool = False,
+    post_norm: bool = False,
+    order: Order = "raster",
+    block_size: int = 2,
+    projected: bool = False,
+    unit: bool = False,
     size: int | None = None,
 ) -> FrozenEncoder:
-    """A video encoder on any `vision` checkpoint; see `load_vision_tower` for the options."""
+    """A video encoder on any `vision` checkpoint; see `encoders.vision` for the options."""
     if num_frames < 1:
         raise EncoderError(f"num_frames={num_frames} must be at least 1")
-    tower = load_vision_tower(path, layer=layer, drop_cls=drop_cls, pool=pool, size=size)
+    read = ReadTokens(
+        layer=layer,
+        drop_cls=drop_cls,
+        pool=pool,
+        pooled=pooled,
+        post_norm=post_norm,
+        order=order,
+        block_size=block_size,
+        projected=projected,
+        unit=unit,
+    )
+    tower = load_vision_tower(path, read=read, size=size)
     return FrozenEncoder(
         kind="frames",
         model=tower.model,

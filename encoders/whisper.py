@@ -1,8 +1,10 @@
-"""Sound through a Whisper encoder.
+"""Sound through a Whisper encoder, or through one that was made from it.
 
-Takes the encoder of a full Whisper checkpoint, or one saved alone. Transcribes nothing.
+Takes the encoder of a full Whisper checkpoint, or one saved alone: Whisper's, Qwen2-Audio's,
+Voxtral's. Transcribes nothing.
 
-Shapes: W windows, T mel frames, K mel bands, P encoder positions, D_enc encoder width.
+Shapes: W windows, T mel frames, K mel bands, P encoder positions, F features per window, D_enc
+encoder width.
 """
 
 from collections.abc import Mapping
@@ -12,7 +14,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+from torch.nn import functional as F
+from transformers import (
+    PretrainedConfig,
+    Qwen2AudioEncoder,
+    VoxtralEncoder,
+    VoxtralEncoderConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
+from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from encoders.base import EncoderError
@@ -20,95 +32,89 @@ from encoders.checkpoint import load_part, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
 from encoders.layouts import MaskLayout
-from encoders.mel import MelOptions, mel_power
-from encoders.resample import resample_audio
-from encoders.signals import Audio
-from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, window_length
-
-# The encoder's second convolution halves the frames.
-FRAMES_PER_POSITION = 2
+from encoders.log_mel import (
+    FRAMES_PER_POSITION,
+    Silence,
+    Spectrogram,
+    WhisperPreprocessor,
+    mel_options,
+    whole_averages,
+)
+from encoders.windows import window_length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WhisperPreprocessor:
-    """From an `Audio` to log-mel windows `input_features` `[W, K, T]` and `real` `[W, P]` bool.
+class _Tower:
+    """An encoder's class, and how many positions it averages to a feature of its last layer."""
 
-    Attributes:
-        mel: the checkpoint's mel flavour.
-        chunk_samples: samples the encoder sees at once.
-        window_samples: samples of sound per window; the rest of the chunk is silence.
-        max_windows: the most windows of one recording.
-    """
-
-    mel: MelOptions
-    chunk_samples: int
-    window_samples: int
-    max_windows: int
-
-    def __post_init__(self) -> None:
-        """Refuse windows that cannot be cut."""
-        check_windows(
-            length=self.window_samples, hop=self.window_samples, max_windows=self.max_windows
-        )
-
-    def __call__(self, signal: Audio) -> dict[str, Tensor]:
-        """Preprocess one sound."""
-        samples = resample_audio(signal, self.mel.rate_hz).samples
-        windows = cut_windows(
-            samples,
-            length=self.window_samples,
-            hop=self.window_samples,
-            max_windows=self.max_windows,
-            slack=round(SOUND_SLACK_S * self.mel.rate_hz),
-        )
-        silence = self.chunk_samples - self.window_samples
-        chunks = torch.nn.functional.pad(torch.from_numpy(windows.samples), (0, silence))
-        stride = self.mel.hop_length * FRAMES_PER_POSITION
-        starts = torch.arange(0, self.chunk_samples, stride)
-        return {
-            "input_features": log_mel(chunks, self.mel),
-            "real": starts < torch.from_numpy(windows.num_real)[:, None],
-        }
+    part: Any
+    average: int | None = None
 
 
-def log_mel(windows: Tensor, options: MelOptions) -> Tensor:
-    """Whisper's scaled log-mel spectrogram.
-
-    Args:
-        windows: `[W, N]` float32.
-        options: mel flavour.
-
-    Returns:
-        `[W, K, T]` float32.
-    """
-    power = mel_power(windows, options)[:, :-1].transpose(1, 2)
-    log_power = power.clamp(min=1e-10).log10()
-    loudest = log_power.amax(dim=(1, 2), keepdim=True)
-    return ((torch.maximum(log_power, loudest - 8.0) + 4.0) / 4.0).contiguous()
+# By the model type of their configurations.
+_TOWERS = {
+    "whisper": _Tower(part=WhisperEncoder),
+    "qwen2_audio_encoder": _Tower(part=Qwen2AudioEncoder, average=2),
+    "voxtral_encoder": _Tower(part=VoxtralEncoder),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPositions:
-    """Reads one layer of the encoder as `[W, P, D_enc]`."""
+    """Reads one layer of the encoder as `[W, F, D_enc]`.
+
+    Attributes:
+        layer: as in `hidden_layer`.
+    """
 
     layer: int | None
 
     def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
         """Read the positions of log-mel windows."""
-        output = model(tensors["input_features"], output_hidden_states=True)
-        return WindowStates(values=hidden_layer(output, self.layer), mask=tensors["real"])
+        mel, heard = tensors["input_features"], tensors.get("heard")
+        mask = {} if heard is None else {"attention_mask": _sound_alone(model, mel, heard)}
+        values = hidden_layer(model(mel, output_hidden_states=True, **mask), self.layer)
+        if heard is not None:
+            sound = whole_averages(heard, heard.shape[1] // values.shape[1])
+            values = values.masked_fill(~sound[..., None], 0.0)
+        real = tensors["real"]
+        values = F.pad(values, (0, 0, 0, real.shape[1] - values.shape[1]))
+        return WindowStates(values=values, mask=real)
+
+
+def _sound_alone(model: Any, mel: Tensor, heard: Tensor) -> Any:
+    """A mask, of the form that the model's attention takes, for which silence does not exist."""
+    # Of the states it takes the shape, the type and the device.
+    states = mel.new_zeros(*heard.shape, 1)
+    return create_bidirectional_mask(model.config, states, heard)
 
 
 def build_whisper(
-    path: str, *, layer: int | None = None, window_s: float | None = None, max_windows: int = 8
+    path: str,
+    *,
+    layer: int | None = None,
+    window_s: float | None = None,
+    max_windows: int = 8,
+    silence: Silence | None = None,
+    spectrogram: Spectrogram | None = None,
+    group: int | None = None,
 ) -> FrozenEncoder:
-    """A sound encoder on a Whisper checkpoint.
+    """A sound encoder on a checkpoint of Whisper, or of an encoder that was made from it.
 
     Args:
         path: a local folder or a Hub id, with its `preprocessor_config.json`.
         layer: index into the encoder's `hidden_states`; None is the last, normalised.
         window_s: seconds of sound per window, at most the checkpoint's chunk (its default).
         max_windows: the most windows of one recording.
+        silence: what becomes of the silence that fills a window up: None, the encoder hears it,
+            and its features are left out; `masked`, the encoder does not hear it (Qwen2-Audio,
+            arXiv 2407.10759; Ultravox); `kept`, its features are as real as those of sound
+            (Voxtral, arXiv 2507.13264).
+        spectrogram: None makes that of each window alone; `recording`, that of the whole recording,
+            filled up with silence, and cuts it (Voxtral); `bare`, that of the recording as it ends,
+            with zeros behind it (Ultravox).
+        group: fill the features of each window up to a multiple of this with zeros, so that an
+            aligner with this `merge` joins none of two windows (Ultravox); needs `silence`.
 
     Returns:
         The frozen encoder.
@@ -118,8 +124,16 @@ def build_whisper(
     """
     extractor: Any = WhisperFeatureExtractor.from_pretrained(path)
     rate_hz, chunk_s = extractor.sampling_rate, extractor.chunk_length
-    checkpoint = load_part(path, part=WhisperEncoder, whole=WhisperModel, tower="encoder")
-    config = checkpoint.model.config
+    settings, _ = PretrainedConfig.get_config_dict(path)
+    tower = _tower(settings.get("model_type"), path)
+    model = load_part(path, part=tower.part, whole=WhisperModel, tower="encoder").model
+    if silence == "masked" and isinstance(model, WhisperEncoder):
+        model = _with_mask(model)
+    config = model.config
+    if layer is not None and tower.average is not None:
+        raise EncoderError(
+            f"'{path}' averages {tower.average} positions behind its last layer; leave layer out"
+        )
     check_layer(layer, config.encoder_layers + 1)
     chunk_samples = round(chunk_s * rate_hz)
     num_frames = chunk_samples // extractor.hop_length
@@ -131,12 +145,16 @@ def build_whisper(
         )
     return FrozenEncoder(
         kind="whisper",
-        model=checkpoint.model,
+        model=model,
         preprocessor=WhisperPreprocessor(
             mel=mel_options(extractor),
             chunk_samples=chunk_samples,
             window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
             max_windows=max_windows,
+            silence=silence,
+            spectrogram=spectrogram,
+            average=tower.average,
+            group=group,
         ),
         read=ReadPositions(layer=layer),
         width=config.d_model,
@@ -144,31 +162,46 @@ def build_whisper(
     )
 
 
-def mel_options(extractor: Any) -> MelOptions:
-    """The mel flavour of a Whisper feature extractor."""
-    return MelOptions(
-        rate_hz=extractor.sampling_rate,
-        num_mels=extractor.feature_size,
-        n_fft=extractor.n_fft,
-        hop_length=extractor.hop_length,
-        frame_length=extractor.n_fft,
-        min_hz=0.0,
-        max_hz=8000.0,
-        norm="slaney",
-        mel_scale="slaney",
+def _tower(model_type: str | None, path: str) -> _Tower:
+    """The encoder that a configuration describes."""
+    if model_type not in _TOWERS:
+        raise EncoderError(
+            f"'{path}' is a checkpoint of model type {model_type!r}; known: {', '.join(_TOWERS)}"
+        )
+    return _TOWERS[model_type]
+
+
+def _with_mask(tower: WhisperEncoder) -> VoxtralEncoder:
+    """The same encoder, as the class of transformers that does not ignore an attention mask."""
+    config = tower.config
+    same = VoxtralEncoder(
+        VoxtralEncoderConfig(
+            hidden_size=config.d_model,
+            intermediate_size=config.encoder_ffn_dim,
+            num_hidden_layers=config.encoder_layers,
+            num_attention_heads=config.encoder_attention_heads,
+            activation_function=config.activation_function,
+            num_mel_bins=config.num_mel_bins,
+            max_source_positions=config.max_source_positions,
+        )
     )
+    same.load_state_dict(tower.state_dict())
+    return same
 
 
 def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
-    """The encoder of Whisper over its whole chunk."""
+    """The encoder over its whole chunk, which is full of sound."""
     num_positions = config.max_source_positions
     num_frames = num_positions * FRAMES_PER_POSITION
+    tower, group = _tower(config.model_type, options["path"]), options["group"] or 1
+    num_features = num_positions // (tower.average or 1)
+    num_features += -num_features % group
     return Unloaded(
-        model=WhisperEncoder(config),
+        model=tower.part(config),
         read=ReadPositions(layer=options["layer"]),
         window={
             "input_features": torch.zeros(1, config.num_mel_bins, num_frames),
-            "real": torch.ones(1, num_positions, dtype=torch.bool),
+            "real": torch.ones(1, num_features, dtype=torch.bool),
         },
         num_windows=options["max_windows"],
     )

@@ -60,12 +60,26 @@ def cut_windows(
     """
     check_windows(length=length, hop=hop, max_windows=max_windows)
     num_windows = 1 + max(0, -(-(len(samples) - length - slack) // hop))
-    kept = np.linspace(0, num_windows - 1, min(num_windows, max_windows)).round().astype(np.int64)
+    kept = spread(num_windows, max_windows)
     positions = kept[:, None] * hop + np.arange(length)  # [W, length]
     windows = samples[np.minimum(positions, len(samples) - 1)]
     if pad == "zeros":
         windows[positions >= len(samples)] = 0
     return Windows(samples=windows, num_real=(positions < len(samples)).sum(axis=1))
+
+
+def spread(num_windows: int, max_windows: int) -> NDArray[np.int64]:
+    """Which windows of a signal are kept, at even spacing, first and last included.
+
+    Args:
+        num_windows: windows that the signal has.
+        max_windows: the most to keep.
+
+    Returns:
+        Their numbers, ascending.
+    """
+    places = np.linspace(0, num_windows - 1, min(num_windows, max_windows))
+    return places.round().astype(np.int64)
 
 
 def check_windows(*, length: int, hop: int, max_windows: int) -> None:

@@ -17,6 +17,9 @@ from anymal.recipe.schema import Recipe, load_recipe
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "train" / "recipes").rglob("*.yaml"))
 LARGE = [path for path in RECIPES if path.parent.name.startswith("llama2-")]
+# Those of `graft` name parts of a bundle that a user imports; planned with LLaVA's.
+GRAFT = {"model.llm.path": "meta-llama/Llama-2-7b-chat-hf"}
+PICTURES = {"model.modalities.video.encoder.path": "openai/clip-vit-large-patch14-336"}
 # Recipes of `tiny` start from what other commands make; planned with the built-in model's parts.
 SHARED_ENCODERS = {"video": "image"}
 
@@ -33,6 +36,9 @@ def read(path: Path) -> Recipe:
             f"model.modalities.{name}.encoder.path=tiny:encoders/{SHARED_ENCODERS.get(name, name)}"
             for name in has
         ]
+    if path.parent.name == "graft":
+        named = GRAFT | (PICTURES if path.stem == "video" else {})
+        overrides = [f"{key}={value}" for key, value in named.items()]
     return load_recipe(path, overrides, keep_unset=True)
 
 

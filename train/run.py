@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from anymal.assemble import build
+from anymal.bundle.extend import extended
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
@@ -51,6 +52,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
+    recipe = extended(recipe)
     check_stage_names(recipe)
     if recipe.max_bad and not checks_rows:
         raise RecipeError(

@@ -51,7 +51,9 @@ class ModalityFacts(_Section):
     """What must hold of one modality."""
 
     kind: str = Field(description="of the encoder")
-    path: str = Field(description="of the encoder, as of the language model")
+    path: str | None = Field(
+        description="of the encoder, as of the language model; null where there is nothing to load"
+    )
     fingerprint: str = Field(description="SHA-256 over the encoder's weights and preprocessing")
     width: int = Field(description="width of its features")
     aligner: dict[str, Any] = Field(description="kind, num_tokens and options")

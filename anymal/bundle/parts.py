@@ -59,8 +59,9 @@ def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRe
     modalities = {}
     for name, modality in recipe.modalities.items():
         encoder = modality.encoder
-        place = _local(f"modalities.{name}.encoder", encoder.path, None, folder, reach)
-        encoder = encoder.model_copy(update={"path": place})
+        if encoder.path is not None:
+            place = _local(f"modalities.{name}.encoder", encoder.path, None, folder, reach)
+            encoder = encoder.model_copy(update={"path": place})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(
         update={

@@ -120,7 +120,7 @@ def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
     modalities = {}
     for name, modality in recipe.modalities.items():
         encoder = modality.encoder
-        if encoder.embed:
+        if encoder.embed and encoder.path is not None:
             files = _checkpoint_files(encoder.path, None)
             content = _digest(files)
             if content not in places:

@@ -28,7 +28,7 @@ app = typer.Typer(
     help="Ask a language model about images, videos, sounds and motion recordings.",
 )
 bundle_app = typer.Typer(
-    no_args_is_help=True, help="Look into bundles, join them, import published models."
+    no_args_is_help=True, help="Look into bundles, join them, import and export models."
 )
 app.add_typer(bundle_app, name="bundle")
 
@@ -201,6 +201,28 @@ def check_bundle(
 
     facts = check_against(bundle, against, check=check, allow_hub=allow_hub, tell=_tell)
     typer.echo(f"differs from {facts.class_name} by: {shown(facts)}")
+
+
+@bundle_app.command("export")
+def export(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, or tiny.")],
+    to: Annotated[
+        Literal["hf", "peft", "merged"],
+        typer.Option(
+            help="hf: a class of transformers that holds it; peft: its LoRA, as an adapter; "
+            "merged: its language model, LoRA in the weights."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],
+) -> None:
+    """Write a bundle, or what of it another program can hold, in that program's format."""
+    _quieten()
+    from anymal.published.export import export_bundle
+
+    written = export_bundle(bundle, out, to=to)
+    typer.echo(f"{out}: {written.holds}")
+    if written.lacks:
+        typer.echo(f"not in it: {written.lacks}", err=True)
 
 
 def show(stream: "AnswerStream") -> str:

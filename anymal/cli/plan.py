@@ -34,6 +34,7 @@ def plan(
     """Plan a run's memory, disk and hours from configurations; exits with 1 if it does not fit."""
     import json
 
+    from anymal.bundle.extend import extended
     from anymal.cli.console import plain_console
     from anymal.llm.load import without_progress
     from anymal.plan.advice import check_fits
@@ -42,7 +43,7 @@ def plan(
     from anymal.plan.run import device_for, measure_parts, plan_recipe
     from anymal.recipe.schema import load_recipe
 
-    read = load_recipe(recipe, overrides or [], keep_unset=True)
+    read = extended(load_recipe(recipe, overrides or [], keep_unset=True))
     kind = device or ("cpu" if read.device == "cpu" else "cuda")
     there = device_for(read, kind, memory)
     with without_progress():

@@ -50,7 +50,7 @@ def merge(llm: LLM, *, precision: str) -> LLM:
     model = llm.model
     head = model.get_output_embeddings()
     # By name: a list of the layers would keep every old one in memory beside the new ones.
-    for name in _layers(model):
+    for name in layers_to_merge(model):
         layer = model.get_submodule(name)
         merged = merged_layer(layer)
         if precision == INT8_DYNAMIC and isinstance(merged, nn.Linear) and layer is not head:
@@ -103,8 +103,15 @@ def has_lora(module: nn.Module) -> bool:
     )
 
 
-def _layers(model: nn.Module) -> list[str]:
-    """Names of the layers that LoRA is attached to, and of linear layers without it."""
+def layers_to_merge(model: nn.Module) -> list[str]:
+    """Names of the layers that LoRA is attached to, and of linear layers without it.
+
+    Args:
+        model: A transformers causal model; stays as it is.
+
+    Returns:
+        The names, in the order of the model.
+    """
     names: list[str] = []
     for name, module in model.named_modules():
         is_inside = bool(names) and name.startswith(f"{names[-1]}.")

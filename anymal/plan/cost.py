@@ -201,7 +201,7 @@ def _downloads(recipe: Recipe, parts: Parts) -> dict[str, int]:
     for modality in recipe.model.modalities.values():
         kind, path = modality.encoder.kind, modality.encoder.path
         # A kind that reads its own configuration is a file of the user's.
-        if _is_hub_id(path) and encoder_kind(kind).read_config is None:
+        if path is not None and _is_hub_id(path) and encoder_kind(kind).read_config is None:
             sizes[path] = _encoder_bytes(path)
     return sizes
 
@@ -225,7 +225,8 @@ def _bundle(recipe: Recipe, parts: Parts) -> int:
     trained = sum(aligner.num_parameters for aligner in parts.aligners.values())
     trained += Lora.of(model.lora, parts.llm).num_parameters
     downloads = _downloads(recipe, parts)
-    embedded = {m.encoder.path for m in model.modalities.values() if m.encoder.embed}
+    encoders = [modality.encoder for modality in model.modalities.values()]
+    embedded = {each.path for each in encoders if each.embed and each.path is not None}
     if model.llm.embed:
         embedded.add(model.llm.path)
     return _FLOAT * trained + sum(downloads.get(path) or _files(path) for path in embedded)

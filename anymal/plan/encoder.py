@@ -65,7 +65,7 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
         RecipeError: They cannot be computed; the message names the key.
     """
     try:
-        if Path(recipe.path).is_dir():  # which may change
+        if _is_folder(recipe.path):  # which may change
             return _measure(recipe.kind, recipe.path, recipe.options)
         options = json.dumps(recipe.options, sort_keys=True)
         return _measure_published(recipe.kind, recipe.path, options)
@@ -74,15 +74,19 @@ def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
 
 
 @lru_cache(maxsize=64)
-def _measure_published(kind: str, path: str, options: str) -> Encoder:
-    """Sizes of a Hub id, whose options are JSON."""
+def _measure_published(kind: str, path: str | None, options: str) -> Encoder:
+    """Sizes of a Hub id or of nothing, whose options are JSON."""
     return _measure(kind, path, json.loads(options))
 
 
-def _measure(kind: str, path: str, options: dict[str, Any]) -> Encoder:
+def _is_folder(path: str | None) -> bool:
+    return path is not None and Path(path).is_dir()
+
+
+def _measure(kind: str, path: str | None, options: dict[str, Any]) -> Encoder:
     """Draw the encoder's outline and watch what it takes."""
-    has_own = encoder_kind(kind).read_config is not None or Path(path).is_dir()
-    config = None if has_own else config_of(path)
+    has_own = encoder_kind(kind).read_config is not None or _is_folder(path)
+    config = None if path is None or has_own else config_of(path)
     peak = Peak()
     with peak:
         found = outline(kind, config, path, **options)

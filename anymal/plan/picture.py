@@ -84,6 +84,10 @@ def _picture(stage: StagePlan, memory: int) -> RenderableType:
         (verdict, "bold green" if stage.fits else "bold red"),
     )
     room = Text(f"at most {stage.most_samples} samples, {stage.most_tokens} tokens, in one pass\n")
+    if stage.sample_tokens < stage.soft_tokens + stage.text_tokens:
+        room.append(
+            f"llm.max_tokens is {stage.sample_tokens}: a sample with the longest media is refused\n"
+        )
     return Group(title, _bar(stage, memory), _legend(stage), room)
 
 

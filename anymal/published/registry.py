@@ -1,7 +1,29 @@
 """The one table of classes of published models that can be imported, by `architectures[0]`."""
 
 from anymal.published.base import Importer
+from anymal.published.fuyu import FUYU
+from anymal.published.idefics3 import IDEFICS3
+from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
+from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
+from anymal.published.qwen2_audio import QWEN2_AUDIO
+from anymal.published.ultravox import ULTRAVOX
+from anymal.published.vipllava import VIPLLAVA
+from anymal.published.voxtral import VOXTRAL
 
-IMPORTERS: dict[str, Importer] = {each.class_name: each for each in (LLAVA, LLAVA_ORIGINAL)}
+IMPORTERS: dict[str, Importer] = {
+    each.class_name: each
+    for each in (
+        LLAVA,
+        LLAVA_ORIGINAL,
+        LLAVA_NEXT,
+        VIPLLAVA,
+        FUYU,
+        INTERNVL,
+        IDEFICS3,
+        QWEN2_AUDIO,
+        ULTRAVOX,
+        VOXTRAL,
+    )
+}

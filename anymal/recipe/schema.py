@@ -56,7 +56,9 @@ class EncoderRecipe(SectionWithOptions):
     """A frozen encoder; every other key is an option of its kind."""
 
     kind: str = Field(description="a name in encoders.registry, or module:name")
-    path: str = Field(description="Hub id, folder, or tiny:encoders/NAME")
+    path: str | None = Field(
+        None, description="Hub id, folder, or tiny:encoders/NAME; not for kinds without weights"
+    )
     embed: bool = Field(False, description="put a copy of the encoder into the bundle")
 
 

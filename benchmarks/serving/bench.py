@@ -1,6 +1,7 @@
 """The figures of the service, in one command: engines side by side, the whole service, HTTP alone.
 
-The last line is one JSON object; all figures go to a file. Takes about four minutes on two cores.
+Then an imported model beside its own class. The last line is one JSON object; all figures go to a
+file. Takes about five minutes on two cores.
 
     .venv/bin/python -m benchmarks.serving.bench --out runs/bench-serve/serve.json
 """
@@ -22,6 +23,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.serving.http_cost import http_cost
+from benchmarks.serving.imported import imported
+from benchmarks.serving.imported import num_turns as imported_turns
 from benchmarks.serving.load import as_table
 from benchmarks.serving.shape import save_wide_bundle
 from benchmarks.serving.side_by_side import num_turns, side_by_side
@@ -41,7 +44,8 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
     """
     began = time.perf_counter()
     with Progress(console=Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as made:
-        bar = progress.add_task("HTTP alone", total=num_turns(rounds) + 4)
+        total = num_turns(rounds) + imported_turns(rounds) + 4
+        bar = progress.add_task("HTTP alone", total=total)
         http = http_cost(rounds=3, folder=folder)
         progress.update(bar, advance=1, description="engines side by side")
         engines = side_by_side(rounds=rounds, tick=lambda name: progress.advance(bar))
@@ -51,7 +55,8 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
         service = whole_service(bundle=bundle, rounds=3, folder=folder)
         progress.update(bar, advance=1, description="text, beside transformers serve")
         text = text_over_http(llm=Path(made) / "llm", bundle=bundle, rounds=2, folder=folder)
-        progress.advance(bar)
+        progress.update(bar, advance=1, description="an imported model")
+        of_a_class = imported(rounds=rounds, tick=lambda name: progress.advance(bar))
     return {
         "machine": {
             "cpus": os.cpu_count(),
@@ -66,11 +71,12 @@ def measure(*, rounds: int, folder: Path) -> dict[str, Any]:
         "service": service,
         "text": text,
         "http": http,
+        "imported": of_a_class,
     }
 
 
 def last_line(results: dict[str, Any]) -> dict[str, float]:
-    """The five figures that are promised."""
+    """The six figures that are promised."""
     engines = results["engines"]["summary"]
     http = results["http"]["summary"]
     return {
@@ -79,23 +85,25 @@ def last_line(results: dict[str, Any]) -> dict[str, float]:
         "repeat_ttft_ratio": results["service"]["summary"]["repeat_ttft_ratio"],
         "http_overhead_ms_p50": http["http_overhead_ms_p50"],
         "http_requests_per_s": http["http_requests_per_s"],
+        "imported_vs_class_generate": results["imported"]["summary"]["imported_vs_class_generate"],
     }
 
 
 def show(results: dict[str, Any]) -> None:
     """The tables, and what they come to."""
     console = Console()
-    contenders = dict(results["engines"]["contenders"])
-    for found in contenders.values():
-        found["median"].pop("probe_ms")  # the machine's, not the contender's
-    console.print(as_table(contenders, title="engines, in one process"))
+    sides = {"engines": "engines, in one process", "imported": "an imported model"}
+    for part, title in sides.items():
+        for found in results[part]["contenders"].values():
+            found["median"].pop("probe_ms")  # the machine's, not the contender's
+        console.print(as_table(results[part]["contenders"], title=title))
     services = {"pictures over HTTP": results["service"]["clients"]}
     services |= results["text"]["contenders"]
     console.print(as_table(services, title="services"))
     table = Table(title="what they come to")
     table.add_column("")
     table.add_column("", justify="right")
-    for part in ("engines", "service", "text", "http"):
+    for part in ("engines", "service", "text", "http", "imported"):
         for name, value in results[part]["summary"].items():
             rows = value.items() if isinstance(value, dict) else [("", value)]
             for own, number in rows:

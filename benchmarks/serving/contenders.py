@@ -48,7 +48,7 @@ def by_engine(llm: LLM) -> tuple[Way, BatchingEngine]:
         clients = []
         for index, question in enumerate(questions):
             client = _Client(start + index * stagger_s)
-            _sleep_until(client.due)
+            sleep_until(client.due)
             engine.start(
                 question.prompt, Sampling(max_tokens=NUM_NEW, ignore_eos=True), client.hear
             )
@@ -81,7 +81,7 @@ class _Client:
     def answer(self) -> tuple[Exchange, list[int]]:
         self._has_ended.wait()
         ids = [int(word) for word in "".join(self._texts).split()]
-        return _exchange(self.due, self.due, self._pieces, self._error), ids
+        return exchange_of(self.due, self.due, self._pieces, self._error), ids
 
 
 def by_generate(model: LlamaForCausalLM) -> Way:
@@ -92,7 +92,7 @@ def by_generate(model: LlamaForCausalLM) -> Way:
         answers: Answers = []
         for index, question in enumerate(questions):
             due = start + index * stagger_s
-            _sleep_until(due)
+            sleep_until(due)
             answers += _generate(model, [question], [due])
         return answers
 
@@ -107,7 +107,7 @@ def by_batches(model: LlamaForCausalLM) -> Way:
         dues = [start + index * stagger_s for index in range(len(questions))]
         answers: Answers = []
         while (done := len(answers)) < len(questions):
-            _sleep_until(dues[done])
+            sleep_until(dues[done])
             num_waiting = sum(due <= time.perf_counter() for due in dues[done:])
             batch = slice(done, done + num_waiting)
             answers += _generate(model, questions[batch], dues[batch])
@@ -120,7 +120,7 @@ def _generate(
     model: LlamaForCausalLM, questions: Sequence[Question], dues: Sequence[float]
 ) -> Answers:
     rows = torch.stack([question.rows for question in questions])  # [B, S, D_llm]
-    moments = _Moments()
+    moments = Moments()
     began = time.perf_counter()
     made = model.generate(
         inputs_embeds=rows,
@@ -131,12 +131,12 @@ def _generate(
         streamer=moments,
     )
     return [
-        (_exchange(due, began, moments.found, None), ids)
+        (exchange_of(due, began, moments.found, None), ids)
         for due, ids in zip(dues, made.tolist(), strict=True)
     ]
 
 
-class _Moments(BaseStreamer):  # type: ignore[misc]
+class Moments(BaseStreamer):  # type: ignore[misc]
     """Notes when each token of a batch came."""
 
     def __init__(self) -> None:
@@ -144,15 +144,17 @@ class _Moments(BaseStreamer):  # type: ignore[misc]
         self._has_prompt = False
 
     def put(self, value: Any) -> None:
+        """See transformers."""
         if self._has_prompt:  # the first call brings the prompt's ids
             self.found.append(time.perf_counter())
         self._has_prompt = True
 
     def end(self) -> None:
-        pass
+        """See transformers."""
 
 
-def _exchange(due: float, began: float, pieces: list[float], error: str | None) -> Exchange:
+def exchange_of(due: float, began: float, pieces: list[float], error: str | None) -> Exchange:
+    """An exchange whose pieces are tokens."""
     return Exchange(
         kind="mixed",
         due=due,
@@ -164,5 +166,6 @@ def _exchange(due: float, began: float, pieces: list[float], error: str | None) 
     )
 
 
-def _sleep_until(moment: float) -> None:
+def sleep_until(moment: float) -> None:
+    """Wait for a moment on the clock of `time.perf_counter`."""
     time.sleep(max(0.0, moment - time.perf_counter()))

@@ -19,6 +19,7 @@ from transformers import (
     CLIPVisionModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
 )
 
 from anymal.assemble import build
@@ -143,7 +144,7 @@ def save_wide_bundle(folder: Path) -> Path:
     shutil.copytree(TINY / "llm", llm, ignore=ignored)
     model = wide_llama()
     with without_progress():
-        _say_words_only(model, llm)
+        say_words_only(model, llm)
         model.save_pretrained(llm)
         torch.manual_seed(1)
         CLIPVisionModel(CLIPVisionConfig(**VIT)).save_pretrained(vision)
@@ -163,7 +164,7 @@ def save_wide_bundle(folder: Path) -> Path:
         return save_bundle(build(recipe), folder / "bundle")
 
 
-def _say_words_only(model: LlamaForCausalLM, folder: Path) -> None:
+def say_words_only(model: PreTrainedModel, folder: Path) -> None:
     """Let the model choose among whole words, each of which is a piece of the answer at once.
 
     Others would be held back as part of a character, or as the space before the next word. Their

@@ -20,7 +20,7 @@ from benchmarks.training.peers import CLIP_NORM, LR, Contender, Peer, Work, coun
 from benchmarks.training.shape import BATCH, LAYER, VIT, Lesson
 from encoders.frozen import FrozenEncoder
 from encoders.images import ImagePreprocessor
-from encoders.vision import ReadTokens
+from encoders.vision_read import ReadTokens
 from train.loop import optimise
 from train.optimiser import build_optimiser
 

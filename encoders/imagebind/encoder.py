@@ -30,7 +30,7 @@ from encoders.imagebind.trunk import (
 )
 from encoders.images import ImagePreprocessor
 from encoders.imu.encoder import MotionPreprocessor
-from encoders.layouts import StartsLayout
+from encoders.layouts import PooledLayout, StartsLayout
 from encoders.mel import KALDI_FLOOR, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
@@ -123,21 +123,6 @@ class SquareLayout:
         """The layout of one picture."""
         side = IMAGE_SIZE // VISION_PATCH
         return Layout(before=self.before, rows=side, columns=side)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledLayout:
-    """One embedding for each window.
-
-    Attributes:
-        argument: the tensor that holds the windows.
-    """
-
-    argument: str
-
-    def __call__(self, tensors: Mapping[str, Tensor]) -> Layout:
-        """The layout of one medium."""
-        return Layout(before=len(tensors[self.argument]))
 
 
 def build_imagebind_vision(

@@ -55,6 +55,8 @@ from encoders.imagebind.trunk import ImageBindShape
 from encoders.imu.imu2clip import Imu2ClipConfig, Imu2ClipModel
 from encoders.imu.transformer import ImuTransformerConfig, ImuTransformerModel
 from encoders.signals import Audio, Image, Motion, Signal, Video
+from tests.encoders.cut_pictures import CUT_PICTURES
+from tests.encoders.sound_towers import SOUND_TOWERS
 
 SIZE = {"height": 32, "width": 32}
 BLOCKS = {
@@ -161,6 +163,7 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         CLIPVisionModel(CLIPVisionConfig(**VIT)),
         CLIPImageProcessorPil(**CLIP_PICTURES),
     ),
+    **CUT_PICTURES,
     "siglip": lambda: (
         SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VIT)),
         SiglipImageProcessorPil(size=SIZE),
@@ -194,6 +197,7 @@ CHECKPOINTS: dict[str, Callable[[], tuple[Any, ...]]] = {
         WhisperEncoder(whisper_config()),
         WhisperFeatureExtractor(feature_size=20, chunk_length=1),
     ),
+    **SOUND_TOWERS,
     "spectrogram": lambda: (
         ResNetModel(resnet_config(num_channels=1)),
         WhisperFeatureExtractor(feature_size=32, chunk_length=1),
@@ -281,7 +285,7 @@ def _signals() -> Callable[[str], list[Signal]]:
     """A short, a middling and a long signal for an encoder kind."""
 
     def make(kind: str) -> list[Signal]:
-        if kind in ("vision", "imagebind_vision"):
+        if kind in ("vision", "tiles", "pixels", "imagebind_vision"):
             return [image(40, 50, 0), image(64, 30, 1), image(3, 3, 2)]
         if kind in ("frames", "x_clip", "videomae", "vjepa2"):
             return [video(1, 0), video(6, 1), video(3, 2)]

@@ -24,7 +24,15 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("vision", "dinov2", {"size": 48}),
     ("vision", "vit", {}),
     ("vision", "resnet", {}),
+    ("tiles", "clip_tiles", {}),
+    ("tiles", "clip_tiles", {"drop_cls": False, "unpad": "floor"}),
+    ("tiles", "siglip", {"grid": [[64, 64], [32, 96]], "pool": 2}),
+    ("pixels", "fuyu", {}),
+    ("pixels", "fuyu", {"patch": 16}),
+    ("vision", "clip", {"layer": [-2, 1], "post_norm": True}),
+    ("vision", "siglip", {"order": "blocks"}),
     ("frames", "clip", {"num_frames": 4}),
+    ("frames", "clip", {"layer": None, "pooled": True, "projected": True, "unit": True}),
     ("frames", "resnet", {"num_frames": 4, "layer": -1}),
     ("x_clip", "x_clip", {}),
     ("videomae", "videomae", {}),
@@ -33,6 +41,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("clap", "clap_fused", {"window_s": 1.0}),
     ("whisper", "whisper", {}),
     ("whisper", "whisper_encoder", {"window_s": 0.5}),
+    ("whisper", "whisper", {"silence": "masked", "spectrogram": "bare", "group": 8}),
+    ("whisper", "qwen2_audio_encoder", {"silence": "masked"}),
+    ("whisper", "voxtral_encoder", {"silence": "kept", "spectrogram": "recording"}),
     ("ast", "ast", {}),
     ("spectrogram", "spectrogram", {}),
     ("imu_transformer", "imu_transformer", {}),
@@ -176,6 +187,7 @@ def test_fingerprint_is_stable(
 # kind, checkpoint, hidden states of it
 DEPTHS = [
     ("vision", "clip", 4),
+    ("tiles", "clip_tiles", 4),
     ("frames", "clip", 4),
     ("x_clip", "x_clip", 4),
     ("videomae", "videomae", 4),
@@ -227,5 +239,7 @@ def test_unknown_option_lists_the_known(kind: str) -> None:
 
 
 def test_unknown_kind_lists_the_known() -> None:
-    with pytest.raises(EncoderError, match="unknown encoder 'clipp'; known: vision, frames"):
+    with pytest.raises(
+        EncoderError, match="unknown encoder 'clipp'; known: vision, tiles, pixels, frames"
+    ):
         build_encoder("clipp", "nowhere")

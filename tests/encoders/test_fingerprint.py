@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from encoders.fingerprint import plain_settings
 from encoders.registry import build_encoder
+from encoders.vision_read import ReadTokens
 
 Find = Callable[[str], str]
 
@@ -64,12 +67,25 @@ def test_preprocessing_changes_it(
         ("vision", "clip", {"layer": -1}),
         ("vision", "clip", {"pool": 2}),
         ("vision", "clip", {"drop_cls": False}),
+        ("vision", "clip", {"layer": [-2, -1]}),
+        ("vision", "clip", {"post_norm": True}),
+        ("vision", "clip", {"projected": True}),
+        ("vision", "clip", {"unit": True}),
+        ("vision", "clip", {"order": "blocks"}),
+        ("vision", "clip", {"order": "blocks", "block_size": 4}),
+        ("vision", "clip", {"layer": None, "pooled": True}),
         ("videomae", "videomae", {"layer": 1}),
     ],
 )
 def test_options_change_it(checkpoint: Find, kind: str, name: str, options: dict[str, Any]) -> None:
     path = checkpoint(name)
     assert build_encoder(kind, path, **options).fingerprint != build_encoder(kind, path).fingerprint
+
+
+def test_options_that_came_later_are_left_out_unless_used() -> None:
+    plain = ReadTokens(layer=-2, drop_cls=True, pool=None)
+    assert plain_settings(plain) == {"type": "ReadTokens", "layer": -2, "drop_cls": True}
+    assert plain_settings(replace(plain, unit=True)) == plain_settings(plain) | {"unit": True}
 
 
 def test_place_and_provenance_do_not_change_it(checkpoint: Find, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.encoders.test_contract import CASES, IDS
 # Longer than any of the tiny models takes.
 LONGEST = {
     "vision": image(),
+    "tiles": image(64, 64),
+    "pixels": image(48, 64),
     "frames": video(40),
     "clips": video(40),
     "audio": audio(30, 8000),
@@ -24,6 +26,8 @@ SIGNALS = {
     kind: LONGEST[name]
     for name, kinds in {
         "vision": ["vision", "imagebind_vision"],
+        "tiles": ["tiles"],
+        "pixels": ["pixels"],
         "frames": ["frames"],
         "clips": ["x_clip", "videomae", "vjepa2"],
         "audio": ["clap", "whisper", "ast", "spectrogram", "imagebind_audio"],

@@ -5,10 +5,12 @@ not choose what to stand in for (see `train.dry_run.run`).
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anymal.bundle.manifest import EMBEDDED
 from anymal.errors import RecipeError
 from anymal.recipe.file import TINY
 from anymal.recipe.known_configs import config_of
@@ -83,7 +85,7 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
     """Write an encoder with its preprocessing.
 
     Args:
-        recipe: Names the one to stand in for.
+        recipe: Names the one to stand in for; has a path.
         folder: Where it goes.
 
     Returns:
@@ -92,33 +94,43 @@ def write_encoder(recipe: EncoderRecipe, folder: Path) -> StandIn:
     Raises:
         RecipeError: The configuration of the encoder cannot be had.
     """
-    is_guess = _is_missing(recipe.path)
+    path = recipe.path
+    assert path is not None, "there is nothing to stand in for"
+    is_guess = _is_missing(path)
     try:
         kind = encoder_kind(recipe.kind)
-        config = _small_config(kind, recipe, is_guess=is_guess)
+        config = _small_config(kind, path, recipe.options, is_guess=is_guess)
         model = kind.save_random(config, folder)
     except EncoderError as error:
         raise RecipeError(f"encoder of kind {recipe.kind!r}: {error}") from error
-    for file in Path(recipe.path).glob("*processor_config.json"):  # of a folder, as it is
+    for file in Path(path).glob("*processor_config.json"):  # of a folder, as it is
         shutil.copy(file, folder)
-    return _stand_in(model, folder, replaced=recipe.path, is_guess=is_guess)
+    return _stand_in(model, folder, replaced=path, is_guess=is_guess)
 
 
 def _is_missing(path: str) -> bool:
     """Whether a path on this machine leads nowhere; a Hub id is not such a path."""
-    return path.startswith("${") or (Path(path).is_absolute() and not Path(path).exists())
+    is_elsewhere = path.startswith(("${", EMBEDDED))
+    return is_elsewhere or (Path(path).is_absolute() and not Path(path).exists())
 
 
-def _small_config(kind: EncoderKind, recipe: EncoderRecipe, *, is_guess: bool) -> Any:
+def _small_config(
+    kind: EncoderKind, path: str, options: Mapping[str, Any], *, is_guess: bool
+) -> Any:
     """The configuration of an encoder's checkpoint, or the usual one of its kind, made small."""
     if kind.tiny_config is not None:
         return kind.tiny_config()
     if is_guess:
         config = kind.usual_config()
     else:
-        config = config_of(recipe.path) if kind.read_config is None else kind.config(recipe.path)
-    layer = recipe.options.get("layer") or 0
-    return type(config).from_dict(shrunk(config, num_layers=max(_MIN_LAYERS, abs(layer))))
+        config = config_of(path) if kind.read_config is None else kind.config(path)
+    return type(config).from_dict(shrunk(config, num_layers=_deepest(options.get("layer"))))
+
+
+def _deepest(layer: Any) -> int:
+    """How many layers a stand-in needs so that one, or several, can be read."""
+    layers: list[int] = layer if isinstance(layer, list) else [layer or 0]
+    return max(_MIN_LAYERS, *map(abs, layers))
 
 
 def _stand_in(model: Any, folder: Path, *, replaced: str, is_guess: bool) -> StandIn:

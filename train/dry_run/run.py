@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from anymal.assemble import build
+from anymal.bundle.extend import extended
+from anymal.bundle.manifest import MANIFEST
 from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
@@ -38,6 +40,9 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
         AnymalError: What would stop a full run.
     """
     began = time.perf_counter()
+    start = recipe.model.start_from
+    if start is not None and (Path(start) / MANIFEST).is_file():
+        recipe = extended(recipe)
     with TemporaryDirectory(prefix="anymal-dry-run-") as name, without_progress():
         folder = Path(name)
         small = _small_recipe(recipe, folder, console)
@@ -68,8 +73,11 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     """The recipe's model, made of stand-ins."""
     values = model.model_dump(mode="json")
     llm = _shown(write_llm(model.llm, folder / "llm"), console)
-    values["llm"] |= {"path": str(llm.path), "revision": None}
+    # The stand-in writes with the built-in model's template.
+    values["llm"] |= {"path": str(llm.path), "revision": None, "markers": None}
     for name, modality in model.modalities.items():
+        if modality.encoder.path is None:  # which loads nothing
+            continue
         encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)
         values["modalities"][name]["encoder"]["path"] = str(encoder.path)
     if model.start_from is not None:

@@ -37,6 +37,7 @@ def encode(
     Run again, it continues where it was stopped and encodes only what is missing.
     """
     # torch and transformers take seconds to import; `--help` must not.
+    from anymal.bundle.extend import extended
     from anymal.cli.console import plain_console
     from anymal.errors import RecipeError
     from anymal.recipe.schema import load_recipe
@@ -44,7 +45,7 @@ def encode(
     from train.encode.run import encode as run
     from train.interrupt import Interrupted
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = extended(load_recipe(recipe, overrides or []))
     if out is None and loaded.features is None:
         raise RecipeError("where to? Give --out FOLDER, or set `features` in the recipe")
     root = Path(loaded.features or "") if out is None else out.absolute()

@@ -1,12 +1,14 @@
 """Joining: aligners of several bundles come together bit for bit; what cannot join is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from anymal.assemble import build
@@ -76,6 +78,27 @@ def test_one_bundle_is_not_joined(save: Save, tmp_path: Path) -> None:
 def test_a_modality_in_both_is_refused(save: Save, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="has an aligner for image"):
         join_bundles([save("a", "image"), save("bc", "image", "imu")], tmp_path / "joined")
+
+
+def test_a_modality_that_is_the_same_in_both_comes_once(save: Save, tmp_path: Path) -> None:
+    first, second = save("a", "image"), save("bc", "image", "imu")
+    other = load_file(second / "aligners.safetensors")
+    shared = {**other, **load_file(first / "aligners.safetensors")}
+    save_file(shared, second / "aligners.safetensors")
+    joined = join_bundles([first, second], tmp_path / "joined")
+    assert list(describe(joined).modalities) == ["image", "imu"]
+    state = load_file(joined / "aligners.safetensors")
+    assert all(torch.equal(state[name], tensor) for name, tensor in shared.items())
+
+
+def test_a_shared_modality_that_is_written_otherwise_is_refused(save: Save, tmp_path: Path) -> None:
+    first = save("a", "image")
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    manifest = json.loads((second / "bundle.json").read_text())
+    manifest["recipe"]["modalities"]["image"]["prefix"] = "Look:"
+    (second / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="has an aligner for image"):
+        join_bundles([first, second], tmp_path / "joined")
 
 
 def test_lora_is_refused(save: Save, tmp_path: Path) -> None:

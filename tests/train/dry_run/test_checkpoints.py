@@ -65,6 +65,25 @@ def test_patches_pictures_and_the_asked_layer_stay(tmp_path: Path) -> None:
     assert encoder.preprocessor.processor.crop_size["height"] == 336
 
 
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        (t.CLIPVisionConfig(), {"layer": [-2, -5], "post_norm": True}),
+        (t.CLIPVisionConfig(), {"projected": True}),
+        (t.Blip2VisionConfig(), {"layer": None}),
+        (t.InstructBlipVisionConfig(), {"layer": None}),
+        (t.InternVLVisionConfig(), {"order": "blocks"}),
+        (t.Idefics3VisionConfig(image_size=56, patch_size=14), {"order": "blocks"}),
+    ],
+    ids=lambda case: getattr(case, "model_type", None),
+)
+def test_views_of_every_tower(config: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    config.save_pretrained(tmp_path / "real")
+    recipe = EncoderRecipe(kind="vision", path=str(tmp_path / "real"), **options)
+    standin = write_encoder(recipe, tmp_path / "small")
+    assert build_encoder("vision", str(standin.path), **options).width <= 2 * 192
+
+
 def test_a_folders_own_preprocessing_is_taken(tmp_path: Path) -> None:
     t.CLIPVisionConfig(image_size=28, patch_size=14).save_pretrained(tmp_path / "real")
     options = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
