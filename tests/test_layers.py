@@ -39,7 +39,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("llm", "recipe"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
-    "published": ("assemble", "bundle", "collate", "llm", "recipe", "sample"),
+    "published": ("assemble", "bundle", "chat", "collate", "llm", "recipe", "sample"),
     "serving": (
         *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
         *("processor", "protocol", "sample"),

@@ -22,7 +22,7 @@ from anymal.errors import ConversationError, RecipeError
 _END = "\ue002"
 # Llama 3 templates write today's date unless given one; this is their default. A prompt must not
 # change overnight. Qwen 3 templates leave room for thoughts, which answers here do not have.
-_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False, "end_of_answer": _END}
+SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False, "end_of_answer": _END}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def read_jinja(
             it is given, refuses a question and an answer, writes no such marker, or is beyond the
             limits of `template_process`.
     """
-    template = BoundedTemplate(source, {**tokenizer.special_tokens_map, **_SETTINGS})
+    template = BoundedTemplate(source, {**tokenizer.special_tokens_map, **SETTINGS})
     strings = _understood(template, tokenizer, None, what=what)
     if isinstance(strings, JinjaFormat) and not (modalities if markers is None else markers):
         return strings

@@ -8,19 +8,19 @@ V vocabulary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedModel
 
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.probe import Probe, two_turns
+from anymal.published.rendering import chat_template_of, moves, rendered
 from anymal.recipe.schema import AlignerRecipe, EncoderRecipe, TemplateName
 
 _TO_COME = "bundle:"  # the path of an encoder that the import is about to write
@@ -89,9 +89,7 @@ def processor_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
     Returns:
         `input_ids` `[1, T]`, `attention_mask`, and tensors of media.
     """
-    text = published.processor.apply_chat_template(
-        probe.messages(), add_generation_prompt=True, tokenize=False
-    )
+    text = rendered(published.processor, probe, generate=True)
     return dict(published.processor(text=[text], return_tensors="pt", **probe.arguments()))
 
 
@@ -108,10 +106,11 @@ def probed_prompt(published: Published) -> PromptFormat:
         published: With a chat template.
     """
     processor = published.processor
-    moves = [moved for kind in ("image", "audio") if (moved := _moves(processor, kind)) is not None]
+    found = [moves(processor, kind) for kind in ("image", "audio")]
+    known = [moved for moved in found if moved is not None]
     return PromptFormat(
-        chat_template=processor.chat_template or processor.tokenizer.chat_template,
-        media_first=bool(moves) and all(moves),
+        chat_template=chat_template_of(processor),
+        media_first=bool(known) and all(known),
     )
 
 
@@ -262,18 +261,3 @@ def linear_weights(**layers: nn.Module | None) -> dict[str, Tensor]:
         if layer is not None
         for part, tensor in layer.state_dict().items()
     }
-
-
-def _moves(processor: Any, modality: str) -> bool | None:
-    """Whether a chat template writes media before words that came first; None if it writes none."""
-
-    def written(probe: Probe) -> str:
-        text: str = processor.apply_chat_template(probe.messages(), tokenize=False)
-        return text
-
-    media_last = two_turns(modality, is_reversed=True)
-    try:
-        last, first = written(media_last), written(two_turns(modality))
-        return None if first == written(replace(media_last, media=())) else first == last
-    except TemplateError:  # it takes no such part
-        return None

@@ -7,10 +7,12 @@ words inside a medium.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import Idefics3ForConditionalGeneration, PreTrainedModel
 
+from anymal.errors import BundleError
 from anymal.published.base import (
     ImportedModality,
     Importer,
@@ -26,8 +28,20 @@ from anymal.recipe.schema import AlignerRecipe
 def _load(folder: Path) -> Published:
     """The model, whose processor leaves pictures whole."""
     published = load_class(Idefics3ForConditionalGeneration)(folder)
-    published.processor.image_processor.do_image_splitting = False
+    image_processor = published.processor.image_processor
+    image_processor.do_image_splitting = False
+    _check_size(image_processor, published.model.config.vision_config.image_size)
     return published
+
+
+def _check_size(image_processor: Any, side: int) -> None:
+    """Refuse pictures that the model does not take, before one is read: files may ask for any."""
+    sizes = dict(image_processor.size), dict(image_processor.max_image_size)
+    if sizes[1] != {"longest_edge": side} or set(sizes[0]) != {"longest_edge"}:
+        raise BundleError(
+            f"the image processor makes pictures of {sizes[0]}, then {sizes[1]}, and the model "
+            f"takes squares of {side} pixels; import a checkpoint whose files agree"
+        )
 
 
 def _llm(published: Published) -> PreTrainedModel:

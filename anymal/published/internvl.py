@@ -24,8 +24,10 @@ from anymal.published.base import (
 )
 from anymal.published.llava import llava_llm
 from anymal.published.probe import Probe
+from anymal.published.rendering import rendered
 from anymal.recipe.schema import AlignerRecipe
-from encoders.images import load_image_processor
+from encoders.base import EncoderError
+from encoders.images import load_image_processor, most_windows, side_of
 
 _LAST = -1  # the class reads its tower's output then, not a hidden state
 
@@ -36,16 +38,13 @@ class _Processor:
 
     Attributes:
         image_processor: Cuts pictures into tiles.
-        tokenizer: With the names of the words around a picture, and a chat template.
+        tokenizer: With the names of the words around a picture.
+        chat_template: The tokeniser's is taken.
     """
 
     image_processor: Any
     tokenizer: Any
     chat_template: None = None
-
-    def apply_chat_template(self, messages: Any, **options: Any) -> Any:
-        """As processors have it."""
-        return self.tokenizer.apply_chat_template(messages, **options)
 
 
 def _load(folder: Path) -> Published:
@@ -54,10 +53,25 @@ def _load(folder: Path) -> Published:
     tokenizer = tokenizers.from_pretrained(folder, trust_remote_code=False)
     image_processor = load_image_processor(str(folder))
     image_processor.crop_to_patches = True  # the class's processor asks for it
+    model = load_whole(InternVLForConditionalGeneration, folder)
+    _check_tiles(image_processor, side_of(model.config.vision_config.image_size))
     return Published(
-        model=load_whole(InternVLForConditionalGeneration, folder),
-        processor=_Processor(image_processor=image_processor, tokenizer=tokenizer),
+        model=model, processor=_Processor(image_processor=image_processor, tokenizer=tokenizer)
     )
+
+
+def _check_tiles(image_processor: Any, side: int | None) -> None:
+    """Refuse tiles that the model does not take, before any is cut: files may ask for any size."""
+    try:
+        most_windows(image_processor)
+    except EncoderError as error:
+        raise BundleError(str(error)) from error
+    size = dict(image_processor.size)
+    if side is None or side_of([size.get("height"), size.get("width")]) != side:
+        raise BundleError(
+            f"the image processor cuts tiles of {size}, and the model takes squares of {side} "
+            "pixels; import a checkpoint whose files agree"
+        )
 
 
 def _parts(published: Published) -> Mapping[str, ImportedModality]:
@@ -119,9 +133,7 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
     )
     per_tile = height * width // _side(published.model.config) ** 2
     names = parts.tokenizer
-    written = parts.apply_chat_template(
-        probe.messages(), tokenize=False, add_generation_prompt=True
-    ).split(names.context_image_token)
+    written = rendered(parts, probe, generate=True).split(names.context_image_token)
     text = written[0]
     for picture, words in zip(tiles, written[1:], strict=True):
         filled = names.context_image_token * (per_tile * len(picture))

@@ -124,11 +124,12 @@ def _load(folder: Path) -> Published:
         vision_feature_select_strategy="default" if is_cut else "full",
     )
     with torch.device("meta"):
-        model = LlavaForConditionalGeneration(whole)
+        model: Any = LlavaForConditionalGeneration(whole)
     model.model.language_model, model.lm_head = llm.model, llm.lm_head
     model.model.vision_tower, model.model.multi_modal_projector = tower, projector
     model.generation_config = llm.generation_config
-    processor = LlavaProcessor(
+    processor_class: Any = LlavaProcessor
+    processor = processor_class(
         _image_processor(place, pads=config.get("image_aspect_ratio") == "pad"),
         tokenizer,
         patch_size=tower.config.patch_size,

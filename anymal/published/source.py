@@ -106,6 +106,11 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
     """The importer of a configuration."""
     names = config.get("architectures")
     name = str(names[0]) if isinstance(names, list) and names else "a model of no named class"
+    if config.get("quantization_config"):
+        raise BundleError(
+            f"{str(folder)!r} holds quantised weights (quantization_config); import the checkpoint "
+            "that they were made from, and quantise as you serve (--precision)"
+        )
     if importer := IMPORTERS.get(name):
         return importer
     if cause := cause_of(config, name):

@@ -134,7 +134,7 @@ def save_llava(
         tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy=strategy,
-        num_additional_image_tokens=1,
+        num_additional_image_tokens=int(vision is None),  # CLIP's class token
         chat_template=VICUNA_TEMPLATE,
     )
     model = LlavaForConditionalGeneration(config).to(dtype)

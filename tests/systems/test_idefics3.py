@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
+from anymal.errors import BundleError
 from anymal.published.importing import import_model
+from tests.anymal.bundle.strangers import edit
 from tests.systems.agreement import check_served, imported
 from tests.systems.seeing_checkpoints import save_idefics3
 
@@ -19,3 +23,11 @@ def test_larger_squares_and_a_note_on_tiles(tmp_path: Path) -> None:
     facts = import_model(folder, tmp_path / "bundle", tell=told.append)
     assert max(facts.soft_tokens, facts.logits) < 1e-4
     assert any(line.startswith("note: pictures are read whole, as with") for line in told)
+
+
+def test_pictures_beyond_measure_are_refused(tmp_path: Path) -> None:
+    folder = save_idefics3(tmp_path / "idefics3")
+    size = {"longest_edge": 10**5}
+    edit(folder / "processor_config.json", "image_processor", "max_image_size", to=size)
+    with pytest.raises(BundleError, match="the model takes squares of 32 pixels"):
+        imported(folder, tmp_path / "bundle")

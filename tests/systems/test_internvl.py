@@ -1,6 +1,7 @@
 """InternVL: tiles and the whole picture, squares of patches in one, as its class computes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from anymal.errors import BundleError
 from anymal.plan.encoder import measure_encoder
 from anymal.published.internvl import INTERNVL
 from anymal.published.probe import two_turns
+from anymal.published.rendering import rendered
+from tests.anymal.bundle.strangers import edit
 from tests.systems.agreement import check_served, imported
 from tests.systems.seeing_checkpoints import save_internvl
 
@@ -31,7 +34,7 @@ def test_it_is_asked_as_its_own_processor_asks(
     # It demands a part for films, which is not to be had without torchvision.
     monkeypatch.setattr(InternVLProcessor, "check_argument_for_proper_class", lambda *_: None)
     own = InternVLProcessor(parts.image_processor, parts.tokenizer, None, image_seq_length=4)
-    text = parts.apply_chat_template(probe.messages(), tokenize=False, add_generation_prompt=True)
+    text = rendered(parts, probe, generate=True)
     theirs = own(text=[text], return_tensors="pt", **probe.arguments())
     ours = INTERNVL.inputs(published, probe)
     assert set(ours) == set(theirs)
@@ -52,4 +55,18 @@ def test_a_hidden_layer_of_its_tower(tmp_path: Path) -> None:
 def test_a_class_token_in_its_squares_is_refused(tmp_path: Path) -> None:
     folder = save_internvl(tmp_path / "full", vision_feature_select_strategy="full")
     with pytest.raises(BundleError, match="select_strategy is 'full'; squares are made of"):
+        imported(folder, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("max_patches", 10**6, "up to 1000000 tiles; set max_patches to at most 64"),
+        ("size", {"height": 10**5, "width": 10**5}, "the model takes squares of 32 pixels"),
+    ],
+)
+def test_tiles_beyond_measure_are_refused(tmp_path: Path, key: str, value: Any, why: str) -> None:
+    folder = save_internvl(tmp_path / "internvl")
+    edit(folder / "processor_config.json", "image_processor", key, to=value)
+    with pytest.raises(BundleError, match=why):
         imported(folder, tmp_path / "bundle")

@@ -47,7 +47,12 @@ def test_a_bundle_that_differs_takes_force(llava: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["llm/model.safetensors", "encoders/image/model.safetensors", "aligners.safetensors"]
+    "file",
+    [
+        "llm/model.safetensors",
+        "aligners.safetensors",
+        pytest.param("encoders/image/model.safetensors", marks=pytest.mark.slow),
+    ],
 )
 def test_the_check_sees_a_changed_weight(llava: Path, tmp_path: Path, file: str) -> None:
     bundle = tmp_path / "bundle"
