@@ -78,13 +78,10 @@ def test_the_picture_of_the_methods(tmp_path: Path) -> None:
 # --- every imported model -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(20, 37), (131, 170)])
-def test_it_is_served_as_its_class_generates(
-    fuyu: tuple[Path, Path], size: tuple[int, int]
-) -> None:
+def test_it_is_served_as_its_class_generates(fuyu: tuple[Path, Path]) -> None:
     folder, bundle = fuyu
-    said = served_answer(bundle, about(*size))
-    assert said.strip() == class_answer(folder, about(*size)).strip() != ""
+    said = served_answer(bundle, about(131, 170))
+    assert said.strip() == class_answer(folder, about(131, 170)).strip() != ""
 
 
 def test_the_bundle_holds_no_tower(fuyu: tuple[Path, Path], tmp_path: Path) -> None:
