@@ -96,6 +96,7 @@ def serve(
 
     from server.app import create_app
     from server.edge.connection import notice_dead_lines
+    from server.heap import map_large_blocks
     from server.running import Service
 
     def stop() -> None:
@@ -104,6 +105,7 @@ def serve(
     app = create_app(settings, on_failure=stop)
     service = Service(app, settings)
     _raise_file_limit()
+    map_large_blocks()
     with _listener(settings.host, settings.port) as listener:
         notice_dead_lines(listener, seconds=settings.stall_seconds)
         address = f"http://{settings.host}:{listener.getsockname()[1]}"

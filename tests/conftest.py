@@ -59,6 +59,7 @@ WHOLE = (
     "benchmarks/training",
     "server/real_model",
     "server/test_schema.py",
+    "systems",
 )
 
 

@@ -1,20 +1,17 @@
 """What a decoding process runs: one job after the other, until its parent closes the line or dies.
 
-Does not import torch, and knows nothing of the pool. `process` starts it, as a new interpreter: a
-fork of a process with threads could stop dead at a lock that one of them held.
+Does not import torch, and knows nothing of the pool. `fork_program` starts it.
 """
 
 import logging
 import os
 import pickle
-import signal
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.metadata import EntryPoint
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
@@ -31,31 +28,39 @@ READY = "ready"
 OUT_OF_MEMORY = 12  # the exit status of a process without room for a job, or for what it gave
 
 
-def main() -> None:
-    """Serve the line whose descriptor is the first argument; the others are `work` and bounds."""
-    line = Connection(int(sys.argv[1]))
-    bounds = Bounds(memory_bytes=int(sys.argv[3]), cpu_seconds=int(sys.argv[4]))
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; the parent decides
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    decode: Decode = EntryPoint("decode", sys.argv[2], "").load()
+_NICENESS = 5  # what answers goes first: it gets three times as much of a core that both want
+
+
+def serve(line: Connection, decode: Decode, bounds: Bounds, *, leash: int) -> int:
+    """Do what comes along a line.
+
+    Args:
+        line: Brings jobs, and takes outcomes.
+        decode: Does them.
+        bounds: Of this process, from here on.
+        leash: A descriptor to read from, at its end when this process is of no more use.
+
+    Returns:
+        The exit status.
+    """
+    threading.Thread(target=_end_at_the_end_of, args=[leash], daemon=True).start()
+    os.nice(_NICENESS)
     records = _collect_log()
     _bound_memory(bounds.memory_bytes)
-    line.send(READY)
     try:
+        line.send(READY)
         while True:
             job = line.recv()
             _bound_time(bounds.cpu_seconds)
             _reply(line, *_outcome(decode, job, records))
-    except EOFError:
-        return
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # nobody asks any more
+        return 0
     except MemoryError:  # half a message may be on the line, so there is no way on
-        sys.exit(OUT_OF_MEMORY)
+        return OUT_OF_MEMORY
 
 
-def _end_with_the_parent() -> None:
-    """End this process when the parent goes, however it goes; standard input is then at its end."""
-    os.read(sys.stdin.fileno(), 1)
+def _end_at_the_end_of(leash: int) -> None:
+    os.read(leash, 1)
     os._exit(0)
 
 
@@ -161,7 +166,3 @@ def _places(error: BaseException) -> Iterator[str]:
     """Where an error was raised, outermost first."""
     for frame, line in traceback.walk_tb(error.__traceback__):
         yield f"{frame.f_globals.get('__name__')}:{line} {frame.f_code.co_name}"
-
-
-if __name__ == "__main__":
-    main()

@@ -9,15 +9,17 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from anymal.decoding.child import OUT_OF_MEMORY
+from anymal.decoding.ends import crashed, too_much_memory, too_slow
+from anymal.decoding.fork_server import ForkServer
 from anymal.decoding.job import Bounds, Job
 from anymal.decoding.medium import hints_of
 from anymal.decoding.process import DecodingProcess, Died, OutOfMemory
-from anymal.errors import AnymalError, MediaCorrupt, MediaError, MediaTooLarge
+from anymal.errors import AnymalError
 from anymal.media.limits import Limits
 from anymal.modality import Medium
 
@@ -55,13 +57,15 @@ class DecoderStats:
 class DecoderPool:
     """Decodes media in processes of their own; any thread may use it."""
 
-    def __init__(self, workers: int, *, bounds: Bounds | None = None, work: str = WORK) -> None:
+    def __init__(
+        self, workers: int, *, bounds: Bounds | None = None, forks: ForkServer | None = None
+    ) -> None:
         """Starts nothing: a process starts when a medium first needs it, or with `start`.
 
         Args:
             workers: Most processes, one at least.
             bounds: What each may use.
-            work: The function that decodes, as `module:name`; called as `decode_hinted` is.
+            forks: Starts them, and stays open; by default one of its own, which decodes media.
 
         Raises:
             AnymalError: The system has no way to hand memory over.
@@ -73,14 +77,15 @@ class DecoderPool:
             )
         self._workers = workers
         self._bounds = bounds or Bounds()
-        self._work = work
+        self._forks = forks or ForkServer(WORK)
         self._changed = threading.Condition()
         self._all: list[DecodingProcess] = []
         self._free: list[DecodingProcess] = []
         self._decodes = self._restarts = 0
         self._kills: Counter[str] = Counter()
         self._is_closed = False
-        weakref.finalize(self, _close_all, self._all)  # if nobody closes it
+        own = () if forks else (self._forks,)
+        self._end = weakref.finalize(self, _close_all, self._all, own)  # if nobody closes it
 
     def start(self) -> None:
         """Start all processes now, so that no medium waits for one."""
@@ -116,7 +121,7 @@ class DecoderPool:
             self._changed.notify_all()
             self._changed.wait_for(lambda: len(self._free) == len(self._all))
             self._free.clear()
-            _close_all(self._all)
+            self._end()
 
     # --- for errands ----------------------------------------------------------------------------
 
@@ -179,7 +184,7 @@ class DecoderPool:
         return bool(self._free) or len(self._all) < self._workers
 
     def _started(self) -> DecodingProcess:
-        process = DecodingProcess(self._work, self._bounds)
+        process = DecodingProcess(self._forks, self._bounds)
         self._all.append(process)
         return process
 
@@ -232,7 +237,7 @@ class Errand:
             return process.do(job)
         except OutOfMemory as error:
             reason = "memory"
-            raise _too_much_memory(medium.name, self._pool.bounds) from error
+            raise too_much_memory(medium.name, self._pool.bounds) from error
         except Died as death:
             reason = self._reason(death)
             raise self._told(death, reason, medium.name) from death
@@ -267,34 +272,12 @@ class Errand:
             return DecodingStopped()
         if self._pool.is_closed:
             return PoolClosed("the service is shutting down and ended the decoding of media")
-        told = {"memory": _too_much_memory, "cpu": _too_slow}.get(reason)
-        return _crashed(name, death) if told is None else told(name, self._pool.bounds)
+        told = {"memory": too_much_memory, "cpu": too_slow}.get(reason)
+        return crashed(name, death) if told is None else told(name, self._pool.bounds)
 
 
-def _too_much_memory(name: str, bounds: Bounds) -> MediaError:
-    return MediaTooLarge(
-        name,
-        "a file that takes too much memory to decode",
-        f"up to {bounds.memory_bytes / 2**20:,.0f} MiB; send a smaller or shorter one",
-    )
-
-
-def _too_slow(name: str, bounds: Bounds) -> MediaError:
-    return MediaTooLarge(
-        name,
-        "a file that takes too long to decode",
-        f"up to {bounds.cpu_seconds} s of processor time; send a smaller or shorter one",
-    )
-
-
-def _crashed(name: str, death: Died) -> MediaError:
-    return MediaCorrupt(
-        name,
-        f"a file that ended the process that was decoding it ({death})",
-        "a file that can be decoded; save it again with another program, or try again",
-    )
-
-
-def _close_all(processes: list[DecodingProcess]) -> None:
+def _close_all(processes: list[DecodingProcess], servers: Iterable[ForkServer]) -> None:
     while processes:
         processes.pop().close()
+    for server in servers:
+        server.close()

@@ -7,8 +7,6 @@ called from any.
 import logging
 import os
 import signal
-import subprocess
-import sys
 import warnings
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -16,14 +14,11 @@ from multiprocessing.reduction import recv_handle
 from typing import Any
 
 from anymal.decoding.child import READY
+from anymal.decoding.fork_server import ForkServer
 from anymal.decoding.job import Bounds, Job, Outcome
 from anymal.decoding.shared import unpack
 
 logger = logging.getLogger(__name__)
-
-# glibc keeps this much freed memory. By default it gives it all back after each medium, and taking
-# it again costs as much as decoding a photograph.
-_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
 
 class Died(Exception):
@@ -53,24 +48,16 @@ class OutOfMemory(Exception):
 class DecodingProcess:
     """A process that decodes one medium after the other."""
 
-    def __init__(self, work: str, bounds: Bounds) -> None:
+    def __init__(self, forks: ForkServer, bounds: Bounds) -> None:
         """Starts it, and does not wait until it is ready.
 
         Args:
-            work: The function that decodes, as `module:name`.
+            forks: Starts it.
             bounds: What it may use.
         """
         self._line, theirs = Pipe()
-        numbers = (theirs.fileno(), bounds.memory_bytes, bounds.cpu_seconds)
-        descriptor, *limits = map(str, numbers)
         with theirs:
-            self._process = subprocess.Popen(
-                # -P: `sys.path` is the parent's, not the folder that this happens to run in.
-                [sys.executable, "-P", "-m", "anymal.decoding.child", descriptor, work, *limits],
-                stdin=subprocess.PIPE,  # is at its end when this process goes
-                pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | _KEPT,
-            )
+            self._fork = forks.fork(theirs, bounds)
         self._is_ready = False
         self._is_spent = False
         self._warned: dict[Any, Any] = {}  # so that a warning is shown once, as in one process
@@ -78,12 +65,12 @@ class DecodingProcess:
     @property
     def pid(self) -> int:
         """Its number."""
-        return self._process.pid
+        return self._fork.pid
 
     @property
     def is_usable(self) -> bool:
         """Whether it can take a job."""
-        return not self._is_spent and self._process.poll() is None
+        return not self._is_spent and not self._fork.has_ended
 
     def do(self, job: Job) -> Any:
         """Have a medium decoded.
@@ -125,7 +112,7 @@ class DecodingProcess:
     def kill(self) -> None:
         """End it at once, whatever it does."""
         self._is_spent = True
-        self._process.kill()
+        self._fork.kill()
 
     def close(self) -> None:
         """End it, and wait until it is gone."""
@@ -151,9 +138,7 @@ class DecodingProcess:
     def _end(self) -> int:
         """Wait for its end, which has begun; returns how it ended."""
         self._is_spent = True
-        assert self._process.stdin is not None, "it was asked for"
-        self._process.stdin.close()
-        return self._process.wait()
+        return self._fork.wait()
 
     def _pass_on(self, outcome: Outcome) -> None:
         """Write what the job logged and warned of, as if it had run here."""

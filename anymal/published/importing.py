@@ -7,7 +7,8 @@ nothing is left behind.
 import copy
 import pickle
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from anymal.bundle.save import free_folder, save_bundle
 from anymal.errors import AnymalError, BundleError
 from anymal.llm.load import without_progress
 from anymal.published.base import ImportedModality, Importer, Published
-from anymal.published.parity import LIMIT, Check, is_same, parity, reference_of
+from anymal.published.parity import LIMIT, Check, Reference, is_same, parity, reference_of
 from anymal.published.source import Source, checked_source
 from anymal.recipe.schema import LlmRecipe, ModalityRecipe, ModelRecipe, Precision
 
@@ -69,12 +70,12 @@ def import_model(
         for note in source.importer.notes:
             tell(f"note: {note}")
         tell("writing its parts")
-        recipe, weights = write_parts(source.importer, published, Path(draft))
-        tell(f"asking {type(published.model).__name__}")
-        reference = reference_of(source.importer, published, check=check)
+        with _in_one_line(f"the parts of {str(source.folder)!r} cannot be written"):
+            recipe, weights = write_parts(source.importer, published, Path(draft))
+        reference = _reference(source, published, check=check, tell=tell)
         del published
         tell("asking the bundle")
-        assembled = _built(recipe, weights, "fp32" if check == "whole" else recipe.llm.precision)
+        assembled = _built(recipe, weights, reference.precision)
         facts = parity(assembled, reference)
         if not (force or is_same(facts)):
             raise BundleError(
@@ -115,11 +116,10 @@ def check_against(
     source = checked_source(checkpoint, allow_hub=allow_hub)
     tell(f"reading {source.folder}")
     published = load_source(source)
-    tell(f"asking {type(published.model).__name__}")
-    reference = reference_of(source.importer, published, check=check)
+    reference = _reference(source, published, check=check, tell=tell)
     del published
     tell("asking the bundle")
-    facts = parity(load_bundle(bundle, precision="fp32" if check == "whole" else None), reference)
+    facts = parity(load_bundle(bundle, precision=reference.precision), reference)
     if not is_same(facts):
         raise BundleError(
             f"{str(bundle)!r} differs from {facts.class_name} of {str(checkpoint)!r}: "
@@ -137,21 +137,38 @@ def shown(facts: ParityFacts) -> str:
 
 
 def load_source(source: Source) -> Published:
-    """The model, loaded by its class."""
-    try:
+    """The model, loaded by its class.
+
+    Raises:
+        BundleError: It cannot be loaded, or a pickle holds more than tensors.
+    """
+    with _in_one_line(f"{str(source.folder)!r} cannot be loaded"):
         return source.importer.load(source.folder)
+
+
+def _reference(source: Source, published: Published, *, check: Check, tell: Tell) -> Reference:
+    """What the class computes; the model is not what it was afterwards."""
+    name = type(published.model).__name__
+    tell(f"asking {name}")
+    with _in_one_line(f"{name} of {str(source.folder)!r} cannot be asked"):
+        return reference_of(source.importer, published, check=check)
+
+
+@contextmanager
+def _in_one_line(what: str) -> Iterator[None]:
+    """Turn what libraries raise on checkpoints that make no sense into a user's error."""
+    try:
+        yield
     except AnymalError:
         raise
     except pickle.UnpicklingError as error:
         raise BundleError(
-            f"a pickle in {str(source.folder)!r} holds more than tensors, perhaps code, and was "
-            "not read; convert it to safetensors on a machine where you trust it"
+            f"{what}: a pickle holds more than tensors, perhaps code, and was not read; convert it "
+            "to safetensors on a machine where you trust it"
         ) from error
-    except Exception as error:  # transformers fails in many ways on files that make no sense
+    except Exception as error:  # they fail in many ways
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise BundleError(
-            f"{str(source.folder)!r} cannot be loaded ({reason}); copy the checkpoint again"
-        ) from error
+        raise BundleError(f"{what} ({reason}); copy the checkpoint again") from error
 
 
 def write_parts(

@@ -136,7 +136,7 @@ def _load(folder: Path) -> Published:
         vision_feature_select_strategy=whole.vision_feature_select_strategy,
         image_token=marker,
         num_additional_image_tokens=int(has_class),
-        chat_template=_template(marker, config, tokenizer),
+        chat_template=_template(marker, config),
     )
     return Published(model=model.eval(), processor=processor)
 
@@ -181,7 +181,7 @@ def _marker(tokenizer: Any, folder: Path) -> str:
     raise BundleError(f"the tokeniser of {str(folder)!r} has no unk_token or pad_token; set one")
 
 
-def _template(marker: str, config: Mapping[str, Any], tokenizer: Any) -> str:
+def _template(marker: str, config: Mapping[str, Any]) -> str:
     """Vicuna's conversations, pictures between special tokens if the checkpoint has them."""
     if config.get("mm_use_im_start_end"):
         marker = f"<im_start>{marker}<im_end>"

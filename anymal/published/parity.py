@@ -20,6 +20,7 @@ from anymal.collate import collate
 from anymal.errors import BundleError
 from anymal.published.base import Importer, Published
 from anymal.published.probe import Probe
+from anymal.recipe.schema import Precision
 from anymal.sample import SLOT_ID
 
 Check = Literal["whole", "soft"]
@@ -53,12 +54,14 @@ class Reference:
         class_name: Of transformers.
         check: `whole` compares logits of the conversations; `soft` those of words alone, for which
             the language model is not held in float32.
+        precision: That a bundle is held at to be compared.
         answered: One conversation for each modality.
         words: Logits `[T, V]` of some words alone.
     """
 
     class_name: str
     check: Check
+    precision: Precision
     answered: Sequence[Answered]
     words: Tensor
 
@@ -101,6 +104,7 @@ def reference_of(importer: Importer, published: Published, *, check: Check) -> R
     return Reference(
         class_name=type(published.model).__name__,
         check=check,
+        precision="fp32" if llm.dtype == torch.float32 else "bf16",
         answered=answered,
         words=llm(input_ids=_words(llm.config.vocab_size)[None]).logits[0].float(),
     )

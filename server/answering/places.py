@@ -40,7 +40,7 @@ class Places:
         """
         self.number = number
         self._limits = limits or CallerLimits()
-        self._are_shared = are_shared
+        self.are_shared = are_shared
         self._held: Counter[str] = Counter()
 
     @contextmanager
@@ -78,7 +78,7 @@ class Places:
                 f"{self._held.total()} answers are in progress, and {number} more would exceed the "
                 f"limit of {self.number}; try again later"
             )
-        if self._are_shared() and held + number > _PER_FREE_PLACE * free:
+        if self.are_shared() and held + number > _PER_FREE_PLACE * free:
             raise RateLimited(
                 f"{held} answers of this key are in progress, and {free} places are free; the last "
                 "ones are kept for other keys; wait for an answer to end",

@@ -27,18 +27,26 @@ Result = TypeVar("Result")
 class Preparing:
     """The places of a service where prompts are prepared."""
 
-    def __init__(self, *, places: int, decoders: DecoderPool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        places: int,
+        decoders: DecoderPool | None = None,
+        are_shared: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Starts nothing.
 
         Args:
             places: How many prompts may be prepared at once, not counting those being decoded.
+            are_shared: Whether there can be more than one caller; see `Turns`.
             decoders: Processes that decode media, one for each place of decoding. With None, the
                 threads of this process do, one at a time, and cannot be stopped.
         """
         self._decoders = decoders
         # Memory is bounded per decoded file, not in total. Text does not wait for these places, and
         # encoders batch what is waiting for them.
-        self._decoding = Turns(1 if decoders is None else decoders.workers)
+        num_decoders = 1 if decoders is None else decoders.workers
+        self._decoding = Turns(num_decoders, are_shared=are_shared)
         self._preparing = anyio.CapacityLimiter(places)
         self._threads = anyio.CapacityLimiter(math.inf)
 

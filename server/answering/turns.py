@@ -29,14 +29,23 @@ class _Line:
 class Turns:
     """A few places, shared fairly. Only the event loop's thread may use it."""
 
-    def __init__(self, places: int, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        places: int,
+        *,
+        are_shared: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         """All free.
 
         Args:
             places: How many there are.
+            are_shared: Whether there can be more than one caller. Then none holds the last of
+                several places, which another's short work would have to wait for.
             clock: Monotonic seconds; by default the event loop's.
         """
-        self._free = places
+        self._places = self._free = places
+        self._are_shared = are_shared
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._lines: dict[str, _Line] = {}
 
@@ -61,7 +70,7 @@ class Turns:
         return self._lines[caller]
 
     async def _wait(self, line: _Line) -> None:
-        if self._free:
+        if self._free and self._may_work(line):
             self._free -= 1
             line.num_working += 1
             return
@@ -81,13 +90,17 @@ class Turns:
     def _give_back(self) -> None:
         """Give the free place to who used the least time."""
         self._free += 1
-        waiting = [line for line in self._lines.values() if line.waiting]
+        waiting = [line for line in self._lines.values() if line.waiting and self._may_work(line)]
         if waiting:
             line = min(waiting, key=lambda line: line.used_s)
             self._free -= 1
             line.num_working += 1
             line.waiting.popleft().set_result(None)
         self._forget_idle()
+
+    def _may_work(self, line: _Line) -> bool:
+        """Whether a place would still be left for somebody else, where it has to be."""
+        return line.num_working < max(1, self._places - self._are_shared())
 
     def _forget_idle(self) -> None:
         """Forget who neither waits nor holds a place."""

@@ -82,7 +82,9 @@ class Worker:
         self._remote_media = remote_media
         self._local_media = local_media
         self._shares_caches = shares_caches
-        self._preparing = Preparing(places=places.number, decoders=decoders)
+        self._preparing = Preparing(
+            places=places.number, decoders=decoders, are_shared=places.are_shared
+        )
         self.models = Models()
         self.failure: Exception | None = None
 

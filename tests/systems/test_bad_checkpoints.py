@@ -117,6 +117,10 @@ def has_pickles_alone(folder: Path) -> None:
     torch.save({}, folder / "pytorch_model.bin")
 
 
+def disagrees_with_itself(folder: Path) -> None:
+    edit(folder / "processor_config.json", "patch_size", to=4)
+
+
 def is_quantised(folder: Path) -> None:
     edit(folder / "config.json", "quantization_config", to={"quant_method": "awq"})
 
@@ -160,6 +164,8 @@ def has_no_config(folder: Path) -> None:
         (is_cut_short, "cannot be read (Error while deserializing header"),
         (lacks_a_weight, "lacks 1 weights of LlavaForConditionalGeneration"),
         (has_pickles_alone, "pickles alone"),
+        (disagrees_with_itself, "LlavaForConditionalGeneration of "),
+        (disagrees_with_itself, " cannot be asked (ValueError"),
         (is_quantised, "holds quantised weights"),
         (has_no_template, "no chat template"),
         (has_an_endless_template, "seconds of processor time"),
@@ -193,7 +199,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, name: str, legacy: bool) ->
     file, done = folder / "pytorch_model.bin", tmp_path / "done"
     weights = torch.load(file, weights_only=True) | {name: Evil(done)}
     torch.save(weights, file, _use_new_zipfile_serialization=not legacy)
-    assert "holds more than tensors, perhaps code, and was not read" in refusal(folder)
+    assert "a pickle holds more than tensors, perhaps code, and was not read" in refusal(folder)
     assert not done.exists()
 
 

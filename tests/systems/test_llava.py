@@ -110,23 +110,28 @@ def test_the_projector_computes_what_the_class_does(llava: tuple[Path, Path]) ->
         assert float((ours(features).values - theirs(values)).abs().max()) <= 1e-6
 
 
-SIGLIP = SiglipVisionConfig(**BLOCKS, image_size=SIDE, patch_size=PATCH)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "bf16, sharded": {"dtype": torch.bfloat16, "options": {"max_shard_size": "100KB"}},
+    "tied": {"text_changes": {"tie_word_embeddings": True}, "tie_word_embeddings": True},
+    "fp16": {"dtype": torch.float16},
+    "class token": {"vision_feature_select_strategy": "full"},
+    "Mistral": {"text": MistralConfig, "text_changes": {"sliding_window": 16}},
+    "Qwen2": {"text": Qwen2Config, "multimodal_projector_bias": False, "vision_feature_layer": 1},
+    "SigLIP": {
+        "vision": SiglipVisionConfig(**BLOCKS, image_size=SIDE, patch_size=PATCH),
+        "vision_feature_select_strategy": "full",
+        "vision_feature_layer": -1,
+    },
+}
+EVERY_TIME = {"bf16, sharded", "tied"}
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"vision_feature_select_strategy": "full"},
-        {"dtype": torch.bfloat16, "options": {"max_shard_size": "100KB"}},
-        {"dtype": torch.float16},
-        {"text_changes": {"tie_word_embeddings": True}, "tie_word_embeddings": True},
-        {"text": MistralConfig, "text_changes": {"sliding_window": 16}},
-        {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feature_layer": -1},
-        {"text": Qwen2Config, "multimodal_projector_bias": False, "vision_feature_layer": 1},
-    ],
-    ids=["cls", "bf16, sharded", "fp16", "tied", "Mistral", "SigLIP", "Qwen2"],
+    "name",
+    [pytest.param(name, marks=[] if name in EVERY_TIME else pytest.mark.slow) for name in VARIANTS],
 )
-def test_logits_are_those_of_the_class(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_logits_are_those_of_the_class(tmp_path: Path, name: str) -> None:
+    options = VARIANTS[name]
     folder = save_llava(tmp_path / "llava", **options)
     imported(folder, tmp_path / "bundle")
     is_half = options.get("dtype", torch.float32) != torch.float32

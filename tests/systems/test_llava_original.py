@@ -18,13 +18,22 @@ from tests.systems.checkpoints import clip_processor
 from tests.systems.original import as_class, save_original
 
 
+@pytest.fixture(scope="module", name="padded")
+def _padded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint with a tower of its own that pads pictures, and its bundle."""
+    place = tmp_path_factory.mktemp("padded")
+    folder = save_original(place / "llava", trains_tower=True, image_aspect_ratio="pad")
+    imported(folder, place / "bundle")
+    return folder, place / "bundle"
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"projector": "linear", "pickles": True, "legacy": True},
         {"shards": 3, "pickles": True, "dtype": torch.bfloat16},
-        {"shards": 3, "trains_tower": True, "image_aspect_ratio": "pad"},
+        pytest.param({"mm_use_im_start_end": True}, marks=pytest.mark.slow),
+        pytest.param({"mm_vision_select_feature": "cls_patch"}, marks=pytest.mark.slow),
     ],
 )
 def test_it_agrees_with_the_class(tmp_path: Path, options: dict[str, Any]) -> None:
@@ -32,10 +41,8 @@ def test_it_agrees_with_the_class(tmp_path: Path, options: dict[str, Any]) -> No
     imported(folder, tmp_path / "bundle")
 
 
-def test_it_is_served_as_its_class_generates(tmp_path: Path) -> None:
-    folder = save_original(tmp_path / "llava", image_aspect_ratio="pad")
-    imported(folder, tmp_path / "bundle")
-    check_served(folder, tmp_path / "bundle")
+def test_it_is_served_as_its_class_generates(padded: tuple[Path, Path]) -> None:
+    check_served(*padded)
 
 
 def state_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -58,12 +65,12 @@ def parts_of(bundle: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"pickles": True, "legacy": True},
-        {"shards": 3, "pickles": True},
         {"shards": 3},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"pickles": True, "legacy": True}, marks=pytest.mark.slow),
+        pytest.param({"shards": 3, "pickles": True}, marks=pytest.mark.slow),
     ],
-    ids=["safetensors", "old pickle", "pickles", "shards"],
+    ids=["shards", "safetensors", "old pickle", "pickles"],
 )
 def test_both_layouts_make_one_bundle(tmp_path: Path, options: dict[str, Any]) -> None:
     save_original(tmp_path / "plain")
@@ -88,19 +95,16 @@ def test_both_layouts_make_one_bundle(tmp_path: Path, options: dict[str, Any]) -
                 assert torch.equal(tensor, other), name
 
 
-def test_a_tower_that_was_trained_too_is_taken(tmp_path: Path) -> None:
-    folder = save_original(tmp_path / "llava", trains_tower=True)
-    imported(folder, tmp_path / "bundle")
-    ours = load_file(tmp_path / "bundle" / "encoders" / "image" / "model.safetensors")
-    tower = CLIPModel.from_pretrained(tmp_path / "tower").vision_model.state_dict()
+def test_a_tower_that_was_trained_too_is_taken(padded: tuple[Path, Path]) -> None:
+    folder, bundle = padded
+    ours = load_file(bundle / "encoders" / "image" / "model.safetensors")
+    tower = CLIPModel.from_pretrained(folder.parent / "tower").vision_model.state_dict()
     assert ours.keys() == tower.keys()
     assert all(torch.equal(ours[name], 1.5 * tensor) for name, tensor in tower.items())
 
 
-def test_pictures_are_padded_in_the_mean_colour(tmp_path: Path) -> None:
-    folder = save_original(tmp_path / "llava", image_aspect_ratio="pad")
-    imported(folder, tmp_path / "bundle")
-    preprocess = load_bundle(tmp_path / "bundle").processor.modalities["image"].preprocessor
+def test_pictures_are_padded_in_the_mean_colour(padded: tuple[Path, Path]) -> None:
+    preprocess = load_bundle(padded[1]).processor.modalities["image"].preprocessor
     picture = two_turns("image").media[0]
     height, width, _ = picture.shape
     mean = [int(255 * share) for share in (0.48145466, 0.4578275, 0.40821073)]

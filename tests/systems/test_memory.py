@@ -49,7 +49,14 @@ class Peak:
 
 
 @pytest.mark.skipif(not STATUS.is_file(), reason="it is Linux that tells")
-@pytest.mark.parametrize("options", [{}, {"pickles": True}, {"pickles": True, "legacy": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pickles": True, "legacy": True},
+        pytest.param({"pickles": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_at_most_one_file_is_held_beside_the_model(
     tmp_path: Path, options: dict[str, bool]
 ) -> None:

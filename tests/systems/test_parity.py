@@ -1,13 +1,16 @@
 """How parity is judged: a bundle that differs takes force, and the check sees a changed weight."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from anymal.bundle.load import describe
 from anymal.cli.main import app
 from anymal.errors import AnymalError
 from anymal.published import registry
@@ -47,7 +50,12 @@ def test_a_bundle_that_differs_takes_force(llava: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["llm/model.safetensors", "encoders/image/model.safetensors", "aligners.safetensors"]
+    "file",
+    [
+        "llm/model.safetensors",
+        "aligners.safetensors",
+        pytest.param("encoders/image/model.safetensors", marks=pytest.mark.slow),
+    ],
 )
 def test_the_check_sees_a_changed_weight(llava: Path, tmp_path: Path, file: str) -> None:
     bundle = tmp_path / "bundle"
@@ -73,3 +81,19 @@ def test_the_command_says_what_happens_and_how_far_it_is(llava: Path, tmp_path: 
     parity = json.loads((out / "bundle.json").read_text())["parity"]
     assert parity["class"] == "LlavaForConditionalGeneration"
     assert parity["check"] == "whole"
+
+
+def test_a_hub_id_is_read_from_the_cache(
+    llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "cache" / "models--someone--llava"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("a" * 40)
+    shutil.copytree(llava, place / "blobs")
+    snapshot = place / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    for file in llava.iterdir():
+        (snapshot / file.name).symlink_to(Path("..", "..", "blobs", file.name))
+    import_model("someone/llava", tmp_path / "bundle", tell=lambda _: None)
+    assert describe(tmp_path / "bundle").parity is not None

@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anymal.decoding.fork_server import ForkServer
 from anymal.decoding.job import Bounds
 from anymal.decoding.pool import DecoderPool
 from anymal.media.limits import Limits
@@ -18,13 +20,20 @@ from tests.odd_decoders import WORK
 SETTLED_WITHIN_S = 60.0
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Forks processes that decode oddly."""
+    with closing(ForkServer(WORK)) as server:
+        yield server
+
+
 @pytest.fixture
-def make_pool() -> Iterator[Callable[..., DecoderPool]]:
+def make_pool(forks: ForkServer) -> Iterator[Callable[..., DecoderPool]]:
     """Makes pools of the odd decoder, closed at the end; by default of one process."""
     pools: list[DecoderPool] = []
 
-    def make(workers: int = 1, *, work: str = WORK, **bounds: int) -> DecoderPool:
-        pools.append(DecoderPool(workers, bounds=Bounds(**bounds), work=work))
+    def make(workers: int = 1, **bounds: int) -> DecoderPool:
+        pools.append(DecoderPool(workers, bounds=Bounds(**bounds), forks=forks))
         return pools[-1]
 
     yield make

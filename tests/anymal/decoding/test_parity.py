@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from anymal.decoding.medium import decode_medium
-from anymal.decoding.pool import WORK, DecoderPool
+from anymal.decoding.pool import DecoderPool
 from anymal.errors import MediaError
 from anymal.media.limits import Limits
 from anymal.media.source import Source
@@ -24,7 +24,7 @@ PREPROCESSOR = SimpleNamespace(num_frames=4)
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecoderPool]:
-    pool = DecoderPool(1, work=WORK)
+    pool = DecoderPool(1)
     yield pool
     pool.close()
 

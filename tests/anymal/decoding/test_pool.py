@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from anymal.decoding.pool import DecodingStopped, PoolClosed
+from anymal.decoding.fork_server import ForkServer
+from anymal.decoding.pool import DecoderPool, DecodingStopped, PoolClosed
 from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.modality import Medium
+from tests.odd_decoders import WORK
 
 
 def test_a_stopped_errand_ends_at_once(
@@ -185,10 +188,14 @@ def test_it_imports_no_torch(make_pool: Any, ask: Any) -> None:
 
 
 def test_work_that_cannot_be_imported_is_no_fault_of_the_medium(
-    make_pool: Any, ask: Any, capfd: pytest.CaptureFixture[str]
+    ask: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(RuntimeError, match="did not start"):
-        ask(make_pool(work="tests.nowhere:decode"), "tell")
+    with (
+        closing(ForkServer("tests.nowhere:decode")) as forks,
+        closing(DecoderPool(1, forks=forks)) as pool,
+        pytest.raises(RuntimeError, match="did not start"),
+    ):
+        ask(pool, "tell")
     assert "tests.nowhere" in capfd.readouterr().err
 
 
@@ -215,11 +222,30 @@ def test_closing_ends_everything(
 
 
 def test_a_dropped_pool_leaves_no_process(make_pool: Any, lives: Any) -> None:
-    from anymal.decoding.pool import DecoderPool
-
     pool = DecoderPool(1)
     pool.start()
     (pid,) = [process.pid for process in pool._all]
     del pool
     gc.collect()
     assert not lives(pid)
+
+
+def test_the_end_of_the_fork_server_ends_its_processes_and_no_more(
+    make_pool: Any, ask: Any, begun: Any, lives: Any, settles: Any, tmp_path: Path
+) -> None:
+    with closing(ForkServer(WORK)) as forks, closing(DecoderPool(1, forks=forks)) as pool:
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(ask, pool, f"sleep {tmp_path / 'begun'}", name="odd.png")
+            pid = begun("begun")
+            os.kill(parent_of(pid), signal.SIGKILL)
+            with pytest.raises(MediaCorrupt, match=r"odd\.png"):
+                running.result(60)
+        assert settles(lambda: not lives(pid))
+        with pytest.raises(MediaUnsupported):
+            ask(pool, "refuse")
+        assert pool.stats().restarts == 1
+
+
+def parent_of(pid: int) -> int:
+    rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(row.split()[1]) for row in rows if row.startswith("PPid:"))

@@ -11,12 +11,13 @@ import pytest
 
 PARENT = """
 import sys, threading
+from anymal.decoding.fork_server import ForkServer
 from anymal.decoding.pool import DecoderPool
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.modality import Medium
 
-pool = DecoderPool(1, work="tests.odd_decoders:decode")
+pool = DecoderPool(1, forks=ForkServer("tests.odd_decoders:decode"))
 medium = Medium(source=Source(name="a", data=sys.argv[1].encode()))
 call = {"modality": "image", "limits": Limits()}
 threading.Thread(target=pool.decode, args=[medium, None], kwargs=call, daemon=True).start()

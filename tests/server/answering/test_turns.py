@@ -10,9 +10,9 @@ from server.answering.turns import Turns
 class House:
     """Requests that decode for as long as they say, and what happened in which order."""
 
-    def __init__(self, places: int = 1) -> None:
+    def __init__(self, places: int = 1, *, are_shared: bool = False) -> None:
         self.now = 0.0
-        self.turns = Turns(places, clock=lambda: self.now)
+        self.turns = Turns(places, are_shared=lambda: are_shared, clock=lambda: self.now)
         self.order: list[str] = []
         self.has_come = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
@@ -52,6 +52,23 @@ async def test_as_many_decode_at_once_as_there_are_places() -> None:
     await house.come("a", "a")
     assert house.order == ["a", "a"]
     await house.end()
+
+
+async def test_last_of_several_places_is_for_somebody_else() -> None:
+    house = House(places=3, are_shared=True)
+    await house.come("a", "a", "a", "a")
+    assert house.order == ["a", "a"]
+    await house.come("b", "c")
+    assert house.order == ["a", "a", "b"]
+    assert await house.end() == ["a", "a", "b", "c", "a", "a"]
+
+
+@pytest.mark.parametrize("places", [1, 2])
+async def test_few_places_are_shared_without_a_standstill(places: int) -> None:
+    house = House(places=places, are_shared=True)
+    await house.come("a", "a", "a")
+    assert house.order == ["a"]
+    assert await house.end() == ["a", "a", "a"]
 
 
 @pytest.mark.parametrize("which", range(4))

@@ -7,12 +7,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from anymal.decoding.fork_server import ForkServer
 from anymal.decoding.job import Bounds
 from anymal.decoding.pool import DecoderPool
 from anymal.media.limits import Limits
@@ -32,13 +34,21 @@ RED = (
 )
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with closing(ForkServer(WORK)) as server:
+        yield server
+
+
 @pytest.fixture
-def pool() -> Iterator[DecoderPool]:
-    pool = DecoderPool(WORKERS, bounds=Bounds(memory_bytes=100 * 2**20), work=WORK)
+def pool(forks: ForkServer) -> Iterator[DecoderPool]:
+    pool = DecoderPool(WORKERS, bounds=Bounds(memory_bytes=100 * 2**20), forks=forks)
     pool.start()  # so that its descriptors count as there before
+    started = pids_of(pool)
     yield pool
     assert pool.is_closed, "the service closes it"
-    assert not any(lives(pid) for pid in pids_of(pool))
+    assert started
+    assert not any(lives(pid) for pid in started)
 
 
 @pytest.fixture

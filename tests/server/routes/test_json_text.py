@@ -12,7 +12,7 @@ from fastapi import params
 import server.routes
 from server.errors import BadRequest, BodyTooLarge
 from server.routes.json_body import JsonRoute
-from server.routes.json_text import MAX_DIGITS, MAX_PIECES, parsed
+from server.routes.json_text import MAX_DIGITS, MAX_PIECES, MAX_TEXTS, parsed
 
 HALF = MAX_PIECES // 2
 
@@ -41,11 +41,11 @@ def test_byte_order_mark_is_no_part_of_it() -> None:
         b"[" + b"{}," * HALF + b"{}]",
         b"[" + b"[]," * HALF + b"[]]",
         b"[" + b"1," * MAX_PIECES + b"1]",
-        b"[" + b'"",' * HALF + b'""]',
-        b"{" + b",".join(b'"%d":1' % number for number in range(HALF + 1)) + b"}",
-        b'["' + b'\\"' * MAX_PIECES + b'"]',
-        b'""' * (MAX_PIECES + 1),
-        b"[" * MAX_PIECES + b"]" * MAX_PIECES,
+        b"[" + b'"",' * MAX_TEXTS + b'""]',
+        b"{" + b",".join(b'"%d":1' % number for number in range(MAX_TEXTS + 1)) + b"}",
+        b'["' + b'\\"' * (2 * MAX_TEXTS) + b'"]',
+        b'""' * (MAX_TEXTS + 1),
+        b"[" * (MAX_PIECES + 1) + b"]",
     ],
     ids=["objects", "lists", "numbers", "texts", "keys", "quotes", "no JSON", "deep"],
 )
