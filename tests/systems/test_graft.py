@@ -26,7 +26,7 @@ from tests.tiny import save_audio, save_imu
 from train.run import run
 
 RECIPES = Path(__file__).parents[2] / "train" / "recipes" / "graft"
-QUESTIONS, TOKENS = 50, 3
+QUESTIONS, TOKENS = 50, 2
 ENCODERS = {"audio": ("whisper", save_audio), "imu": ("imu_transformer", save_imu)}
 
 
