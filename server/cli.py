@@ -14,6 +14,10 @@ from anymal.errors import AnymalError
 
 logger = logging.getLogger(__name__)
 
+# How long a thread that computes keeps the interpreter from others. An answer's step asks for it
+# hundreds of times, so that bodies being read would hold it up for seconds at Python's usual 5 ms.
+_TURN_S = 1e-4
+
 
 def serve(
     bundle: Annotated[str | None, typer.Option(help="Bundle folder, or tiny.")] = None,
@@ -106,6 +110,7 @@ def serve(
     service = Service(app, settings)
     _raise_file_limit()
     map_large_blocks()
+    sys.setswitchinterval(_TURN_S)
     with _listener(settings.host, settings.port) as listener:
         notice_dead_lines(listener, seconds=settings.stall_seconds)
         address = f"http://{settings.host}:{listener.getsockname()[1]}"

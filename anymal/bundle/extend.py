@@ -56,7 +56,7 @@ def extended(recipe: Recipe) -> Recipe:
 def _with_encoder(modality: ModalityRecipe, manifest: Manifest, *, where: str) -> ModalityRecipe:
     """A modality whose encoder is found, if it is one of the bundle's."""
     path = modality.encoder.path
-    if not path.startswith(EMBEDDED):
+    if path is None or not path.startswith(EMBEDDED):
         return modality
     theirs = manifest.recipe.modalities
     name = path.removeprefix(_ENCODER)
