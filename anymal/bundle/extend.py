@@ -34,7 +34,8 @@ def extended(recipe: Recipe) -> Recipe:
     """
     model = recipe.model
     encoders = {name: modality.encoder.path for name, modality in model.modalities.items()}
-    named = [path for path in (model.llm.path, *encoders.values()) if path.startswith(EMBEDDED)]
+    paths = (model.llm.path, *encoders.values())
+    named = [path for path in paths if path is not None and path.startswith(EMBEDDED)]
     if not named:
         return recipe
     if model.start_from is None:
