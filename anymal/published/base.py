@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoProcessor, PreTrainedModel
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.probe import Probe, two_turns
+from anymal.published.prompt_ids import has_start
 from anymal.published.rendering import chat_template_of, moves, rendered
 from anymal.recipe.schema import AlignerRecipe, EncoderRecipe, TemplateName
 
@@ -90,7 +91,11 @@ def processor_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
         `input_ids` `[1, T]`, `attention_mask`, and tensors of media.
     """
     text = rendered(published.processor, probe, generate=True)
-    return dict(published.processor(text=[text], return_tensors="pt", **probe.arguments()))
+    has = has_start(published.processor.tokenizer, text)
+    options = {"add_special_tokens": False} if has else {}
+    return dict(
+        published.processor(text=[text], return_tensors="pt", **options, **probe.arguments())
+    )
 
 
 def class_logits(published: Published, inputs: Mapping[str, Tensor]) -> Tensor:

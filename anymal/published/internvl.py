@@ -24,6 +24,7 @@ from anymal.published.base import (
 )
 from anymal.published.llava import llava_llm
 from anymal.published.probe import Probe
+from anymal.published.prompt_ids import filled_ids
 from anymal.published.rendering import rendered
 from anymal.recipe.schema import AlignerRecipe
 from encoders.base import EncoderError
@@ -133,12 +134,16 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
     )
     per_tile = height * width // _side(published.model.config) ** 2
     names = parts.tokenizer
-    written = rendered(parts, probe, generate=True).split(names.context_image_token)
-    text = written[0]
-    for picture, words in zip(tiles, written[1:], strict=True):
-        filled = names.context_image_token * (per_tile * len(picture))
-        text += names.start_image_token + filled + names.end_image_token + words
-    return {**names([text], return_tensors="pt"), "pixel_values": torch.cat(tiles)}
+    medium = names.context_image_token
+    around = names.start_image_token + medium + names.end_image_token
+    ids = filled_ids(
+        names,
+        rendered(parts, probe, generate=True).replace(medium, around),
+        medium=medium,
+        placeholder=published.model.config.image_token_id,
+        counts=[per_tile * len(picture) for picture in tiles],
+    )
+    return {**ids, "pixel_values": torch.cat(tiles)}
 
 
 def _soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:

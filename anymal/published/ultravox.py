@@ -38,9 +38,10 @@ from anymal.published.base import (
     encoder_recipe,
     load_whole,
 )
-from anymal.published.hearing import MAX_WINDOWS, HearingParts, filled_ids, whole_mel
+from anymal.published.hearing import MAX_WINDOWS, HearingParts, whole_mel
 from anymal.published.others import local_other
 from anymal.published.probe import Probe
+from anymal.published.prompt_ids import filled_ids
 from anymal.published.rendering import chat_template_of
 from anymal.published.tensors import read_tensors
 from anymal.published.weight_files import weight_files

@@ -29,8 +29,9 @@ from anymal.published.base import (
     linear_weights,
     load_whole,
 )
-from anymal.published.hearing import MAX_WINDOWS, HearingParts, filled_ids, whole_mel
+from anymal.published.hearing import MAX_WINDOWS, HearingParts, whole_mel
 from anymal.published.probe import Probe
+from anymal.published.prompt_ids import filled_ids
 from anymal.published.rendering import rendered
 from anymal.recipe.schema import AlignerRecipe
 
