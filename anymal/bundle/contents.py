@@ -82,15 +82,18 @@ def read_json(path: Path, *, is_strict: bool = False) -> Any:
         Its value.
 
     Raises:
-        BundleError: It is too large.
+        BundleError: It is no ordinary file, or too large.
         ValueError: It is not JSON.
         OSError: It cannot be read.
     """
-    if path.stat().st_size > _TEXT_BYTES:
-        raise BundleError(f"{path} has more than {_TEXT_BYTES} bytes; copy the bundle again")
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device never ends
+        raise BundleError(f"{path} is not an ordinary file; copy its folder again")
+    if found.st_size > _TEXT_BYTES:
+        raise BundleError(f"{path} has more than {_TEXT_BYTES} bytes; copy its folder again")
     data = path.read_bytes()
     if _num_values(data) > _TEXT_VALUES:
-        raise BundleError(f"{path} holds more than {_TEXT_VALUES} values; copy the bundle again")
+        raise BundleError(f"{path} holds more than {_TEXT_VALUES} values; copy its folder again")
     try:
         if is_strict:
             return json.loads(data, object_pairs_hook=_each_once, parse_constant=_no_constant)

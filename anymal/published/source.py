@@ -126,12 +126,18 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
 
 def _check_files(folder: Path, *, names_code: bool) -> None:
     """Refuse files that reach beyond the folder, are too large to read, or name code."""
-    # The Hub's cache keeps the files of a snapshot beside it.
-    is_cached = folder.parent.name == "snapshots"
-    blobs = (folder.parents[1] / "blobs").resolve() if is_cached else None
+    # The Hub's cache keeps the files of a snapshot beside it. Whoever copied such a folder may
+    # have been given a link in the place of the files.
+    blobs = folder.parent.parent / "blobs"
+    is_cached = folder.parent.name == "snapshots" and not blobs.is_symlink()
     check_contents(
         folder,
-        Rules(what="checkpoint", links_into=blobs, pickles=True, names_code=names_code),
+        Rules(
+            what="checkpoint",
+            links_into=blobs if is_cached else None,
+            pickles=True,
+            names_code=names_code,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that cannot be imported: one clear error each, and nothing is written."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from anymal.published.importing import import_model
 from tests.anymal.bundle.strangers import edit
 from tests.systems.checkpoints import save_llava
 from tests.systems.original import save_original
+from tests.systems.sounding_checkpoints import save_ultravox
 
 INDEX = "model.safetensors.index.json"
 
@@ -150,9 +152,21 @@ def has_no_config(folder: Path) -> None:
     (folder / "config.json").unlink()
 
 
+def is_a_pipe(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    os.mkfifo(folder / "config.json")
+
+
+def never_ends(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to("/dev/zero")
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
+        (is_a_pipe, "config.json is not an ordinary file"),
+        (never_ends, "config.json is not an ordinary file"),
         (lies, "weights, and its files hold"),
         (lies_about_its_tower, "weights, and its files hold"),
         (makes_no_sense, "makes no sense (ZeroDivisionError"),
@@ -180,6 +194,15 @@ def test_a_damaged_checkpoint_is_refused(
 ) -> None:
     damage(llava)
     assert why in refusal(llava)
+
+
+def test_a_folder_like_the_cache_of_the_hub_reaches_no_further(llava: Path) -> None:
+    snapshot = llava.parent / "snapshots" / "main"
+    snapshot.parent.mkdir()
+    llava.rename(snapshot)
+    (llava.parent / "blobs").symlink_to("/etc")
+    (snapshot / "notes.txt").symlink_to("/etc/hostname")
+    assert "is a link that leads out of the checkpoint" in refusal(snapshot)
 
 
 class Evil:
@@ -252,6 +275,20 @@ def test_the_original_layout_says_what_it_is_not_read_with(
     tmp_path: Path, setting: dict[str, Any], why: str
 ) -> None:
     assert why in refusal(save_original(tmp_path / "llava", **setting))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (5, "names another checkpoint by 5, which is no name"),
+        ("a\0b", "is no Hub id"),
+        ("a" * 5000, "is no Hub id"),
+    ],
+)
+def test_what_can_name_no_checkpoint_is_refused(tmp_path: Path, name: object, why: str) -> None:
+    folder = save_ultravox(tmp_path / "ultravox")
+    edit(folder / "config.json", "text_model_id", to=name)
+    assert why in refusal(folder)
 
 
 # --- what is no checkpoint, and where a bundle may go -------------------------------------------
