@@ -20,6 +20,7 @@ from transformers.models.auto import image_processing_auto
 from transformers.utils.hub import cached_file
 
 from encoders.base import EncoderError
+from encoders.picture_limits import check_sides
 from encoders.signals import Image
 
 # model type -> {"pil": class name}, for checkpoints that do not name their processor.
@@ -55,8 +56,6 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
-# Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
-MOST_TILES = 64
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -108,21 +107,6 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
     return tensors
 
 
-def most_windows(processor: Any) -> int:
-    """How many windows a processor makes of a picture at most, if it cuts pictures into tiles.
-
-    Raises:
-        EncoderError: if it is told to make too many, as a stranger's may be.
-    """
-    num_tiles = processor.max_patches if getattr(processor, "crop_to_patches", False) else 1
-    if num_tiles > MOST_TILES:
-        raise EncoderError(
-            f"the image processor cuts pictures into up to {num_tiles} tiles; set max_patches to "
-            f"at most {MOST_TILES}"
-        )
-    return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
-
-
 def side_of(size: Any) -> int | None:
     """The side of a square, told as one number or as two; None if it is none."""
     sides = {size} if isinstance(size, int) else set(size or ())
@@ -143,9 +127,11 @@ def load_image_processor(path: str, *, size: int | None = None) -> Any:
         A transformers image processor.
 
     Raises:
-        EncoderError: if there is none, or if `size` cannot be applied to it.
+        EncoderError: if there is none, if its pictures are too large, or if `size` cannot be
+            applied to it.
     """
     processor = _portable_class(path).from_pretrained(path)
+    check_sides(processor)
     if hasattr(processor, GRID):
         processor = CLIPImageProcessorPil(**steps_of(processor))
     if size is None:
@@ -185,11 +171,13 @@ def load_frame_processor(path: str, *, defaults: Mapping[str, Any]) -> Any:
         A transformers image processor on the PIL backend.
 
     Raises:
-        EncoderError: if the checkpoint has no processor configuration.
+        EncoderError: if the checkpoint has no processor configuration, or its frames are too large.
     """
     options = _read_options(path, _FRAME_OPTIONS)
     known = {key: options[key] for key in _FRAME_STEPS if options.get(key) is not None}
-    return CLIPImageProcessorPil(**(dict(defaults) | known))
+    processor = CLIPImageProcessorPil(**(dict(defaults) | known))
+    check_sides(processor)
+    return processor
 
 
 def write_image_processor(config: Any, folder: Path) -> None:

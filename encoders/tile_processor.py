@@ -9,7 +9,8 @@ from typing import Any
 from transformers import LlavaNextImageProcessorPil
 
 from encoders.base import EncoderError
-from encoders.images import GRID, MOST_TILES, image_options, load_image_processor, side_of, steps_of
+from encoders.images import GRID, image_options, load_image_processor, side_of, steps_of
+from encoders.picture_limits import MOST_TILES
 
 # LLaVA-NeXT's, in tiles down and across.
 _TILINGS = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))

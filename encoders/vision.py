@@ -22,12 +22,12 @@ from encoders.frozen import FrozenEncoder
 from encoders.images import (
     ImagePreprocessor,
     load_image_processor,
-    most_windows,
     process_pictures,
     side_of,
 )
 from encoders.kind import EncoderKind, Unloaded
 from encoders.layouts import PatchLayout, PooledLayout
+from encoders.picture_limits import most_windows
 from encoders.vision_read import Order, ReadTokens, check_post_norm
 from encoders.vision_tower import load_tower, random_tower, save_random_tower, tower_config
 

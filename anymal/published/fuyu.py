@@ -16,7 +16,6 @@ from transformers import (
     FuyuProcessor,
 )
 
-from anymal.errors import BundleError
 from anymal.published.base import (
     ImportedModality,
     Importer,
@@ -29,7 +28,6 @@ from anymal.published.base import (
 from anymal.published.llava import llava_llm
 from anymal.published.probe import Probe, one_question
 from anymal.recipe.schema import AlignerRecipe
-from encoders.base import EncoderError
 from encoders.pixels import pixels_config
 
 # The processor's own: a picture, the begin of text, the question, the begin of the answer.
@@ -64,10 +62,7 @@ def fuyu_inputs(published: Published, probe: Probe) -> dict[str, Tensor]:
 def fuyu_parts(published: Published) -> Mapping[str, ImportedModality]:
     """Its pictures."""
     model, processor = published.model.model, published.processor
-    try:  # before it cuts a picture: files may ask for any size
-        cut = pixels_config(processor.image_processor)
-    except EncoderError as error:
-        raise BundleError(str(error)) from error
+    cut = pixels_config(processor.image_processor)  # files may ask for any size
     table = model.get_input_embeddings().weight
     image = ImportedModality(
         encoder=encoder_recipe("pixels", patch=cut.patch),

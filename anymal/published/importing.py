@@ -26,6 +26,8 @@ from anymal.published.base import ImportedModality, Importer, Published
 from anymal.published.parity import LIMIT, Check, Reference, is_same, parity, reference_of
 from anymal.published.source import Source, checked_source
 from anymal.recipe.schema import LlmRecipe, ModalityRecipe, ModelRecipe, Precision
+from encoders.base import EncoderError
+from encoders.picture_limits import check_sides
 
 Tell = Callable[[str], None]
 
@@ -161,6 +163,8 @@ def _in_one_line(what: str) -> Iterator[None]:
         yield
     except AnymalError:
         raise
+    except EncoderError as error:
+        raise BundleError(str(error)) from error
     except pickle.UnpicklingError as error:
         raise BundleError(
             f"{what}: a pickle holds more than tensors, perhaps code, and was not read; convert it "
@@ -190,6 +194,7 @@ def write_parts(
     modalities: dict[str, ModalityRecipe] = {}
     weights: dict[str, Mapping[str, Tensor]] = {}
     for name, part in importer.parts(published).items():
+        check_sides(part.processor)  # before the class reads a picture
         path = draft / "encoders" / name
         _write_encoder(part, path)
         weights[name] = {key: tensor.float() for key, tensor in part.weights.items()}

@@ -27,8 +27,8 @@ from anymal.published.probe import Probe
 from anymal.published.prompt_ids import filled_ids
 from anymal.published.rendering import rendered
 from anymal.recipe.schema import AlignerRecipe
-from encoders.base import EncoderError
-from encoders.images import load_image_processor, most_windows, side_of
+from encoders.images import load_image_processor, side_of
+from encoders.picture_limits import most_windows
 
 _LAST = -1  # the class reads its tower's output then, not a hidden state
 
@@ -63,10 +63,7 @@ def _load(folder: Path) -> Published:
 
 def _check_tiles(image_processor: Any, side: int | None) -> None:
     """Refuse tiles that the model does not take, before any is cut: files may ask for any size."""
-    try:
-        most_windows(image_processor)
-    except EncoderError as error:
-        raise BundleError(str(error)) from error
+    most_windows(image_processor)  # refuses too many
     size = dict(image_processor.size)
     if side is None or side_of([size.get("height"), size.get("width")]) != side:
         raise BundleError(

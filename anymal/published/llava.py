@@ -4,7 +4,9 @@ A CLIP or SigLIP tower, a projection of two layers, and any language model. Does
 of the original code; `anymal.published.llava_original` does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration, PreTrainedModel
@@ -19,6 +21,30 @@ from anymal.published.base import (
     load_class,
 )
 from anymal.recipe.schema import AlignerRecipe
+
+
+def load_llava(model_class: Any) -> Callable[[Path], Published]:
+    """`load_class`, for processors that count the soft tokens of a picture.
+
+    Those of older checkpoints do not say how; it follows from the model.
+
+    Args:
+        model_class: Of transformers, with a `vision_tower`.
+    """
+
+    def load(folder: Path) -> Published:
+        published = load_class(model_class)(folder)
+        processor, model = published.processor, published.model
+        if processor.patch_size is None:
+            names = [name for name, _ in model.model.vision_tower.named_parameters()]
+            processor.patch_size = model.config.vision_config.patch_size
+            processor.vision_feature_select_strategy = getattr(
+                model.config, "vision_feature_select_strategy", "default"
+            )
+            processor.num_additional_image_tokens = sum("class_embedding" in name for name in names)
+        return published
+
+    return load
 
 
 def llava_llm(published: Published) -> PreTrainedModel:
@@ -64,7 +90,7 @@ def llava_soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -> Seq
 
 LLAVA = Importer(
     class_name="LlavaForConditionalGeneration",
-    load=load_class(LlavaForConditionalGeneration),
+    load=load_llava(LlavaForConditionalGeneration),
     llm=llava_llm,
     parts=llava_parts,
     soft_tokens=llava_soft_tokens,

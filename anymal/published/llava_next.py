@@ -10,9 +10,8 @@ from torch import Tensor
 from transformers import LlavaNextForConditionalGeneration
 
 from anymal.errors import BundleError
-from anymal.published.base import ImportedModality, Importer, Published, encoder_recipe, load_class
-from anymal.published.llava import llava_llm, llava_parts
-from encoders.base import EncoderError
+from anymal.published.base import ImportedModality, Importer, Published, encoder_recipe
+from anymal.published.llava import llava_llm, llava_parts, load_llava
 from encoders.tile_processor import check_grid
 
 
@@ -46,16 +45,13 @@ def _grid(published: Published) -> list[list[int]]:
             f"processor cuts tiles of {sorted(cuts)} from {images.image_grid_pinpoints}; give both "
             "the same"
         )
-    try:
-        check_grid(grid, side, "image_grid_pinpoints")
-    except EncoderError as error:
-        raise BundleError(str(error)) from error
+    check_grid(grid, side, "image_grid_pinpoints")
     return grid
 
 
 LLAVA_NEXT = Importer(
     class_name="LlavaNextForConditionalGeneration",
-    load=load_class(LlavaNextForConditionalGeneration),
+    load=load_llava(LlavaNextForConditionalGeneration),
     llm=llava_llm,
     parts=llava_next_parts,
     soft_tokens=llava_next_soft_tokens,

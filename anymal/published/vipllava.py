@@ -14,9 +14,8 @@ from anymal.published.base import (
     Published,
     encoder_recipe,
     linear_weights,
-    load_class,
 )
-from anymal.published.llava import llava_llm, llava_soft_tokens
+from anymal.published.llava import llava_llm, llava_soft_tokens, load_llava
 from anymal.recipe.schema import AlignerRecipe
 
 _EPS = 1e-5  # of the norms of a projection
@@ -55,7 +54,7 @@ def _parts(published: Published) -> Mapping[str, ImportedModality]:
 
 VIPLLAVA = Importer(
     class_name="VipLlavaForConditionalGeneration",
-    load=load_class(VipLlavaForConditionalGeneration),
+    load=load_llava(VipLlavaForConditionalGeneration),
     llm=llava_llm,
     parts=_parts,
     soft_tokens=llava_soft_tokens,

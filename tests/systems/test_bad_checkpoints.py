@@ -123,6 +123,16 @@ def disagrees_with_itself(folder: Path) -> None:
     edit(folder / "processor_config.json", "patch_size", to=4)
 
 
+def asks_for_huge_pictures(folder: Path) -> None:
+    size = {"shortest_edge": 10**6}
+    edit(folder / "processor_config.json", "image_processor", "size", to=size)
+
+
+def asks_for_a_huge_cut(folder: Path) -> None:
+    size = {"height": 10**6, "width": 10**6}
+    edit(folder / "processor_config.json", "image_processor", "crop_size", to=size)
+
+
 def is_quantised(folder: Path) -> None:
     edit(folder / "config.json", "quantization_config", to={"quant_method": "awq"})
 
@@ -180,6 +190,8 @@ def never_ends(folder: Path) -> None:
         (has_pickles_alone, "pickles alone"),
         (disagrees_with_itself, "LlavaForConditionalGeneration of "),
         (disagrees_with_itself, " cannot be asked (ValueError"),
+        (asks_for_huge_pictures, "at most 4096 pixels a side are allowed"),
+        (asks_for_a_huge_cut, "at most 4096 pixels a side are allowed"),
         (is_quantised, "holds quantised weights"),
         (has_no_template, "no chat template"),
         (has_an_endless_template, "seconds of processor time"),

@@ -43,9 +43,16 @@ def test_a_start_that_tokeniser_and_template_both_write_stands_once(tmp_path: Pa
     assert (ids == tokenizer.bos_token_id).sum() == 1
 
 
-def test_pictures_beyond_measure_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("max_image_size", "the model takes squares of 32 pixels"),
+        ("size", "at most 4096 pixels a side are allowed"),
+    ],
+)
+def test_pictures_beyond_measure_are_refused(tmp_path: Path, key: str, why: str) -> None:
     folder = save_idefics3(tmp_path / "idefics3")
     size = {"longest_edge": 10**5}
-    edit(folder / "processor_config.json", "image_processor", "max_image_size", to=size)
-    with pytest.raises(BundleError, match="the model takes squares of 32 pixels"):
+    edit(folder / "processor_config.json", "image_processor", key, to=size)
+    with pytest.raises(BundleError, match=why):
         imported(folder, tmp_path / "bundle")

@@ -5,6 +5,7 @@ stage 1 leaves gradients on exactly the projector's weight and bias; (A5) the pr
 equals `LlavaMultiModalProjector` within 1e-6, and full logits agree within 1e-4.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_the_soft_check_compares_words_at_the_saved_precision(
     facts = imported(folder, tmp_path / "bundle", check="soft")
     assert facts.check == "soft"
     assert facts.positions == 16
+
+
+def test_a_processor_that_does_not_count_soft_tokens_learns_it_from_the_model(
+    tmp_path: Path,
+) -> None:
+    folder = save_llava(tmp_path / "llava")
+    settings = json.loads((folder / "processor_config.json").read_text())
+    (folder / "processor_config.json").unlink()  # as llava-hf published it at first
+    old = folder / "preprocessor_config.json"
+    old.write_text(json.dumps(settings["image_processor"]))
+    imported(folder, tmp_path / "bundle")
 
 
 # --- every imported model -----------------------------------------------------------------------

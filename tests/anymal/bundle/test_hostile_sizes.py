@@ -144,3 +144,10 @@ def test_a_hostile_template_is_the_bundles_fault(bundle: Path) -> None:
     for jinja in ("{{ 'a' * 2000000000 }}", "{% include 'x' %}"):
         (bundle / "llm" / "chat_template.jinja").write_text(jinja)
         assert "chat template cannot be used" in refusal(bundle)
+
+
+@pytest.mark.parametrize("key", ["size", "crop_size"])
+def test_pictures_beyond_all_memory_are_refused(bundle: Path, key: str) -> None:
+    options = bundle / "encoders" / "image" / "preprocessor_config.json"
+    edit(options, key, to={"height": 10**5, "width": 10**5})
+    assert "at most 4096 pixels a side are allowed" in refusal(bundle)
