@@ -24,6 +24,8 @@ _VOCABULARY_VALUES, _TEXT_VALUES = 8_000_000, 1_000_000
 _HEADER_BYTES = 16 * 2**20  # of safetensors: some 100,000 tensors
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _COUNTS, _MOST = ("layers", "depth", "blocks", "experts"), 10_000  # parts of keys
+# Of what hears: seconds, bands, samples. Its filters and its silence are made of them at once.
+_MOST_OF = {"chunk_length": 3600, "feature_size": 1024, "n_fft": 2**14}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,9 @@ def _complaint(key: str, value: Any, rules: Rules) -> str | None:
     if key.endswith("_file") and isinstance(value, str) and not _is_plain(value):
         return f"names a file outside of its folder ({key}: {value!r})"
     is_count = isinstance(value, int) and any(part in key for part in _COUNTS)
-    return f"says {key}: {value}, more than {_MOST}" if is_count and value > _MOST else None
+    most = _MOST if is_count else _MOST_OF.get(key)
+    is_too_much = most is not None and isinstance(value, int | float) and value > most
+    return f"says {key}: {value}, more than {most}" if is_too_much else None
 
 
 def _is_plain(name: Any) -> bool:

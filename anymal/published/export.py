@@ -6,12 +6,13 @@ Does not know what the formats hold; each has a file of its own. A bundle stays 
 from collections.abc import Callable
 from pathlib import Path
 
+from anymal.bundle.manifest import bundle_folder
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.published.export_class import write_class
 from anymal.published.export_merged import write_merged
 from anymal.published.export_peft import write_adapter
-from anymal.published.written import Written
+from anymal.published.written import Written, writing
 
 Write = Callable[[str | Path, Path], Written]
 
@@ -40,7 +41,12 @@ def export_bundle(bundle: str | Path, out: Path, *, to: str) -> Written:
     if to not in FORMATS:
         raise BundleError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
     out = _new_folder(out)
-    with write_folder(out) as draft:
+    if (inside := bundle_folder(bundle)) in out.parents:
+        raise BundleError(
+            f"{str(out)!r} is inside the bundle {str(inside)!r}, which would hold files that no "
+            "bundle may hold; give a folder elsewhere"
+        )
+    with writing(out), write_folder(out) as draft:
         return FORMATS[to](bundle, draft)
 
 

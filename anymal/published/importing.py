@@ -6,7 +6,7 @@ nothing is left behind.
 
 import copy
 import pickle
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from anymal.assemble import Assembled, build
-from anymal.bundle.load import load_bundle
+from anymal.bundle.load import describe, load_bundle
 from anymal.bundle.manifest import ParityFacts
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.errors import AnymalError, BundleError
@@ -25,6 +25,7 @@ from anymal.llm.load import without_progress
 from anymal.published.base import ImportedModality, Importer, Published
 from anymal.published.parity import LIMIT, Check, Reference, is_same, parity, reference_of
 from anymal.published.source import Source, checked_source
+from anymal.published.written import writing
 from anymal.recipe.schema import LlmRecipe, ModalityRecipe, ModelRecipe, Precision
 from encoders.base import EncoderError
 from encoders.picture_limits import check_sides
@@ -64,16 +65,14 @@ def import_model(
     """
     out = free_folder(out)
     source = checked_source(checkpoint, allow_hub=allow_hub)
-    with tempfile.TemporaryDirectory(
-        dir=_first_that_exists(out.parent), prefix=f".{out.name}.", suffix=".importing"
-    ) as draft:
+    with _draft_of(out) as draft:
         tell(f"reading {source.folder}")
         published = load_source(source)
         for note in source.importer.notes:
             tell(f"note: {note}")
         tell("writing its parts")
-        with _in_one_line(f"the parts of {str(source.folder)!r} cannot be written"):
-            recipe, weights = write_parts(source.importer, published, Path(draft))
+        with _in_one_line(f"the parts of {str(source.folder)!r} cannot be written", _COPY):
+            recipe, weights = write_parts(source.importer, published, draft)
         reference = _reference(source, published, check=check, tell=tell)
         del published
         tell("asking the bundle")
@@ -88,7 +87,8 @@ def import_model(
             del assembled
             assembled = _built(recipe, weights, recipe.llm.precision)
         tell(f"writing {out}")
-        save_bundle(assembled, out, parity=facts)
+        with writing(out):
+            save_bundle(assembled, out, parity=facts)
     return facts
 
 
@@ -115,6 +115,7 @@ def check_against(
     Raises:
         BundleError: The bundle or the checkpoint cannot be read, or they differ.
     """
+    describe(bundle)  # refused before the model is read
     source = checked_source(checkpoint, allow_hub=allow_hub)
     tell(f"reading {source.folder}")
     published = load_source(source)
@@ -144,7 +145,7 @@ def load_source(source: Source) -> Published:
     Raises:
         BundleError: It cannot be loaded, or a pickle holds more than tensors.
     """
-    with _in_one_line(f"{str(source.folder)!r} cannot be loaded"):
+    with _in_one_line(f"{str(source.folder)!r} cannot be loaded", _COPY):
         return source.importer.load(source.folder)
 
 
@@ -152,12 +153,18 @@ def _reference(source: Source, published: Published, *, check: Check, tell: Tell
     """What the class computes; the model is not what it was afterwards."""
     name = type(published.model).__name__
     tell(f"asking {name}")
-    with _in_one_line(f"{name} of {str(source.folder)!r} cannot be asked"):
+    with _in_one_line(
+        f"{name} of {str(source.folder)!r} cannot be asked",
+        "its files do not fit each other: try them with transformers, and correct them",
+    ):
         return reference_of(source.importer, published, check=check)
 
 
+_COPY = "copy the checkpoint again"
+
+
 @contextmanager
-def _in_one_line(what: str) -> Iterator[None]:
+def _in_one_line(what: str, step: str) -> Iterator[None]:
     """Turn what libraries raise on checkpoints that make no sense into a user's error."""
     try:
         yield
@@ -172,7 +179,7 @@ def _in_one_line(what: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # they fail in many ways
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise BundleError(f"{what} ({reason}); copy the checkpoint again") from error
+        raise BundleError(f"{what} ({reason}); {step}") from error
 
 
 def write_parts(
@@ -253,5 +260,15 @@ def _built(
     return assembled
 
 
-def _first_that_exists(folder: Path) -> Path:
-    return next(place for place in (folder, *folder.parents) if place.exists())
+@contextmanager
+def _draft_of(out: Path) -> Iterator[Path]:
+    """An empty folder beside a bundle, for its parts; also what a killed import left is removed."""
+    place = next(place for place in out.parents if place.exists())
+    draft = place / f".{'.'.join(out.relative_to(place).parts)}.importing"
+    with writing(draft):
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,8 +1,14 @@
-"""What an export gives back: how the folder is loaded, and what it lacks."""
+"""What an export gives back, and how what cannot be written is told.
 
-from collections.abc import Iterable
+Writes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from anymal.errors import BundleError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +42,22 @@ def readable(folder: Path) -> None:
     mode = (folder / "config.json").stat().st_mode
     for file in folder.iterdir():
         file.chmod(mode)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the system raises into a user's error.
+
+    Args:
+        place: What is written.
+
+    Raises:
+        BundleError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{str(place)!r} cannot be written ({error.strerror or error}); see to its permissions "
+            "and to free space, or give another folder"
+        ) from error

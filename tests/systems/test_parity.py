@@ -1,5 +1,6 @@
 """How parity is judged: a bundle that differs takes force, and the check sees a changed weight."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from anymal.bundle.load import describe
 from anymal.cli.main import app
 from anymal.errors import AnymalError
-from anymal.published import registry
+from anymal.published import importing, registry
 from anymal.published.base import ImportedModality, Published
 from anymal.published.importing import check_against, import_model
 from anymal.published.llava import LLAVA, llava_parts
@@ -81,6 +82,37 @@ def test_the_command_says_what_happens_and_how_far_it_is(llava: Path, tmp_path: 
     parity = json.loads((out / "bundle.json").read_text())["parity"]
     assert parity["class"] == "LlavaForConditionalGeneration"
     assert parity["check"] == "whole"
+
+
+def test_a_bundle_that_is_none_is_refused_before_the_model_is_read(
+    llava: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with pytest.raises(AnymalError, match="is not a bundle folder"):
+        check_against(tmp_path, llava, tell=told.append)
+    assert told == []
+
+
+def test_what_a_killed_import_left_is_removed(llava: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".bundle.importing"
+    (left / "llm").mkdir(parents=True)
+    imported(llava, tmp_path / "bundle")
+    assert [*tmp_path.iterdir()] == [tmp_path / "bundle"]
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    llava: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(importing, "save_bundle", full)
+    with pytest.raises(AnymalError, match=r"bundle' cannot be written \(No space left"):
+        imported(llava, tmp_path / "bundle")
+    assert [*tmp_path.iterdir()] == []
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(AnymalError, match=r"importing' cannot be written \(No space left"):
+        imported(llava, tmp_path / "bundle")
 
 
 def test_a_hub_id_is_read_from_the_cache(

@@ -6,6 +6,7 @@ conversation equal the class's `generate`.
 """
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from anymal.published.importing import import_model
 from anymal.published.probe import Probe, two_turns
 from anymal.published.qwen2_audio import QWEN2_AUDIO, qwen2_audio_parts
 from anymal.sample import SLOT_ID
+from tests.anymal.bundle.strangers import edit
 from tests.systems.agreement import check_served, class_answer, imported, served_answer
 from tests.systems.sounding_checkpoints import save_qwen2_audio
 
@@ -64,3 +66,14 @@ def test_an_encoder_that_hears_the_silence_is_refused(
     with pytest.raises(BundleError, match="would differ from Qwen2AudioForConditionalGeneration"):
         import_model(folders[0], tmp_path / "bundle", tell=lambda _: None)
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("key", ["chunk_length", "feature_size", "n_fft"])
+def test_sounds_beyond_measure_are_refused(
+    folders: tuple[Path, Path], tmp_path: Path, key: str
+) -> None:
+    folder = Path(shutil.copytree(folders[0], tmp_path / "published"))
+    edit(folder / "processor_config.json", "feature_extractor", key, to=10**5)
+    with pytest.raises(BundleError, match=f"says {key}: 100000, more than"):
+        import_model(folder, tmp_path / "bundle", tell=lambda _: None)
+    assert [*tmp_path.iterdir()] == [folder]

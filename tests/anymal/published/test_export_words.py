@@ -1,5 +1,6 @@
 """The language model of a bundle for other programs: an adapter of PEFT, a merged checkpoint."""
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -262,14 +263,21 @@ def test_a_folder_with_anything_in_it_is_left_alone(bundles: Any, tmp_path: Path
         export_bundle(bundles("fp32"), tmp_path / "thesis.txt" / "new", to=to)
 
 
+def test_nothing_is_written_into_the_bundle(bundles: Any) -> None:
+    bundle = bundles("fp32")
+    with pytest.raises(BundleError, match=r"is inside the bundle .*; give a folder elsewhere"):
+        export_bundle(bundle, bundle / "adapter", to="peft")
+    load_bundle(bundle)
+
+
 def test_an_export_that_fails_leaves_nothing(
     bundles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(model: Any, folder: Path) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(export_merged, "write_model", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(BundleError, match=r"out' cannot be written \(No space left.*free space"):
         export_bundle(bundles("fp32"), tmp_path / "out", to="merged")
     assert list(tmp_path.iterdir()) == []
 
