@@ -3,7 +3,10 @@
 Does not tokenise, and does not know what answers are made of (`anymal.chat.jinja`).
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from anymal.chat.jinja import SETTINGS
@@ -39,9 +42,21 @@ def rendered(processor: Any, probe: Probe, *, generate: bool) -> str:
     Raises:
         ConversationError: The template refuses the conversation, or is beyond a limit.
     """
-    variables = {**processor.tokenizer.special_tokens_map, **SETTINGS}
-    template = BoundedTemplate(chat_template_of(processor), variables)
-    return template.write(probe.messages(), add_generation_prompt=generate)
+    return written(processor, probe.messages(), generate=generate)
+
+
+def written(processor: Any, messages: Sequence[Mapping[str, Any]], *, generate: bool) -> str:
+    """`rendered`, of any messages."""
+    variables = json.dumps({**processor.tokenizer.special_tokens_map, **SETTINGS})
+    template = _template(chat_template_of(processor), variables)
+    return template.write(messages, add_generation_prompt=generate)
+
+
+# The same each time, because it remembers what it wrote, and that it went beyond a limit.
+@lru_cache(maxsize=8)
+def _template(source: str, variables: str) -> BoundedTemplate:
+    """A chat template and the variables that it sees, in JSON."""
+    return BoundedTemplate(source, json.loads(variables))
 
 
 def moves(processor: Any, modality: str) -> bool | None:

@@ -11,6 +11,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from anymal.errors import BundleError
+
 
 def read_tensors(files: Sequence[Path], prefix: str) -> dict[str, Tensor]:
     """Read the tensors whose names begin alike.
@@ -24,6 +26,7 @@ def read_tensors(files: Sequence[Path], prefix: str) -> dict[str, Tensor]:
 
     Raises:
         pickle.UnpicklingError: A pickle holds more than tensors.
+        BundleError: A pickle holds a tensor that takes more memory than the file.
     """
     found: dict[str, Tensor] = {}
     for file in files:
@@ -43,4 +46,8 @@ def _of_pickle(file: Path, prefix: str) -> dict[str, Tensor]:
     # Only the newer of two formats can be read in parts.
     mmap = zipfile.is_zipfile(file)
     found = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    return {name: tensor.clone() for name, tensor in found.items() if name.startswith(prefix)}
+    wanted = {name: tensor for name, tensor in found.items() if name.startswith(prefix)}
+    for name, tensor in wanted.items():
+        if tensor.nbytes > file.stat().st_size:  # a number that is repeated, until it is copied
+            raise BundleError(f"{name!r} in {str(file)!r} is larger than the file; copy it again")
+    return {name: tensor.clone() for name, tensor in wanted.items()}

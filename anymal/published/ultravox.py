@@ -26,8 +26,6 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from anymal.bundle.contents import read_json
-from anymal.chat.jinja import SETTINGS
-from anymal.chat.template_process import BoundedTemplate
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.published.base import (
@@ -42,7 +40,7 @@ from anymal.published.hearing import MAX_WINDOWS, HearingParts, whole_mel
 from anymal.published.others import local_other
 from anymal.published.probe import Probe
 from anymal.published.prompt_ids import filled_ids
-from anymal.published.rendering import chat_template_of
+from anymal.published.rendering import chat_template_of, written
 from anymal.published.tensors import read_tensors
 from anymal.published.weight_files import weight_files
 from anymal.recipe.schema import AlignerRecipe
@@ -231,11 +229,9 @@ def _inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
         }
         for message in probe.messages()
     ]
-    variables = {**parts.tokenizer.special_tokens_map, **SETTINGS}
-    template = BoundedTemplate(chat_template_of(parts), variables)
     ids = filled_ids(
         parts.tokenizer,
-        template.write(messages, add_generation_prompt=True),
+        written(parts, messages, generate=True),
         medium=_MEDIUM,
         placeholder=SLOT_ID,
         counts=[len(one) for one in heard],

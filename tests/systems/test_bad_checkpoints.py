@@ -1,6 +1,7 @@
 """Checkpoints that cannot be imported: one clear error each, and nothing is written."""
 
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from anymal.chat.template_process import MAX_SECONDS
 from tests.anymal.bundle.strangers import edit
 from tests.systems.checkpoints import save_llava
 from tests.systems.original import save_original
@@ -102,11 +104,6 @@ def has_no_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
 
-def has_an_endless_template(folder: Path) -> None:
-    loops = "{% for i in range(99999) %}{% for i in range(99999) %}{% endfor %}{% endfor %}"
-    (folder / "chat_template.jinja").write_text(loops)
-
-
 def links_out(folder: Path) -> None:
     (folder / "notes.json").symlink_to("/etc/hostname")
 
@@ -155,7 +152,6 @@ def never_ends(folder: Path) -> None:
         (asks_for_a_huge_cut, "at most 4096 pixels a side are allowed"),
         (is_quantised, "holds quantised weights"),
         (has_no_template, "no chat template"),
-        (has_an_endless_template, "seconds of processor time"),
         (links_out, "is a link that leads out of the checkpoint"),
         (has_an_adapter, "would load another model"),
         (is_no_json, "config.json' cannot be read"),
@@ -167,6 +163,14 @@ def test_a_damaged_checkpoint_is_refused(
 ) -> None:
     damage(llava)
     assert why in refusal(llava)
+
+
+def test_an_endless_template_is_stopped_once(llava: Path) -> None:
+    loops = "{% for i in range(99999) %}{% for i in range(99999) %}{% endfor %}{% endfor %}"
+    (llava / "chat_template.jinja").write_text(loops)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert "seconds of processor time" in refusal(llava)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 1.5 * MAX_SECONDS
 
 
 def test_a_folder_like_the_cache_of_the_hub_reaches_no_further(llava: Path) -> None:
@@ -197,6 +201,14 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, name: str, legacy: bool) ->
     torch.save(weights, file, _use_new_zipfile_serialization=not legacy)
     assert "a pickle holds more than tensors, perhaps code, and was not read" in refusal(folder)
     assert not done.exists()
+
+
+def test_a_tensor_of_one_number_repeated_is_not_copied(tmp_path: Path) -> None:
+    folder = save_original(tmp_path / "llava", pickles=True)
+    file, name = folder / "pytorch_model.bin", "model.mm_projector.0.weight"
+    huge = {name: torch.zeros(1).expand(10**6, 10**6)}
+    torch.save(torch.load(file, weights_only=True) | huge, file)
+    assert "is larger than the file" in refusal(folder)
 
 
 def test_a_folder_of_something_else_is_left_alone(llava: Path) -> None:
