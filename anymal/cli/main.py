@@ -258,7 +258,7 @@ def _asker(
 
 def _tell(what: str) -> None:
     """Show what happens now."""
-    typer.echo(f"{what} ...", err=True)
+    typer.echo(what, err=True)
 
 
 def _quieten() -> None:

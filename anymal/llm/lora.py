@@ -148,10 +148,12 @@ def dequantised(layer: nn.Module) -> Tensor:
     Returns:
         The weight in float, of the layer's shape.
     """
+    held: Any = layer.weight
+    if type(held) is nn.Parameter:  # those of bitsandbytes, slow to import, are of its own types
+        return held.detach()
     import_bitsandbytes()  # as in attach_lora
     from peft.utils.integrations import dequantize_module_weight
 
-    held: Any = layer.weight
     weight = dequantize_module_weight(layer).detach()
     layer.weight = held  # peft replaces LLM.int8's on a CPU by one that no longer computes
     return weight

@@ -66,16 +66,16 @@ def import_model(
     out = free_folder(out)
     source = checked_source(checkpoint, allow_hub=allow_hub)
     with _draft_of(out) as draft:
-        tell(f"reading {source.folder}")
+        tell(f"reading {source.folder} ...")
         published = load_source(source)
         for note in source.importer.notes:
             tell(f"note: {note}")
-        tell("writing its parts")
+        tell("writing its parts ...")
         with _in_one_line(f"the parts of {str(source.folder)!r} cannot be written", _COPY):
             recipe, weights = write_parts(source.importer, published, draft)
         reference = _reference(source, published, check=check, tell=tell)
         del published
-        tell("asking the bundle")
+        tell("asking the bundle ...")
         assembled = _built(recipe, weights, reference.precision)
         facts = parity(assembled, reference)
         if not (force or is_same(facts)):
@@ -86,7 +86,7 @@ def import_model(
         if assembled.model_recipe.llm.precision != recipe.llm.precision:
             del assembled
             assembled = _built(recipe, weights, recipe.llm.precision)
-        tell(f"writing {out}")
+        tell(f"writing {out} ...")
         with writing(out):
             save_bundle(assembled, out, parity=facts)
     return facts
@@ -117,11 +117,11 @@ def check_against(
     """
     describe(bundle)  # refused before the model is read
     source = checked_source(checkpoint, allow_hub=allow_hub)
-    tell(f"reading {source.folder}")
+    tell(f"reading {source.folder} ...")
     published = load_source(source)
     reference = _reference(source, published, check=check, tell=tell)
     del published
-    tell("asking the bundle")
+    tell("asking the bundle ...")
     facts = parity(load_bundle(bundle, precision=reference.precision), reference)
     if not is_same(facts):
         raise BundleError(
@@ -152,7 +152,7 @@ def load_source(source: Source) -> Published:
 def _reference(source: Source, published: Published, *, check: Check, tell: Tell) -> Reference:
     """What the class computes; the model is not what it was afterwards."""
     name = type(published.model).__name__
-    tell(f"asking {name}")
+    tell(f"asking {name} ...")
     with _in_one_line(
         f"{name} of {str(source.folder)!r} cannot be asked",
         "its files do not fit each other: try them with transformers, and correct them",

@@ -41,6 +41,7 @@ from encoders.images import load_image_processor
 
 _PROJECTOR = "model.mm_projector."
 _TRAINED_TOWER = "model.vision_tower.vision_tower."  # its weights, where it was trained, too
+_POSITIONS = "embeddings.position_ids"  # no weight; older ones were saved with it
 _PROJECTORS = ("linear", "mlp2x_gelu")
 # What each setting may be; a checkpoint without it has the first.
 _ALLOWED: Mapping[str, Sequence[Any]] = {
@@ -143,13 +144,20 @@ def _load(folder: Path) -> Published:
 
 def _tower(place: Path, files: Sequence[Path]) -> Any:
     """The tower, with the weights that lie beside the language model's if there are any."""
-    has_text = hasattr(AutoConfig.from_pretrained(place), "vision_config")
+    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+    has_text = hasattr(config, "vision_config")
     loaded = load_whole(AutoModel, place, use_safetensors=None)
     tower = loaded.vision_model if has_text else loaded
     if trained := read_tensors(files, _TRAINED_TOWER):
-        own = tower.state_dict()
         trained = {name.removeprefix("vision_model."): tensor for name, tensor in trained.items()}
-        tower.load_state_dict({name: trained.get(name, own[name]) for name in own}, assign=True)
+        trained.pop(_POSITIONS, None)
+        if differing := sorted(trained.keys() ^ tower.state_dict().keys()):
+            raise BundleError(
+                f"the tower in {str(files[0].parent)!r} and the one that it names, {str(place)!r}, "
+                f"differ in {len(differing)} weights, the first is {differing[0]!r}; name the "
+                "tower that it was trained from in mm_vision_tower"
+            )
+        tower.load_state_dict(trained, assign=True)
     return tower
 
 
@@ -239,4 +247,8 @@ LLAVA_ORIGINAL = Importer(
     outline=_outline,
     others=_others,
     reads_pickles=True,
+    notes=(
+        "the layout does not say how conversations are written; they are written as Vicuna's, as "
+        "in LLaVA-1.5",
+    ),
 )

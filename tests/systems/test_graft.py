@@ -5,7 +5,7 @@ and pictures come from the bundle it starts from; and its answers about pictures
 what they were, in float32 and in NF4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ QUESTIONS, TOKENS = 50, 2
 ENCODERS = {"audio": ("whisper", save_audio), "imu": ("imu_transformer", save_imu)}
 
 
-@pytest.fixture(autouse=True)
-def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+@pytest.fixture(autouse=True, scope="module")
+def _no_picture() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+        yield
 
 
 @pytest.fixture(name="llava", scope="module")
@@ -40,6 +42,15 @@ def _llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imported")
     imported(save_llava(folder / "published"), folder / "bundle")
     return folder / "bundle"
+
+
+@pytest.fixture(name="hearing", scope="module")
+def _hearing(
+    llava: Path, _no_picture: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Bundles with a sense of hearing, by the precision they were trained at."""
+    folder = tmp_path_factory.mktemp("hearing")
+    return {each: grafted(llava, "audio", folder / each, each) for each in ("fp32", "nf4")}
 
 
 def grafted(start: Path, sense: str, folder: Path, precision: str) -> Path:
@@ -78,8 +89,10 @@ def picture_answers(bundle: Path, precision: str, size: int = QUESTIONS) -> Sequ
 
 
 @pytest.mark.parametrize("precision", ["fp32", "nf4"])
-def test_pictures_are_answered_as_before(llava: Path, tmp_path: Path, precision: str) -> None:
-    grown = grafted(llava, "audio", tmp_path, precision)
+def test_pictures_are_answered_as_before(
+    llava: Path, hearing: dict[str, Path], precision: str
+) -> None:
+    grown = hearing[precision]
     before, after = picture_answers(llava, precision), picture_answers(grown, precision)
     assert after == before
     assert len({text for text, _ in before}) > QUESTIONS // 5, "answers depend on the picture"
@@ -88,8 +101,8 @@ def test_pictures_are_answered_as_before(llava: Path, tmp_path: Path, precision:
         assert (grown / name).read_bytes() == (llava / name).read_bytes()
 
 
-def test_the_new_sense_is_heard_and_has_learnt(llava: Path, tmp_path: Path) -> None:
-    grown = grafted(llava, "audio", tmp_path, "fp32")
+def test_the_new_sense_is_heard_and_has_learnt(llava: Path, hearing: dict[str, Path]) -> None:
+    grown = hearing["fp32"]
     sounds = sources.sounds(split="heldout", size=6)
     with load(grown, precision="fp32") as assistant:
         said = [
@@ -97,14 +110,16 @@ def test_the_new_sense_is_heard_and_has_learnt(llava: Path, tmp_path: Path) -> N
             for one in sounds
         ]
     assert len({str(answer.logprobs) for answer in said}) == len(said)
-    fresh = load_file(tmp_path / "run" / "align" / "bundle" / "aligners.safetensors")
+    fresh = load_file(grown / "aligners.safetensors")
     old = load_file(llava / "aligners.safetensors")
     assert all(torch.equal(fresh[name], tensor) for name, tensor in old.items())
     assert any(name.startswith("audio.") for name in fresh)
 
 
-def test_two_grafts_of_one_model_join(llava: Path, tmp_path: Path) -> None:
-    parts = [grafted(llava, sense, tmp_path / sense, "fp32") for sense in ("audio", "imu")]
-    joined = join_bundles(parts, tmp_path / "joined")
+def test_two_grafts_of_one_model_join(
+    llava: Path, hearing: dict[str, Path], tmp_path: Path
+) -> None:
+    moving = grafted(llava, "imu", tmp_path, "fp32")
+    joined = join_bundles([hearing["fp32"], moving], tmp_path / "joined")
     assert list(describe(joined).modalities) == ["image", "audio", "imu"]
     assert picture_answers(joined, "fp32", 3) == picture_answers(llava, "fp32", 3)

@@ -1,5 +1,6 @@
 """InternVL: tiles and the whole picture, squares of patches in one, as its class computes."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from transformers import InternVLProcessor
 
-from anymal.bundle.load import load_bundle
+from anymal.bundle.load import describe
 from anymal.errors import BundleError
 from anymal.plan.encoder import measure_encoder
 from anymal.published.internvl import INTERNVL
@@ -18,18 +19,27 @@ from tests.systems.agreement import check_served, imported
 from tests.systems.seeing_checkpoints import save_internvl
 
 
-def test_it_is_served_as_its_class_generates_tiles_and_all(tmp_path: Path) -> None:
-    folder = save_internvl(tmp_path / "internvl")
-    facts = imported(folder, tmp_path / "bundle")
-    check_served(folder, tmp_path / "bundle")
+@pytest.fixture(scope="module", name="internvl")
+def _internvl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint, and its bundle."""
+    place = tmp_path_factory.mktemp("internvl")
+    folder = save_internvl(place / "internvl")
+    imported(folder, place / "bundle")
+    return folder, place / "bundle"
+
+
+def test_it_is_served_as_its_class_generates_tiles_and_all(internvl: tuple[Path, Path]) -> None:
+    check_served(*internvl)
     tiles = 5 + 5  # of 90 x 120 and of 64 x 48 pixels, the whole pictures included
+    facts = describe(internvl[1]).parity
+    assert facts is not None
     assert facts.positions > 4 * tiles
 
 
 def test_it_is_asked_as_its_own_processor_asks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    internvl: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published = INTERNVL.load(save_internvl(tmp_path / "internvl"))
+    published = INTERNVL.load(internvl[0])
     parts, probe = published.processor, two_turns("image")
     # It demands a part for films, which is not to be had without torchvision.
     monkeypatch.setattr(InternVLProcessor, "check_argument_for_proper_class", lambda *_: None)
@@ -41,10 +51,8 @@ def test_it_is_asked_as_its_own_processor_asks(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_its_plan_counts_the_most_tiles(tmp_path: Path) -> None:
-    imported(save_internvl(tmp_path / "internvl"), tmp_path / "bundle")
-    assembled = load_bundle(tmp_path / "bundle")
-    recipe = assembled.model_recipe.modalities["image"].encoder
+def test_its_plan_counts_the_most_tiles(internvl: tuple[Path, Path]) -> None:
+    recipe = describe(internvl[1]).recipe.modalities["image"].encoder
     assert measure_encoder("image", recipe).num_features == (4 + 1) * 16
 
 
@@ -65,8 +73,10 @@ def test_a_class_token_in_its_squares_is_refused(tmp_path: Path) -> None:
         ("size", {"height": 64, "width": 64}, "the model takes squares of 32 pixels"),
     ],
 )
-def test_tiles_beyond_measure_are_refused(tmp_path: Path, key: str, value: Any, why: str) -> None:
-    folder = save_internvl(tmp_path / "internvl")
+def test_tiles_beyond_measure_are_refused(
+    internvl: tuple[Path, Path], tmp_path: Path, key: str, value: Any, why: str
+) -> None:
+    folder = Path(shutil.copytree(internvl[0], tmp_path / "internvl"))
     edit(folder / "processor_config.json", "image_processor", key, to=value)
     with pytest.raises(BundleError, match=why):
         imported(folder, tmp_path / "bundle")

@@ -139,7 +139,14 @@ def test_logits_are_those_of_the_class(tmp_path: Path, name: str) -> None:
     assert describe(tmp_path / "bundle").recipe.llm.precision == ("bf16" if is_half else "fp32")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.bfloat16,
+        pytest.param(torch.float32, marks=pytest.mark.slow),
+        pytest.param(torch.float16, marks=pytest.mark.slow),
+    ],
+)
 def test_the_soft_check_compares_words_at_the_saved_precision(
     tmp_path: Path, dtype: torch.dtype
 ) -> None:

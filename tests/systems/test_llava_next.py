@@ -125,8 +125,13 @@ FULL = {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feat
     "options",
     [
         {**FULL},
-        {"text": MistralConfig, "image_grid_pinpoints": GRID[:2]},
-        {"vision_feature_layer": [-2, -1], "multimodal_projector_bias": False},
+        pytest.param(
+            {"text": MistralConfig, "image_grid_pinpoints": GRID[:2]}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"vision_feature_layer": [-2, -1], "multimodal_projector_bias": False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["SigLIP", "Mistral, two sizes", "two layers"],
 )

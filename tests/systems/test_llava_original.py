@@ -1,5 +1,6 @@
 """The original layout of LLaVA: the same as `LlavaForConditionalGeneration` of its weights."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, LlavaForConditionalGeneration
 
 from anymal.bundle.load import load_bundle
+from anymal.errors import BundleError
+from anymal.published.importing import import_model
 from anymal.published.probe import two_turns
 from encoders.signals import Image as Picture
 from tests.systems.agreement import check_served, imported
@@ -101,6 +104,25 @@ def test_a_tower_that_was_trained_too_is_taken(padded: tuple[Path, Path]) -> Non
     tower = CLIPModel.from_pretrained(folder.parent / "tower").vision_model.state_dict()
     assert ours.keys() == tower.keys()
     assert all(torch.equal(ours[name], 1.5 * tensor) for name, tensor in tower.items())
+
+
+def test_a_trained_tower_that_is_not_whole_is_refused(
+    padded: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(padded[0], tmp_path / "llava"))
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.vision_tower.vision_tower.vision_model.pre_layrnorm.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BundleError, match=r"differ in 1 weights, the first is 'pre_layrnorm\.weig"):
+        imported(folder, tmp_path / "bundle")
+
+
+def test_it_is_told_that_the_format_of_conversations_is_assumed(
+    padded: tuple[Path, Path], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    import_model(padded[0], tmp_path / "bundle", tell=told.append)
+    assert any(line.startswith("note: the layout does not say how") for line in told)
 
 
 def test_pictures_are_padded_in_the_mean_colour(padded: tuple[Path, Path]) -> None:

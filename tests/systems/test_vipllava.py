@@ -16,6 +16,7 @@ def test_it_is_served_as_its_class_generates(tmp_path: Path) -> None:
     check_served(folder, tmp_path / "bundle")
 
 
+@pytest.mark.slow
 def test_one_layer(tmp_path: Path) -> None:
     imported(save_vipllava(tmp_path / "one", vision_feature_layers=-2), tmp_path / "bundle")
 

@@ -49,6 +49,15 @@ def with_lora(path: str, precision: Any, **options: Any) -> LLM:
     return llm
 
 
+def test_weights_that_nothing_quantised_take_no_bitsandbytes(
+    checkpoints: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = with_lora(str(checkpoints.llm), "fp32")
+    expected = logits(llm)
+    monkeypatch.delattr("anymal.llm.lora.import_bitsandbytes")
+    assert error(logits(merge(llm, precision="fp32")), expected) < 1e-4
+
+
 @pytest.mark.parametrize("trained", FAMILIES)
 def test_merged_in_float_is_the_trained_function(
     checkpoints: SimpleNamespace, trained: str

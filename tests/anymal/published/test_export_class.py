@@ -166,12 +166,16 @@ def test_so_does_one_that_hears(tmp_path: Path) -> None:
     "changes",
     [
         {"lora": {"r": 4}, "precision": "nf4", "template": "vicuna"},
-        {"media_first": True, "aligner": HELD | {"start": "plain", "bias": False}},
-        {"encoder": {"drop_cls": False, "layer": 1}, "template": "chatml"},
+        {
+            "media_first": True,
+            "aligner": HELD | {"start": "plain", "bias": False},
+            "encoder": {"drop_cls": False, "layer": 1},
+            "template": "chatml",
+        },
         {"aligner": UNDER_ANOTHER_NAME, "template": "plain"},
         {"encoder": TILES, "aligner": HELD | {"newline": True}, "lora": {"r": 4}},
     ],
-    ids=["lora beside nf4", "media first", "class token kept", "under another name", "tiles"],
+    ids=["lora beside nf4", "media first, class token kept", "under another name", "tiles"],
 )
 def test_what_was_trained_here_says_the_same_there(
     saved: Callable[..., Path], tmp_path: Path, changes: dict[str, Any]
