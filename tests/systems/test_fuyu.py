@@ -13,10 +13,12 @@ import pytest
 import torch
 from transformers import FuyuForCausalLM
 
+from anymal.assemble import Assembled
 from anymal.bundle.load import describe, load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.collate import collate
 from anymal.errors import BundleError
+from anymal.published.base import Importer, Published
 from anymal.published.importing import import_model
 from anymal.published.probe import Probe, one_question
 from anymal.published.source import checked_source
@@ -34,6 +36,13 @@ def _fuyu(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder, place / "bundle"
 
 
+@pytest.fixture(scope="module", name="loaded")
+def _loaded(fuyu: tuple[Path, Path]) -> tuple[Importer, Published, Assembled]:
+    """How the class is asked, the class, and the bundle."""
+    importer = checked_source(fuyu[0]).importer
+    return importer, importer.load(fuyu[0]), load_bundle(fuyu[1])
+
+
 def about(height: int, width: int) -> Probe:
     """A question about a picture of some size."""
     picture = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -47,14 +56,11 @@ def about(height: int, width: int) -> Probe:
 @pytest.mark.parametrize("size", [(20, 37), (100, 30), (9, 200), (131, 170)])
 @torch.no_grad()
 def test_hidden_states_are_those_of_the_class(
-    fuyu: tuple[Path, Path], size: tuple[int, int]
+    loaded: tuple[Importer, Published, Assembled], size: tuple[int, int]
 ) -> None:
-    folder, bundle = fuyu
-    importer = checked_source(folder).importer
-    published = importer.load(folder)
+    importer, published, assembled = loaded
     inputs = dict(importer.inputs(published, about(*size)))
     theirs = published.model.model(**inputs).last_hidden_state[0]
-    assembled = load_bundle(bundle)
     model = assembled.model
     sample = assembled.processor(about(*size).record(), generate=True)
     batch = collate([sample], pad_id=0)

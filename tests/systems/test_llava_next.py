@@ -124,7 +124,7 @@ FULL = {"vision": SIGLIP, "vision_feature_select_strategy": "full", "vision_feat
 @pytest.mark.parametrize(
     "options",
     [
-        {**FULL},
+        pytest.param({**FULL}, marks=pytest.mark.slow),
         pytest.param(
             {"text": MistralConfig, "image_grid_pinpoints": GRID[:2]}, marks=pytest.mark.slow
         ),

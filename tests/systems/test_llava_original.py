@@ -33,7 +33,9 @@ def _padded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"projector": "linear", "pickles": True, "legacy": True},
+        pytest.param(
+            {"projector": "linear", "pickles": True, "legacy": True}, marks=pytest.mark.slow
+        ),
         {"shards": 3, "pickles": True, "dtype": torch.bfloat16},
         pytest.param({"mm_use_im_start_end": True}, marks=pytest.mark.slow),
         pytest.param({"mm_vision_select_feature": "cls_patch"}, marks=pytest.mark.slow),

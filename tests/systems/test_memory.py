@@ -52,7 +52,7 @@ class Peak:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"pickles": True, "legacy": True},
         pytest.param({"pickles": True}, marks=pytest.mark.slow),
     ],

@@ -21,6 +21,7 @@ def test_one_layer(tmp_path: Path) -> None:
     imported(save_vipllava(tmp_path / "one", vision_feature_layers=-2), tmp_path / "bundle")
 
 
+@pytest.mark.slow
 def test_llava_may_read_several_layers_too(tmp_path: Path) -> None:
     imported(save_llava(tmp_path / "llava", vision_feature_layer=[-2, -1]), tmp_path / "bundle")
 

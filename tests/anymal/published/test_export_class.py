@@ -129,6 +129,7 @@ def test_an_imported_model_comes_back(tmp_path: Path) -> None:
     assert config == given | sequence
 
 
+@pytest.mark.slow
 def test_so_does_one_without_a_class_token_in_bfloat16(tmp_path: Path) -> None:
     tower = SiglipVisionConfig(**BLOCKS, image_size=SIDE, patch_size=8)
     published = save_llava(
@@ -173,7 +174,10 @@ def test_so_does_one_that_hears(tmp_path: Path) -> None:
             "template": "chatml",
         },
         {"aligner": UNDER_ANOTHER_NAME, "template": "plain"},
-        {"encoder": TILES, "aligner": HELD | {"newline": True}, "lora": {"r": 4}},
+        pytest.param(
+            {"encoder": TILES, "aligner": HELD | {"newline": True}, "lora": {"r": 4}},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["lora beside nf4", "media first, class token kept", "under another name", "tiles"],
 )
