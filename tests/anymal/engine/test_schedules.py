@@ -77,7 +77,7 @@ def run_schedule(
     return list(courses)
 
 
-@pytest.mark.parametrize("num_engines", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_engines", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_random_schedules(
     num_engines: int,
     llama: Any,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,7 @@ def test_an_encoder_fails(
 ) -> None:
     soft_tokens: SoftTokens = tiny.to_prompt.__self__  # type: ignore[attr-defined]
     monkeypatch.setattr(soft_tokens, "_cache_bytes", 0)  # or the second would not be encoded
+    monkeypatch.setattr(soft_tokens, "_cache", OrderedDict())  # nor what another test has asked
     with run(create_app(Settings(decode_workers=0), tiny)) as live:
         failing(monkeypatch, soft_tokens, "_run_model", error)
         answer = live.ask([PICTURE, {"type": "text", "text": QUESTION}], max_tokens=5)
