@@ -1,9 +1,11 @@
 """The views of a vision tower that published systems read, against the classes that read them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -20,6 +22,7 @@ from aligners.projection import Projection
 from encoders.base import Encoder, EncoderInputs, Features, stack_inputs
 from encoders.outline import outline
 from encoders.registry import build_encoder
+from encoders.signals import Video
 from tests.encoders.conftest import VIT, image
 from tests.encoders.larger_models import LARGER, save_larger
 
@@ -205,11 +208,24 @@ def test_a_pooled_patch_grid_comes_in_squares_too(checkpoint: Find) -> None:
         torch.testing.assert_close(look(checkpoint(name), pool=2, order="blocks")[2].values, pooled)
 
 
+@pytest.mark.parametrize("name", ["internvl", "idefics3"])
+def test_a_frame_is_one_window_where_pictures_are_cut(name: str, tmp_path: Path) -> None:
+    save_larger(name, tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    told = json.loads(file.read_text()) | {"do_image_splitting": True}
+    file.write_text(json.dumps(told))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 40, 90, 3), dtype=np.uint8)
+    film = Video(frames=frames, times_s=np.arange(3.0), duration_s=3.0)
+    encoder = build_encoder("frames", str(tmp_path), num_frames=3, pool=1)
+    features = encoder(stack_inputs([encoder.preprocessor(film)]))
+    assert features.steps.tolist() == [[0, 1, 2]]
+
+
 def test_the_plan_counts_the_most_tiles(larger: Larger) -> None:
     told = outline("vision", None, larger("internvl")[0], order="blocks")
     assert (told.num_windows, told.num_features) == (4 + 1, 5 * 16)
     frames = outline("frames", None, larger("internvl")[0], num_frames=2)
-    assert frames.num_windows == 2 * 5
+    assert frames.num_windows == 2
 
 
 def test_plan_reads_views_of_a_configuration_alone() -> None:
