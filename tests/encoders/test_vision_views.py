@@ -1,6 +1,7 @@
 """The views of a vision tower that published systems read, against the classes that read them."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import (
     CLIPModel,
     CLIPVisionConfig,
@@ -88,6 +90,19 @@ def test_a_tower_inside_a_larger_model_is_read_and_nothing_else(
     assert alone.fingerprint == encoder.fingerprint
     told = outline("vision", None, path, layer=None, drop_cls=False)
     assert told.num_parameters == sum(weight.numel() for weight in tower.parameters())
+
+
+def test_the_rest_of_a_larger_model_is_not_reported(
+    larger: Larger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = larger("vipllava")
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_warning()
+    look(path)
+    assert transformers.logging.get_verbosity() == logging.WARNING
+    transformers.logging.set_verbosity(before)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_several_layers_are_joined_as_vipllava_joins_them(larger: Larger) -> None:
