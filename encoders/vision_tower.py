@@ -49,17 +49,17 @@ def load_tower(path: str, read: ReadTokens) -> Checkpoint:
     whole = AutoConfig.from_pretrained(path)
     config = tower_config(whole, projected=read.projected)
     found = _tower_class(config, projected=read.projected)
-    unused = () if read.pooled else _HEADS
-    if config is whole:
-        return load_checkpoint(found, path, unused=unused)
-    inside = {_INSIDE: "vision_model." if read.projected else ""}
+    options: dict[str, Any] = {"unused": () if read.pooled else _HEADS}
+    if config is not whole:
+        inside = {_INSIDE: "vision_model." if read.projected else ""}
+        options |= {"config": config, "key_mapping": inside}
     with _without_report():
-        return load_checkpoint(found, path, unused=unused, config=config, key_mapping=inside)
+        return load_checkpoint(found, path, **options)
 
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """Keep transformers from listing the weights of the larger model, which are left on purpose."""
+    """Keep transformers from listing other parts of the checkpoint, which are left on purpose."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
     try:

@@ -25,6 +25,7 @@ from encoders.base import Encoder, EncoderInputs, Features, stack_inputs
 from encoders.outline import outline
 from encoders.registry import build_encoder
 from encoders.signals import Video
+from encoders.vision_tower import save_random_tower
 from tests.encoders.conftest import VIT, image
 from tests.encoders.larger_models import LARGER, save_larger
 
@@ -93,13 +94,18 @@ def test_a_tower_inside_a_larger_model_is_read_and_nothing_else(
 
 
 def test_the_rest_of_a_larger_model_is_not_reported(
-    larger: Larger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    larger: Larger,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     path, _ = larger("vipllava")
+    save_random_tower(CLIPVisionConfig(**VIT), tmp_path)  # with its projection
     monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_warning()
     look(path)
+    look(str(tmp_path))
     assert transformers.logging.get_verbosity() == logging.WARNING
     transformers.logging.set_verbosity(before)
     assert [record.getMessage() for record in caplog.records] == []
