@@ -17,6 +17,7 @@ from anymal.bundle.join import join_bundles
 from anymal.bundle.load import load_bundle
 from anymal.bundle.manifest import read_manifest
 from anymal.bundle.save import save_bundle
+from anymal.errors import BundleError
 from anymal.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ def test_a_bundle_from_before_there_were_markers_has_none(
     path.write_text(json.dumps(written))
     assert read_manifest(folder).recipe.llm.markers == {}
     assert load_bundle(folder).processor.template.markers == {}
+
+
+def test_a_shared_modality_under_another_marker_is_refused(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    parts = [save("marked", "image"), save("plain", "image", markers={})]
+    with pytest.raises(BundleError, match="has an aligner for image, and a bundle before it"):
+        join_bundles(parts, tmp_path / "joined")
 
 
 def test_a_marker_for_a_new_sense_leaves_those_of_the_others(save: Callable[..., Path]) -> None:
