@@ -17,6 +17,7 @@ from anymal.media.limits import Limits
 from anymal.modality import Medium
 
 WORK = "tests.odd_decoders:decode"
+MUCH = 200 * 2**20
 
 
 class OddError(Exception):
@@ -75,6 +76,12 @@ def refuse(medium: Medium) -> Never:
     raise MediaUnsupported(medium.name, "a refused file", "another")
 
 
+def read_much_and_refuse(medium: Medium) -> Never:
+    """Held by the error's frames."""
+    pixels = b"x" * MUCH
+    raise MediaUnsupported(medium.name, f"a file of {len(pixels)} bytes", "another")
+
+
 def break_down(medium: Medium) -> Never:
     raise OddError(number=7)
 
@@ -101,6 +108,7 @@ DEEDS: dict[bytes, Any] = {
     b"leave": leave,
     b"refuse": refuse,
     b"break": break_down,
+    b"much": read_much_and_refuse,
     b"tell": tell,
     b"modules": modules,
 }

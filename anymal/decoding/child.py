@@ -3,6 +3,7 @@
 Does not import torch, and knows nothing of the pool. `fork_program` starts it.
 """
 
+import gc
 import logging
 import os
 import pickle
@@ -50,13 +51,23 @@ def serve(line: Connection, decode: Decode, bounds: Bounds, *, leash: int) -> in
     try:
         line.send(READY)
         while True:
-            job = line.recv()
-            _bound_time(bounds.cpu_seconds)
-            _reply(line, *_outcome(decode, job, records))
+            if _do_next(line, decode, records, bounds.cpu_seconds):
+                gc.collect()  # an error and its frames hold each other, and what was decoded so far
     except (EOFError, BrokenPipeError, ConnectionResetError):  # nobody asks any more
         return 0
     except MemoryError:  # half a message may be on the line, so there is no way on
         return OUT_OF_MEMORY
+
+
+def _do_next(
+    line: Connection, decode: Decode, records: "SimpleQueue[logging.LogRecord]", cpu_seconds: int
+) -> bool:
+    """Wait for a job and do it; returns whether it failed. Nothing of it is held afterwards."""
+    job = line.recv()
+    _bound_time(cpu_seconds)
+    outcome, memory = _outcome(decode, job, records)
+    _reply(line, outcome, memory)
+    return outcome.error is not None
 
 
 def _end_at_the_end_of(leash: int) -> None:

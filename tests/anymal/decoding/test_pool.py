@@ -20,7 +20,7 @@ from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.modality import Medium
-from tests.odd_decoders import WORK
+from tests.odd_decoders import MUCH, WORK
 
 
 def test_a_stopped_errand_ends_at_once(
@@ -129,6 +129,14 @@ def test_a_process_that_died_of_idleness_costs_nobody_an_answer(
     with pytest.raises(MediaUnsupported):
         ask(pool, "refuse")
     assert (pool.stats().restarts, pool.stats().kills) == (1, {})
+
+
+def test_a_failed_job_leaves_no_memory_held(make_pool: Any, ask: Any, settles: Any) -> None:
+    pool = make_pool()
+    with pytest.raises(MediaUnsupported, match="a file of"):
+        ask(pool, "much")
+    (process,) = pool._free
+    assert settles(lambda: held_bytes(process.pid) < MUCH)
 
 
 def test_no_more_processes_than_workers(make_pool: Any, ask: Any) -> None:
@@ -244,6 +252,10 @@ def test_the_end_of_the_fork_server_ends_its_processes_and_no_more(
         with pytest.raises(MediaUnsupported):
             ask(pool, "refuse")
         assert pool.stats().restarts == 1
+
+
+def held_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def parent_of(pid: int) -> int:

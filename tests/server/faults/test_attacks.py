@@ -65,9 +65,10 @@ TURN = {"role": "user", "content": "a"}
 CASES: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "words": (CHAT, user("the red circle " * 300_000), 400, "context_length_exceeded"),
     "one letter": (CHAT, user("a" * 5 * MIB), 400, "context_length_exceeded"),
-    "messages": (CHAT, {"messages": [TURN] * 60_000}, 400, "context_length_exceeded"),
-    "items": (RESPONSES, {"input": [TURN] * 60_000}, 400, "context_length_exceeded"),
-    "parts": (CHAT, user([{"type": "text", "text": "a"}] * 60_000), 400, "context_length_exceeded"),
+    "messages": (CHAT, {"messages": [TURN] * 24_000}, 400, "context_length_exceeded"),
+    "more messages": (CHAT, {"messages": [TURN] * 60_000}, 413, "body_too_large"),
+    "items": (RESPONSES, {"input": [TURN] * 24_000}, 400, "context_length_exceeded"),
+    "parts": (CHAT, user([{"type": "text", "text": "a"}] * 24_000), 400, "context_length_exceeded"),
     "rows": (
         CHAT,
         user([{"type": "input_imu", "input_imu": {"samples": [[1] * 6] * 60_000, "rate_hz": 50}}]),

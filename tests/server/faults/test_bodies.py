@@ -50,20 +50,22 @@ CASES: dict[str, tuple[str, str, bytes, int]] = {
         400,
     ),
     "stop": (CHAT, JSON, SAY + b'"stop":[' + b"1," * 400_000 + b"1]}", 400),
-    "samples of text": (ALIGN, JSON, IMU + b'"",' * 200_000 + b'""]}}}', 400),
-    "samples of lists": (ALIGN, JSON, IMU + b'["a"],' * 150_000 + b"[]]}}}", 400),
+    "samples of text": (ALIGN, JSON, IMU + b'"",' * 99_000 + b'""]}}}', 400),
+    "more samples of text": (ALIGN, JSON, IMU + b'"",' * 200_000 + b'""]}}}', 413),
+    "samples of lists": (ALIGN, JSON, IMU + b'["a"],' * 99_000 + b"[]]}}}", 400),
     "channels": (ALIGN, JSON, IMU + b"[" + b"1," * 400_000 + b"1]]}}}", 400),
     "options": (
         *(ALIGN, JSON),
         b'{"input":{"type":"input_media","input_media":{"modality":"a","url":"data:","options":{'
-        + b",".join(b'"k%d":[]' % number for number in range(120_000))
+        + b",".join(b'"k%d":[]' % number for number in range(99_000))
         + b"}}}}",
         400,
     ),
-    "keys": (CHAT, JSON, SAY + b",".join(b'"k%d":1' % n for n in range(170_000)) + b"}", 400),
+    "keys": (CHAT, JSON, SAY + b",".join(b'"k%d":1' % n for n in range(99_000)) + b"}", 400),
+    "more keys": (CHAT, JSON, SAY + b",".join(b'"k%d":1' % n for n in range(170_000)) + b"}", 413),
     "keys of a message": (
         *(CHAT, JSON),
-        b'{"messages":[{' + b",".join(b'"k%d":1' % n for n in range(170_000)) + b"}]}",
+        b'{"messages":[{' + b",".join(b'"k%d":1' % n for n in range(99_000)) + b"}]}",
         400,
     ),
     "long key": (CHAT, JSON, SAY + b'"' + b"k" * MANY + b'":1}', 400),
