@@ -55,6 +55,8 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
+# What other processors call the option to do so themselves.
+_CUTS = ("crop_to_patches", "do_image_splitting")
 # Of one picture. Published models have up to 36; each tile is a picture of its own to the tower.
 MOST_TILES = 64
 _FRAME_STEPS = (
@@ -121,6 +123,12 @@ def most_windows(processor: Any) -> int:
             f"at most {MOST_TILES}"
         )
     return num_tiles + 1 if num_tiles > 1 else 1  # the whole picture comes last
+
+
+def undivided(processor: Any) -> Any:
+    """The same image processor, which does not cut pictures into tiles."""
+    cuts = {name: False for name in _CUTS if getattr(processor, name, False)}
+    return type(processor)(**(processor.to_dict() | cuts)) if cuts else processor
 
 
 def side_of(size: Any) -> int | None:
