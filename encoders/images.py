@@ -56,6 +56,8 @@ _FRAME_OPTIONS = (
 )
 # Its presence says that a processor cuts pictures into tiles, as `encoders.tile_processor` does.
 GRID = "image_grid_pinpoints"
+# What other processors call the option to do so themselves.
+_CUTS = ("crop_to_patches", "do_image_splitting")
 _FRAME_STEPS = (
     "do_resize",
     "size",
@@ -105,6 +107,12 @@ def process_pictures(processor: Any, pictures: NDArray[np.uint8]) -> dict[str, T
     if "pixel_attention_mask" in tensors and tensors["pixel_values"].ndim == 5:
         return _unnested(tensors)
     return tensors
+
+
+def undivided(processor: Any) -> Any:
+    """The same image processor, which does not cut pictures into tiles."""
+    cuts = {name: False for name in _CUTS if getattr(processor, name, False)}
+    return type(processor)(**(processor.to_dict() | cuts)) if cuts else processor
 
 
 def side_of(size: Any) -> int | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from encoders.base import EncoderError
 from encoders.frozen import FrozenEncoder
-from encoders.images import process_pictures
+from encoders.images import process_pictures, undivided
 from encoders.kind import EncoderKind
 from encoders.signals import Video
 from encoders.vision import VISION, load_vision_tower
@@ -67,7 +67,10 @@ def build_frames(
     unit: bool = False,
     size: int | None = None,
 ) -> FrozenEncoder:
-    """A video encoder on any `vision` checkpoint; see `encoders.vision` for the options."""
+    """A video encoder on any `vision` checkpoint; see `encoders.vision` for the options.
+
+    Frames are not cut into tiles, even where the checkpoint's pictures are.
+    """
     if num_frames < 1:
         raise EncoderError(f"num_frames={num_frames} must be at least 1")
     read = ReadTokens(
@@ -85,7 +88,9 @@ def build_frames(
     return FrozenEncoder(
         kind="frames",
         model=tower.model,
-        preprocessor=FramesPreprocessor(processor=tower.processor, num_frames=num_frames),
+        preprocessor=FramesPreprocessor(
+            processor=undivided(tower.processor), num_frames=num_frames
+        ),
         read=tower.read,
         width=tower.width,
         layout=tower.layout,

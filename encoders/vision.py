@@ -156,7 +156,7 @@ def unloaded_tower(config: Any, options: Mapping[str, Any]) -> Unloaded:
         model=model,
         read=read,
         window=blank,
-        num_windows=num_windows * options.get("num_frames", 1),
+        num_windows=options.get("num_frames", num_windows),  # frames are not cut into tiles
         layout=None if read.pooled else _patches(model, read),
     )
 

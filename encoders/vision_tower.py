@@ -3,11 +3,14 @@
 Does not choose features; prepares no pictures.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import transformers
 from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
 
 from encoders.base import EncoderError
 from encoders.checkpoint import Checkpoint, load_checkpoint, random_model
@@ -45,12 +48,24 @@ def load_tower(path: str, read: ReadTokens) -> Checkpoint:
     """
     whole = AutoConfig.from_pretrained(path)
     config = tower_config(whole, projected=read.projected)
-    options: dict[str, Any] = {}
+    found = _tower_class(config, projected=read.projected)
+    options: dict[str, Any] = {"unused": () if read.pooled else _HEADS}
     if config is not whole:
         inside = {_INSIDE: "vision_model." if read.projected else ""}
-        options = {"config": config, "key_mapping": inside}
-    found = _tower_class(config, projected=read.projected)
-    return load_checkpoint(found, path, unused=() if read.pooled else _HEADS, **options)
+        options |= {"config": config, "key_mapping": inside}
+    with _without_report():
+        return load_checkpoint(found, path, **options)
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from listing other parts of the checkpoint, which are left on purpose."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def tower_config(config: Any, *, projected: bool = False) -> Any:

@@ -20,7 +20,8 @@ def extended(recipe: Recipe) -> Recipe:
     """The recipe with the parts of `start_from` that it names.
 
     With `llm.path: bundle:llm`, what the recipe does not say of the language model, of LoRA and of
-    prompts is as in the bundle, and the bundle's modalities come before the recipe's own.
+    prompts is as in the bundle, and the bundle's modalities, and what its chat template writes for
+    them, come before the recipe's own.
 
     Args:
         recipe: As it was read.
@@ -71,6 +72,8 @@ def _with_encoder(modality: ModalityRecipe, manifest: Manifest, *, where: str) -
 def _on_top(model: ModelRecipe, base: ModelRecipe) -> ModelRecipe:
     """A model with everything that it does not say taken from another."""
     llm = base.llm.model_copy(update=_said(model.llm, but="path"))
+    if model.llm.markers and base.llm.markers:
+        llm = llm.model_copy(update={"markers": base.llm.markers | model.llm.markers})
     said = _said(model, but="llm")
     said["modalities"] = base.modalities | model.modalities
     return base.model_copy(update={"llm": llm, **said})

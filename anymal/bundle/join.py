@@ -114,11 +114,12 @@ def _check_joins(
 
 
 def _is_same(name: str, folder: Path, other: Path) -> bool:
-    """Whether two bundles have one aligner of a modality, bit for bit, and one encoder."""
+    """Whether two bundles have one encoder and aligner of a modality, and write it alike."""
     facts, weights = [], []
     for place in (folder, other):
         manifest = read_manifest(place)
         written = manifest.recipe.modalities[name].model_dump(include={"prefix", "suffix"})
+        written["marker"] = (manifest.recipe.llm.markers or {}).get(name)
         facts.append(manifest.modalities[name].model_dump(exclude={"path"}) | written)
         everything = read_weights(place / ALIGNERS)
         weights.append({key: everything[key] for key in everything if key.startswith(f"{name}.")})

@@ -1,11 +1,15 @@
 """The views of a vision tower that published systems read, against the classes that read them."""
 
+import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import transformers
 from transformers import (
     CLIPModel,
     CLIPVisionConfig,
@@ -20,6 +24,8 @@ from aligners.projection import Projection
 from encoders.base import Encoder, EncoderInputs, Features, stack_inputs
 from encoders.outline import outline
 from encoders.registry import build_encoder
+from encoders.signals import Video
+from encoders.vision_tower import save_random_tower
 from tests.encoders.conftest import VIT, image
 from tests.encoders.larger_models import LARGER, save_larger
 
@@ -85,6 +91,24 @@ def test_a_tower_inside_a_larger_model_is_read_and_nothing_else(
     assert alone.fingerprint == encoder.fingerprint
     told = outline("vision", None, path, layer=None, drop_cls=False)
     assert told.num_parameters == sum(weight.numel() for weight in tower.parameters())
+
+
+def test_the_rest_of_a_larger_model_is_not_reported(
+    larger: Larger,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    path, _ = larger("vipllava")
+    save_random_tower(CLIPVisionConfig(**VIT), tmp_path)  # with its projection
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_warning()
+    look(path)
+    look(str(tmp_path))
+    assert transformers.logging.get_verbosity() == logging.WARNING
+    transformers.logging.set_verbosity(before)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_several_layers_are_joined_as_vipllava_joins_them(larger: Larger) -> None:
@@ -205,11 +229,24 @@ def test_a_pooled_patch_grid_comes_in_squares_too(checkpoint: Find) -> None:
         torch.testing.assert_close(look(checkpoint(name), pool=2, order="blocks")[2].values, pooled)
 
 
+@pytest.mark.parametrize("name", ["internvl", "idefics3"])
+def test_a_frame_is_one_window_where_pictures_are_cut(name: str, tmp_path: Path) -> None:
+    save_larger(name, tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    told = json.loads(file.read_text()) | {"do_image_splitting": True}
+    file.write_text(json.dumps(told))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 40, 90, 3), dtype=np.uint8)
+    film = Video(frames=frames, times_s=np.arange(3.0), duration_s=3.0)
+    encoder = build_encoder("frames", str(tmp_path), num_frames=3, pool=1)
+    features = encoder(stack_inputs([encoder.preprocessor(film)]))
+    assert features.steps.tolist() == [[0, 1, 2]]
+
+
 def test_the_plan_counts_the_most_tiles(larger: Larger) -> None:
     told = outline("vision", None, larger("internvl")[0], order="blocks")
     assert (told.num_windows, told.num_features) == (4 + 1, 5 * 16)
     frames = outline("frames", None, larger("internvl")[0], num_frames=2)
-    assert frames.num_windows == 2 * 5
+    assert frames.num_windows == 2
 
 
 def test_plan_reads_views_of_a_configuration_alone() -> None:

@@ -5,29 +5,20 @@ and pictures come from the bundle it starts from; and its answers about pictures
 what they were, in float32 and in NF4.
 """
 
-from collections.abc import Iterator, Sequence
-from io import StringIO
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 from anymal.bundle.join import join_bundles
 from anymal.bundle.load import describe
 from anymal.playground import sources
-from anymal.recipe.schema import load_recipe
 from anymal.serving.assistant import load
 from tests.systems.agreement import imported
 from tests.systems.checkpoints import save_llava
-from tests.tiny import save_audio, save_imu
-from train.run import run
-
-RECIPES = Path(__file__).parents[2] / "train" / "recipes" / "graft"
-QUESTIONS, TOKENS = 50, 2
-ENCODERS = {"audio": ("whisper", save_audio), "imu": ("imu_transformer", save_imu)}
+from tests.systems.grafting import QUESTIONS, TOKENS, grafted, picture_answers
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,41 +42,6 @@ def _hearing(
     """Bundles with a sense of hearing, by the precision they were trained at."""
     folder = tmp_path_factory.mktemp("hearing")
     return {each: grafted(llava, "audio", folder / each, each) for each in ("fp32", "nf4")}
-
-
-def grafted(start: Path, sense: str, folder: Path, precision: str) -> Path:
-    """A few steps of the shipped recipe, on generated media; returns the bundle."""
-    kind, save = ENCODERS[sense]
-    source = f"anymal.playground.sources:{'sounds' if sense == 'audio' else 'motions'}"
-    encoder = f"{{kind: {kind}, path: '{save(folder / 'encoder')}', embed: true}}"
-    aligner = "{kind: linear, num_tokens: 32}"
-    data = f"[{{source: '{source}', args: {{split: train, size: 16}}}}]"
-    steps = {"steps": 3, "warmup_steps": 0, "batch_size": 2, "accumulate": 1, "lr": 1.0e-2}
-    overrides = [
-        f"run_dir={folder / 'run'}",
-        "device=cpu",
-        "memory=null",
-        f"model.start_from={start}",
-        f"model.llm.precision={precision}",
-        f"model.modalities.{sense}.encoder={encoder}",
-        f"model.modalities.{sense}.aligner={aligner}",
-        f"stages.align.data={data}",
-        "stages.align.heldout=null",
-        *(f"stages.align.{key}={value}" for key, value in steps.items()),
-    ]
-    recipe = load_recipe(RECIPES / f"{sense}.yaml", overrides, keep_unset=True)
-    return run(recipe, resume=False, console=Console(file=StringIO()))
-
-
-def picture_answers(bundle: Path, precision: str, size: int = QUESTIONS) -> Sequence[Any]:
-    """Greedy answers about pictures, with the probabilities of their tokens."""
-    records = sources.lone_shapes(split="heldout", size=size)
-    with load(bundle, precision=precision) as assistant:
-        answers = [
-            assistant.chat(record["messages"][:1], max_tokens=TOKENS, logprobs=2, ignore_eos=True)
-            for record in records
-        ]
-    return [(answer.text, answer.logprobs) for answer in answers]
 
 
 # Grafts that are joined are compared in float32 below, with fewer questions.

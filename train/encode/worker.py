@@ -30,10 +30,18 @@ class Worker:
     """One modality: its encoder, the media that wait for it, and the writer of its features."""
 
     def __init__(
-        self, name: str, recipe: EncoderRecipe, writer: Callable[[Encoder], FeatureWriter]
+        self,
+        name: str,
+        recipe: EncoderRecipe,
+        writer: Callable[[Encoder], FeatureWriter],
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.name = name
         self.encoder = build_frozen(name, recipe)
+        self._device = device
+        place_encoder(cast(nn.Module, self.encoder), device, dtype)
         self.writer = writer(self.encoder)
         self._new: set[str] = set()
         self._waiting: list[Item] = []
@@ -69,10 +77,9 @@ class Worker:
 
     def run(self, items: Sequence[Item]) -> Features:
         """Encode media; features `[M, F, D_enc]` on the CPU."""
-        device = next(cast(nn.Module, self.encoder).parameters()).device
         inputs = stack_inputs([item.tensors for item in items if item.tensors is not None])
         try:
-            return self.encoder(inputs.to(device)).to("cpu")
+            return self.encoder(inputs.to(self._device)).to("cpu")
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"the {self.name} encoder ran out of memory with {int(inputs.counts.sum())} "
@@ -128,10 +135,14 @@ class Workers:
             opened = FeatureWriter(self._root, modality=name, encoder=encoder)
             return self._stack.enter_context(opened)
 
-        worker = Worker(name, self._recipe.model.modalities[name].encoder, writer)
-        dtype = compute_dtype(self._recipe.model.llm.precision, self._device)
-        place_encoder(cast(nn.Module, worker.encoder), self._device, dtype)
-        return worker
+        model = self._recipe.model
+        return Worker(
+            name,
+            model.modalities[name].encoder,
+            writer,
+            device=self._device,
+            dtype=compute_dtype(model.llm.precision, self._device),
+        )
 
 
 def _row(features: Features, row: int) -> Features:

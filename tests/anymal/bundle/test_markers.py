@@ -12,10 +12,13 @@ import torch
 from transformers import AutoTokenizer
 
 from anymal.assemble import build
+from anymal.bundle.extend import extended
 from anymal.bundle.join import join_bundles
 from anymal.bundle.load import load_bundle
 from anymal.bundle.manifest import read_manifest
 from anymal.bundle.save import save_bundle
+from anymal.errors import BundleError
+from anymal.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -72,3 +75,32 @@ def test_a_bundle_from_before_there_were_markers_has_none(
     path.write_text(json.dumps(written))
     assert read_manifest(folder).recipe.llm.markers == {}
     assert load_bundle(folder).processor.template.markers == {}
+
+
+def test_a_shared_modality_under_another_marker_is_refused(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    parts = [save("marked", "image"), save("plain", "image", markers={})]
+    with pytest.raises(BundleError, match="has an aligner for image, and a bundle before it"):
+        join_bundles(parts, tmp_path / "joined")
+
+
+def test_a_marker_for_a_new_sense_leaves_those_of_the_others(save: Callable[..., Path]) -> None:
+    seeing = save("seeing", "image")
+    recipe = Recipe.model_validate(
+        {
+            "run_dir": "runs/x",
+            "model": {
+                "start_from": str(seeing),
+                "llm": {"path": "bundle:llm", "markers": {"audio": "<sound>"}},
+                "modalities": {"audio": {"encoder": {"kind": "whisper", "path": "some/whisper"}}},
+            },
+            "stages": [
+                {
+                    **{"name": "align", "kind": "align", "steps": 1, "batch_size": 1, "lr": 1e-3},
+                    "data": [{"manifest": "rows.jsonl"}],
+                }
+            ],
+        }
+    )
+    assert extended(recipe).model.llm.markers == {"image": "<image>", "audio": "<sound>"}

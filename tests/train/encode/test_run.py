@@ -48,6 +48,15 @@ def test_every_medium_is_stored_once(
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")} == before
 
 
+def test_an_encoder_without_weights_is_run_too(
+    tmp_path: Path, write_recipe: WriteRecipe, run_encode: Encode, stored: Stored
+) -> None:
+    encoder = "{kind: pixels, patch: 8, size: [128, 128]}"
+    recipe = recipe_of(write_recipe(tmp_path / "run"), f"model.modalities.image.encoder={encoder}")
+    run_encode(recipe, tmp_path / "features", stages=["align"])
+    assert {values.shape[1] for values in stored(tmp_path / "features").values()} == {8 * 8 * 3}
+
+
 def test_stages_and_limit_choose_records(
     tmp_path: Path, write_recipe: WriteRecipe, run_encode: Encode, stored: Stored
 ) -> None:
