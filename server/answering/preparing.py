@@ -5,6 +5,7 @@ is given back when its work has really ended, and not when its caller has left.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,11 +16,14 @@ import anyio
 import anyio.to_thread
 
 from anymal.decoding.medium import decode_medium
-from anymal.decoding.pool import DecoderPool
+from anymal.decoding.pool import DecoderPool, DecodingStopped
 from anymal.engine.prompt import Owner, Prompt
+from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation
 from server.answering.turns import Turns
 from server.served.models import Backend
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -113,6 +117,9 @@ async def _ended(running: asyncio.Future[Result]) -> None:
     while not running.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([running])
+    error = None if running.cancelled() else running.exception()
+    if error is not None and not isinstance(error, DecodingStopped | AnymalError):
+        logger.error("work whose caller had left failed", exc_info=error)
 
 
 def _has_media(conversation: Conversation) -> bool:

@@ -82,7 +82,7 @@ class Turns:
             if mine.done() and not mine.cancelled():  # the place came as its holder left
                 line.num_working -= 1
                 self._give_back()
-            else:
+            elif mine in line.waiting:
                 line.waiting.remove(mine)
                 self._forget_idle()
             raise
@@ -90,13 +90,19 @@ class Turns:
     def _give_back(self) -> None:
         """Give the free place to who used the least time."""
         self._free += 1
-        waiting = [line for line in self._lines.values() if line.waiting and self._may_work(line)]
+        waiting = [line for line in self._lines.values() if self._waits(line)]
         if waiting:
             line = min(waiting, key=lambda line: line.used_s)
             self._free -= 1
             line.num_working += 1
             line.waiting.popleft().set_result(None)
         self._forget_idle()
+
+    def _waits(self, line: _Line) -> bool:
+        """Whether somebody could take a place. Who was cancelled may not have noticed so far."""
+        while line.waiting and line.waiting[0].cancelled():
+            line.waiting.popleft()
+        return bool(line.waiting) and self._may_work(line)
 
     def _may_work(self, line: _Line) -> bool:
         """Whether a place would still be left for somebody else, where it has to be."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -120,3 +121,21 @@ async def test_who_leaves_while_waiting_for_a_place_is_gone_at_once(backend: Bac
     assert worker._places._held.total() == 1
     decoding.may_end.set()
     assert await first
+
+
+async def test_failure_of_work_whose_caller_left_is_logged_once(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoding = Decoding(backend)
+    worker = make_worker(decoding.backend)
+    left = asyncio.create_task(read(worker, request_with_picture()))
+    assert await asyncio.to_thread(decoding.has_begun.wait, 20)
+    left.cancel()
+    del decoding._process  # an AttributeError, which nobody expects
+    decoding.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == [
+        "work whose caller had left failed"
+    ]

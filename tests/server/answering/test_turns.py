@@ -88,3 +88,15 @@ async def test_place_that_comes_as_its_holder_leaves_is_given_on() -> None:
         await house.come("b", "c")
     house.tasks[0].cancel()  # its place was given, and it has not woken yet
     assert await house.end() == ["c"]
+
+
+@pytest.mark.parametrize("others", [[], ["b"], ["a"]])
+async def test_place_is_not_given_to_who_was_cancelled_at_the_same_time(others: list[str]) -> None:
+    house = House()
+    async with house.turns.turn("a"):
+        await house.come("a", *others)
+        house.tasks[0].cancel()  # does not run before the place is free
+    await house.end()
+    await house.come("c")
+    assert await house.end() == [*others, "c"]
+    assert house.turns._lines == {}
