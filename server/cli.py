@@ -14,8 +14,8 @@ from anymal.errors import AnymalError
 
 logger = logging.getLogger(__name__)
 
-# How long a thread that computes keeps the interpreter from others. An answer's step asks for it
-# hundreds of times, so that bodies being read would hold it up for seconds at Python's usual 5 ms.
+# How long a thread may keep Python's lock while others wait for it. A step of the engine takes the
+# lock hundreds of times, and at the usual 5 ms a large body that is being read delays all answers.
 _TURN_S = 1e-4
 
 

@@ -8,7 +8,7 @@ then lie between small blocks that are still in use, and cannot go back to the s
 import ctypes
 import sys
 
-_MAPPED_BYTES = 2**20  # above what a step of a small model takes again and again
+_MAPPED_BYTES = 2**20  # most bodies and pictures are larger
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 

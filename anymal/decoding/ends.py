@@ -1,4 +1,4 @@
-"""What a caller is told of a medium whose decoding process ended."""
+"""The errors for a file whose decoding process ended; does not find out why it did."""
 
 from anymal.decoding.job import Bounds
 from anymal.decoding.process import Died

@@ -1,4 +1,4 @@
-"""The program of a fork server: imports what decodes once, and forks a process whenever it is told.
+"""The program of a fork server: imports the decoders once, then forks a process on each command.
 
 A new interpreter takes most of a second until it can decode, a fork some milliseconds. The service
 itself is not forked: a lock that one of its threads held would stay locked. This program has no
@@ -23,7 +23,7 @@ from anymal.decoding.job import Bounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What the program is told; two descriptors follow a `fork`: the child's line, and its status.
+    """A command to the program. The descriptors of the child's line and status follow a `fork`.
 
     Attributes:
         what: To do.

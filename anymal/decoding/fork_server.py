@@ -13,7 +13,6 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
-from typing import Any
 
 from anymal.decoding.fork_program import Command
 from anymal.decoding.job import Bounds
@@ -101,9 +100,9 @@ class Fork:
     One thread uses it at a time; `kill` may be called from any.
     """
 
-    def __init__(self, program: Any, number: int, line: Connection, bounds: Bounds) -> None:
+    def __init__(self, program: _Program, number: int, line: Connection, bounds: Bounds) -> None:
         """See `ForkServer.fork`."""
-        self._program: _Program = program
+        self._program = program
         self._number = number
         self._pid: int | None = None
         self._code: int | None = None

@@ -1,4 +1,4 @@
-"""The prompt format of a bundle as one Jinja text, which whoever reads the export renders.
+"""The prompt format of a bundle as one Jinja template, for programs that read an export.
 
 Does not render it. A bundle tells its markup from words, whatever they hold, and writes media where
 its recipe says; a chat template of transformers does neither, and gets whole messages.

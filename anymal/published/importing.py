@@ -54,7 +54,7 @@ def import_model(
         check: `whole` compares soft tokens and logits in float32; `soft` needs less memory.
         force: Keep a bundle that differs.
         allow_hub: Download what the local cache lacks.
-        tell: Is told what happens now.
+        tell: Called with one line at each step.
 
     Returns:
         How far the bundle is from the class.
@@ -107,7 +107,7 @@ def check_against(
         checkpoint: Its folder, or a Hub id.
         check: As in `import_model`.
         allow_hub: Download what the local cache lacks.
-        tell: Is told what happens now.
+        tell: Called with one line at each step.
 
     Returns:
         How far it is from the class.

@@ -126,8 +126,8 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
 
 def _check_files(folder: Path, *, names_code: bool) -> None:
     """Refuse files that reach beyond the folder, are too large to read, or name code."""
-    # The Hub's cache keeps the files of a snapshot beside it. Whoever copied such a folder may
-    # have been given a link in the place of the files.
+    # The Hub's cache keeps the files of a snapshot in `blobs`, beside it. In a copied folder,
+    # `blobs` could be a link to anywhere.
     blobs = folder.parent.parent / "blobs"
     is_cached = folder.parent.name == "snapshots" and not blobs.is_symlink()
     check_contents(

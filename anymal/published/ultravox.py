@@ -2,8 +2,8 @@
 
 The weights are those of the projector, and of the encoder where that was trained; `text_model_id`
 and `audio_model_id` in `config.json` name the rest. It is no class of transformers and its
-checkpoints bring code, which is never run: what the bundle is compared with is written here anew,
-from what the layout computes of each sound alone.
+checkpoints bring code, which is never run. The bundle is compared with our own re-derivation of
+what the layout computes for each sound alone.
 
 Shapes: K mel bands, T mel frames, P positions, Q soft tokens, D_llm embedding width, V vocabulary.
 """

@@ -1,4 +1,4 @@
-"""What an export gives back, and how what cannot be written is told.
+"""The result of an export, and the error for a folder that cannot be written.
 
 Writes nothing.
 """
@@ -34,7 +34,7 @@ def without_aligners(modalities: Iterable[str]) -> str:
 
 
 def readable(folder: Path) -> None:
-    """Let whoever may read the configuration read the weights.
+    """Give the weights the same permissions as the configuration.
 
     Args:
         folder: That transformers wrote; it gives safetensors to their owner alone.

@@ -7,10 +7,8 @@ of LLaVA-1.5: the language model of the other benchmarks, a tower of a twentieth
     .venv/bin/python -m benchmarks.serving.imported --rounds 5 --out runs/imported.json
 """
 
-import argparse
 import base64
 import io
-import json
 import shutil
 import tempfile
 import threading
@@ -23,8 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -43,7 +39,8 @@ from anymal.serving.assistant import Assistant, load
 from benchmarks.serving.contenders import Moments, exchange_of, sleep_until
 from benchmarks.serving.figures import figures
 from benchmarks.serving.line import Exchange
-from benchmarks.serving.load import as_table, medians
+from benchmarks.serving.load import medians
+from benchmarks.serving.rounds import run_in_rounds
 from benchmarks.serving.shape import NUM_CLIENTS, NUM_NEW, STAGGER_S, WIDE, say_words_only
 from benchmarks.turns import probe_ms, rotated, unsteady
 
@@ -261,20 +258,7 @@ def _by_class(model: Any, tokenizer: Any, asked: Sequence[Asked]) -> Answered:
 
 def main() -> None:
     """Measure, show the table, and write the figures."""
-    parser = argparse.ArgumentParser(description="Compare an imported model with its class.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("imported", total=num_turns(options.rounds))
-        results = imported(rounds=options.rounds, tick=lambda name: progress.advance(bar))
-    console = Console()
-    console.print(as_table(results["contenders"]))
-    console.print_json(data=results["summary"])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    run_in_rounds("Compare an imported model with its class.", imported, num_turns)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,15 @@ through HTTP: `serve_service` does.
     .venv/bin/python -m benchmarks.serving.side_by_side --rounds 5 --out runs/side-by-side.json
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
-
-import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from anymal.llm.merge_lora import merge
 from benchmarks.serving.contenders import Answers, Way, by_batches, by_engine, by_generate
 from benchmarks.serving.figures import figures
-from benchmarks.serving.load import as_table, medians
+from benchmarks.serving.load import medians
+from benchmarks.serving.rounds import run_in_rounds
 from benchmarks.serving.shape import (
     NUM_CLIENTS,
     STAGGER_S,
@@ -115,20 +109,7 @@ def num_turns(rounds: int) -> int:
 
 def main() -> None:
     """Measure, show the table, and write the figures."""
-    parser = argparse.ArgumentParser(description="Compare engines on one shape.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("engines side by side", total=num_turns(options.rounds))
-        results = side_by_side(rounds=options.rounds, tick=lambda name: progress.advance(bar))
-    console = Console()
-    console.print(as_table(results["contenders"]))
-    console.print_json(data=results["summary"])
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    run_in_rounds("Compare engines on one shape.", side_by_side, num_turns)
 
 
 if __name__ == "__main__":
