@@ -200,6 +200,18 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
     )
 
 
+def without_refusals(suite: Suite) -> Suite:
+    """The suite for a model that `needs_media`: it takes no question that lacks its medium."""
+    reason = "the bundle takes no conversation without a medium (needs_media)"
+    return Suite(
+        tasks=[task for task in suite.tasks if task.name not in REFUSALS],
+        skipped={
+            **suite.skipped,
+            **{task.name: reason for task in suite.tasks if task.name in REFUSALS},
+        },
+    )
+
+
 def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Task:
     """Open the records of one task."""
     module, _, function = entry.source.partition(":")

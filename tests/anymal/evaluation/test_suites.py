@@ -16,6 +16,7 @@ from anymal.evaluation.suites import (
     load_suites,
     select,
     tiny_suite,
+    without_refusals,
 )
 from anymal.evaluation.task import Task
 
@@ -113,3 +114,10 @@ def test_select_keeps_what_was_named() -> None:
     assert ([task.name for task in chosen.tasks], chosen.skipped) == (["b"], {"c": "no data"})
     with pytest.raises(DataError, match="this suite has: a, b, c"):
         select(suite, ["d"])
+
+
+def test_a_model_that_needs_media_is_not_asked_without_any() -> None:
+    suite = without_refusals(tiny_suite(None, size=1))
+    assert [task.name for task in suite.tasks] == list(PLAYGROUND)
+    assert list(suite.skipped) == [*RECORDED, *REFUSALS]
+    assert "needs_media" in suite.skipped["refused_absent"]

@@ -8,6 +8,7 @@ import yaml
 
 from anymal.chat.template import build_template
 from anymal.modality import MODALITIES
+from anymal.playground.refusals import is_refusal
 from anymal.playground.topics import PREFIXES, SCENE, SUFFIX
 from anymal.playground.words import PLACES, YES_NO
 from anymal.processor import Processor
@@ -17,6 +18,7 @@ from train.pretrain.language import _loss, train_tokenizer
 from train.pretrain.world import (
     draw_comparison,
     draw_passage,
+    draw_refusals,
     draw_talk,
     shorten,
     to_conversation,
@@ -95,6 +97,40 @@ def test_a_talk_shows_its_second_medium_with_the_first_question_about_it() -> No
         assert shown in asked[len(first.questions)]
         assert asked[len(first.questions)].endswith(later.questions[0].text)
     assert 25 < alike < 55  # half on purpose, and some by chance
+
+
+def test_refusals_and_near_misses_are_words_of_the_world() -> None:
+    """A medium that is told has come; one that is told nowhere has not."""
+    refused = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        messages = to_conversation(*draw_refusals(rng), rng=rng, short=0.5)["messages"]
+        said = "".join(message["content"] for message in messages if message["role"] == "user")
+        shown = [name for name, prefix in PREFIXES.items() if f"{prefix} " in said]
+        answer = messages[-1]["content"]
+        refused.append(is_refusal(answer))
+        if "came with this question" in answer:
+            nouns = {
+                "image": "picture",
+                "video": "clip",
+                "audio": "sound",
+                "imu": "motion recording",
+            }
+            assert not [name for name in shown if nouns[name] in answer], said
+        if answer.startswith("That is a"):
+            assert len(shown) == 1
+    assert 0.75 < np.mean(refused) < 0.95
+
+
+def test_a_refusal_has_no_shorter_form() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        question = draw_refusals(rng)[-1].questions[-1]
+        short = shorten(question, rng)
+        assert (short.answer == question.answer) == (
+            is_refusal(question.answer) or not question.choices
+        )
+        assert short.text.startswith(question.text)
 
 
 def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer) -> None:
