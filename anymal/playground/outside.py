@@ -15,6 +15,9 @@ from anymal.playground.sources import Split
 
 # In training, some fillings are words that nobody knows, so that any strange word will do.
 _INVENTED = 0.3
+_HELD_OUT_WORDS = frozenset(
+    word.lower() for words in outside_heldout.FILLINGS.values() for word in words
+)
 _STARTS = ("b", "br", "ch", "d", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "r", "s", "sh")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ee", "oo")
 _ENDS = ("", "", "n", "r", "l", "s", "t", "ck", "m")
@@ -91,11 +94,10 @@ def _draw_filling(kind: str, wordings: Wordings, rng: np.random.Generator) -> st
 
 def _invent(rng: np.random.Generator) -> str:
     """Two or three syllables that no held-out filling is made of."""
-    held_out = {word.lower() for words in outside_heldout.FILLINGS.values() for word in words}
     while True:
         count = int(rng.integers(2, 4))
         word = "".join(
             str(rng.choice(part)) for _ in range(count) for part in (_STARTS, _VOWELS, _ENDS)
         )
-        if word not in held_out:
+        if word not in _HELD_OUT_WORDS:
             return word
