@@ -92,8 +92,8 @@ kind that has a different answer. *Guessing* is the better of chance and always 
 frequent answer to that kind of question. Without its media, a model that relies on them drops to
 guessing. With swapped media it can drop below guessing, because the correct answer for the media
 shown then counts as wrong. Refusals do not depend on what a medium shows, so they have no controls.
-*Follows* uses the cases where the same question was asked about both
-media: it is how often the model gave the correct answer for the media that it was shown.
+*Follows* uses the cases where the same question was asked about both media: it is how often the
+model gave the correct answer for the media that it was shown.
 """
 
 COMPARED = """## Before and after `instruct`
@@ -142,8 +142,8 @@ LIMITS = """## What it cannot do
   on more than three shapes of different kinds, or on more than four signs.
 - **It can hardly hold a conversation.** It was trained on English questions of a few forms, a few
   in a row, and on a second media item in a later turn. It was never trained on a third media item,
-  or on a question that goes back past a second one. It cannot reason, count beyond nine, or
-  calculate.
+  or on a question that goes back to the first after a second. It cannot reason, count beyond nine,
+  or calculate.
 - **Speech** means one English digit in a recording of about a second. The training data contains
   five speakers. Results will be worse with strong accents, children and background noise.
 - **Motion** means a phone at the waist, six axes, about 2.5 seconds. Answers are worse if the phone

@@ -44,7 +44,7 @@ _HELD_OUT = 600
 _REFUSALS = 120  # besides, those that end in a refusal, or nearly so
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
-# Yes or no comes first, and is one token of many.
+# Yes or no comes first, or as a verdict after two values and a colon, and is one token of many.
 _BEGINNING_WEIGHT = 4.0
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
 _NOISE = 0.05
@@ -194,9 +194,9 @@ def _pad(rows: list[Tensor], value: int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
 
-def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
+def _loss(model: Any, samples: list[Sample], tokenizer: Any) -> Tensor:
     """Weighted next-token loss; padding follows the text, where causal attention never looks."""
-    ids = _pad([sample.ids for sample in samples], pad_id)
+    ids = _pad([sample.ids for sample in samples], tokenizer.pad_token_id)
     labels = _pad([sample.labels for sample in samples], IGNORED)
     is_text = _pad([torch.ones_like(sample.ids) for sample in samples], 0)
     table = model.get_input_embeddings()(ids)
@@ -204,7 +204,9 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
         logits = model(inputs_embeds=table + noise).logits
     weight = torch.where(labels != IGNORED, 1.0, _CONTEXT_WEIGHT) * is_text
-    begins = (labels[:, 1:] != IGNORED) & (labels[:, :-1] == IGNORED)
+    colon = tokenizer.convert_tokens_to_ids(":")
+    follows = (labels[:, :-1] == IGNORED) | (labels[:, :-1] == colon)
+    begins = (labels[:, 1:] != IGNORED) & follows
     weight[:, 1:][begins] = _BEGINNING_WEIGHT
     each = F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
@@ -232,7 +234,7 @@ def _fit(
     schedules = [torch.optim.lr_scheduler.LambdaLR(one, factor) for one in optimisers]
     drawn = Lessons(epoch, processor, rng)
     for step in track(range(steps), description="language model"):
-        loss = _loss(model, drawn.batch(step / steps), processor.pad_id)
+        loss = _loss(model, drawn.batch(step / steps), processor.tokenizer)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):

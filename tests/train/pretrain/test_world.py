@@ -182,12 +182,13 @@ def test_padding_does_not_change_the_language_loss(tokenizer, monkeypatch) -> No
     )
     short, long = (
         processor({"messages": [*_turn("Image: a red circle\nWhat colour is it?", answer)]})
-        for answer in ("Red.", "The circle in the picture is red, as far as I can see.")
+        for answer in ("Red.", "The circle in the picture is red: as far as I can see, it is.")
     )
-    alone = [_loss(model, [sample], processor.pad_id).item() for sample in (short, long)]
-    weights = [_weight(sample) for sample in (short, long)]
-    together = _loss(model, [short, long], processor.pad_id).item()
-    assert abs(alone[0] / alone[1] - 1) > 0.02
+    alone = [_loss(model, [sample], tokenizer).item() for sample in (short, long)]
+    colon = tokenizer.convert_tokens_to_ids(":")
+    weights = [_weight(sample, colon) for sample in (short, long)]
+    together = _loss(model, [short, long], tokenizer).item()
+    assert abs(alone[0] / alone[1] - 1) > 0.01
     assert together == pytest.approx(np.average(alone, weights=weights), rel=1e-4)
 
 
@@ -195,11 +196,14 @@ def _turn(question: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def _weight(sample) -> float:
-    is_answer = (sample.labels != IGNORED).tolist()
+def _weight(sample, colon: int) -> float:
+    """The first token of an answer, and the first after its colon, weigh more than the others."""
+    labels = sample.labels.tolist()
     return sum(
-        language._CONTEXT_WEIGHT if not now else (1.0 if before else language._BEGINNING_WEIGHT)
-        for before, now in pairwise(is_answer)
+        language._CONTEXT_WEIGHT
+        if now == IGNORED
+        else (language._BEGINNING_WEIGHT if before in (IGNORED, colon) else 1.0)
+        for before, now in pairwise(labels)
     )
 
 
