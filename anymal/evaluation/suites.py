@@ -40,6 +40,7 @@ class Entry:
         target: Accuracy to reach, in percent.
         reference: Accuracy of a plain supervised network, in percent.
         is_drawn: Whether records are drawn at random, as many as wanted; else they are files.
+        has_controls: Whether blank and swapped media make sense.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Entry:
     target: float | None = None
     reference: float | None = None
     is_drawn: bool = True
+    has_controls: bool = True
 
 
 def _recorded(name: str, note: str, **figures: Any) -> Entry:
@@ -97,11 +99,32 @@ RECORDED: Mapping[str, Entry] = {
 }
 
 
+def _refusing(name: str, note: str, **figures: Any) -> Entry:
+    """A task about what is to be refused, or not; right whatever the medium holds."""
+    source = f"anymal.playground.refused_records:{name}"
+    return Entry(source=source, note=note, has_controls=False, **figures)
+
+
+REFUSALS: Mapping[str, Entry] = {
+    "refused_absent": _refusing("refused_absent", "a medium that did not come", target=95),
+    "refused_kind": _refusing("refused_kind", "another kind of medium than came", target=95),
+    "refused_outside": _refusing(
+        "refused_outside", "the rest of the world, in words never trained on", target=95
+    ),
+    "false_refusals": _refusing(
+        "false_refusals",
+        "questions of every kind that have to be answered: share that is not refused",
+        target=99,
+    ),
+}
+
+
 def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
     """The tasks by which the built-in model is judged.
 
     Args:
-        data: Folder of the recorded data; None or a missing folder skips the recorded tasks.
+        data: Folder of the recorded data; None or a missing folder skips the recorded tasks, and
+            leaves recordings out of those about refusals.
         size: Records of each task that draws them.
         seed: Seed of the drawn records.
 
@@ -111,13 +134,16 @@ def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> 
     options: dict[str, Any] = {"split": "heldout", "seed": seed}
     size = size or DEFAULT_SIZE
     tasks = [_open(name, entry, options, size) for name, entry in PLAYGROUND.items()]
+    skipped: dict[str, str] = {}
     if data is None or not data.is_dir():
         why = "no data folder given" if data is None else f"no folder {data}"
         reason = f"{why}; pass --data DIR or set ANYMAL_DATA to the recorded data"
-        return Suite(tasks=tasks, skipped=dict.fromkeys(RECORDED, reason))
-    options["data"] = str(data)
-    tasks += [_open(name, entry, options, size) for name, entry in RECORDED.items()]
-    return Suite(tasks=tasks)
+        skipped = dict.fromkeys(RECORDED, reason)
+    else:
+        options["data"] = str(data)
+        tasks += [_open(name, entry, options, size) for name, entry in RECORDED.items()]
+    tasks += [_open(name, entry, options, size) for name, entry in REFUSALS.items()]
+    return Suite(tasks=tasks, skipped=skipped)
 
 
 def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = None) -> Suite:
@@ -174,6 +200,18 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
     )
 
 
+def without_refusals(suite: Suite) -> Suite:
+    """The suite for a model that `needs_media`: it takes no question that lacks its medium."""
+    reason = "the bundle takes no conversation without a medium (needs_media)"
+    return Suite(
+        tasks=[task for task in suite.tasks if task.name not in REFUSALS],
+        skipped={
+            **suite.skipped,
+            **{task.name: reason for task in suite.tasks if task.name in REFUSALS},
+        },
+    )
+
+
 def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Task:
     """Open the records of one task."""
     module, _, function = entry.source.partition(":")
@@ -188,4 +226,5 @@ def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Tas
         target=entry.target,
         reference=entry.reference,
         note=entry.note,
+        has_controls=entry.has_controls,
     )

@@ -38,13 +38,19 @@ from anymal.playground.sources import (
 )
 from anymal.playground.topics import Part, Topic
 
+# Facts to a message part with a file.
+Renderer = Callable[[Any, np.random.Generator], Part]
+
 SPEECH_RATE_HZ = 8000
 MOTION_RATE_HZ = 50
 WINDOW_SAMPLES = 128
 
 _SIGNS_LICENCE = "Sign Language Digits Dataset, Apache-2.0"
 _SPEECH_LICENCE = "Free Spoken Digit Dataset, CC BY-SA 4.0"
+_CLOTHES_LICENCE = "Fashion-MNIST, MIT"
+_MOTION_LICENCE = "UCI HAPT, no commercial use"
 _BOTH_LICENCES = f"{_SIGNS_LICENCE}; {_SPEECH_LICENCE}"
+ALL_LICENCES = f"{_BOTH_LICENCES}; {_CLOTHES_LICENCE}; {_MOTION_LICENCE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +94,14 @@ def activity_part(segment: Any, rng: np.random.Generator | None) -> Part:
 
 SIGNS = Kind(topic=topics.SIGN, load=load_signs, part=sign_part, licence=_SIGNS_LICENCE)
 CLOTHES = Kind(
-    topic=topics.CLOTHES, load=load_clothing, part=clothing_part, licence="Fashion-MNIST, MIT"
+    topic=topics.CLOTHES, load=load_clothing, part=clothing_part, licence=_CLOTHES_LICENCE
 )
 SPEECH = Kind(topic=topics.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
 ACTIVITIES = Kind(
     topic=topics.ACTIVITY,
     load=load_activities,
     part=activity_part,
-    licence="UCI HAPT, no commercial use",
+    licence=_MOTION_LICENCE,
 )
 
 
@@ -131,16 +137,14 @@ def sign_clips(
     *, data: str, split: Split, size: int = 200, seed: int = 0, style: Style = "question"
 ) -> LazyRecords:
     """Clips of hand-sign photos one after another; held-out clips show three."""
-    photos = SIGNS.load(_folder(data), split)
+    film = renderers(data, split)[topics.SIGN_CLIP.name]
     ask = _asking(topics.SIGN_CLIP, style, split)
 
     def make(rng: np.random.Generator, name: str) -> Record:
-        is_held_out = split == "heldout"
-        shown = tuple(rng.integers(10, size=3)) if is_held_out else labels.draw_sign_clip(rng)
-        chosen = [photos.any_of(int(label), rng) for label in shown]
-        film = _film(chosen, None if is_held_out else rng)
-        question = ask(tuple(int(label) for label in shown), rng)
-        return to_record([topics.video_part(film)], [question], name)
+        drawn = rng.integers(10, size=3) if split == "heldout" else labels.draw_sign_clip(rng)
+        shown = tuple(int(label) for label in drawn)
+        part = film(shown, rng)
+        return to_record([part], [ask(shown, rng)], name)
 
     return LazyRecords(
         name="sign_clips", split=split, seed=seed, size=size, make=make, licence=_SIGNS_LICENCE
@@ -180,7 +184,7 @@ def _of_sign_and_speech(
     def make(rng: np.random.Generator, record: str) -> Record:
         pair = labels.draw_sign_and_speech(rng)
         question = ask(pair, rng)
-        vary = None if split == "heldout" else rng
+        vary = _varying(split, rng)
         parts = [
             kind.part(recordings.any_of(label, rng), vary)
             if shown in (None, kind.topic.modality)
@@ -192,6 +196,31 @@ def _of_sign_and_speech(
     return LazyRecords(
         name=name, split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
     )
+
+
+def renderers(data: str, split: Split) -> dict[str, Renderer]:
+    """For each topic of recordings, by name, what shows one with given facts.
+
+    A recording with the wanted label is chosen at random; it is varied in training alone.
+    """
+
+    def shows(kind: Kind) -> Renderer:
+        recordings = kind.load(_folder(data), split)
+        return lambda label, rng: kind.part(recordings.any_of(label, rng), _varying(split, rng))
+
+    photos = SIGNS.load(_folder(data), split)
+
+    def film(shown: Any, rng: np.random.Generator) -> Part:
+        chosen = [photos.any_of(label, rng) for label in shown]
+        return topics.video_part(_film(chosen, _varying(split, rng)))
+
+    kinds = (SIGNS, CLOTHES, SPEECH, ACTIVITIES)
+    return {kind.topic.name: shows(kind) for kind in kinds} | {topics.SIGN_CLIP.name: film}
+
+
+def _varying(split: Split, rng: np.random.Generator) -> np.random.Generator | None:
+    """What varies recordings; None leaves them as they are."""
+    return None if split == "heldout" else rng
 
 
 @cache
