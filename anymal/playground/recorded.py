@@ -5,8 +5,8 @@ at every draw, because few people were recorded; held-out records are the files 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ Renderer = Callable[[Any, np.random.Generator], Part]
 SPEECH_RATE_HZ = 8000
 MOTION_RATE_HZ = 50
 WINDOW_SAMPLES = 128
+_FILM_SIDE = 100
 
 _SIGNS_LICENCE = "Sign Language Digits Dataset, Apache-2.0"
 _SPEECH_LICENCE = "Free Spoken Digit Dataset, CC BY-SA 4.0"
@@ -98,18 +99,21 @@ CLOTHES = Kind(
 )
 SPEECH = Kind(topic=topics.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
 ACTIVITIES = Kind(
-    topic=topics.ACTIVITY,
-    load=load_activities,
-    part=activity_part,
-    licence=_MOTION_LICENCE,
+    topic=topics.ACTIVITY, load=load_activities, part=activity_part, licence=_MOTION_LICENCE
 )
 
 
 def digits(
-    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+    *,
+    data: str,
+    split: Split,
+    size: int | None = None,
+    seed: int = 0,
+    style: Style = "question",
+    unheard: str | None = None,
 ) -> LazyRecords:
-    """Spoken digits; the last takes of every speaker are held out."""
-    return _of_kind("digits", SPEECH, data, split, size, seed, style)
+    """Spoken digits; the last takes of every speaker are held out, or one speaker altogether."""
+    return _of_kind("digits", _speech(unheard), data, split, size, seed, style)
 
 
 def activities(
@@ -152,19 +156,30 @@ def sign_clips(
 
 
 def sign_and_speech(
-    *, data: str, split: Split, size: int = 200, seed: int = 0, shown: str | None = None
+    *,
+    data: str,
+    split: Split,
+    size: int = 200,
+    seed: int = 0,
+    shown: str | None = None,
+    unheard: str | None = None,
 ) -> LazyRecords:
     """A hand sign and a spoken digit; held-out questions ask whether they match.
 
-    With `shown`, only the medium of that modality is there; words describe the other.
+    With `shown`, only the medium of that modality is there; words describe the other. `unheard` is
+    that of `digits`.
     """
     ask = labels.ask_match if split == "heldout" else labels.ask_about_sign_and_speech
-    return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown)
+    return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown, unheard)
 
 
-def larger_digit(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
+def larger_digit(
+    *, data: str, split: Split, size: int = 200, seed: int = 0, unheard: str | None = None
+) -> LazyRecords:
     """A hand sign and a spoken digit, always asked which is larger."""
-    return _of_sign_and_speech("larger_digit", labels.ask_larger, data, split, size, seed)
+    return _of_sign_and_speech(
+        "larger_digit", labels.ask_larger, data, split, size, seed, None, unheard
+    )
 
 
 def _of_sign_and_speech(
@@ -174,11 +189,12 @@ def _of_sign_and_speech(
     split: Split,
     size: int,
     seed: int,
-    shown: str | None = None,
+    shown: str | None,
+    unheard: str | None,
 ) -> LazyRecords:
     """Records of a hand sign and a spoken digit, or of one of them with the other in words."""
     check_shown(shown, (topics.SIGN.modality, topics.SPEECH.modality))
-    kinds = (SIGNS, SPEECH)
+    kinds = (SIGNS, _speech(unheard))
     opened = [kind.load(_folder(data), split) for kind in kinds]
 
     def make(rng: np.random.Generator, record: str) -> Record:
@@ -216,6 +232,11 @@ def renderers(data: str, split: Split) -> dict[str, Renderer]:
 
     kinds = (SIGNS, CLOTHES, SPEECH, ACTIVITIES)
     return {kind.topic.name: shows(kind) for kind in kinds} | {topics.SIGN_CLIP.name: film}
+
+
+def _speech(unheard: str | None) -> Kind:
+    """Spoken digits, of which one speaker's may be held out."""
+    return replace(SPEECH, load=partial(load_digits, unheard=unheard))
 
 
 def _varying(split: Split, rng: np.random.Generator) -> np.random.Generator | None:
@@ -270,12 +291,11 @@ def _asking(
 
 def _film(photos: Sequence[Image.Image], rng: np.random.Generator | None) -> bytes:
     """An MP4 that shows photos one after another, for as long as chance has it in training."""
-    side = 100
     frames: list[Image.Image] = []
     rate = 8 if rng is None else int(rng.choice([1, 2, 5, 8, 10, 24]))
     shown = 8 if rng is None else max(1, int(rate * rng.uniform(0.5, 1.5)))
     for photo in photos:
-        varied = variation.vary_photo(photo, rng).resize((side, side))
+        varied = variation.vary_photo(photo, rng).resize((_FILM_SIDE, _FILM_SIDE))
         count = shown if rng is None else max(1, round(shown * rng.uniform(0.8, 1.25)))
         frames += [varied] * count
     return to_mp4(frames, rate=rate)

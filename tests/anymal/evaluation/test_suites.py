@@ -13,6 +13,7 @@ from anymal.evaluation.suites import (
     RECORDED,
     REFUSALS,
     Suite,
+    laptop_suite,
     load_suites,
     select,
     tiny_suite,
@@ -41,6 +42,26 @@ def test_targets_are_those_that_were_asked_for() -> None:
         "refused_kind": 95,
         "refused_outside": 95,
         "false_refusals": 99,
+    }
+
+
+def test_the_chat_model_on_a_laptop_is_asked_about_a_speaker_whom_it_never_heard(
+    recordings: Path,
+) -> None:
+    of_theo = len(list((recordings / "fsdd" / "recordings").glob("*_theo_*.wav")))
+    suite = laptop_suite(recordings, size=4)
+    tasks = {task.name: task for task in suite.tasks}
+    assert list(tasks) == [*PLAYGROUND, *RECORDED]
+    assert len(tasks["digits"].records) == of_theo > 0
+    targets = {name: tasks[name].target for name in RECORDED}
+    assert targets == {
+        "digits": 98,
+        "activities": 93,
+        "signs": 97,
+        "clothing": 82,
+        "sign_clips": 88,
+        "sign_and_speech": 95,
+        "larger_digit": 90,
     }
 
 
