@@ -168,8 +168,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     (root / "fsdd" / "recordings").mkdir(parents=True)
     for digit in range(10):
-        for take in (5, 46, 47):
-            name = root / "fsdd" / "recordings" / f"{digit}_ann_{take}.wav"
+        for speaker, take in (("ann", 5), ("ann", 46), ("theo", 47)):
+            name = root / "fsdd" / "recordings" / f"{digit}_{speaker}_{take}.wav"
             soundfile.write(name, rng.uniform(-0.5, 0.5, 2000), 8000)
         photos = root / "sign_digits" / str(digit)
         photos.mkdir(parents=True)

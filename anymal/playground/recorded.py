@@ -147,8 +147,7 @@ def sign_clips(
     def make(rng: np.random.Generator, name: str) -> Record:
         drawn = rng.integers(10, size=3) if split == "heldout" else labels.draw_sign_clip(rng)
         shown = tuple(int(label) for label in drawn)
-        part = film(shown, rng)
-        return to_record([part], [ask(shown, rng)], name)
+        return to_record([film(shown, rng)], [ask(shown, rng)], name)
 
     return LazyRecords(
         name="sign_clips", split=split, seed=seed, size=size, make=make, licence=_SIGNS_LICENCE
