@@ -130,8 +130,11 @@ def merged_layer(layer: Any) -> nn.Module:
     else:  # an embedding, say
         plain = copy(base)
         plain._parameters = dict(base._parameters)  # copy leaves it shared
-    # A new parameter: the old one may also be another layer's, such as a tied output head's.
-    plain.weight = nn.Parameter(weight, requires_grad=False)
+    is_as_it_was = weight.data_ptr() == base.weight.data_ptr() and weight.shape == base.weight.shape
+    if is_as_it_was and type(base.weight) is nn.Parameter:
+        plain.weight = base.weight  # which may be another layer's too: a tied head stays tied
+    else:
+        plain.weight = nn.Parameter(weight, requires_grad=False)
     return plain  # type: ignore[no-any-return]  # built by type
 
 

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anymal.errors import RecipeError
+from anymal.llm.int4_layout import TILE, layout_name, packed_codes, unpacked_codes
 from anymal.llm.weight_rounding import GROUP, rounded_to_4_bits, rounded_to_8_bits
 
 WeightOnly = Literal["int8", "int4"]
 WEIGHT_ONLY: tuple[str, ...] = get_args(WeightOnly)
 
-_TILE = 64  # outputs that the 4-bit kernel lays out together, on the widest processors
 # The most rows for which reading packed weights beats unpacking them.
 _FEW_ROWS = {"int8": 32, "int4": 48}
 _EXACT = 16  # outputs of a head that are computed in float32
@@ -72,8 +72,7 @@ def weight_layout(precision: str) -> str:
     """
     if precision == "int8":
         return "int8: rows"
-    lanes, order = _lanes()
-    return f"int4: groups of {GROUP}, {lanes} lanes from {', '.join(map(str, order[:2].tolist()))}"
+    return layout_name()
 
 
 class WeightOnlyLinear(nn.Module):
@@ -101,7 +100,7 @@ class WeightOnlyLinear(nn.Module):
             self.register_buffer("codes", torch.empty(out_features, width, dtype=torch.int8))
             self.register_buffer("scales", torch.empty(out_features, dtype=torch.bfloat16))
         else:
-            rows, groups = padded(out_features, _TILE), width // GROUP
+            rows, groups = padded(out_features, TILE), width // GROUP
             self.register_buffer("codes", torch.empty(rows, width // 2, dtype=torch.uint8))
             self.register_buffer("scales", torch.empty(groups, rows, 2, dtype=torch.bfloat16))
         self.register_buffer("bias", torch.empty(out_features) if bias else None)
@@ -174,21 +173,21 @@ class WeightOnlyLinear(nn.Module):
         """`[M, K]` to `[M, N]`, both bfloat16, by weights unpacked piece by piece."""
         if not _multiplies_bfloat16():
             rows = rows.float()
-        outputs = rows.new_empty(len(rows), padded(self.out_features, _TILE))
+        outputs = rows.new_empty(len(rows), padded(self.out_features, TILE))
         for columns, part in self._unpacked(rows.dtype):
             torch.mm(rows, part, out=outputs[:, columns])
         return outputs[:, : self.out_features].bfloat16()
 
     def _unpacked(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
         """The transposed weights, `[K, n]` at a time, with the outputs that they give."""
-        step = max(_TILE, _AT_ONCE // self._width // _TILE * _TILE)
+        step = max(TILE, _AT_ONCE // self._width // TILE * TILE)
         for start in range(0, len(self.codes), step):
             part = slice(start, min(start + step, len(self.codes)))
             if self.precision == "int8":
                 scales = self.scales[part].float()[:, None]
                 yield part, (self.codes[part].float() * scales).to(dtype).T
             else:
-                codes = _unpacked_codes(self.codes[part])  # [K, n]
+                codes = unpacked_codes(self.codes[part])  # [K, n]
                 scales, offsets = self.scales[:, part].float().unbind(-1)  # [G, n] each
                 grouped = codes.float().view(-1, GROUP, codes.shape[1])
                 values = torch.addcmul((offsets - 8 * scales)[:, None], grouped, scales[:, None])
@@ -290,65 +289,9 @@ def _multiplies_bfloat16() -> bool:
     return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
-# --- four bits ----------------------------------------------------------------------------------
-
-
 def _packed(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """`[N, K]` as the kernel takes it: codes, then scales with offsets; N is padded here."""
+    """`[N, K]` as the 4-bit kernel takes it: codes, then scales with offsets; N is padded here."""
     codes, scales, offsets = rounded_to_4_bits(weight)
-    pad = padded(len(weight), _TILE) - len(weight)
+    pad = padded(len(weight), TILE) - len(weight)
     both = torch.stack([scales, offsets], -1).transpose(0, 1)  # [G, N, 2]
-    packed = torch._convert_weight_to_int4pack_for_cpu(F.pad(codes, (0, 0, 0, pad)).int(), 1)
-    return packed, F.pad(both, (0, 0, 0, pad)).contiguous()
-
-
-def _unpacked_codes(packed: Tensor) -> Tensor:
-    """`[n, K / 2]` packed bytes to codes `[K, n]` uint8; n is a multiple of `_TILE`."""
-    lanes, order = _lanes()
-    num_outputs, half = packed.shape
-    pairs = packed.view(num_outputs // lanes, 2 * half, lanes // 2).transpose(0, 1)
-    codes = packed.new_empty(2 * half, num_outputs // lanes, lanes)
-    torch.bitwise_and(pairs, 15, out=codes[..., : lanes // 2])
-    torch.bitwise_right_shift(pairs, 4, out=codes[..., lanes // 2 :])
-    if not torch.equal(order, torch.arange(lanes)):
-        codes = codes[..., order]
-    return codes.view(2 * half, num_outputs)
-
-
-@cache
-def _lanes() -> tuple[int, Tensor]:
-    """How the packing interleaves outputs, which differs between processors; found by trying.
-
-    Returns:
-        How many outputs lie together, and for each where it is in the low halves of their bytes
-        followed by the high ones.
-
-    Raises:
-        RecipeError: It is none of the layouts that are known.
-    """
-    numbers = torch.arange(_TILE)[:, None].expand(_TILE, GROUP)
-    outputs, inputs = _where(numbers), _where(torch.arange(GROUP).expand(_TILE, GROUP))
-    for lanes in (64, 32, 16):
-        shape = (_TILE // lanes, GROUP, lanes // 2)
-        found = torch.cat([half.view(shape) for half in outputs], -1)
-        columns = torch.cat([half.view(shape) for half in inputs], -1)
-        starts = torch.arange(0, _TILE, lanes)[:, None, None]
-        is_regular = torch.equal(found, found[:1, :1] + starts + torch.zeros_like(found))
-        in_order = torch.equal(columns, torch.arange(GROUP)[None, :, None].expand_as(columns))
-        if is_regular and in_order:
-            return lanes, found[0, 0].argsort()
-    raise RecipeError(
-        f"torch {torch.__version__} lays 4-bit weights out in a way that is not known here; use "
-        "int8, or the version of PyTorch in requirements.lock"
-    )
-
-
-def _where(numbers: Tensor) -> list[Tensor]:
-    """Which of some numbers below 256 the low and the high half of each packed byte hold."""
-    halves = [torch.zeros(numbers.numel() // 2, dtype=torch.long) for _ in range(2)]
-    for shift in (0, 4):
-        digits = (numbers >> shift & 15).int().contiguous()
-        packed = torch._convert_weight_to_int4pack_for_cpu(digits, 1).flatten()
-        halves[0] += (packed & 15).long() << shift
-        halves[1] += (packed >> 4).long() << shift
-    return halves
+    return packed_codes(F.pad(codes, (0, 0, 0, pad))), F.pad(both, (0, 0, 0, pad)).contiguous()
