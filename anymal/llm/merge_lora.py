@@ -76,7 +76,7 @@ def merge(llm: LLM, *, precision: str) -> LLM:
 def _hold_words(model: Any) -> None:
     """Hold output head and embedding table in 8 bits, at every weight-only precision.
 
-    Four bits cost more there than anywhere else (benchmarks/results/serving_precision.json).
+    At 4 bits the words alone cost SmolLM2-135M 0.08 nats of loss on prose, at 8 bits 0.002.
     """
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     names = {layer: name for name, layer in model.named_modules() if layer in (head, table)}

@@ -3,9 +3,10 @@
 Does not convert anything. Evaluation and training keep the precision that a bundle was trained at.
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
-function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast
-again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as
-trained, because memory decides there. LoRA is merged wherever the weights are not rounded again by
+function, about twice as fast as nf4, which dequantises at every call
+(benchmarks/results/serving_precision.json). int8 and int4 take less memory and time for models of
+some hundred million weights, and round again (benchmarks/results/text_loss.json); they are for who
+asks. Elsewhere: as trained, because memory decides there. LoRA is merged wherever the weights are not rounded again by
 that.
 """
 

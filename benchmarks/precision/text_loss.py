@@ -26,7 +26,6 @@ PAGES = ("docs/media.md", "docs/recipes.md", "docs/serving.md", "docs/architectu
 # Loaded at, merged at; of the first, answers are what the others are compared with.
 WAYS: tuple[tuple[Precision, str], ...] = (
     ("fp32", "fp32"),
-    ("fp32", "bf16"),
     ("fp32", "int8"),
     ("fp32", "int4"),
     ("nf4", "fp32"),
