@@ -37,7 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
     "recipe": ("modality",),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
-    "plan": ("llm", "recipe"),
+    "plan": ("engine", "llm", "recipe"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
     "published": (
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),

@@ -54,6 +54,9 @@ class LanguageModel:
         ffn_dim: Width inside the feed-forward layer.
         is_gated: Whether the feed-forward layer multiplies two projections.
         vocab_size: V.
+        head_width: Width of the output head's input.
+        has_own_head: Whether the output head is another matrix than the embedding table.
+        context: Most positions of a sequence; None where the configuration states no end.
     """
 
     num_parameters: int
@@ -68,6 +71,9 @@ class LanguageModel:
     ffn_dim: int
     is_gated: bool
     vocab_size: int
+    head_width: int
+    has_own_head: bool
+    context: int | None
 
     @property
     def input_width(self) -> int:
@@ -114,7 +120,7 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
     head_dim = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     ffn_dim = int(getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
     linears = _linears(model)
-    table = model.get_input_embeddings().weight
+    table, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     return LanguageModel(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         linears=linears,
@@ -128,6 +134,9 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         ffn_dim=ffn_dim,
         is_gated=_is_gated(linears, ffn_dim, int(config.num_hidden_layers)),
         vocab_size=table.shape[0],
+        head_width=head.shape[1],
+        has_own_head=head is not table,
+        context=getattr(config, "max_position_embeddings", None),
     )
 
 

@@ -3,10 +3,11 @@
 Does not convert anything. Evaluation and training keep the precision that a bundle was trained at.
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
-function, about twice as fast as nf4, which dequantises at every call; int8-dynamic is twice as fast
-again for wide models, and rounds (benchmarks/results/serving_precision.json). Elsewhere: as
-trained, because memory decides there. LoRA is merged wherever the weights are not rounded again by
-that.
+function, about twice as fast as nf4, which dequantises at every call
+(benchmarks/results/serving_precision.json). int8 and int4 take less memory, and less time in wide
+models, and round again; they are for who asks for them, after a look at
+benchmarks/precision/text_loss.py. Elsewhere: as trained, because memory decides there. LoRA is
+merged wherever that does not round the weights again, and on a CPU at int8 and int4.
 """
 
 import logging
@@ -57,7 +58,7 @@ def load_to_answer(
 
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
-        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None chooses.
+        precision: Of the language model: nf4, int8, int4, bf16 or fp32; None chooses.
         merge_lora: Add LoRA to the weights it was trained beside; None chooses.
         device: Torch device.
         reach: What it may use besides its own folder and what was downloaded from the Hub before.
@@ -105,5 +106,6 @@ def serving_precision(
     if precision is None:
         precision = "fp32" if device == "cpu" else trained
     if merge_lora is None:
-        merge_lora = precision in MERGED_PRECISIONS
+        is_llm_int8 = precision == "int8" and device != "cpu"
+        merge_lora = precision in MERGED_PRECISIONS and not is_llm_int8
     return Held(precision=precision, merge_lora=merge_lora)

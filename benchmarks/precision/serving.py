@@ -1,8 +1,9 @@
-"""How a language model is best held on a CPU to answer: nf4, fp32, bf16 or int8-dynamic.
+"""How a language model is best held on a CPU to answer: nf4, fp32, bf16, int8 or int4.
 
 Three questions: how fast single layers are, how fast whole models decode, and whether the built-in
-model gives the same greedy answers. Contenders take turns, and a matrix product that never changes
-runs between them. Says nothing about engines or requests; the loop here is the plainest one.
+model gives the same greedy answers (`text_loss.py` asks a model of your own). Contenders take
+turns, and a matrix product that never changes runs between them. Says nothing about engines or
+requests; the loop here is the plainest one.
 
 One thread, timed by the CPU seconds that it got: on a machine that is shared, waiting for a core
 does not count. The figures are for comparing with each other, not for promising a speed.
@@ -24,25 +25,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from anymal.bundle.load import load_bundle
 from anymal.engine.sampling import Sampling
 from anymal.evaluation.answers import answer_all, start_batch_assistant
 from anymal.llm.causal_lm import LLM
-from anymal.llm.dynamic_int8 import DynamicInt8Linear
 from anymal.llm.load import load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
+from anymal.llm.weight_only import WEIGHT_ONLY, WeightOnlyLinear
 from anymal.playground.sources import clips, motions, scenes, sounds
 from anymal.recipe.file import TINY
 from benchmarks.serving.shape import wide_llama
 
 SHAPES = ((192, 192), (768, 768), (2048, 768), (2048, 2048))  # N, K
-ROWS = (1, 8, 32, 256)
+ROWS = (1, 8, 24, 40, 64, 256)
 BATCHES = (1, 8)
-HELD = ("nf4", "fp32", "bf16", "int8-dynamic")
+HELD = ("nf4", "fp32", "bf16", "int8", "int4")
 PROMPT = 64
 
 
@@ -84,31 +84,18 @@ def repeated(work: Callable[[], object], times: int) -> Callable[[], None]:
 # --- layers -------------------------------------------------------------------------------------
 
 
-def int_mm(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """The same arithmetic as `DynamicInt8Linear`, by PyTorch's own product of int8 matrices."""
-    scales = weight.abs().amax(1) / 127
-    rounded = (weight / scales[:, None]).round().to(torch.int8).T
-
-    def apply(inputs: Tensor) -> Tensor:
-        by_row = inputs.abs().amax(-1, keepdim=True).div_(127)
-        integers = (inputs / by_row).round_().to(torch.int8)
-        return torch._int_mm(integers, rounded).float().mul_(scales).mul_(by_row)
-
-    return apply
-
-
 def layers(rounds: int) -> Iterator[dict[str, Any]]:
     """One row for each shape and number of rows."""
     for (out, width), num_rows in product(SHAPES, ROWS):
         weight = torch.randn(out, width) * 0.02
         halved, inputs = weight.bfloat16(), torch.randn(num_rows, width)
-        ours, plain = DynamicInt8Linear(weight, None), int_mm(weight)
         contenders = {
             "fp32": lambda w=weight, x=inputs: F.linear(x, w),
             "bf16": lambda w=halved, x=inputs: F.linear(x.bfloat16(), w),
-            "int8-dynamic": lambda layer=ours, x=inputs: layer(x),
-            "_int_mm": lambda layer=plain, x=inputs: layer(x),
         }
+        for precision in WEIGHT_ONLY:
+            rounded = WeightOnlyLinear.rounded(weight, None, precision)
+            contenders[precision] = lambda layer=rounded, x=inputs: layer(x)
         times = max(1, int(2e7 / (out * width * num_rows)))
         with torch.no_grad():
             seconds = turns(
@@ -199,7 +186,8 @@ def answers(num_questions: int) -> Iterator[dict[str, Any]]:
         "nf4, LoRA unmerged": {"precision": "nf4"},
         "fp32, LoRA merged into dequantised nf4": {"precision": "fp32", "merge_lora": True},
         "bf16, LoRA merged into dequantised nf4": {"precision": "bf16", "merge_lora": True},
-        "int8-dynamic, LoRA merged into dequantised nf4": {"precision": "int8-dynamic"},
+        "int8, LoRA merged into dequantised nf4": {"precision": "int8", "merge_lora": True},
+        "int4, LoRA merged into dequantised nf4": {"precision": "int4", "merge_lora": True},
         "fp32 of the checkpoint, LoRA unmerged": {"precision": "fp32"},
     }
     trained: list[str] = []

@@ -26,7 +26,7 @@ from benchmarks.serving.shape import (
 )
 from benchmarks.turns import probe_ms, rotated, unsteady
 
-ENGINE, INT8, GENERATE, BATCHES = "engine", "engine int8-dynamic", "generate", "static batches"
+ENGINE, INT8, GENERATE, BATCHES = "engine", "engine int8", "generate", "static batches"
 
 
 def side_by_side(
@@ -65,7 +65,7 @@ def _ways(model: Any, stack: ExitStack) -> dict[str, Way]:
     """The contenders, all on the same weights, as the service holds them; int8 rounds its own."""
     engine, running = by_engine(merge(as_llm(twin(model)), precision="fp32"))
     stack.callback(running.close)
-    rounded, running_too = by_engine(merge(as_llm(twin(model)), precision="int8-dynamic"))
+    rounded, running_too = by_engine(merge(as_llm(twin(model)), precision="int8"))
     stack.callback(running_too.close)
     return {
         ENGINE: engine,
@@ -94,7 +94,7 @@ def summary(
                 median[ENGINE]["ttft_ms"]["p50"] / median[GENERATE]["ttft_ms"]["p50"], 3
             ),
         },
-        "int8_dynamic": {"throughput_vs_generate": round(tokens[INT8] / tokens[GENERATE], 2)},
+        "int8": {"throughput_vs_generate": round(tokens[INT8] / tokens[GENERATE], 2)},
         "itl_p99_over_p50": round(itl["p99"] / itl["p50"], 2),
         "same_answers": f"{sum(a == b for a, b in zip(said, expected, strict=True))} "
         f"of {len(expected)}",
