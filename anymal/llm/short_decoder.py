@@ -104,8 +104,8 @@ def short_decoder(llm: LLM) -> ShortDecoder | None:
 
 
 # What is compared: some words, how far apart their positions are, and by how much of its length a
-# row may differ, by whether all is exact. Otherwise a row that ends a little differently may round
-# differently in each layer; a model that computes something else differs by more.
+# row may differ, by whether all is exact. Where layers round, a sum in another order can move one
+# word far; a model that computes something else moves most.
 _ROWS, _STRIDE = 6, 37
 _ALLOWED = {True: 1e-4, False: 0.1}
 
@@ -201,11 +201,12 @@ def _parts(module: Any) -> set[str]:
 
 
 def _is_same(one: Tensor, other: Tensor, allowed: float) -> bool:
-    """Whether rows differ by at most this share of their length."""
+    """Whether rows differ by at most this share of their length; most of them, where all rounds."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     one, other = one.double(), other.double()
-    return bool(((one - other).norm(dim=-1) <= allowed * other.norm(dim=-1)).all())
+    is_near = (one - other).norm(dim=-1) <= allowed * other.norm(dim=-1)
+    return bool(is_near.all() if allowed == _ALLOWED[True] else 2 * is_near.sum() > is_near.numel())
 
 
 # --- the comparison -----------------------------------------------------------------------------
