@@ -45,7 +45,8 @@ class _Readers:
         number: How many sequences.
         size: Positions of each.
         length: L, of the longest.
-        blocks: `[number * blocks of each]` int64.
+        blocks: `[number * blocks of each]` int64; a slice where they follow each other, so that
+            nothing need be copied.
         first: `[number]` int64, the first position that each computes.
         masks: By window and G, as SDPA adds them; None where all may read all.
     """
@@ -54,13 +55,14 @@ class _Readers:
     number: int
     size: int
     length: int
-    blocks: Tensor
+    blocks: Tensor | slice
     first: Tensor
     masks: dict[Any, Tensor | None] = field(default_factory=dict)
 
     def read(self, blocks: Tensor) -> Tensor:
         """From `[blocks, BLOCK_SIZE, H, D]` to `[number, H, L, D]`."""
-        own = blocks.index_select(0, self.blocks)
+        chosen = self.blocks
+        own = blocks[chosen] if isinstance(chosen, slice) else blocks.index_select(0, chosen)
         own = own.view(self.number, -1, *own.shape[2:])[:, : self.length]
         return own.transpose(1, 2)
 
@@ -115,21 +117,52 @@ class PackedAttention:
         self._readers = []
         groups = [decoding] if decoding else []
         row = 0
-        for group in [*groups, *([chunk] for chunk in chunks)]:
+        for group in [*groups, *([piece] for chunk in chunks for piece in _pieces(chunk, device))]:
             self._readers.append(_readers(group, row, device))
             row += sum(stretch.stop - stretch.start for stretch in group)
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """See `anymal.llm.attention.Attention`."""
         assert call.layer is not None, "the self-test refuses layers without numbers"
-        keys, values = self._cache.keys[call.layer], self._cache.values[call.layer]
-        keys.flatten(0, 1).index_copy_(0, self._places, call.key[0].transpose(0, 1))
-        values.flatten(0, 1).index_copy_(0, self._places, call.value[0].transpose(0, 1))
+        return self.attend(
+            call.query[0].transpose(0, 1),
+            call.key[0].transpose(0, 1),
+            call.value[0].transpose(0, 1),
+            layer=call.layer,
+            scaling=call.scaling,
+            window=call.window,
+        )[None]
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        layer: int,
+        scaling: float | None,
+        window: int | None,
+    ) -> Tensor:
+        """See `anymal.llm.short_decoder.RowAttention`."""
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        keys.flatten(0, 1).index_copy_(0, self._places, key)
+        values.flatten(0, 1).index_copy_(0, self._places, value)
         parts = [
-            _read(each, call.query[0, :, each.rows], keys, values, call.scaling, call.window)
-            for each in self._readers
+            _read(each, query[each.rows], keys, values, scaling, window) for each in self._readers
         ]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+_PIECE = 128  # positions: of larger pieces a CPU computes too many scores that are masked
+
+
+def _pieces(chunk: Stretch, device: torch.device) -> list[Stretch]:
+    """Parts of a chunk, each of which reads no further than its own end."""
+    size = _PIECE if device.type == "cpu" else chunk.stop - chunk.start
+    return [
+        Stretch(start=start, stop=min(start + size, chunk.stop), blocks=chunk.blocks)
+        for start in range(chunk.start, chunk.stop, size)
+    ]
 
 
 def _readers(group: Sequence[Stretch], row: int, device: torch.device) -> _Readers:
@@ -137,16 +170,20 @@ def _readers(group: Sequence[Stretch], row: int, device: torch.device) -> _Reade
     size = group[0].stop - group[0].start
     length = max(stretch.stop for stretch in group)
     width = -(-length // BLOCK_SIZE)
-    tables = [
-        [*stretch.blocks[:width], *[PADDING_BLOCK] * (width - len(stretch.blocks))]
+    blocks = [
+        block
         for stretch in group
+        for block in (*stretch.blocks[:width], *[PADDING_BLOCK] * (width - len(stretch.blocks)))
     ]
+    run = slice(blocks[0], blocks[0] + len(blocks))
     return _Readers(
         rows=slice(row, row + size * len(group)),
         number=len(group),
         size=size,
         length=length,
-        blocks=torch.tensor(tables, device=device).flatten(),
+        blocks=run
+        if blocks == [*range(run.start, run.stop)]
+        else torch.tensor(blocks, device=device),
         first=torch.tensor([stretch.start for stretch in group], device=device),
     )
 
@@ -159,14 +196,14 @@ def _read(
     scaling: float | None,
     window: int | None,
 ) -> Tensor:
-    """From `[Hq, rows, D]` to `[rows, Hq, D]`.
+    """From `[rows, Hq, D]` to `[rows, Hq, D]`.
 
     The G heads that share keys ask as so many more positions, so that no key is copied for them.
     """
     num_heads, number, size = keys.shape[2], readers.number, readers.size
-    groups = query.shape[0] // num_heads
-    asks = query.view(num_heads, groups, number, size, query.shape[-1])
-    asks = asks.permute(2, 0, 1, 3, 4).reshape(number, num_heads, groups * size, -1)
+    groups = query.shape[1] // num_heads
+    asks = query.reshape(number, size, num_heads, groups, query.shape[-1])
+    asks = asks.permute(0, 2, 3, 1, 4).reshape(number, num_heads, groups * size, -1)
     found = scaled_dot_product_attention(
         asks,
         readers.read(keys),

@@ -5,7 +5,8 @@ Does not decide who takes part; see `anymal.engine.scheduler`.
 Shapes: T positions of a step, N answers, D_llm embedding width, D layer width, V vocabulary.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from anymal.llm.packable import (
     layer_shapes,
     word_rows,
 )
+from anymal.llm.short_decoder import short_decoder
 
 _MIN_BLOCKS = 8
 _CUDA_SHARE = 0.8  # of free memory; the rest is for activations
@@ -77,7 +79,9 @@ class PackedRunner:
         self.num_blocks = max(_MIN_BLOCKS, cache_bytes // self.block_bytes)
         self.root: bytes | None = bytes.fromhex(llm.weights_digest())
         self._cache = KeyValues(shapes, num_blocks=self.num_blocks, dtype=dtype, device=llm.device)
-        self_test(llm, self._cache)
+        short = short_decoder(llm)
+        self._decode = partial(long_decode, llm) if short is None else short.decode
+        self_test(llm, self._decode, self._cache)
 
     def check(self, prompt: Prompt) -> None:
         """See `Runner.check`."""
@@ -107,12 +111,11 @@ class PackedRunner:
             device=self._llm.device,
         )
         positions = [place for work in ordered for place in range(work.start, work.stop)]
-        with attention_is(attention):
-            hidden = self._llm.decode(
-                self._rows(decoding, chunks)[None],
-                positions=torch.tensor([positions], device=self._llm.device),
-                cache=None,
-            )[0]  # [T, D]
+        hidden = self._decode(
+            self._rows(decoding, chunks),
+            torch.tensor(positions, device=self._llm.device),
+            attention,
+        )
         drawn = self._draw(ordered, hidden)
         return [drawn.get(work) for work in works]
 
@@ -143,6 +146,15 @@ class PackedRunner:
         requests = [work.request for work in complete]
         drawn = draw_all(requests, logits, stop_ids=self._stop_ids)
         return dict(zip(complete, drawn, strict=True))
+
+
+Decode = Callable[[Tensor, Tensor, PackedAttention], Tensor]
+
+
+def long_decode(llm: LLM, rows: Tensor, positions: Tensor, attention: PackedAttention) -> Tensor:
+    """Run the layers as transformers does, `[T, D_llm]` to `[T, D]`; see `ShortDecoder.decode`."""
+    with attention_is(attention):
+        return llm.decode(rows[None], positions=positions[None], cache=None)[0]
 
 
 def default_cache_bytes(device: torch.device, *, bytes_per_sequence: int) -> int:
@@ -178,11 +190,12 @@ def _stretch(work: Work) -> Stretch:
 _SEQUENCES = (21, 6)  # lengths that the self-test runs; longer than a block, and shorter
 
 
-def self_test(llm: LLM, cache: KeyValues) -> None:
+def self_test(llm: LLM, decode: Decode, cache: KeyValues) -> None:
     """Run two sequences packed and alone, and compare; leaves the blocks that it used zero.
 
     Args:
         llm: The model.
+        decode: Runs its layers on packed rows.
         cache: With five blocks or more.
 
     Raises:
@@ -215,12 +228,7 @@ def self_test(llm: LLM, cache: KeyValues) -> None:
                 own[start:stop] for own, (start, stop) in zip((first, second), step, strict=True)
             ]
             places = [torch.arange(*each, device=llm.device) for each in step]
-            with attention_is(packed):
-                hidden = llm.decode(
-                    torch.cat(parts)[None],
-                    positions=torch.cat(places)[None],
-                    cache=None,
-                )[0]
+            hidden = decode(torch.cat(parts), torch.cat(places), packed)
             for out, part in zip(
                 outs, torch.split(hidden, [len(part) for part in parts]), strict=True
             ):

@@ -96,7 +96,9 @@ def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
     packed, alone = packed.double(), alone.double()
     # Not by a norm of zero, which a word has whose embedding is zero, as of padding it often is.
     size = alone.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
-    error = float(((packed - alone).norm(dim=-1) / size).max())
+    errors = (packed - alone).norm(dim=-1) / size
+    # Where layers round, a sum in another order can move one word far; what is wrong moves most.
+    error = float(errors.max() if is_exact else errors.median())
     allowed = 1e-3 if is_exact else 0.1
     if not error <= allowed:
         raise Unpackable(

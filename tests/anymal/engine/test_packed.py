@@ -220,3 +220,14 @@ def test_a_word_of_zeros_is_the_same_as_itself_and_as_nothing_else() -> None:
     for wrong in (torch.ones(2, 4), alone * torch.nan):
         with pytest.raises(Unpackable):
             check_same(wrong, alone, is_exact=True)
+
+
+def test_one_word_moved_far_by_rounding_is_allowed_and_most_words_are_not() -> None:
+    alone = torch.ones(5, 4)
+    one, most = alone.clone(), alone.clone()
+    one[1] *= 2
+    most[1:4] *= 2
+    check_same(one, alone, is_exact=False)
+    for packed, is_exact in ((one, True), (most, False), (alone * torch.nan, False)):
+        with pytest.raises(Unpackable):
+            check_same(packed, alone, is_exact=is_exact)
