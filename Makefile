@@ -50,7 +50,8 @@ bench-train: .venv/ready  ## Measure one training step beside LLaVA, Idefics2 an
 
 bench-cpu: .venv/ready  ## Measure a real model beside transformers and llama.cpp: MODEL=DIR GGUF=FILE (10 minutes)
 	@$(BIN)/python -m benchmarks.cpu.bench "$(or $(MODEL),$(error give a language model: make bench-cpu MODEL=DIR))" \
-		$(if $(GGUF),--gguf "$(GGUF)") $(if $(LLAMA_PYTHON),--llama-python "$(LLAMA_PYTHON)")
+		$(if $(GGUF),--gguf "$(GGUF)") $(if $(LLAMA_PYTHON),--llama-python "$(LLAMA_PYTHON)") \
+		$(if $(THREADS),--threads $(THREADS)) $(if $(PRECISIONS),--precisions $(PRECISIONS))
 
 lock: .venv/ready  ## Renew requirements.lock from pyproject.toml (torch is pinned above, CUDA comes with it)
 	$(PIP) pip-tools

@@ -2,7 +2,8 @@
 
 Every contender is a process of its own. They take turns in rounds, with new prompts in each; the
 numbers are in `workloads.py`. The last line is one JSON object; all figures go to a file, which is
-written after every round.
+written after every round. With `--threads 1` a contender is timed by the CPU seconds that it got:
+on a machine that is shared, waiting for a core does not count.
 
     .venv/bin/python -m benchmarks.cpu.bench MODEL --gguf FILE --out runs/bench-cpu/cpu.json
 """
@@ -101,6 +102,7 @@ def main() -> None:
         "torch": version("torch"),
         "transformers": version("transformers"),
         "threads": options.threads,
+        "clock": "CPU seconds" if options.threads == 1 else "seconds on the wall",
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}

@@ -48,23 +48,18 @@ def commands(setting: Setting) -> dict[str, list[str]]:
     Returns:
         Commands by name.
     """
-    model, threads = str(setting.model.resolve()), ["--threads", str(setting.threads)]
-    context = ["--context", str(_CONTEXT)]
+    model, gguf = setting.model.resolve(), setting.gguf
+    threads, context = f"--threads={setting.threads}", f"--context={_CONTEXT}"
     run = [sys.executable, "-m"]
     found = {
-        OURS[each]: [*run, "benchmarks.cpu.engine", model, "--precision", each, *context, *threads]
+        OURS[each]: [*run, "benchmarks.cpu.engine", f"{model}", f"--precision={each}", context]
         for each in setting.precisions
     }
-    found[GENERATE] = [*run, "benchmarks.cpu.generate", model, *threads]
-    if why_no_llama(setting) is None:
-        run = [
-            setting.llama_python,
-            "-m",
-            "benchmarks.cpu.llama",
-            str(Path(setting.gguf).resolve()),
-        ]
-        found[LLAMA] = [*run, "--streams", str(_NUM_STREAMS), *context, *threads]
-    return found
+    found[GENERATE] = [*run, "benchmarks.cpu.generate", f"{model}"]
+    if gguf is not None and why_no_llama(setting) is None:
+        run = [setting.llama_python, "-m", "benchmarks.cpu.llama", f"{gguf.resolve()}"]
+        found[LLAMA] = [*run, f"--streams={_NUM_STREAMS}", context]
+    return {name: [*command, threads] for name, command in found.items()}
 
 
 def why_no_llama(setting: Setting) -> str | None:

@@ -17,17 +17,20 @@ from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.llm.load import load_llm
 from anymal.llm.merge_lora import merge
-from benchmarks.cpu.worker import Answer, Answered, work
+from benchmarks.cpu.worker import Answer, Answered, Clock, clock_of, work
 from benchmarks.serving.shape import Numbers
 
 
-def by_engine(model: str, *, precision: str, context: int) -> tuple[Answer, BatchingEngine]:
+def by_engine(
+    model: str, *, precision: str, context: int, clock: Clock = time.perf_counter
+) -> tuple[Answer, BatchingEngine]:
     """The engine, as the service runs it on a CPU.
 
     Args:
         model: Folder of the language model.
         precision: One of `MERGED_PRECISIONS`.
         context: Most positions of a stream.
+        clock: What turns are timed by.
 
     Returns:
         The contender, and the engine, which the caller closes.
@@ -37,8 +40,8 @@ def by_engine(model: str, *, precision: str, context: int) -> tuple[Answer, Batc
 
     def answer(prompts: Sequence[Sequence[int]], num_new: int) -> list[Answered]:
         sampling = Sampling(max_tokens=num_new, ignore_eos=True)
-        begun = time.perf_counter()
-        streams = [_Stream(begun) for _ in prompts]
+        begun = clock()
+        streams = [_Stream(lambda: clock() - begun) for _ in prompts]
         for ids, stream in zip(prompts, streams, strict=True):
             engine.start(Prompt(spans=(TokenSpan(ids=tuple(ids)),)), sampling, stream.hear)
         return [stream.answered() for stream in streams]
@@ -49,8 +52,8 @@ def by_engine(model: str, *, precision: str, context: int) -> tuple[Answer, Batc
 class _Stream:
     """Collects the events of one answer."""
 
-    def __init__(self, begun: float) -> None:
-        self._begun = begun
+    def __init__(self, now: Clock) -> None:
+        self._now = now
         self._moments: list[float] = []
         self._texts: list[str] = []
         self._error: Exception | None = None
@@ -59,7 +62,7 @@ class _Stream:
     def hear(self, event: Event) -> None:
         match event:
             case TextDelta(text=text):
-                self._moments.append(time.perf_counter() - self._begun)
+                self._moments.append(self._now())
                 self._texts.append(text)
                 return
             case Failed(error=error):
@@ -83,8 +86,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model, precision, context = options.model, options.precision, options.context
-    work(lambda: by_engine(model, precision=precision, context=context)[0])
+    model, clock = options.model, clock_of(options.threads)
+    precision, context = options.precision, options.context
+    work(lambda: by_engine(model, precision=precision, context=context, clock=clock)[0])
 
 
 if __name__ == "__main__":

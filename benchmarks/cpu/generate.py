@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from benchmarks.cpu.worker import Answer, Answered, work
+from benchmarks.cpu.worker import Answer, Answered, Clock, clock_of, work
 from benchmarks.serving.contenders import Moments
 
 
-def by_generate(model: str) -> Answer:
+def by_generate(model: str, clock: Clock = time.perf_counter) -> Answer:
     """`generate`.
 
     Args:
         model: Folder of the language model.
+        clock: What turns are timed by.
 
     Returns:
         The contender.
@@ -29,7 +30,7 @@ def by_generate(model: str) -> Answer:
 
     def answer(prompts: Sequence[Sequence[int]], num_new: int) -> list[Answered]:
         ids = torch.tensor(prompts)  # [B, T], all prompts of one length
-        moments, begun = Moments(), time.perf_counter()
+        moments, begun = Moments(clock), clock()
         made = loaded.generate(
             ids,
             attention_mask=torch.ones_like(ids),
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    work(lambda: by_generate(options.model))
+    work(lambda: by_generate(options.model, clock_of(options.threads)))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ wherever `llama_cpp` can be imported, so it imports nothing else of this project
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 
 import llama_cpp
 import numpy as np
 
-from benchmarks.cpu.worker import Answer, Answered, work
+from benchmarks.cpu.worker import Answer, Answered, clock_of, work
 
 
 def by_llama(gguf: str, *, num_streams: int, context: int, threads: int) -> Answer:
@@ -37,6 +36,7 @@ def by_llama(gguf: str, *, num_streams: int, context: int, threads: int) -> Answ
     vocabulary = llama_cpp.llama_model_get_vocab(model)
     num_words = llama_cpp.llama_vocab_n_tokens(vocabulary)
     settings = llama_cpp.llama_context_default_params()
+    clock = clock_of(threads)
     num_positions = num_streams * context
     settings.n_ctx, settings.n_seq_max = num_positions, num_streams
     settings.n_batch = num_positions  # a turn's prompts in one call, computed 512 at a time
@@ -62,12 +62,12 @@ def by_llama(gguf: str, *, num_streams: int, context: int, threads: int) -> Answ
 
     def answer(prompts: Sequence[Sequence[int]], num_new: int) -> list[Answered]:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(state), True)
-        begun, length = time.perf_counter(), len(prompts[0])  # all prompts of one length
+        begun, length = clock(), len(prompts[0])  # all prompts of one length
         moments, steps = [], []
         rows: Sequence[Sequence[int]] = prompts
         for number in range(num_new):
             steps.append(step(rows, length + number - 1 if number else 0))
-            moments.append(time.perf_counter() - begun)
+            moments.append(clock() - begun)
             rows = [[id_] for id_ in steps[-1]]
         return [Answered(moments=moments, ids=list(ids)) for ids in zip(*steps, strict=True)]
 

@@ -7,6 +7,7 @@ its own.
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -16,7 +17,8 @@ class Answered:
     """What one stream was answered.
 
     Attributes:
-        moments: When each token came, in seconds from the beginning of the turn.
+        moments: When each token came, in seconds of the contender's clock from the beginning of the
+            turn.
         ids: The tokens.
     """
 
@@ -24,8 +26,18 @@ class Answered:
     ids: list[int]
 
 
+Clock = Callable[[], float]
 Answer = Callable[[Sequence[Sequence[int]], int], list[Answered]]
 """Answers prompts that come at once, each with so many tokens; greedy, and never ended early."""
+
+
+def clock_of(threads: int) -> Clock:
+    """CPU seconds of one thread, so that waiting for a core does not count; of more, the wall's.
+
+    Args:
+        threads: Of a contender.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def work(make: Callable[[], Answer]) -> None:

@@ -137,16 +137,17 @@ def _generate(
 
 
 class Moments(BaseStreamer):  # type: ignore[misc]
-    """Notes when each token of a batch came."""
+    """Notes when each token of a batch came, on a clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.found: list[float] = []
+        self._clock = clock
         self._has_prompt = False
 
     def put(self, value: Any) -> None:
         """See transformers."""
         if self._has_prompt:  # the first call brings the prompt's ids
-            self.found.append(time.perf_counter())
+            self.found.append(self._clock())
         self._has_prompt = True
 
     def end(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from anymal.llm.merge_lora import MERGED_PRECISIONS
 from benchmarks.cpu.contenders import GENERATE, LLAMA, OURS
 from benchmarks.cpu.engine import by_engine
 from benchmarks.cpu.generate import by_generate
@@ -17,6 +18,7 @@ from benchmarks.cpu.worker import Answer, Answered
 from benchmarks.cpu.workloads import WORKLOADS, Workload, decode_rate, prefill_rate, throughput
 from tests.tiny import VOCABULARY, save_llm
 
+ROUNDED = MERGED_PRECISIONS[-1]
 SMALL = {
     "decode_1": Workload(num_streams=1, num_prompt=5, num_new=6, rate=decode_rate),
     "prefill": Workload(num_streams=1, num_prompt=20, num_new=2, rate=prefill_rate),
@@ -80,7 +82,7 @@ def test_no_two_prompts_of_a_run_are_alike() -> None:
 
 def rows_of(**rates: Sequence[float]) -> Iterator[dict[str, Any]]:
     """Rows in which every figure has the same rates, one a round, and first tokens differ."""
-    names = {"fp32": OURS["fp32"], "bf16": OURS["bf16"], "llama": LLAMA, "generate": GENERATE}
+    names = {"fp32": OURS["fp32"], "rounded": OURS[ROUNDED], "llama": LLAMA, "generate": GENERATE}
     for name, values in rates.items():
         for number, rate, figure in zip(count(1), values, WORKLOADS, strict=False):
             yield from (
@@ -97,12 +99,14 @@ def rows_of(**rates: Sequence[float]) -> Iterator[dict[str, Any]]:
 
 
 def test_ratios_are_of_medians_of_the_precision_that_decodes_fastest() -> None:
-    rows = list(rows_of(fp32=(1, 10, 11), bf16=(30, 5, 31), llama=(60, 59, 1), generate=(8, 9, 3)))
+    rows = list(
+        rows_of(fp32=(1, 10, 11), rounded=(30, 5, 31), llama=(60, 59, 1), generate=(8, 9, 3))
+    )
     found = summary(rows)
     assert found["contenders"][OURS["fp32"]]["decode_1"] == 10
     assert found["contenders"][LLAMA]["begins_as_fp32"] == "3 of 9"
     assert last_line(found) == {
-        "precision": "bf16",
+        "precision": ROUNDED,
         "decode_1_vs_today_fp32": 3.0,
         "decode_1_vs_llama_cpp": 0.508,
         "throughput_8_vs_llama_cpp": 0.508,
@@ -112,7 +116,7 @@ def test_ratios_are_of_medians_of_the_precision_that_decodes_fastest() -> None:
 
 
 def test_ratios_to_who_did_not_take_part_are_left_empty() -> None:
-    line = last_line(summary(list(rows_of(bf16=(1, 2, 3), generate=(1, 2, 3)))))
+    line = last_line(summary(list(rows_of(rounded=(1, 2, 3), generate=(1, 2, 3)))))
     assert line["decode_1_vs_generate"] == 1
     assert line["decode_1_vs_today_fp32"] is None
     assert line["decode_1_vs_llama_cpp"] is None
