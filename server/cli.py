@@ -32,7 +32,7 @@ def serve(
     device: Annotated[str | None, typer.Option(help="Torch device: cpu or cuda.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the language model: nf4, int8, bf16, fp32 or int8-dynamic (CPU)."),
+        typer.Option(help="Of the language model: nf4, int8, bf16, fp32 or int4 (CPU)."),
     ] = None,
     merge_lora: Annotated[bool | None, typer.Option(help="Merge LoRA into the weights.")] = None,
     allow_hub: Annotated[

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     precision: str | None = Field(
         None,
-        description="nf4, int8, bf16, fp32 or int8-dynamic; default: on CPU fp32, else as trained",
+        description="nf4, int8, bf16, fp32 or int4; default: on CPU fp32, else as trained",
     )
     merge_lora: bool | None = Field(
         None, description="merge LoRA into the weights; default: only if that rounds nothing again"

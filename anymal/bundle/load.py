@@ -23,15 +23,14 @@ from anymal.bundle.manifest import (
 from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
 from anymal.bundle.start import saved_state
 from anymal.errors import AnymalError, BundleError
-from anymal.llm.dynamic_int8 import INT8_DYNAMIC
-from anymal.llm.merge_lora import merge
+from anymal.llm.merge_lora import MERGED_PRECISIONS, merge
 from anymal.recipe.schema import ModelRecipe, Precision
 
 # transformers sets the default dtype of the whole process while it builds a model, and importing
 # bitsandbytes changes the table of modules.
 _BUILDING = threading.Lock()
 
-PRECISIONS: tuple[str, ...] = (*get_args(Precision), INT8_DYNAMIC)
+PRECISIONS: tuple[str, ...] = tuple(dict.fromkeys((*get_args(Precision), *MERGED_PRECISIONS)))
 
 
 def load_bundle(
@@ -46,10 +45,10 @@ def load_bundle(
 
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
-        precision: How to hold the language model's weights; None as it was trained. `int8-dynamic`
-            is for answering only, and merges LoRA.
+        precision: How to hold the language model's weights; None as it was trained. `int4`
+            is for answering only, and takes `merge_lora`.
         merge_lora: Add LoRA to the weights that it was trained beside, dequantised, and hold the
-            sum at `precision` (fp32, bf16 or int8-dynamic); see `anymal.llm.merge_lora`. Otherwise
+            sum at `precision` (fp32, bf16, int8 or int4); see `anymal.llm.merge_lora`. Otherwise
             LoRA stays beside the checkpoint's weights at `precision`.
         device: Where it goes.
         reach: What it may use besides its own folder.
@@ -68,8 +67,12 @@ def load_bundle(
     manifest = read_manifest(folder)
     recipe = manifest.recipe
     check_imports(recipe)
-    is_merged = merge_lora or precision == INT8_DYNAMIC
-    if precision is not None and not is_merged:
+    if precision is not None and not merge_lora:
+        if precision not in get_args(Precision):
+            raise BundleError(
+                f"no LoRA can stay beside weights in {precision}; set merge_lora, or take one of "
+                f"{', '.join(get_args(Precision))}"
+            )
         recipe = recipe.model_copy(
             update={"llm": recipe.llm.model_copy(update={"precision": precision})}
         )
@@ -88,7 +91,7 @@ def load_bundle(
             f"modalities.{name}", facts.model_dump(), modality_facts(assembled, name).model_dump()
         )
     assembled.model.load_trainable_state(saved_state(folder, manifest, assembled.model))
-    if is_merged:
+    if merge_lora:
         model = assembled.model
         with _BUILDING:
             model.llm = merge(model.llm, precision=precision or model.llm.precision)

@@ -18,6 +18,7 @@ from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest, ParityFacts
 from anymal.durable import write_folder
 from anymal.errors import BundleError
+from anymal.llm.weight_only import WeightOnlyLinear
 from anymal.recipe.schema import ModelRecipe
 
 # What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
@@ -103,7 +104,9 @@ def _check_is_trainable(assembled: Assembled) -> None:
     """Refuse to save what `merge` made: LoRA is gone, and the precision is not the trained one."""
     llm, recipe = assembled.model.llm, assembled.model_recipe
     has_lora = bool(llm.lora_parameters())
-    if llm.precision != recipe.llm.precision or has_lora != (recipe.lora is not None):
+    is_rounded = any(isinstance(layer, WeightOnlyLinear) for layer in llm.modules())
+    is_other = llm.precision != recipe.llm.precision or has_lora != (recipe.lora is not None)
+    if is_rounded or is_other:
         raise BundleError(
             f"a model loaded to answer (here {llm.precision}, LoRA merged) cannot be saved; load "
             "the bundle without merge_lora, at a precision it can be trained at"

@@ -57,7 +57,7 @@ def eval_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 16,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
-        Literal["nf4", "int8", "bf16", "fp32", "int8-dynamic"] | None,
+        Literal["nf4", "int8", "int4", "bf16", "fp32"] | None,
         typer.Option(help="Precision of the language model; by default that of 'anymal serve'."),
     ] = None,
     allow_hub: HubOption = False,

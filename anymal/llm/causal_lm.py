@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from anymal.llm.attention import NAME, same_attention_again
+from anymal.llm.weight_only import WeightOnlyEmbedding
 
 ADAPTER = "default"
 _DIGEST_ROWS = 256
@@ -47,12 +48,12 @@ class LLM(nn.Module):
     @property
     def hidden_size(self) -> int:
         """D_llm: the width of the embedding table, which need not be that of the layers."""
-        return int(self._table.weight.shape[1])
+        return self._table_shape[1]
 
     @property
     def vocab_size(self) -> int:
         """V: how many words the embedding table holds."""
-        return int(self._table.weight.shape[0])
+        return self._table_shape[0]
 
     @property
     def context(self) -> int | None:
@@ -78,12 +79,14 @@ class LLM(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the embeddings."""
-        return self._table.weight.dtype
+        table = self._table
+        return table.dtype if isinstance(table, WeightOnlyEmbedding) else table.weight.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self._table.weight.device
+        table = self._table
+        return (table.codes if isinstance(table, WeightOnlyEmbedding) else table.weight).device
 
     @property
     def embedding_rms(self) -> float:
@@ -95,7 +98,12 @@ class LLM(nn.Module):
     @property
     def embeddings_digest(self) -> str:
         """SHA-256 of the first rows of the embedding table, in bfloat16 at every precision."""
-        rows = self._table.weight.detach()[:_DIGEST_ROWS].to("cpu", torch.bfloat16)
+        table = self._table
+        if isinstance(table, WeightOnlyEmbedding):
+            rows = table(torch.arange(min(_DIGEST_ROWS, self.vocab_size)))
+        else:
+            rows = table.weight.detach()[:_DIGEST_ROWS]
+        rows = rows.to("cpu", torch.bfloat16)
         return hashlib.sha256(rows.contiguous().view(torch.int16).numpy().tobytes()).hexdigest()
 
     @property
@@ -106,10 +114,18 @@ class LLM(nn.Module):
         return tuple(sorted({i for i in [*ids, self.tokenizer.eos_token_id] if i is not None}))
 
     @property
-    def _table(self) -> nn.Embedding:
+    def _table(self) -> nn.Embedding | WeightOnlyEmbedding:
         """The embedding table."""
-        table: nn.Embedding = self.model.get_input_embeddings()
+        table: nn.Embedding | WeightOnlyEmbedding = self.model.get_input_embeddings()
         return table
+
+    @property
+    def _table_shape(self) -> tuple[int, int]:
+        """V and D_llm."""
+        table = self._table
+        if isinstance(table, WeightOnlyEmbedding):
+            return table.num_embeddings, table.embedding_dim
+        return table.weight.shape[0], table.weight.shape[1]
 
     # --- forward --------------------------------------------------------------------------------
 

@@ -4,10 +4,13 @@ Does not train, and what comes out is not saved as a bundle.
 
 The weights are the ones that LoRA was trained beside: of an `nf4` model the rounded ones, not those
 of the checkpoint. Held in `fp32` the result is therefore the trained function, up to float
-rounding, and on a CPU about twice as fast as `nf4`, which dequantises at every call. Held in `nf4`
-or `int8` the sum would be rounded a second time; there LoRA stays beside the weights.
+rounding, and on a CPU about twice as fast as `nf4`, which dequantises at every call. Held in `int8`
+or `int4` the sum is rounded a second time, for speed and memory on a CPU (`weight_only.py`): all
+linear layers, the output head and the embedding table. This `int8` is not bitsandbytes' LLM.int8,
+which is what the word means wherever LoRA stays beside the weights.
 """
 
+import logging
 from copy import copy
 from typing import Any, Literal, get_args
 
@@ -17,12 +20,19 @@ from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, its weigh
 
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import ADAPTER, LLM
-from anymal.llm.dynamic_int8 import INT8_DYNAMIC, DynamicInt8Linear, check_dynamic_int8
 from anymal.llm.lora import dequantised
 from anymal.llm.packed_linear import prepack
 from anymal.llm.precision import compute_dtype
+from anymal.llm.weight_only import (
+    WEIGHT_ONLY,
+    WeightOnlyEmbedding,
+    WeightOnlyLinear,
+    check_weight_only,
+)
 
-MergedPrecision = Literal["fp32", "bf16", "int8-dynamic"]
+logger = logging.getLogger(__name__)
+
+MergedPrecision = Literal["fp32", "bf16", "int8", "int4"]
 MERGED_PRECISIONS: tuple[str, ...] = get_args(MergedPrecision)
 
 
@@ -45,23 +55,58 @@ def merge(llm: LLM, *, precision: str) -> LLM:
             f"LoRA cannot be merged into {precision} weights: the sum would be rounded again; "
             f"merge into {', '.join(MERGED_PRECISIONS)}, or leave LoRA unmerged"
         )
-    if precision == INT8_DYNAMIC:
-        check_dynamic_int8(llm.device)
-    model = llm.model
-    head = model.get_output_embeddings()
+    model, device = llm.model, llm.device
+    if precision in WEIGHT_ONLY:
+        check_weight_only(precision, device)
+        _hold_words(model)
     # By name: a list of the layers would keep every old one in memory beside the new ones.
     for name in layers_to_merge(model):
-        layer = model.get_submodule(name)
-        merged = merged_layer(layer)
-        if precision == INT8_DYNAMIC and isinstance(merged, nn.Linear) and layer is not head:
-            merged = DynamicInt8Linear(merged.weight, merged.bias)
-        parent, _, own_name = name.rpartition(".")
-        setattr(model.get_submodule(parent), own_name, merged)
-    dtype = compute_dtype(precision, llm.device)
+        merged = merged_layer(model.get_submodule(name))
+        if precision in WEIGHT_ONLY and isinstance(merged, nn.Linear):
+            merged = WeightOnlyLinear.rounded(merged.weight, merged.bias, precision)
+        _exchange(model, name, merged)
+    dtype = compute_dtype(precision, device)
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     prepack(model)  # where it is held in float32, on a CPU
     return LLM(model, llm.tokenizer, precision=precision, tuner=None)
+
+
+def _hold_words(model: Any) -> None:
+    """Hold output head and embedding table in 8 bits, at every weight-only precision.
+
+    Four bits cost more there than anywhere else (benchmarks/results/serving_precision.json).
+    """
+    head, table = model.get_output_embeddings(), model.get_input_embeddings()
+    names = {layer: name for name, layer in model.named_modules() if layer in (head, table)}
+    are_tied = head.weight is table.weight and not has_lora(head) and not has_lora(table)
+    plain: Any = merged_layer(head)
+    held = WeightOnlyLinear.rounded(plain.weight, plain.bias, "int8")
+    _exchange(model, names[head], held)
+    words: Any = table if are_tied else merged_layer(table)
+    factor = _factor(words)
+    if factor is None:
+        logger.warning(
+            "the embedding table stays as it is: %s looks words up in a way of its own",
+            type(words).__name__,
+        )
+        return
+    rounded = held if are_tied else WeightOnlyLinear.rounded(words.weight, None, "int8")
+    _exchange(model, names[table], WeightOnlyEmbedding(rounded, factor=factor))
+
+
+def _factor(table: nn.Module) -> Tensor | None:
+    """What a table multiplies its rows by; None if that is not all it does with them."""
+    if type(table) is nn.Embedding:
+        return torch.ones((), device=table.weight.device)
+    factor = getattr(table, "embed_scale", None)  # Gemma and others
+    return None if factor is None else torch.as_tensor(factor, dtype=torch.float32)
+
+
+def _exchange(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of another."""
+    parent, _, own_name = name.rpartition(".")
+    setattr(model.get_submodule(parent), own_name, layer)
 
 
 def merged_layer(layer: Any) -> nn.Module:

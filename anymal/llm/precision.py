@@ -7,8 +7,8 @@ Frozen weights are held as `nf4` (bitsandbytes NF4, blocks of 64, double quantis
 quantised. Everything not quantised, and all computing, is float32 on a CPU and bfloat16 on CUDA,
 except that `fp32` is float32 and `bf16` is bfloat16 everywhere. Aligners and LoRA are float32. Soft
 tokens become the embeddings' dtype in `anymal.fusion` and nowhere else; the loss is float32. For
-answering only, `merge_lora.py` turns such a model into one without LoRA, held as `fp32`, `bf16` or
-`int8-dynamic` (`dynamic_int8.py`).
+answering only, `merge_lora.py` turns such a model into one without LoRA, held as `fp32`, `bf16`, or
+in 8 or 4 bits in another way (`weight_only.py`).
 
 NOTE: on a CPU with AVX512-BF16, bitsandbytes 0.49 and later (a) looks for a kernel from the Hub
 when it is imported, and logs a warning where there is none, and (b) repacks 4-bit weights in place

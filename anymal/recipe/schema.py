@@ -44,10 +44,10 @@ class LlmRecipe(Section):
     @field_validator("precision", mode="before")
     @classmethod
     def _can_be_trained_at(cls, value: Any) -> Any:
-        if value == "int8-dynamic":
+        if value == "int4":
             raise ValueError(
-                "int8-dynamic is for answering and lets no gradient through; train at "
-                f"{', '.join(get_args(Precision))}, and serve with --precision int8-dynamic"
+                "int4 is for answering and lets no gradient through; train at "
+                f"{', '.join(get_args(Precision))}, and serve with --precision int4"
             )
         return value
 

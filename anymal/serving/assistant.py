@@ -61,7 +61,7 @@ def load(
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
         device: Torch device.
-        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None takes fp32 on
+        precision: Of the language model: nf4, int8, int4, bf16 or fp32; None takes fp32 on
             a CPU and the bundle's elsewhere, see `anymal.serving.precision`.
         merge_lora: Add LoRA to the weights it was trained beside; None does unless that would round
             them again.

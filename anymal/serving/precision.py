@@ -57,7 +57,7 @@ def load_to_answer(
 
     Args:
         bundle: Its folder, or `tiny` for the built-in model.
-        precision: Of the language model: nf4, int8, bf16, fp32 or int8-dynamic; None chooses.
+        precision: Of the language model: nf4, int8, int4, bf16 or fp32; None chooses.
         merge_lora: Add LoRA to the weights it was trained beside; None chooses.
         device: Torch device.
         reach: What it may use besides its own folder and what was downloaded from the Hub before.
@@ -105,5 +105,6 @@ def serving_precision(
     if precision is None:
         precision = "fp32" if device == "cpu" else trained
     if merge_lora is None:
-        merge_lora = precision in MERGED_PRECISIONS
+        is_llm_int8 = precision == "int8" and device != "cpu"
+        merge_lora = precision in MERGED_PRECISIONS and not is_llm_int8
     return Held(precision=precision, merge_lora=merge_lora)

@@ -15,7 +15,6 @@ from anymal.assemble import Assembled
 from anymal.chat.tokens import tokenizer_digest
 from anymal.engine.base import Engine
 from anymal.llm.causal_lm import LLM
-from anymal.llm.dynamic_int8 import INT8_DYNAMIC
 
 
 @dataclass(slots=True, eq=False)
@@ -87,8 +86,6 @@ def _facts(assembled: Assembled) -> list[Any]:
 
 def _are_equal(one: LLM, other: LLM) -> bool:
     """Whether two language models have the same weights, LoRA among them."""
-    if one.precision == INT8_DYNAMIC:  # packed for the kernel, so they cannot be compared
-        return False
     ours, theirs = one.model.state_dict(), other.model.state_dict()
     return ours.keys() == theirs.keys() and all(
         torch.equal(tensor, theirs[name]) for name, tensor in ours.items()

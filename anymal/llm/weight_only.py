@@ -1,0 +1,334 @@
+"""Layers for answering on a CPU, whose weights are held in 8 or 4 bits: `int8` and `int4`.
+
+At `int8` each output has one scale; at `int4` each group of 32 inputs has a scale and an offset.
+Inputs are rounded to bfloat16, sums are float32, outputs are rounded to bfloat16 and given as
+float32. Does not train: there is no backward. Does not choose which layers are held so
+(`merge_lora.py`) or how weights are rounded (`weight_rounding.py`).
+
+Few rows go through PyTorch's own kernels for packed weights, which read fewer bytes. Many rows, as
+of a prompt, are multiplied by weights unpacked piece by piece, in bfloat16 where the processor
+multiplies in it and in float32 elsewhere. Both ways round at the same places, so that a row differs
+between them by the order of a sum, and at times by the last bit of bfloat16.
+
+All tensors are plain buffers: a layer built on the meta device takes those of another by
+`load_state_dict(..., assign=True)`. Those of `int4` are laid out for one kind of processor
+(`weight_layout`).
+
+Shapes: N outputs, K inputs, M rows, V words, D width.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anymal.errors import RecipeError
+from anymal.llm.weight_rounding import GROUP, rounded_to_4_bits, rounded_to_8_bits
+
+WeightOnly = Literal["int8", "int4"]
+WEIGHT_ONLY: tuple[str, ...] = get_args(WeightOnly)
+
+_TILE = 64  # outputs that the 4-bit kernel lays out together, on the widest processors
+# The most rows for which reading packed weights beats unpacking them.
+_FEW_ROWS = {"int8": 32, "int4": 48}
+_AT_ONCE = 2**19  # weights unpacked at a time, so that they stay in the processor's cache
+_KERNELS = {
+    "int8": ("_weight_int8pack_mm",),
+    "int4": ("_convert_weight_to_int4pack_for_cpu", "_weight_int4pack_mm_for_cpu"),
+}
+
+
+def check_weight_only(precision: str, device: torch.device) -> None:
+    """Refuse where the kernels are missing.
+
+    Args:
+        precision: One of `WEIGHT_ONLY`.
+        device: Where the layers are to be.
+
+    Raises:
+        RecipeError: This is no CPU, or PyTorch lacks a kernel.
+    """
+    if device.type not in ("cpu", "meta"):
+        raise RecipeError(
+            f"weights in {precision} with LoRA merged are for a CPU and this is {device}; "
+            "use nf4, bf16 or fp32 there"
+        )
+    if missing := [name for name in _KERNELS[precision] if not hasattr(torch, name)]:
+        raise RecipeError(
+            f"weights in {precision} need torch.{missing[0]}, which torch {torch.__version__} does "
+            "not have; use fp32, or the version of PyTorch in requirements.lock"
+        )
+
+
+def weight_layout(precision: str) -> str:
+    """Names how a layer's buffers are laid out; kept weights fit where it is the same.
+
+    Args:
+        precision: One of `WEIGHT_ONLY`.
+    """
+    if precision == "int8":
+        return "int8: rows"
+    lanes, order = _lanes()
+    return f"int4: groups of {GROUP}, {lanes} lanes from {', '.join(map(str, order[:2].tolist()))}"
+
+
+class WeightOnlyLinear(nn.Module):
+    """`x W^T + b` for inference.
+
+    Its buffers are empty; see `rounded`. The weights are padded with zeros to what the kernels
+    take: K to a multiple of `GROUP`, and N at `int4` to one of 64.
+
+    Args:
+        in_features: K.
+        out_features: N.
+        bias: Whether one is added.
+        precision: One of `WEIGHT_ONLY`.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    bias: Tensor | None
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool, precision: str) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.precision = in_features, out_features, precision
+        width = padded(in_features, GROUP)
+        if precision == "int8":
+            self.register_buffer("codes", torch.empty(out_features, width, dtype=torch.int8))
+            self.register_buffer("scales", torch.empty(out_features, dtype=torch.bfloat16))
+        else:
+            rows, groups = padded(out_features, _TILE), width // GROUP
+            self.register_buffer("codes", torch.empty(rows, width // 2, dtype=torch.uint8))
+            self.register_buffer("scales", torch.empty(groups, rows, 2, dtype=torch.bfloat16))
+        self.register_buffer("bias", torch.empty(out_features) if bias else None)
+        self._width = width
+
+    @classmethod
+    def rounded(cls, weight: Tensor, bias: Tensor | None, precision: str) -> "WeightOnlyLinear":
+        """Round a layer.
+
+        Args:
+            weight: `[N, K]` float; on the meta device the result is empty too.
+            bias: `[N]`, kept in float32, or None.
+            precision: One of `WEIGHT_ONLY`.
+
+        Returns:
+            The layer.
+        """
+        outputs, inputs = weight.shape
+        with torch.device("meta"):
+            layer = cls(inputs, outputs, bias=bias is not None, precision=precision)
+        if weight.is_meta:
+            return layer
+        if layer._width > inputs:
+            weight = F.pad(weight.detach(), (0, layer._width - inputs))
+        if precision == "int8":
+            layer.codes, layer.scales = rounded_to_8_bits(weight.detach())
+        else:
+            layer.codes, layer.scales = _packed(weight.detach())
+        layer.bias = None if bias is None else bias.detach().float().clone()
+        return layer
+
+    @property
+    def weight(self) -> Tensor:
+        """`[N, K]` float32: a copy of what it computes with."""
+        columns = [part for _, part in self._unpacked(torch.float32)]
+        return torch.cat(columns, 1)[: self.in_features, : self.out_features].T.contiguous()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply it.
+
+        Args:
+            inputs: `[..., K]` float.
+
+        Returns:
+            `[..., N]` float32.
+
+        Raises:
+            RecipeError: A gradient would have to pass.
+        """
+        refuse_gradient(inputs, self.precision)
+        rows = inputs.reshape(-1, self.in_features).bfloat16()
+        if self._width > self.in_features:
+            rows = F.pad(rows, (0, self._width - self.in_features))
+        is_few = len(rows) <= _FEW_ROWS[self.precision]
+        outputs = (self._few(rows) if is_few else self._many(rows)).float()
+        if self.bias is not None:
+            outputs += self.bias
+        return outputs.view(*inputs.shape[:-1], self.out_features)
+
+    def _few(self, rows: Tensor) -> Tensor:
+        """`[M, K]` to `[M, N]`, both bfloat16, by the kernel for packed weights."""
+        if not len(rows):
+            return rows.new_empty(0, self.out_features)
+        if self.precision == "int8":
+            return torch._weight_int8pack_mm(rows, self.codes, self.scales)
+        outputs = torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP, self.scales)
+        return outputs[:, : self.out_features]
+
+    def _many(self, rows: Tensor) -> Tensor:
+        """`[M, K]` to `[M, N]`, both bfloat16, by weights unpacked piece by piece."""
+        if not _multiplies_bfloat16():
+            rows = rows.float()
+        outputs = rows.new_empty(len(rows), padded(self.out_features, _TILE))
+        for columns, part in self._unpacked(rows.dtype):
+            torch.mm(rows, part, out=outputs[:, columns])
+        return outputs[:, : self.out_features].bfloat16()
+
+    def _unpacked(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """The transposed weights, `[K, n]` at a time, with the outputs that they give."""
+        step = max(_TILE, _AT_ONCE // self._width // _TILE * _TILE)
+        for start in range(0, len(self.codes), step):
+            part = slice(start, min(start + step, len(self.codes)))
+            if self.precision == "int8":
+                scales = self.scales[part].float()[:, None]
+                yield part, (self.codes[part].float() * scales).to(dtype).T
+            else:
+                codes = _unpacked_codes(self.codes[part])  # [K, n]
+                scales, offsets = self.scales[:, part].float().unbind(-1)  # [G, n] each
+                grouped = codes.float().view(-1, GROUP, codes.shape[1])
+                values = torch.addcmul((offsets - 8 * scales)[:, None], grouped, scales[:, None])
+                yield part, values.view(codes.shape).to(dtype)
+
+    def extra_repr(self) -> str:
+        """See torch."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, {self.precision}"
+
+
+class WeightOnlyEmbedding(nn.Module):
+    """A table of words in 8 bits, for inference.
+
+    Args:
+        rows: V outputs of D inputs at `int8`; its buffers are used and not copied, so that a tied
+            output head and its table are in memory once.
+        factor: `[]` float32: what rows are multiplied by as they are looked up.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    factor: Tensor
+    dtype = torch.float32  # of the rows that it gives
+
+    def __init__(self, rows: WeightOnlyLinear, *, factor: Tensor) -> None:
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = rows.out_features, rows.in_features
+        self.register_buffer("codes", rows.codes)
+        self.register_buffer("scales", rows.scales)
+        self.register_buffer("factor", factor)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look words up.
+
+        Args:
+            ids: `[...]` int64.
+
+        Returns:
+            `[..., D]` float32.
+        """
+        rows = F.embedding(ids, self.codes)[..., : self.embedding_dim].float()
+        return rows.mul_(self.scales[ids].float()[..., None]).mul_(self.factor)
+
+    def extra_repr(self) -> str:
+        """See torch."""
+        return f"{self.num_embeddings}, {self.embedding_dim}, int8"
+
+
+def padded(number: int, step: int) -> int:
+    """The least multiple of `step` that is not below a number.
+
+    Args:
+        number: Such as a width.
+        step: Such as a group.
+    """
+    return -(-number // step) * step
+
+
+def refuse_gradient(inputs: Tensor, precision: str) -> None:
+    """Refuse to take part in training.
+
+    Args:
+        inputs: Of a layer.
+        precision: How its weights are held.
+
+    Raises:
+        RecipeError: A gradient would have to pass.
+    """
+    if inputs.requires_grad and torch.is_grad_enabled():
+        raise RecipeError(
+            f"weights in {precision} with LoRA merged are for answering: no gradient passes "
+            "through them; load the model unmerged to train, at nf4, int8, bf16 or fp32"
+        )
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether a product in bfloat16 is faster than one in float32."""
+    cpu: Any = torch.cpu
+    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+
+
+# --- four bits ----------------------------------------------------------------------------------
+
+
+def _packed(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """`[N, K]` as the kernel takes it: codes, then scales with offsets; N is padded here."""
+    codes, scales, offsets = rounded_to_4_bits(weight)
+    pad = padded(len(weight), _TILE) - len(weight)
+    both = torch.stack([scales, offsets], -1).transpose(0, 1)  # [G, N, 2]
+    packed = torch._convert_weight_to_int4pack_for_cpu(F.pad(codes, (0, 0, 0, pad)).int(), 1)
+    return packed, F.pad(both, (0, 0, 0, pad)).contiguous()
+
+
+def _unpacked_codes(packed: Tensor) -> Tensor:
+    """`[n, K / 2]` packed bytes to codes `[K, n]` uint8; n is a multiple of `_TILE`."""
+    lanes, order = _lanes()
+    num_outputs, half = packed.shape
+    pairs = packed.view(num_outputs // lanes, 2 * half, lanes // 2).transpose(0, 1)
+    codes = packed.new_empty(2 * half, num_outputs // lanes, lanes)
+    torch.bitwise_and(pairs, 15, out=codes[..., : lanes // 2])
+    torch.bitwise_right_shift(pairs, 4, out=codes[..., lanes // 2 :])
+    if not torch.equal(order, torch.arange(lanes)):
+        codes = codes[..., order]
+    return codes.view(2 * half, num_outputs)
+
+
+@cache
+def _lanes() -> tuple[int, Tensor]:
+    """How the packing interleaves outputs, which differs between processors; found by trying.
+
+    Returns:
+        How many outputs lie together, and for each where it is in the low halves of their bytes
+        followed by the high ones.
+
+    Raises:
+        RecipeError: It is none of the layouts that are known.
+    """
+    numbers = torch.arange(_TILE)[:, None].expand(_TILE, GROUP)
+    outputs, inputs = _where(numbers), _where(torch.arange(GROUP).expand(_TILE, GROUP))
+    for lanes in (64, 32, 16):
+        shape = (_TILE // lanes, GROUP, lanes // 2)
+        found = torch.cat([half.view(shape) for half in outputs], -1)
+        columns = torch.cat([half.view(shape) for half in inputs], -1)
+        starts = torch.arange(0, _TILE, lanes)[:, None, None]
+        is_regular = torch.equal(found, found[:1, :1] + starts + torch.zeros_like(found))
+        in_order = torch.equal(columns, torch.arange(GROUP)[None, :, None].expand_as(columns))
+        if is_regular and in_order:
+            return lanes, found[0, 0].argsort()
+    raise RecipeError(
+        f"torch {torch.__version__} lays 4-bit weights out in a way that is not known here; use "
+        "int8, or the version of PyTorch in requirements.lock"
+    )
+
+
+def _where(numbers: Tensor) -> list[Tensor]:
+    """Which of some numbers below 256 the low and the high half of each packed byte hold."""
+    halves = [torch.zeros(numbers.numel() // 2, dtype=torch.long) for _ in range(2)]
+    for shift in (0, 4):
+        digits = (numbers >> shift & 15).int().contiguous()
+        packed = torch._convert_weight_to_int4pack_for_cpu(digits, 1).flatten()
+        halves[0] += (packed & 15).long() << shift
+        halves[1] += (packed >> 4).long() << shift
+    return halves
