@@ -33,7 +33,7 @@ def take_place() -> Any:
     Returns:
         What keeps the operator so; it stays until the process ends.
     """
-    own = torch.library.Library("bitsandbytes", "IMPL")
+    own: Any = torch.library.Library("bitsandbytes", "IMPL")  # type: ignore[no-untyped-call]
     own.impl("quantize_4bit", _quantize_4bit, "CPU")
     return own
 
