@@ -76,7 +76,7 @@ class KeptWeights:
     """
 
     def __init__(self, folder: Path, manifest: Manifest, llm: LlmRecipe, *, precision: str) -> None:
-        self._model = llm.path
+        self._folder, self._manifest, self._llm = folder, manifest, llm
         self._precision = precision
         self._what = f"the merged weights of {str(folder)!r}"
         self._digest: str | None = None
@@ -85,7 +85,7 @@ class KeptWeights:
         if is_off or (as_checkpoint and manifest.lora is None):  # what is mapped as it is
             return
         try:
-            self._digest = _digest(folder, manifest, llm, precision)
+            self._digest = self._of_files()
         except (OSError, _NotKept) as error:
             logger.info("%s are not kept: %s", self._what, error)
 
@@ -98,7 +98,7 @@ class KeptWeights:
             facts = read_facts(path)
             if facts["digest"] != self._digest:
                 raise _NotKept("it was made from other files")
-            llm = _empty(self._model, self._precision)
+            llm = _empty(self._llm.path, self._precision)
             _fill(llm.model, read_tensors(path))
         except FileNotFoundError:
             return None
@@ -122,21 +122,26 @@ class KeptWeights:
         tensors = dict(_tensors(llm.model))
         size = sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors.values()}.values())
         try:
-            _fill(_empty(self._model, self._precision).model, tensors)
+            _fill(_empty(self._llm.path, self._precision).model, tensors)
             if not weight_cache.make_room(size):
                 raise _NotKept(
                     f"they take {size:,} bytes, and {weight_cache.VARIABLE} allows "
                     f"{weight_cache.most_bytes():,}"
                 )
+            if self._of_files() != self._digest:
+                raise _NotKept("what they were made from changed while it was read")
             facts = {
                 "digest": self._digest,
                 "embeddings": embeddings,
-                "model": self._model,
+                "model": self._llm.path,
                 "precision": self._precision,
             }
             write_tensors(path, tensors, facts)
         except (OSError, KeyError, RecipeError, _NotKept) as error:
             logger.warning("%s are not kept, and are made at each start: %s", self._what, error)
+
+    def _of_files(self) -> str:
+        return _digest(self._folder, self._manifest, self._llm, self._precision)
 
 
 # --- what decides the weights -------------------------------------------------------------------

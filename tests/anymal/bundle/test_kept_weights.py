@@ -230,6 +230,16 @@ def test_what_is_over_the_bound_is_told(
     assert f"{weight_cache.VARIABLE} allows 1,000" in caplog.text
 
 
+def test_what_changed_while_it_was_read_is_not_kept(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    digests = iter(("a" * 64, "b" * 64))
+    monkeypatch.setattr(kept_weights, "_digest", lambda *_: next(digests))
+    scores(bundle)
+    assert kept() == []
+    assert "changed while it was read" in caplog.text
+
+
 def test_0_bytes_switch_it_off(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = scores(bundle)
     (path,) = kept()
