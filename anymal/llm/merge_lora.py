@@ -26,6 +26,7 @@ from anymal.llm.precision import compute_dtype
 from anymal.llm.weight_only import (
     WEIGHT_ONLY,
     WeightOnlyEmbedding,
+    WeightOnlyHead,
     WeightOnlyLinear,
     check_weight_only,
 )
@@ -107,7 +108,7 @@ def _hold_words(model: Any) -> None:
     names = {layer: name for name, layer in model.named_modules() if layer in (head, table)}
     are_tied = head.weight is table.weight and not has_lora(head) and not has_lora(table)
     plain: Any = merged_layer(head)
-    held = WeightOnlyLinear.rounded(plain.weight, plain.bias, "int8")
+    held = WeightOnlyHead.rounded(plain.weight, plain.bias, "int8")
     _exchange(model, names[head], held)
     words: Any = table if are_tied else merged_layer(table)
     factor = _factor(words)

@@ -19,7 +19,7 @@ Shapes: N outputs, K inputs, M rows, V words, D width.
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ WEIGHT_ONLY: tuple[str, ...] = get_args(WeightOnly)
 _TILE = 64  # outputs that the 4-bit kernel lays out together, on the widest processors
 # The most rows for which reading packed weights beats unpacking them.
 _FEW_ROWS = {"int8": 32, "int4": 48}
+_EXACT = 16  # outputs of a head that are computed in float32
 _AT_ONCE = 2**19  # weights unpacked at a time, so that they stay in the processor's cache
 _KERNELS = {
     "int8": ("_weight_int8pack_mm",),
@@ -107,7 +108,7 @@ class WeightOnlyLinear(nn.Module):
         self._width = width
 
     @classmethod
-    def rounded(cls, weight: Tensor, bias: Tensor | None, precision: str) -> "WeightOnlyLinear":
+    def rounded(cls, weight: Tensor, bias: Tensor | None, precision: str) -> Self:
         """Round a layer.
 
         Args:
@@ -196,6 +197,25 @@ class WeightOnlyLinear(nn.Module):
     def extra_repr(self) -> str:
         """See torch."""
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.precision}"
+
+
+class WeightOnlyHead(WeightOnlyLinear):
+    """An output head: the highest outputs of each row are computed again, in float32.
+
+    Between 16 and 32, where the logits of likely words often lie, bfloat16 has steps of 1/8, and
+    words that float32 tells apart would tie.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """See `WeightOnlyLinear`."""
+        outputs = super().forward(inputs)
+        likely = outputs.topk(min(_EXACT, self.out_features), sorted=False).indices  # [..., E]
+        rows = F.embedding(likely, self.codes)[..., : self.in_features].float()
+        exact = torch.einsum("...ek,...k->...e", rows, inputs.float())
+        exact *= self.scales[likely].float()
+        if self.bias is not None:
+            exact += self.bias[likely]
+        return outputs.scatter_(-1, likely, exact)
 
 
 class WeightOnlyEmbedding(nn.Module):

@@ -98,7 +98,7 @@ def test_precision_can_be_chosen(model_recipe: MakeRecipe, bundle: Bundle, talk:
     expected.model.load_trainable_state(bundle.assembled.model.trainable_state())
     assert torch.equal(logits(loaded, record), logits(expected, record))
     assert not torch.equal(logits(loaded, record), logits(bundle.assembled, record))
-    with pytest.raises(BundleError, match="nf4, int8, bf16, fp32, int8-dynamic"):
+    with pytest.raises(BundleError, match="nf4, int8, bf16, fp32, int4"):
         load_bundle(bundle.folder, precision="fp8")
 
 

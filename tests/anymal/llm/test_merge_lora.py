@@ -11,10 +11,10 @@ from torch import Tensor
 
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
-from anymal.llm.dynamic_int8 import DynamicInt8Linear
 from anymal.llm.load import load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
+from anymal.llm.weight_only import WeightOnlyEmbedding, WeightOnlyLinear
 from tests.tiny import save_llm, save_tokenizer
 
 FAMILIES = {
@@ -85,17 +85,76 @@ def test_nothing_of_lora_or_quantisation_is_left(checkpoints: SimpleNamespace) -
 
 
 @pytest.mark.parametrize("trained", ["nf4", "fp32"])
-def test_merged_in_int8_is_near_and_spares_head_and_embeddings(
-    checkpoints: SimpleNamespace, trained: str
+@pytest.mark.parametrize(("precision", "largest"), [("int8", 0.03), ("int4", 0.25)])
+def test_merged_in_few_bits_is_near_and_leaves_no_layer_out(
+    checkpoints: SimpleNamespace, trained: str, precision: str, largest: float
 ) -> None:
     llm = with_lora(str(checkpoints.llm), trained)
-    expected = logits(llm)
-    merged = merge(llm, precision="int8-dynamic")
-    assert 1e-4 < error(logits(merged), expected) < 0.05
-    layers = [m for _, m in merged.named_modules() if isinstance(m, DynamicInt8Linear)]
-    assert len(layers) == 2 * 7
-    assert type(merged.model.get_output_embeddings()) is torch.nn.Linear
-    assert merged.dtype == torch.float32
+    expected, words = logits(llm), llm.embed(torch.arange(320))
+    sizes = llm.hidden_size, llm.vocab_size, llm.device
+    merged = merge(llm, precision=precision)
+    assert 1e-4 < error(logits(merged), expected) < largest
+    assert error(merged.embed(torch.arange(320)), words) < 0.01
+    layers = [m for m in merged.modules() if isinstance(m, WeightOnlyLinear)]
+    assert [layer.precision for layer in layers] == [precision] * 2 * 7 + ["int8"]
+    assert not any(isinstance(m, torch.nn.Linear) for m in merged.modules())
+    assert {p.ndim for p in merged.parameters()} == {1}  # norms
+    assert (merged.hidden_size, merged.vocab_size, merged.device) == sizes
+    assert (merged.dtype, merged.precision) == (torch.float32, precision)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("targets", ["all-linear", ["embed_tokens"]])
+def test_a_tied_head_is_held_once_unless_lora_moves_the_table(
+    tmp_path: Path, precision: str, targets: Any
+) -> None:
+    with without_progress():
+        save_llm(tmp_path, tie_word_embeddings=True)
+    llm = with_lora(str(tmp_path), "fp32", targets=targets)
+    expected, words = logits(llm), llm.embed(torch.arange(20))
+    merged = merge(llm, precision=precision)
+    head, table = merged.model.get_output_embeddings(), merged.model.get_input_embeddings()
+    assert (head.codes is table.codes) is (targets == "all-linear")
+    assert error(merged.embed(torch.arange(20)), words) < 0.01
+    assert error(logits(merged), expected) < 0.25
+
+
+def test_a_merged_state_fits_a_model_without_tensors(checkpoints: SimpleNamespace) -> None:
+    """As kept weights are loaded: merge on the meta device, then assign."""
+    merged = merge(with_lora(str(checkpoints.llm), "nf4"), precision="int4")
+    with torch.device("meta"):
+        plain = type(merged.model)(merged.model.config)
+    empty = merge(LLM(plain, merged.tokenizer, precision="fp32", tuner=None), precision="int4")
+    before = {name: tensor.shape for name, tensor in empty.model.state_dict().items()}
+    state = merged.model.state_dict()
+    assert before == {name: tensor.shape for name, tensor in state.items()}
+    empty.model.load_state_dict(state, assign=True)
+    assert all(torch.equal(t, state[n]) for n, t in empty.model.state_dict().items())
+
+
+def test_a_scaled_table_stays_scaled_and_a_strange_one_stays_whole(
+    checkpoints: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Scaled(torch.nn.Embedding):
+        embed_scale = torch.tensor(3.0)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids) * self.embed_scale
+
+    class Strange(torch.nn.Embedding):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids).tanh()
+
+    for kind in (Scaled, Strange):
+        llm = load_llm(str(checkpoints.llm), precision="fp32")
+        llm.model.set_input_embeddings(kind(320, llm.hidden_size).requires_grad_(False))
+        expected = llm.embed(torch.arange(20))
+        merged = merge(llm, precision="int8")
+        table = merged.model.get_input_embeddings()
+        assert type(table) is (WeightOnlyEmbedding if kind is Scaled else Strange)
+        assert error(merged.embed(torch.arange(20)), expected) < 0.01
+    assert "the embedding table stays as it is: Strange" in caplog.text
 
 
 def test_merged_in_bf16_computes_in_bf16(checkpoints: SimpleNamespace) -> None:
@@ -112,10 +171,10 @@ def test_a_model_without_lora_is_dequantised(checkpoints: SimpleNamespace) -> No
     assert error(logits(merge(llm, precision="fp32")), expected) < 1e-4
 
 
-@pytest.mark.parametrize("precision", ["nf4", "int8", "fp8"])
+@pytest.mark.parametrize("precision", ["nf4", "fp8"])
 def test_rounding_twice_is_refused(checkpoints: SimpleNamespace, precision: str) -> None:
     llm = load_llm(str(checkpoints.llm), precision="nf4")
-    with pytest.raises(RecipeError, match=r"rounded again; merge into fp32, bf16, int8-dynamic"):
+    with pytest.raises(RecipeError, match=r"rounded again; merge into fp32, bf16, int8, int4"):
         merge(llm, precision=precision)
 
 
@@ -147,7 +206,7 @@ def make_gpt2(folder: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
-@pytest.mark.parametrize(("precision", "largest"), [("fp32", 1e-5), ("int8-dynamic", 0.05)])
+@pytest.mark.parametrize(("precision", "largest"), [("fp32", 1e-5), ("int8", 0.05), ("int4", 0.3)])
 def test_transposed_layers_are_merged_the_right_way(
     tmp_path: Path, precision: str, largest: float
 ) -> None:
@@ -157,4 +216,4 @@ def test_transposed_layers_are_merged_the_right_way(
     assert merged.lora_parameters() == {}
     assert error(logits(merged), expected) < largest
     kinds = {type(module) for name, module in merged.named_modules() if ".c_" in name}
-    assert kinds == {torch.nn.Linear if precision == "fp32" else DynamicInt8Linear}
+    assert kinds == {torch.nn.Linear if precision == "fp32" else WeightOnlyLinear}

@@ -9,6 +9,7 @@ from anymal.errors import RecipeError
 from anymal.llm.weight_only import (
     WEIGHT_ONLY,
     WeightOnlyEmbedding,
+    WeightOnlyHead,
     WeightOnlyLinear,
     check_weight_only,
     weight_layout,
@@ -144,6 +145,17 @@ def test_a_table_gives_the_rows_of_the_head_it_is_tied_to() -> None:
     ids = torch.tensor([[3, 49], [0, 3]])
     assert torch.equal(table(ids), 2 * head.weight[ids])
     assert table.codes.data_ptr() == head.codes.data_ptr()
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 20)])
+def test_the_highest_outputs_of_a_head_are_exact(shape: tuple[int, ...]) -> None:
+    head = WeightOnlyHead.rounded(torch.randn(200, 33), torch.randn(200), "int8")
+    inputs = 10 * torch.randn(*shape, 33)
+    found, expected = head(inputs), F.linear(inputs, head.weight, head.bias)
+    highest = expected.topk(8).indices
+    torch.testing.assert_close(found.gather(-1, highest), expected.gather(-1, highest))
+    assert torch.equal(found.argmax(-1), expected.argmax(-1))
+    torch.testing.assert_close(found, expected, rtol=BF16_STEP, atol=0.5)
 
 
 @precisions
