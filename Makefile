@@ -12,7 +12,7 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-all check format serve bench-serve bench-train lock clean
+.PHONY: help demo test test-quick test-all check format serve bench-serve bench-cpu bench-train lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ bench-serve: .venv/ready  ## Measure the service beside transformers, and what H
 
 bench-train: .venv/ready  ## Measure one training step beside LLaVA, Idefics2 and BLIP-2 (3 minutes)
 	@$(BIN)/python -m benchmarks.training.side_by_side
+
+bench-cpu: .venv/ready  ## Measure a real model beside transformers and llama.cpp: MODEL=DIR GGUF=FILE (10 minutes)
+	@$(BIN)/python -m benchmarks.cpu.bench "$(or $(MODEL),$(error give a language model: make bench-cpu MODEL=DIR))" \
+		$(if $(GGUF),--gguf "$(GGUF)") $(if $(LLAMA_PYTHON),--llama-python "$(LLAMA_PYTHON)")
 
 lock: .venv/ready  ## Renew requirements.lock from pyproject.toml (torch is pinned above, CUDA comes with it)
 	$(PIP) pip-tools

@@ -145,13 +145,22 @@ def check_layer(layer: int | None, num_states: int) -> None:
 
 
 def _joined(states: Sequence[WindowStates]) -> WindowStates:
-    """What was seen in several stretches of windows, as one."""
+    """What was seen in several stretches of windows, as one; short ones are filled up."""
+    longest = max(one.values.shape[1] for one in states)
 
     def rows(name: str) -> Any:
         found = [getattr(one, name) for one in states]
-        return None if found[0] is None else torch.cat(found)
+        if found[0] is None:
+            return None
+        return torch.cat([_filled(tensor, longest) for tensor in found])
 
     return WindowStates(**{field.name: rows(field.name) for field in fields(WindowStates)})
+
+
+def _filled(rows: Tensor, length: int) -> Tensor:
+    """`[W, P, ...]` with zeros, or False, up to `length` features."""
+    padding = rows.new_zeros(len(rows), length - rows.shape[1], *rows.shape[2:])
+    return torch.cat([rows, padding], dim=1) if padding.numel() else rows
 
 
 def join_windows(states: WindowStates, counts: Tensor) -> Features:

@@ -8,7 +8,9 @@ encoder width.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -65,21 +67,61 @@ class ReadPositions:
 
     Attributes:
         layer: as in `hidden_layer`.
+        context: the encoder sees each window up to its last real feature, rounded up to a multiple
+            of this many positions; None, it sees the whole chunk.
+        average: positions of a feature, where there is a `context`; None is 1.
     """
 
     layer: int | None
+    # None leaves the fingerprint as it was before the options.
+    context: int | None = None
+    average: int | None = None
 
     def __call__(self, model: Any, tensors: Mapping[str, Tensor]) -> WindowStates:
         """Read the positions of log-mel windows."""
-        mel, heard = tensors["input_features"], tensors.get("heard")
+        real, heard = tensors["real"], tensors.get("heard")
+        if self.context is None:
+            values = self._chunks(model, tensors["input_features"], heard)
+        else:
+            values = self._contexts(model, tensors, self.context)
+            real = real[:, : int(real.any(dim=0).sum())]  # up to the end of the longest sound
+            values = values[:, : real.shape[1]]
+        values = F.pad(values, (0, 0, 0, real.shape[1] - values.shape[1]))
+        return WindowStates(values=values, mask=real)
+
+    def _contexts(self, model: Any, tensors: Mapping[str, Tensor], multiple: int) -> Tensor:
+        """Features `[W, F, D_enc]`, windows of one length at a time."""
+        mel, real, heard = tensors["input_features"], tensors["real"], tensors.get("heard")
+        average, longest = self.average or 1, model.config.max_source_positions
+        ends = average * real.sum(dim=1) if heard is None else heard.sum(dim=1)
+        lengths = (-(-ends // multiple) * multiple).clamp(max=longest)
+        values = mel.new_zeros(len(mel), longest // average, model.config.d_model)
+        for length in sorted(set(lengths.tolist())):
+            own = lengths == length
+            cut = mel[own, :, : length * FRAMES_PER_POSITION]
+            mask = None if heard is None else heard[own, :length]
+            values[own, : length // average] = self._chunks(_shortened(model, length), cut, mask)
+        return values
+
+    def _chunks(self, model: Any, mel: Tensor, heard: Tensor | None) -> Tensor:
+        """Features `[W, F, D_enc]` of windows that are as long as the model's chunk."""
         mask = {} if heard is None else {"attention_mask": _sound_alone(model, mel, heard)}
         values = hidden_layer(model(mel, output_hidden_states=True, **mask), self.layer)
         if heard is not None:
             sound = whole_averages(heard, heard.shape[1] // values.shape[1])
             values = values.masked_fill(~sound[..., None], 0.0)
-        real = tensors["real"]
-        values = F.pad(values, (0, 0, 0, real.shape[1] - values.shape[1]))
-        return WindowStates(values=values, mask=real)
+        return values
+
+
+def _shortened(model: Any, num_positions: int) -> Any:
+    """The encoder for its first positions alone: another tree of modules over the same weights."""
+    shared = {id(weight): weight for weight in (*model.parameters(), *model.buffers())}
+    short = deepcopy(model, shared)
+    short.config.max_source_positions = num_positions
+    positions = model.embed_positions.weight[:num_positions]
+    short.embed_positions.weight = nn.Parameter(positions, requires_grad=False)
+    short.embed_positions.num_embeddings = num_positions
+    return short
 
 
 def _sound_alone(model: Any, mel: Tensor, heard: Tensor) -> Any:
@@ -94,6 +136,7 @@ def build_whisper(
     *,
     layer: int | None = None,
     window_s: float | None = None,
+    context_s: float | None = None,
     max_windows: int = 8,
     silence: Silence | None = None,
     spectrogram: Spectrogram | None = None,
@@ -105,6 +148,9 @@ def build_whisper(
         path: a local folder or a Hub id, with its `preprocessor_config.json`.
         layer: index into the encoder's `hidden_states`; None is the last, normalised.
         window_s: seconds of sound per window, at most the checkpoint's chunk (its default).
+        context_s: the encoder sees each window up to the end of its sound, rounded up to a multiple
+            of these seconds, and no more of the chunk. It was trained on whole chunks, so features
+            change; None leaves them as published.
         max_windows: the most windows of one recording.
         silence: what becomes of the silence that fills a window up: None, the encoder hears it,
             and its features are left out; `masked`, the encoder does not hear it (Qwen2-Audio,
@@ -143,6 +189,11 @@ def build_whisper(
             f"{config.max_source_positions * FRAMES_PER_POSITION}; correct chunk_length or "
             "hop_length in preprocessor_config.json"
         )
+    context = None
+    if context_s is not None:
+        _check_context(context_s, chunk_s=chunk_s, silence=silence)
+        step = tower.average or 1  # whole features
+        context = step * ceil(context_s / chunk_s * config.max_source_positions / step)
     return FrozenEncoder(
         kind="whisper",
         model=model,
@@ -156,7 +207,7 @@ def build_whisper(
             average=tower.average,
             group=group,
         ),
-        read=ReadPositions(layer=layer),
+        read=ReadPositions(layer=layer, context=context, average=context and tower.average),
         width=config.d_model,
         layout=MaskLayout(name="real"),
     )
@@ -169,6 +220,19 @@ def _tower(model_type: str | None, path: str) -> _Tower:
             f"'{path}' is a checkpoint of model type {model_type!r}; known: {', '.join(_TOWERS)}"
         )
     return _TOWERS[model_type]
+
+
+def _check_context(context_s: float, *, chunk_s: float, silence: Silence | None) -> None:
+    if not 0 < context_s <= chunk_s:
+        raise EncoderError(
+            f"context_s={context_s} must be above 0 and at most {chunk_s}, the seconds that the "
+            "encoder sees at once"
+        )
+    if silence == "kept":
+        raise EncoderError(
+            "silence: kept keeps the features of the whole chunk, which context_s would cut; "
+            "leave one of the two out"
+        )
 
 
 def _with_mask(tower: WhisperEncoder) -> VoxtralEncoder:

@@ -117,7 +117,7 @@ def _evaluate(
     from anymal.bundle.parts import Reach
     from anymal.evaluation.answers import start_batch_assistant
     from anymal.evaluation.runner import CONTROLS, evaluate
-    from anymal.evaluation.suites import load_suites, select
+    from anymal.evaluation.suites import load_suites, select, without_refusals
     from anymal.serving.assistant import Assistant
     from anymal.serving.precision import load_to_answer
 
@@ -147,6 +147,8 @@ def _evaluate(
         bar = bars.add_task("loading", total=None)
         # Both are loaded before an engine takes most of what is left of a GPU's memory.
         loaded = {name: load(name) for name in (choices.bundle, choices.other) if name}
+        if any(assembled.processor.needs_media for assembled in loaded.values()):
+            suite = without_refusals(suite)
         assistants = {
             name: opened.enter_context(start(assembled, name)) for name, assembled in loaded.items()
         }

@@ -50,6 +50,7 @@ _OWN = {
 _HELP = {
     "train": "Train aligners (and LoRA) as a recipe says.",
     "data encode": "Run a recipe's frozen encoders once and keep their features.",
+    "data replies": "Write what a recipe's language model itself replies, to train on.",
     "serve": "Serve a bundle over HTTP, in the shape of OpenAI's chat API.",
     "keys": "Make and take back the keys of a service.",
 }

@@ -60,8 +60,14 @@ WORDS = """## What it can say
 
 It answers in plain English sentences that contain the words below. An answer is correct if it names
 exactly the correct one (the longest phrase counts: "walking upstairs" is not "walking"). For
-questions such as "does it match?", the first word, yes or no, decides. Orders must be completely
-correct.
+questions such as "does it match?", yes or no decides. A comparison of counts or digits names both
+values, then a colon and the verdict, which decides ("The hand shows three and the voice says seven:
+the spoken digit is larger."). Orders must be completely correct.
+
+A question that it cannot answer gets one of three kinds of sentences. The medium did not come: "No
+sound came with this question." Another kind came: "That is a picture; there is nothing to hear in
+it." The question is about something else: "I only know shapes, sounds, phone motion, spoken digits,
+hand signs and clothing."
 """
 
 MEASURED = """## How often it is right
@@ -71,7 +77,11 @@ for training. Decoding is greedy. The interval is Wilson's at 95%. *Reference* i
 supervised network, trained on the same recordings and measured on speakers, people and photos that
 it was not trained on. Targets are five points below it. The training data contains all speakers of
 the digits, so that row says nothing about other speakers, although its target is for an unseen
-speaker. *Chance* is one divided by the number of choices.
+speaker. *Chance* is one divided by the number of choices. The questions that must be refused
+(`refused_...`) are right with the sentence that fits; those about something else use words and
+sentences that do not occur in training. `false_refusals` counts the questions of every kind that
+were answered at all, rightly or wrongly, where an answer was possible; some of them come close to
+those that must be refused. Never refusing reaches 100% there.
 """
 
 CONTROLS = """## Does it look and listen?
@@ -81,8 +91,9 @@ reads zero; same size and length), and with media swapped for those of another q
 kind that has a different answer. *Guessing* is the better of chance and always giving the most
 frequent answer to that kind of question. Without its media, a model that relies on them drops to
 guessing. With swapped media it can drop below guessing, because the correct answer for the media
-shown then counts as wrong. *Follows* uses the cases where the same question was asked about both
-media: it is how often the model gave the correct answer for the media that it was shown.
+shown then counts as wrong. Refusals do not depend on what a medium shows, so they have no controls.
+*Follows* uses the cases where the same question was asked about both media: it is how often the
+model gave the correct answer for the media that it was shown.
 """
 
 COMPARED = """## Before and after `instruct`
@@ -120,9 +131,10 @@ the speech. The code is Apache-2.0. The project contains none of the recordings.
 
 LIMITS = """## What it cannot do
 
-- **It knows nothing beyond the words above.** If you ask about anything else, such as a dog, a song
-  or a spoken sentence, it confidently answers with one of its own words. It does not say that it
-  does not know.
+- **It knows nothing beyond the words above.** If a question is about anything else, such as the
+  capital of a country or the breed of a dog, it says what it knows instead. It does not notice that
+  a medium shows something else: asked what it sees in a photograph of a dog, or what is said in a
+  sentence, it confidently answers with one of its own words.
 - **It makes more mistakes when there are several objects.** About images, its most frequent errors
   are in complete descriptions of several shapes. In clips of three hand signs, it sometimes
   confuses one sign with another. It is wrong more often about whether two media have the same
@@ -130,8 +142,8 @@ LIMITS = """## What it cannot do
   on more than three shapes of different kinds, or on more than four signs.
 - **It can hardly hold a conversation.** It was trained on English questions of a few forms, a few
   in a row, and on a second media item in a later turn. It was never trained on a third media item,
-  or on a question that goes back to the first. It cannot reason, count beyond nine, or calculate.
-  When a hand sign and a spoken digit differ, it does little better than guessing which is larger.
+  or on a question that goes back to the first after a second. It cannot reason, count beyond nine,
+  or calculate.
 - **Speech** means one English digit in a recording of about a second. The training data contains
   five speakers. Results will be worse with strong accents, children and background noise.
 - **Motion** means a phone at the waist, six axes, about 2.5 seconds. Answers are worse if the phone

@@ -65,20 +65,20 @@ def share_of(verdicts: Sequence[bool]) -> Share:
 
 
 def paired_difference(
-    after: Sequence[bool], before: Sequence[bool], *, resamples: int = 2000, seed: int = 0
+    after: Sequence[float], before: Sequence[float], *, resamples: int = 2000, seed: int = 0
 ) -> Difference:
     """Bootstrap the difference of two models over the same questions.
 
     Args:
-        after: Verdicts of the first model.
-        before: Verdicts of the second, on the same questions in the same order.
+        after: Verdicts, or other figures, of the first model.
+        before: Those of the second, on the same questions in the same order.
         resamples: Bootstrap resamples of the questions.
         seed: Seed of the resampling.
 
     Returns:
         The mean of `after - before` with its 95% percentile interval.
     """
-    assert len(after) == len(before) > 0, f"{len(after)} and {len(before)} verdicts"
+    assert len(after) == len(before) > 0, f"{len(after)} and {len(before)} figures"
     gains = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     picks = np.random.default_rng(seed).integers(0, len(gains), size=(resamples, len(gains)))
     low, high = np.quantile(gains[picks].mean(axis=1), [0.025, 0.975])

@@ -143,7 +143,7 @@ def _measure(
     true = ask(assistant, task, questions, "media")
     asked = {
         control: ask(assistant, task, _rewrite(assistant, task, questions, control), control)
-        for control in controls
+        for control in (controls if task.has_controls else ())
     }
     expected = [question.expected for question in questions]
     return TaskResult(

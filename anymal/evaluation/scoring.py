@@ -11,6 +11,7 @@ from typing import Any, Literal
 from anymal.errors import DataError
 
 YES_NO = frozenset({"yes", "no"})
+_SCORES = ("choice", "contains", "avoids")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -24,7 +25,8 @@ class Expected:
         choices: The answers that compete, or empty where the question is open.
         all_of: Choices that must all be named, in this order; empty for a single answer.
         synonyms: Other phrases that count as a choice.
-        score: "choice" (exactly the right choice is named) or "contains" (the answer is named).
+        score: "choice" (exactly the right choice is named), "contains" (the answer is named) or
+            "avoids" (there is an answer, and it names neither `answer` nor any of `all_of`).
     """
 
     task: str
@@ -32,7 +34,7 @@ class Expected:
     choices: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
     synonyms: Mapping[str, Sequence[str]]
-    score: Literal["choice", "contains"] = "choice"
+    score: Literal["choice", "contains", "avoids"] = "choice"
 
 
 def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expected:
@@ -56,8 +58,9 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
     score = meta.get("score", "choice" if choices else "contains")
     if not words(answer):
         raise DataError(f"{name} has no meta.answer; evaluation needs the right answer there")
-    if score not in ("choice", "contains"):
-        raise DataError(f"{name} has meta.score '{score}'; allowed: 'choice', 'contains'")
+    if score not in _SCORES:
+        allowed = ", ".join(f"'{one}'" for one in _SCORES)
+        raise DataError(f"{name} has meta.score '{score}'; allowed: {allowed}")
     if score == "choice":
         unknown = [word for word in all_of or (answer,) if word not in choices]
         if unknown:
@@ -78,9 +81,12 @@ def is_right(text: str, expected: Expected) -> bool:
     """Score one answer.
 
     An ordered answer must name exactly `all_of`, in order. A yes/no question is decided by the
-    first word. Where choices compete, exactly one of them may be named, and a longer phrase hides
-    the shorter ones inside it ("walking upstairs" is not "walking"). An open question needs the
-    answer, or each of `all_of`, somewhere in the text.
+    first word, or by the first word of the verdict. Where choices compete, exactly one of them may
+    be named, and a longer phrase hides the shorter ones inside it ("walking upstairs" is not
+    "walking"); a verdict that names any is taken alone. The verdict is what follows the last colon
+    ("The hand shows three and the voice says seven: the spoken digit is larger."). An open question
+    needs the answer, or each of `all_of`, somewhere in the text. What is to be avoided may be
+    nowhere in it.
 
     Args:
         text: The generated answer.
@@ -89,14 +95,18 @@ def is_right(text: str, expected: Expected) -> bool:
     Returns:
         Whether the answer is right.
     """
-    if expected.score == "contains":
-        wanted = expected.all_of or (expected.answer,)
-        return set(find_phrases(text, _phrases(wanted, expected.synonyms))) == set(wanted)
+    if expected.score != "choice":
+        phrases = expected.all_of or (expected.answer,)
+        named = set(find_phrases(text, _phrases(phrases, expected.synonyms)))
+        is_avoided = bool(words(text)) and not named
+        return named == set(phrases) if expected.score == "contains" else is_avoided
     if expected.all_of:
         return tuple(_named(text, expected)) == expected.all_of
+    _, _, verdict = text.rpartition(":")
     if set(expected.choices) == YES_NO:
-        return words(text)[:1] == [expected.answer]
-    return set(_named(text, expected)) == {expected.answer}
+        begins = [word for part in (text, verdict) for word in words(part)[:1]]
+        return next((word for word in begins if word in YES_NO), None) == expected.answer
+    return set(_named(verdict, expected) or _named(text, expected)) == {expected.answer}
 
 
 def words(text: str) -> list[str]:

@@ -5,7 +5,7 @@ absent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from anymal.errors import DataError
 from anymal.evaluation.task import Record, Task, read_manifest
 
 DEFAULT_SIZE = 300
-TINY = "tiny"
+TINY, LAPTOP = "tiny", "laptop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class Entry:
         target: Accuracy to reach, in percent.
         reference: Accuracy of a plain supervised network, in percent.
         is_drawn: Whether records are drawn at random, as many as wanted; else they are files.
+        has_controls: Whether blank and swapped media make sense.
+        options: Of the source, besides split and seed.
     """
 
     source: str
@@ -47,6 +49,8 @@ class Entry:
     target: float | None = None
     reference: float | None = None
     is_drawn: bool = True
+    has_controls: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _recorded(name: str, note: str, **figures: Any) -> Entry:
@@ -97,34 +101,97 @@ RECORDED: Mapping[str, Entry] = {
 }
 
 
+def _refusing(name: str, note: str, **figures: Any) -> Entry:
+    """A task about what is to be refused, or not; right whatever the medium holds."""
+    source = f"anymal.playground.refused_records:{name}"
+    return Entry(source=source, note=note, has_controls=False, **figures)
+
+
+REFUSALS: Mapping[str, Entry] = {
+    "refused_absent": _refusing("refused_absent", "a medium that did not come", target=95),
+    "refused_kind": _refusing("refused_kind", "another kind of medium than came", target=95),
+    "refused_outside": _refusing(
+        "refused_outside", "the rest of the world, in words never trained on", target=95
+    ),
+    "false_refusals": _refusing(
+        "false_refusals",
+        "questions of every kind that have to be answered: share that is not refused",
+        target=99,
+    ),
+}
+
+
+# Whom the recipes of `train/recipes/laptop` leave out.
+_UNHEARD = {"unheard": "theo"}
+# By `train/recipes/laptop`, which are not about refusals.
+_LAPTOP_RECORDED: Mapping[str, Entry] = {
+    "digits": replace(
+        RECORDED["digits"],
+        note="spoken digits of a speaker who was never heard",
+        target=98,
+        options=_UNHEARD,
+    ),
+    "activities": replace(RECORDED["activities"], target=93),
+    "signs": replace(RECORDED["signs"], target=97),
+    "clothing": replace(RECORDED["clothing"], target=82),
+    "sign_clips": replace(RECORDED["sign_clips"], target=88),
+    "sign_and_speech": replace(RECORDED["sign_and_speech"], target=95, options=_UNHEARD),
+    "larger_digit": replace(RECORDED["larger_digit"], target=90, options=_UNHEARD),
+}
+
+
 def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
     """The tasks by which the built-in model is judged.
 
     Args:
-        data: Folder of the recorded data; None or a missing folder skips the recorded tasks.
+        data: Folder of the recorded data; None or a missing folder skips the recorded tasks, and
+            leaves recordings out of those about refusals.
         size: Records of each task that draws them.
         seed: Seed of the drawn records.
 
     Returns:
         Held-out tasks, and the skipped ones with the reason.
     """
+    return _suite(RECORDED, REFUSALS, data=data, size=size, seed=seed)
+
+
+def laptop_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
+    """The tasks by which the chat model of `train/recipes/laptop` is judged; see `tiny_suite`."""
+    return _suite(_LAPTOP_RECORDED, {}, data=data, size=size, seed=seed)
+
+
+_SUITES = {TINY: tiny_suite, LAPTOP: laptop_suite}
+
+
+def _suite(
+    recorded: Mapping[str, Entry],
+    others: Mapping[str, Entry],
+    *,
+    data: Path | None,
+    size: int | None,
+    seed: int,
+) -> Suite:
+    """The playground, recordings where there are any, and others."""
     options: dict[str, Any] = {"split": "heldout", "seed": seed}
     size = size or DEFAULT_SIZE
     tasks = [_open(name, entry, options, size) for name, entry in PLAYGROUND.items()]
+    skipped: dict[str, str] = {}
     if data is None or not data.is_dir():
         why = "no data folder given" if data is None else f"no folder {data}"
         reason = f"{why}; pass --data DIR or set ANYMAL_DATA to the recorded data"
-        return Suite(tasks=tasks, skipped=dict.fromkeys(RECORDED, reason))
-    options["data"] = str(data)
-    tasks += [_open(name, entry, options, size) for name, entry in RECORDED.items()]
-    return Suite(tasks=tasks)
+        skipped = dict.fromkeys(recorded, reason)
+    else:
+        options["data"] = str(data)
+        tasks += [_open(name, entry, options, size) for name, entry in recorded.items()]
+    tasks += [_open(name, entry, options, size) for name, entry in others.items()]
+    return Suite(tasks=tasks, skipped=skipped)
 
 
 def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = None) -> Suite:
     """Load suites by name.
 
     Args:
-        names: "tiny", or paths of JSONL manifests.
+        names: "tiny", "laptop", or paths of JSONL manifests.
         data: Folder of the recorded data.
         size: Records of each task of the tiny suite.
 
@@ -137,9 +204,10 @@ def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = N
     tasks: list[Task] = []
     skipped: dict[str, str] = {}
     for name in names:
-        suite = (
-            tiny_suite(data, size=size) if name == TINY else Suite(tasks=read_manifest(Path(name)))
-        )
+        if name in _SUITES:
+            suite = _SUITES[name](data, size=size)
+        else:
+            suite = Suite(tasks=read_manifest(Path(name)))
         tasks += suite.tasks
         skipped |= suite.skipped
     task_names = [task.name for task in tasks]
@@ -174,12 +242,26 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
     )
 
 
+def without_refusals(suite: Suite) -> Suite:
+    """The suite for a model that `needs_media`: it takes no question that lacks its medium."""
+    reason = "the bundle takes no conversation without a medium (needs_media)"
+    return Suite(
+        tasks=[task for task in suite.tasks if task.name not in REFUSALS],
+        skipped={
+            **suite.skipped,
+            **{task.name: reason for task in suite.tasks if task.name in REFUSALS},
+        },
+    )
+
+
 def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Task:
     """Open the records of one task."""
     module, _, function = entry.source.partition(":")
     # Files come by class, so a task of them opens them all; `limit` then picks at random.
     sizes = {"size": size} if entry.is_drawn else {}
-    records: Sequence[Record] = getattr(import_module(module), function)(**options, **sizes)
+    records: Sequence[Record] = getattr(import_module(module), function)(
+        **options, **sizes, **entry.options
+    )
     return Task(
         name=name,
         records=records,
@@ -188,4 +270,5 @@ def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Tas
         target=entry.target,
         reference=entry.reference,
         note=entry.note,
+        has_controls=entry.has_controls,
     )

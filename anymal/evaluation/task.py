@@ -30,6 +30,8 @@ class Task:
         target: Accuracy to reach, in percent.
         reference: Accuracy of a plain supervised network on the same data, in percent.
         note: One sentence for the model card: what is asked, about what.
+        has_controls: Whether another medium makes another answer right; where it does not, as
+            where a question has to be refused, blank and swapped media would show nothing.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Task:
     target: float | None = None
     reference: float | None = None
     note: str = ""
+    has_controls: bool = True
 
 
 def pick(records: Sequence[Record], limit: int | None, *, seed: int = 0) -> list[Record]:

@@ -75,14 +75,22 @@ def _need(path: Path) -> Path:
 
 
 @cache
-def load_digits(folder: Path, split: str) -> Recordings:
-    """Spoken digits: float32 at 8 kHz, files named digit_speaker_take.wav."""
-    items, labels = [], []
+def load_digits(folder: Path, split: str, *, unheard: str | None = None) -> Recordings:
+    """Spoken digits: float32 at 8 kHz, files named digit_speaker_take.wav.
+
+    With `unheard`, that speaker is held out altogether, instead of each speaker's last takes.
+    """
+    items, labels, speakers = [], [], set()
     for path in sorted(_need(folder / "fsdd" / "recordings").glob("*.wav")):
-        digit, _, take = path.stem.split("_")
-        if (int(take) >= _HELD_OUT_TAKES_FROM) == (split == "heldout"):
+        digit, speaker, take = path.stem.split("_")
+        speakers.add(speaker)
+        is_last = int(take) >= _HELD_OUT_TAKES_FROM
+        is_held_out = is_last if unheard is None else speaker == unheard
+        if is_held_out == (split == "heldout"):
             items.append(soundfile.read(path, dtype="float32")[0])
             labels.append(int(digit))
+    if unheard is not None and unheard not in speakers:
+        raise DataError(f"no speaker {unheard!r}; there are {', '.join(sorted(speakers))}")
     return _group(items, labels, 10)
 
 

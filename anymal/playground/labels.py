@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anymal.playground.question import Question, ask, ask_whether
-from anymal.playground.words import ACTIVITIES, CLOTHING, DIGITS, in_order
+from anymal.playground.question import Question, ask, ask_whether, weigh
+from anymal.playground.words import ACTIVITIES, CLOTHING, DIGITS, YES_NO, in_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,37 +244,40 @@ _LARGER = (
     "Is the hand sign or the spoken digit larger?",
 )
 _LARGER_CHOICES = ("hand sign", "spoken digit", "equal")
+LARGER = "sign and speech larger"  # the task of asking which
 
 
 def ask_match(pair: tuple[int, int], rng: np.random.Generator) -> Question:
     """Whether sign and speech are the same digit."""
-    sign, speech = (DIGITS[label] for label in pair)
-    is_match = sign == speech
-    statement = (
-        f"both are {sign}" if is_match else f"the hand shows {sign} and the voice says {speech}"
+    word, verdict = ("yes", "they match") if pair[0] == pair[1] else ("no", "they do not match")
+    return ask(
+        rng,
+        _MATCH,
+        weigh(_both_digits(pair), f"{word}, {verdict}"),
+        task="sign and speech match",
+        expected=word,
+        choices=YES_NO,
     )
-    return ask_whether(rng, _MATCH, is_match, statement, task="sign and speech match")
 
 
 def ask_larger(pair: tuple[int, int], rng: np.random.Generator) -> Question:
     """Which of sign and speech is the larger digit."""
     sign, speech = pair
-    if sign == speech:
-        answer, expected = f"They are equal: both are {DIGITS[sign]}.", "equal"
-    elif sign > speech:
-        answer = f"The hand sign is larger: {DIGITS[sign]} is more than {DIGITS[speech]}."
-        expected = "hand sign"
-    else:
-        answer = f"The spoken digit is larger: {DIGITS[speech]} is more than {DIGITS[sign]}."
-        expected = "spoken digit"
+    expected = "equal" if sign == speech else "hand sign" if sign > speech else "spoken digit"
+    verdict = "they are equal" if sign == speech else f"the {expected} is larger"
     return ask(
         rng,
         _LARGER,
-        answer,
-        task="sign and speech larger",
+        weigh(_both_digits(pair), verdict),
+        task=LARGER,
         expected=expected,
         choices=_LARGER_CHOICES,
     )
+
+
+def _both_digits(pair: tuple[int, int]) -> str:
+    sign, speech = (DIGITS[label] for label in pair)
+    return f"the hand shows {sign} and the voice says {speech}"
 
 
 def ask_about_sign_and_speech(pair: tuple[int, int], rng: np.random.Generator) -> Question:
@@ -282,6 +285,7 @@ def ask_about_sign_and_speech(pair: tuple[int, int], rng: np.random.Generator) -
     questions: tuple[Callable[[], Question], ...] = (
         lambda: ask_match(pair, rng),
         lambda: ask_match(pair, rng),
+        lambda: ask_larger(pair, rng),
         lambda: ask_larger(pair, rng),
         lambda: SIGNS.ask_which(pair[0], rng),
         lambda: SPEECH.ask_which(pair[1], rng),

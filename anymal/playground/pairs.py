@@ -13,11 +13,11 @@ import numpy as np
 from anymal.playground import labels, topics
 from anymal.playground.clips import Clip
 from anymal.playground.motions import PhoneMotion
-from anymal.playground.question import Question, ask, ask_whether
+from anymal.playground.question import Question, ask, ask_whether, weigh
 from anymal.playground.scenes import Scene
 from anymal.playground.sounds import MAX_BEEPS, Sound
 from anymal.playground.topics import PLAYGROUND, RECORDED, Topic
-from anymal.playground.words import DIGITS
+from anymal.playground.words import DIGITS, YES_NO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,8 @@ def _count_pair(rng: np.random.Generator) -> Pair:
 
 def _ask_about_counts(shapes: int, beeps: int, rng: np.random.Generator) -> Question:
     """Whether there are as many, or of which there are more."""
-    counts = f"{DIGITS[shapes]} {'shape' if shapes == 1 else 'shapes'} and {DIGITS[beeps]} beeps"
+    verb, noun = ("is", "shape") if shapes == 1 else ("are", "shapes")
+    counts = f"there {verb} {DIGITS[shapes]} {noun} and {DIGITS[beeps]} beeps"
     phrasings: tuple[str, ...]
     if rng.random() < 0.5:
         phrasings = (
@@ -111,23 +112,21 @@ def _ask_about_counts(shapes: int, beeps: int, rng: np.random.Generator) -> Ques
             "Is the number of shapes equal to the number of beeps?",
             "Do the shapes and the beeps have the same number?",
         )
-        statement = f"there {'is' if shapes == 1 else 'are'} {counts}"
-        return ask_whether(rng, phrasings, shapes == beeps, statement, task="mixed same count")
+        word, verdict = ("yes", "equally many") if shapes == beeps else ("no", "not equally many")
+        answer = weigh(counts, f"{word}, {verdict}")
+        return ask(rng, phrasings, answer, task="mixed same count", expected=word, choices=YES_NO)
     phrasings = (
         "Are there more shapes or more beeps?",
         "Which are more, the shapes or the beeps?",
     )
-    if shapes == beeps:
-        answer, expected = f"Equally many: {counts}.", "equally many"
-    else:
-        more = "shapes" if shapes > beeps else "beeps"
-        answer, expected = f"There are more {more}: {counts}.", f"more {more}"
+    more = "shapes" if shapes > beeps else "beeps"
+    verdict = "equally many" if shapes == beeps else f"more {more}"
     return ask(
         rng,
         phrasings,
-        answer,
+        weigh(counts, verdict),
         task="mixed more",
-        expected=expected,
+        expected=verdict,
         choices=("more shapes", "more beeps", "equally many"),
     )
 

@@ -83,6 +83,14 @@ def ask_whether(
     return ask(rng, phrasings, answer, task=task, expected=word, choices=YES_NO)
 
 
+def weigh(values: str, verdict: str) -> str:
+    """The answer of a comparison: both values first, then what follows from them.
+
+    "The hand shows three and the voice says seven: the spoken digit is larger."
+    """
+    return f"{values[0].upper()}{values[1:]}: {verdict}."
+
+
 def _as_people_write(text: str, rng: np.random.Generator) -> str:
     """Other spellings, a missing question mark, an opening, a closing wish."""
     if rng.random() < 0.5:

@@ -5,8 +5,8 @@ at every draw, because few people were recorded; held-out records are the files 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,20 @@ from anymal.playground.sources import (
 )
 from anymal.playground.topics import Part, Topic
 
+# Facts to a message part with a file.
+Renderer = Callable[[Any, np.random.Generator], Part]
+
 SPEECH_RATE_HZ = 8000
 MOTION_RATE_HZ = 50
 WINDOW_SAMPLES = 128
+_FILM_SIDE = 100
 
 _SIGNS_LICENCE = "Sign Language Digits Dataset, Apache-2.0"
 _SPEECH_LICENCE = "Free Spoken Digit Dataset, CC BY-SA 4.0"
+_CLOTHES_LICENCE = "Fashion-MNIST, MIT"
+_MOTION_LICENCE = "UCI HAPT, no commercial use"
 _BOTH_LICENCES = f"{_SIGNS_LICENCE}; {_SPEECH_LICENCE}"
+ALL_LICENCES = f"{_BOTH_LICENCES}; {_CLOTHES_LICENCE}; {_MOTION_LICENCE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,22 +95,25 @@ def activity_part(segment: Any, rng: np.random.Generator | None) -> Part:
 
 SIGNS = Kind(topic=topics.SIGN, load=load_signs, part=sign_part, licence=_SIGNS_LICENCE)
 CLOTHES = Kind(
-    topic=topics.CLOTHES, load=load_clothing, part=clothing_part, licence="Fashion-MNIST, MIT"
+    topic=topics.CLOTHES, load=load_clothing, part=clothing_part, licence=_CLOTHES_LICENCE
 )
 SPEECH = Kind(topic=topics.SPEECH, load=load_digits, part=speech_part, licence=_SPEECH_LICENCE)
 ACTIVITIES = Kind(
-    topic=topics.ACTIVITY,
-    load=load_activities,
-    part=activity_part,
-    licence="UCI HAPT, no commercial use",
+    topic=topics.ACTIVITY, load=load_activities, part=activity_part, licence=_MOTION_LICENCE
 )
 
 
 def digits(
-    *, data: str, split: Split, size: int | None = None, seed: int = 0, style: Style = "question"
+    *,
+    data: str,
+    split: Split,
+    size: int | None = None,
+    seed: int = 0,
+    style: Style = "question",
+    unheard: str | None = None,
 ) -> LazyRecords:
-    """Spoken digits; the last takes of every speaker are held out."""
-    return _of_kind("digits", SPEECH, data, split, size, seed, style)
+    """Spoken digits; the last takes of every speaker are held out, or one speaker altogether."""
+    return _of_kind("digits", _speech(unheard), data, split, size, seed, style)
 
 
 def activities(
@@ -131,16 +141,14 @@ def sign_clips(
     *, data: str, split: Split, size: int = 200, seed: int = 0, style: Style = "question"
 ) -> LazyRecords:
     """Clips of hand-sign photos one after another; held-out clips show three."""
-    photos = SIGNS.load(_folder(data), split)
+    film = renderers(data, split)[topics.SIGN_CLIP.name]
     ask = _asking(topics.SIGN_CLIP, style, split)
 
     def make(rng: np.random.Generator, name: str) -> Record:
-        is_held_out = split == "heldout"
-        shown = tuple(rng.integers(10, size=3)) if is_held_out else labels.draw_sign_clip(rng)
-        chosen = [photos.any_of(int(label), rng) for label in shown]
-        film = _film(chosen, None if is_held_out else rng)
-        question = ask(tuple(int(label) for label in shown), rng)
-        return to_record([topics.video_part(film)], [question], name)
+        drawn = rng.integers(10, size=3) if split == "heldout" else labels.draw_sign_clip(rng)
+        shown = tuple(int(label) for label in drawn)
+        part = film(shown, rng)
+        return to_record([part], [ask(shown, rng)], name)
 
     return LazyRecords(
         name="sign_clips", split=split, seed=seed, size=size, make=make, licence=_SIGNS_LICENCE
@@ -148,19 +156,30 @@ def sign_clips(
 
 
 def sign_and_speech(
-    *, data: str, split: Split, size: int = 200, seed: int = 0, shown: str | None = None
+    *,
+    data: str,
+    split: Split,
+    size: int = 200,
+    seed: int = 0,
+    shown: str | None = None,
+    unheard: str | None = None,
 ) -> LazyRecords:
     """A hand sign and a spoken digit; held-out questions ask whether they match.
 
-    With `shown`, only the medium of that modality is there; words describe the other.
+    With `shown`, only the medium of that modality is there; words describe the other. `unheard` is
+    that of `digits`.
     """
     ask = labels.ask_match if split == "heldout" else labels.ask_about_sign_and_speech
-    return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown)
+    return _of_sign_and_speech("sign_and_speech", ask, data, split, size, seed, shown, unheard)
 
 
-def larger_digit(*, data: str, split: Split, size: int = 200, seed: int = 0) -> LazyRecords:
+def larger_digit(
+    *, data: str, split: Split, size: int = 200, seed: int = 0, unheard: str | None = None
+) -> LazyRecords:
     """A hand sign and a spoken digit, always asked which is larger."""
-    return _of_sign_and_speech("larger_digit", labels.ask_larger, data, split, size, seed)
+    return _of_sign_and_speech(
+        "larger_digit", labels.ask_larger, data, split, size, seed, None, unheard
+    )
 
 
 def _of_sign_and_speech(
@@ -170,17 +189,18 @@ def _of_sign_and_speech(
     split: Split,
     size: int,
     seed: int,
-    shown: str | None = None,
+    shown: str | None,
+    unheard: str | None,
 ) -> LazyRecords:
     """Records of a hand sign and a spoken digit, or of one of them with the other in words."""
     check_shown(shown, (topics.SIGN.modality, topics.SPEECH.modality))
-    kinds = (SIGNS, SPEECH)
+    kinds = (SIGNS, _speech(unheard))
     opened = [kind.load(_folder(data), split) for kind in kinds]
 
     def make(rng: np.random.Generator, record: str) -> Record:
         pair = labels.draw_sign_and_speech(rng)
         question = ask(pair, rng)
-        vary = None if split == "heldout" else rng
+        vary = _varying(split, rng)
         parts = [
             kind.part(recordings.any_of(label, rng), vary)
             if shown in (None, kind.topic.modality)
@@ -192,6 +212,36 @@ def _of_sign_and_speech(
     return LazyRecords(
         name=name, split=split, seed=seed, size=size, make=make, licence=_BOTH_LICENCES
     )
+
+
+def renderers(data: str, split: Split) -> dict[str, Renderer]:
+    """For each topic of recordings, by name, what shows one with given facts.
+
+    A recording with the wanted label is chosen at random; it is varied in training alone.
+    """
+
+    def shows(kind: Kind) -> Renderer:
+        recordings = kind.load(_folder(data), split)
+        return lambda label, rng: kind.part(recordings.any_of(label, rng), _varying(split, rng))
+
+    photos = SIGNS.load(_folder(data), split)
+
+    def film(shown: Any, rng: np.random.Generator) -> Part:
+        chosen = [photos.any_of(label, rng) for label in shown]
+        return topics.video_part(_film(chosen, _varying(split, rng)))
+
+    kinds = (SIGNS, CLOTHES, SPEECH, ACTIVITIES)
+    return {kind.topic.name: shows(kind) for kind in kinds} | {topics.SIGN_CLIP.name: film}
+
+
+def _speech(unheard: str | None) -> Kind:
+    """Spoken digits, of which one speaker's may be held out."""
+    return replace(SPEECH, load=partial(load_digits, unheard=unheard))
+
+
+def _varying(split: Split, rng: np.random.Generator) -> np.random.Generator | None:
+    """What varies recordings; None leaves them as they are."""
+    return None if split == "heldout" else rng
 
 
 @cache
@@ -241,12 +291,11 @@ def _asking(
 
 def _film(photos: Sequence[Image.Image], rng: np.random.Generator | None) -> bytes:
     """An MP4 that shows photos one after another, for as long as chance has it in training."""
-    side = 100
     frames: list[Image.Image] = []
     rate = 8 if rng is None else int(rng.choice([1, 2, 5, 8, 10, 24]))
     shown = 8 if rng is None else max(1, int(rate * rng.uniform(0.5, 1.5)))
     for photo in photos:
-        varied = variation.vary_photo(photo, rng).resize((side, side))
+        varied = variation.vary_photo(photo, rng).resize((_FILM_SIDE, _FILM_SIDE))
         count = shown if rng is None else max(1, round(shown * rng.uniform(0.8, 1.25)))
         frames += [varied] * count
     return to_mp4(frames, rate=rate)

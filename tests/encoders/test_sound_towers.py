@@ -89,6 +89,16 @@ def test_a_masked_tower_equals_the_class(checkpoint: Find) -> None:
         torch.testing.assert_close(real(ours, number), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_a_short_context_changes_no_feature_where_silence_is_masked(checkpoint: Find) -> None:
+    path = checkpoint("qwen2_audio_encoder")
+    sounds = [audio(seconds, seed=seed) for seed, seconds in enumerate([0.3, 0.96, 0.01, 1.35])]
+    whole = encode(path, *sounds, **MASKED)
+    short = encode(path, *sounds, context_s=0.25, **MASKED)  # 13 positions are 6.5 features: 14
+    assert short.mask.sum(dim=1).tolist() == whole.mask.sum(dim=1).tolist()
+    for number in range(len(sounds)):
+        torch.testing.assert_close(real(short, number), real(whole, number), atol=1e-5, rtol=1e-5)
+
+
 def test_without_the_mask_silence_is_heard(checkpoint: Find) -> None:
     path = checkpoint("qwen2_audio_encoder")
     heard, masked = encode(path, audio(0.3)), encode(path, audio(0.3), **MASKED)

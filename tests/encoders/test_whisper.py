@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
+from torch import Tensor
+from transformers import (
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperModel,
+)
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from encoders.base import EncoderError, Features, stack_inputs
 from encoders.registry import build_encoder
@@ -115,6 +122,73 @@ def test_max_windows_spreads_over_the_recording(checkpoint: Find) -> None:
     torch.testing.assert_close(few, every[[0, 2, 4]])
 
 
+@pytest.mark.parametrize("seconds", [0.9, 2.5])
+@pytest.mark.parametrize("layer", [1, None])
+def test_a_context_of_the_whole_chunk_changes_nothing(
+    checkpoint: Find, seconds: float, layer: int | None
+) -> None:
+    path, sound = checkpoint("whisper"), noise(seconds)
+    plain = encode(path, sound, layer=layer)
+    short = encode(path, sound, layer=layer, context_s=1.0)
+    real = plain.mask[0]
+    assert torch.equal(short.values[0][short.mask[0]], plain.values[0][real])
+    assert torch.equal(short.steps[0][short.mask[0]], plain.steps[0][real])
+
+
+def encoded_by_hand(path: str, mel: Tensor, layer: int | None) -> Tensor:
+    """What transformers' encoder makes of as many frames, its positions sliced."""
+    weights = WhisperModel.from_pretrained(path).encoder.state_dict()
+    config = WhisperConfig.from_pretrained(path, max_source_positions=mel.shape[2] // 2)
+    weights["embed_positions.weight"] = weights["embed_positions.weight"][: mel.shape[2] // 2]
+    encoder = WhisperEncoder(config).eval()
+    encoder.load_state_dict(weights)
+    with torch.no_grad():
+        output = encoder(mel, output_hidden_states=True)
+    return output.last_hidden_state[0] if layer is None else output.hidden_states[layer][0]
+
+
+@pytest.mark.parametrize("layer", [1, None])
+@pytest.mark.parametrize(
+    ("seconds", "context_s", "num_positions"),
+    [(0.001, 0.2, 10), (0.2, 0.2, 10), (0.21, 0.2, 20), (0.95, 0.3, 50), (0.4, 0.01, 20)],
+)
+def test_a_short_context_equals_the_encoder_with_its_positions_sliced(
+    checkpoint: Find, seconds: float, context_s: float, num_positions: int, layer: int | None
+) -> None:
+    path, sound = checkpoint("whisper"), noise(seconds)
+    mel = build_encoder("whisper", path).preprocessor(sound)["input_features"]
+    expected = encoded_by_hand(path, mel[:, :, : 2 * num_positions], layer)
+    features = encode(path, sound, layer=layer, context_s=context_s)
+    num_real = int(encode(path, sound).mask.sum())
+    assert features.mask.all()
+    assert features.values.shape[1] == num_real  # as many as without the option, and no padding
+    torch.testing.assert_close(features.values[0], expected[:num_real])
+
+
+def test_sounds_of_all_lengths_are_encoded_together_as_alone(
+    checkpoint: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, options = checkpoint("whisper"), {"context_s": 0.2}
+    sounds = [noise(seconds) for seconds in (0.3, 2.3, 0.1, 0.35, 1.0)]
+    monkeypatch.setattr("encoders.frozen.WINDOWS_AT_ONCE", 3)
+    together = encode(path, *sounds, **options)
+    for row, sound in enumerate(sounds):
+        alone = encode(path, sound, **options)
+        mask = together.mask[row]
+        torch.testing.assert_close(together.values[row][mask], alone.values[0][alone.mask[0]])
+        assert torch.equal(together.steps[row][mask], alone.steps[0][alone.mask[0]])
+
+
+def test_a_context_is_part_of_the_fingerprint_and_leaves_the_layout(checkpoint: Find) -> None:
+    path = checkpoint("whisper")
+    built = [build_encoder("whisper", path, context_s=each) for each in (None, 0.2, 0.4)]
+    assert len({encoder.fingerprint for encoder in built}) == 3
+    assert built[0].fingerprint == build_encoder("whisper", path).fingerprint
+    tensors = [encoder.preprocessor(noise(1.3)) for encoder in built]
+    counts = {encoder.layout(each).count for encoder, each in zip(built, tensors, strict=True)}
+    assert counts == {65}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -122,10 +196,13 @@ def test_max_windows_spreads_over_the_recording(checkpoint: Find) -> None:
         ({"window_s": 0}, "window_s=0 must be above 0"),
         ({"layer": 3}, "layer 3 does not exist"),
         ({"max_windows": 0}, "at most 0 windows: each must be at least 1"),
+        ({"context_s": 0.0}, "context_s=0.0 must be above 0 and at most 1"),
+        ({"context_s": 1.5}, "context_s=1.5 must be above 0 and at most 1"),
+        ({"context_s": 0.5, "silence": "kept"}, "leave one of the two out"),
     ],
 )
 def test_option_that_does_not_fit_is_refused(
-    checkpoint: Find, options: dict[str, float], message: str
+    checkpoint: Find, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EncoderError, match=message):
         build_encoder("whisper", checkpoint("whisper"), **options)

@@ -33,16 +33,18 @@ from anymal.sample import IGNORED, Sample
 from train.pretrain.attention_start import start_attention
 from train.pretrain.lessons import FIRST_EPOCH, SECOND_EPOCH, Epoch, Lessons
 from train.pretrain.muon import Muon
-from train.pretrain.world import draw_passage, to_conversation
+from train.pretrain.world import Passage, draw_passage, draw_refusals, to_conversation
 
 _VOCABULARY = 1024
+_REFUSALS_READ = 0.05  # share of the tokeniser's text
 _MAX_TOKENS = 1024
 _MATRIX_LR, _LR = 0.01, 7e-4
 _WARMUP_STEPS = 50
 _HELD_OUT = 600
+_REFUSALS = 120  # besides, those that end in a refusal, or nearly so
 # Questions and descriptions are drawn by chance; only answers can be known.
 _CONTEXT_WEIGHT = 0.02
-# Yes or no comes first, and is one token of many.
+# Yes or no comes first, or as a verdict after two values and a colon, and is one token of many.
 _BEGINNING_WEIGHT = 4.0
 # Soft tokens only come near to words; noise on the embeddings widens what is understood.
 _NOISE = 0.05
@@ -141,7 +143,7 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
     texts = (
         "\n".join(f"[INST] {message['content']} [/INST]" for message in conversation["messages"])
         for conversation in (
-            to_conversation(draw_passage(rng), rng=rng, short=0.4) for _ in range(5_000)
+            to_conversation(*_any_passages(rng), rng=rng, short=0.4) for _ in range(5_000)
         )
     )
     tokenizer.train_from_iterator(texts, trainer)
@@ -155,6 +157,11 @@ def train_tokenizer(rng: np.random.Generator) -> Any:
         clean_up_tokenization_spaces=False,
         model_max_length=_MAX_TOKENS,
     )
+
+
+def _any_passages(rng: np.random.Generator) -> tuple[Passage, ...]:
+    """What the tokeniser reads; mostly the world, whose words are to be single tokens."""
+    return draw_refusals(rng) if rng.random() < _REFUSALS_READ else (draw_passage(rng),)
 
 
 def _design(tokenizer: Any) -> LlamaConfig:
@@ -187,9 +194,9 @@ def _pad(rows: list[Tensor], value: int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
 
 
-def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
+def _loss(model: Any, samples: list[Sample], tokenizer: Any) -> Tensor:
     """Weighted next-token loss; padding follows the text, where causal attention never looks."""
-    ids = _pad([sample.ids for sample in samples], pad_id)
+    ids = _pad([sample.ids for sample in samples], tokenizer.pad_token_id)
     labels = _pad([sample.labels for sample in samples], IGNORED)
     is_text = _pad([torch.ones_like(sample.ids) for sample in samples], 0)
     table = model.get_input_embeddings()(ids)
@@ -197,7 +204,9 @@ def _loss(model: Any, samples: list[Sample], pad_id: int) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
         logits = model(inputs_embeds=table + noise).logits
     weight = torch.where(labels != IGNORED, 1.0, _CONTEXT_WEIGHT) * is_text
-    begins = (labels[:, 1:] != IGNORED) & (labels[:, :-1] == IGNORED)
+    colon = tokenizer.convert_tokens_to_ids(":")
+    follows = (labels[:, :-1] == IGNORED) | (labels[:, :-1] == colon)
+    begins = (labels[:, 1:] != IGNORED) & follows
     weight[:, 1:][begins] = _BEGINNING_WEIGHT
     each = F.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
@@ -225,7 +234,7 @@ def _fit(
     schedules = [torch.optim.lr_scheduler.LambdaLR(one, factor) for one in optimisers]
     drawn = Lessons(epoch, processor, rng)
     for step in track(range(steps), description="language model"):
-        loss = _loss(model, drawn.batch(step / steps), processor.pad_id)
+        loss = _loss(model, drawn.batch(step / steps), processor.tokenizer)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
@@ -239,22 +248,33 @@ def _fit(
 def _measure(model: Any, processor: Processor, rng: np.random.Generator) -> dict[str, float]:
     """Share of answers whose every token is the likeliest one: of each task, and of all.
 
-    Half of the questions ask for the answer alone.
+    Half of the questions ask for the answer alone. "all" is about the questions of the world; those
+    that are to be refused, in words that no lesson has, count by themselves.
     """
     model.eval()
     right: dict[str, list[bool]] = {}
-    for _ in range(_HELD_OUT):
-        passage = draw_passage(rng)
-        asked = replace(passage, questions=passage.questions[:1])
-        sample = processor(to_conversation(asked, rng=rng, short=0.5))
+    every: list[bool] = []
+    for number in range(_HELD_OUT + _REFUSALS):
+        is_world = number < _HELD_OUT
+        asked = _first_question(rng) if is_world else draw_refusals(rng, "heldout")
+        sample = processor(to_conversation(*asked, rng=rng, short=0.5))
         guesses = model(input_ids=sample.ids[None]).logits[0, :-1].argmax(dim=-1)
         labels = sample.labels[1:]
         is_right = bool(((guesses == labels) | (labels == IGNORED)).all())
-        right.setdefault(asked.questions[0].task, []).append(is_right)
+        task = asked[-1].questions[-1].task
+        if is_world:
+            every.append(is_right)
+        elif not task.startswith("refused"):
+            task = "near misses"
+        right.setdefault(task, []).append(is_right)
     model.train()
-    every = [one for task in right.values() for one in task]
     shares = {task: round(float(np.mean(right[task])), 3) for task in sorted(right)}
     return {"all": round(float(np.mean(every)), 3)} | shares
+
+
+def _first_question(rng: np.random.Generator) -> tuple[Passage]:
+    passage = draw_passage(rng)
+    return (replace(passage, questions=passage.questions[:1]),)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from train.pretrain.world import (
     Passage,
     draw_comparison,
     draw_passage,
+    draw_refusals,
     draw_talk,
     to_conversation,
 )
@@ -28,7 +29,7 @@ class Epoch:
 
     Attributes:
         drills_alone: Share of the steps, at the start, that are drills and nothing else.
-        comparisons: Share of the conversations about the world that are comparisons.
+        comparisons: Share of the other conversations about the world that are comparisons.
         plateau: Share of the steps after which rates fall, in a straight line.
     """
 
@@ -42,6 +43,7 @@ class Epoch:
 FIRST_EPOCH = Epoch(drills_alone=0.15, comparisons=0.15, plateau=0.3)
 SECOND_EPOCH = Epoch(drills_alone=0.0, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
+_REFUSALS = 0.1  # share of the conversations about the world that end in a refusal, or nearly so
 _TALKS = 0.1  # share of the other conversations in which a second medium comes in a later turn
 _SHORT = 0.5  # share of the questions that ask for the answer alone
 
@@ -75,6 +77,8 @@ class Lessons:
 
     def _passages(self) -> tuple[Passage, ...]:
         rng = self._rng
+        if rng.random() < _REFUSALS:
+            return draw_refusals(rng)
         if rng.random() < self._epoch.comparisons:
             return (draw_comparison(rng),)
         return draw_talk(rng) if rng.random() < _TALKS else (draw_passage(rng),)

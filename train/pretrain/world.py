@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from anymal.playground import pairs
+from anymal.playground.labels import LARGER
 from anymal.playground.pairs import Medium, Pair
 from anymal.playground.question import Question
+from anymal.playground.refusals import is_refusal
+from anymal.playground.refused import draw_refused_or_near
 from anymal.playground.scenes import Scene
+from anymal.playground.sources import Split
 from anymal.playground.topics import PLAYGROUND, RECORDED, SCENE, Topic, tell
 from anymal.playground.words import YES_NO
 
@@ -26,7 +30,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """Media and questions about them."""
+    """Media and questions about them; without media, about none or those of earlier passages."""
 
     media: tuple[Medium, ...]
     questions: tuple[Question, ...]
@@ -77,8 +81,16 @@ def draw_talk(rng: np.random.Generator) -> tuple[Passage, Passage]:
     return first, _one_medium(other, rng, num_questions=int(rng.integers(1, 6)))
 
 
+def draw_refusals(rng: np.random.Generator, split: Split = "train") -> tuple[Passage, ...]:
+    """A conversation that ends in a refusal, or one that is much like it and is answered."""
+    return tuple(
+        Passage(media=turn.media, questions=(turn.question,))
+        for turn in draw_refused_or_near(rng, split)
+    )
+
+
 def _compares(question: Question) -> bool:
-    return question.choices == YES_NO or question.task in ("mixed more", "sign and speech larger")
+    return question.choices == YES_NO or question.task in ("mixed more", LARGER)
 
 
 _TOPICS = PLAYGROUND + RECORDED
@@ -133,12 +145,14 @@ def shorten(question: Question, rng: np.random.Generator) -> Question:
     """The same question asking for the answer alone, where that is shorter than the sentence.
 
     A value asked for by itself must be known where the answer begins, and only what is known there
-    can decide between yes and no.
+    can decide between yes and no. A refusal has no shorter form, whatever is asked for.
     """
     if not question.choices:
         return question
-    answer = ", ".join(question.expected)
-    return replace(question, text=question.text + str(rng.choice(_SHORT)), answer=f"{answer}.")
+    text = question.text + str(rng.choice(_SHORT))
+    if is_refusal(question.answer):
+        return replace(question, text=text)
+    return replace(question, text=text, answer=f"{', '.join(question.expected)}.")
 
 
 _SHORT = (" Just the answer.", " Answer with the word alone.", " In a word.")

@@ -49,6 +49,14 @@ def test_question_is_asked_without_its_answer(colours: Any, records: list[dict[s
     assert row.follows_donor is None
 
 
+def test_a_task_may_have_no_controls(colours: Any, records: list[dict[str, Any]]) -> None:
+    task = Task(name="refusals", records=records, has_controls=False)
+    (row,) = evaluate(colours.assistant(), [task]).tasks
+    assert row.score.n == 12
+    assert row.controls == {}
+    assert row.follows_donor is None
+
+
 def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str, Any]]) -> None:
     results = []
     for batch_size in (1, 5, 64):

@@ -96,7 +96,7 @@ def test_open_question_needs_the_answer_somewhere() -> None:
         ({"task": "t", "choices": ["a"]}, "no meta.answer"),
         ({"answer": "c", "choices": ["a", "b"]}, "not in its choices"),
         ({"all_of": ["a", "c"], "choices": ["a", "b"]}, "not in its choices"),
-        ({"answer": "a", "score": "bleu"}, "allowed: 'choice', 'contains'"),
+        ({"answer": "a", "score": "bleu"}, "allowed: 'choice', 'contains', 'avoids'"),
         ({"answer": "a", "score": "choice"}, "not in its choices"),
     ],
 )
@@ -111,3 +111,46 @@ def test_unusable_meta_is_refused(meta: dict[str, Any] | None, message: str) -> 
 def test_find_phrases_returns_what_was_said_in_order(said: list[str]) -> None:
     text = ", then ".join(said)
     assert find_phrases(text, [(digit, digit) for digit in DIGITS]) == said
+
+
+LARGER = {"answer": "spoken digit", "choices": ["hand sign", "spoken digit", "equal"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("The hand shows three and the voice says seven: the spoken digit is larger.", True),
+        ("The hand sign is three and the spoken digit is seven: the spoken digit is larger.", True),
+        ("The hand sign is three and the spoken digit is seven: the hand sign is larger.", False),
+        ("The hand sign is three and the spoken digit is seven.", False),
+        ("The hand shows three and the voice says seven: they are equal.", False),
+        ("The spoken digit is larger: seven is more than three.", True),
+        ("The hand sign is larger: seven is more than three.", False),
+        ("The spoken digit: not the hand sign.", False),
+        ("The hand shows three and the voice says seven:", False),
+    ],
+)
+def test_a_comparison_is_decided_by_what_follows_its_values(text: str, verdict: bool) -> None:
+    assert right(text, **LARGER) is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("The hand shows one and the voice says one: yes, they match.", True),
+        ("There is no star and one beep: yes, they match.", True),
+        ("The hand shows one and the voice says two: no, they do not match.", False),
+        ("Yes: both are one.", True),
+        ("No: they do not match, yes.", False),
+        ("The hand shows one and the voice says one: they match.", False),
+    ],
+)
+def test_yes_or_no_may_follow_the_values(text: str, verdict: bool) -> None:
+    assert right(text, answer="yes", choices=["yes", "no"]) is verdict
+
+
+def test_an_answer_that_avoids_is_any_other() -> None:
+    meta = {"all_of": ["came with this question", "I only know"], "score": "avoids"}
+    assert right("The hand shows nine, I know.", **meta)
+    for text in ("No sound came with this question.", "i only know shapes", " "):
+        assert not right(text, **meta)

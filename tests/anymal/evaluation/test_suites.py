@@ -8,12 +8,22 @@ import pytest
 from anymal.errors import DataError
 from anymal.evaluation import suites
 from anymal.evaluation.scoring import is_right, read_expected
-from anymal.evaluation.suites import PLAYGROUND, RECORDED, Suite, load_suites, select, tiny_suite
+from anymal.evaluation.suites import (
+    PLAYGROUND,
+    RECORDED,
+    REFUSALS,
+    Suite,
+    laptop_suite,
+    load_suites,
+    select,
+    tiny_suite,
+    without_refusals,
+)
 from anymal.evaluation.task import Task
 
 
 def test_targets_are_those_that_were_asked_for() -> None:
-    targets = {name: entry.target for name, entry in {**PLAYGROUND, **RECORDED}.items()}
+    targets = {name: entry.target for name, entry in {**PLAYGROUND, **RECORDED, **REFUSALS}.items()}
     assert targets == {
         "scenes": 95,
         "clips": 95,
@@ -28,13 +38,37 @@ def test_targets_are_those_that_were_asked_for() -> None:
         "sign_clips": 80,
         "sign_and_speech": 85,
         "larger_digit": None,
+        "refused_absent": 95,
+        "refused_kind": 95,
+        "refused_outside": 95,
+        "false_refusals": 99,
+    }
+
+
+def test_the_chat_model_on_a_laptop_is_asked_about_a_speaker_whom_it_never_heard(
+    recordings: Path,
+) -> None:
+    of_theo = len(list((recordings / "fsdd" / "recordings").glob("*_theo_*.wav")))
+    suite = laptop_suite(recordings, size=4)
+    tasks = {task.name: task for task in suite.tasks}
+    assert list(tasks) == [*PLAYGROUND, *RECORDED]
+    assert len(tasks["digits"].records) == of_theo > 0
+    targets = {name: tasks[name].target for name in RECORDED}
+    assert targets == {
+        "digits": 98,
+        "activities": 93,
+        "signs": 97,
+        "clothing": 82,
+        "sign_clips": 88,
+        "sign_and_speech": 95,
+        "larger_digit": 90,
     }
 
 
 @pytest.mark.parametrize("data", [None, Path("nowhere")])
 def test_recorded_tasks_are_skipped_with_a_note(data: Path | None) -> None:
     suite = tiny_suite(data, size=7)
-    assert [task.name for task in suite.tasks] == list(PLAYGROUND)
+    assert [task.name for task in suite.tasks] == [*PLAYGROUND, *REFUSALS]
     assert {len(task.records) for task in suite.tasks} == {7}
     assert list(suite.skipped) == list(RECORDED)
     assert all("ANYMAL_DATA" in reason for reason in suite.skipped.values())
@@ -46,6 +80,8 @@ def test_every_true_answer_of_the_playground_is_right_and_no_other_is() -> None:
         answers = [record["messages"][-1]["content"] for record in task.records]
         for answer, want in zip(answers, expected, strict=True):
             assert is_right(answer, want), (answer, want)
+        if task.name in REFUSALS:
+            continue  # most have one right answer and no other
         wrong = [
             is_right(answer, want)
             for answer, truth in zip(answers, expected, strict=True)
@@ -85,7 +121,7 @@ def test_manifests_join_the_suite(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(json.dumps({"messages": [], "meta": {"task": "mine"}}))
     suite = load_suites(["tiny", str(path)], data=None, size=3)
-    assert [task.name for task in suite.tasks] == [*PLAYGROUND, "mine"]
+    assert [task.name for task in suite.tasks] == [*PLAYGROUND, *REFUSALS, "mine"]
     with pytest.raises(DataError, match=r"\['mine'\] come from two suites"):
         load_suites([str(path), str(path)], data=None)
 
@@ -99,3 +135,10 @@ def test_select_keeps_what_was_named() -> None:
     assert ([task.name for task in chosen.tasks], chosen.skipped) == (["b"], {"c": "no data"})
     with pytest.raises(DataError, match="this suite has: a, b, c"):
         select(suite, ["d"])
+
+
+def test_a_model_that_needs_media_is_not_asked_without_any() -> None:
+    suite = without_refusals(tiny_suite(None, size=1))
+    assert [task.name for task in suite.tasks] == list(PLAYGROUND)
+    assert list(suite.skipped) == [*RECORDED, *REFUSALS]
+    assert "needs_media" in suite.skipped["refused_absent"]

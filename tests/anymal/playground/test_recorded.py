@@ -96,6 +96,21 @@ def test_splits_share_no_recording(recordings: Path) -> None:
     assert not any(item.tobytes() in seen for item in held_out.items)
 
 
+def test_one_speaker_may_be_held_out_altogether(recordings: Path) -> None:
+    speakers = {path.stem.split("_")[1] for path in (recordings / "fsdd" / "recordings").iterdir()}
+    unheard = sorted(speakers)[0]
+    train, held_out = (
+        load_digits(recordings, split, unheard=unheard) for split in ("train", "heldout")
+    )
+    files = (recordings / "fsdd" / "recordings").glob(f"*_{unheard}_*.wav")
+    assert len(held_out.items) == len(list(files)) > 0
+    assert len(train.items) == 30 - len(held_out.items)  # other speakers' last takes train too
+    seen = {item.tobytes() for item in train.items}
+    assert not any(item.tobytes() in seen for item in held_out.items)
+    with pytest.raises(DataError, match=f"no speaker 'nobody'; there are .*{unheard}"):
+        recorded.digits(data=str(recordings), split="train", unheard="nobody")
+
+
 def test_held_out_motion_is_of_other_people_in_windows_of_one_length(recordings: Path) -> None:
     held_out = load_activities(recordings, "heldout")
     assert 28 in HELD_OUT_PEOPLE

@@ -13,6 +13,7 @@ def test_the_language_model_learns_is_measured_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(language, "_HELD_OUT", 4)
+    monkeypatch.setattr(language, "_REFUSALS", 4)
     known = AutoTokenizer.from_pretrained(bundle_folder("tiny") / "llm")
     monkeypatch.setattr(language, "train_tokenizer", lambda rng: known)
     first, further = tmp_path / "first", tmp_path / "further"

@@ -6,9 +6,13 @@ from transformers import AutoTokenizer
 
 from anymal.bundle.manifest import bundle_folder
 from anymal.chat.template import build_template
+from anymal.playground.refusals import is_refusal
 from anymal.processor import Processor
 from anymal.sample import Sample
 from train.pretrain.lessons import FIRST_EPOCH, SECOND_EPOCH, Epoch, Lessons
+from train.pretrain.world import draw_refusals, to_conversation
+
+MOST_SOFT_TOKENS = 32  # of one medium, in the recipes of the built-in model
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +55,19 @@ def test_the_second_pass_begins_with_the_world(processor: Processor) -> None:
     drawn = lessons(processor, SECOND_EPOCH)
     seen = [is_drill for _ in range(10) for is_drill in are_drills(processor, drawn.batch(0.0))]
     assert 0.02 < np.mean(seen) < 0.3
+
+
+def test_a_tenth_of_the_lessons_is_about_refusals(processor: Processor) -> None:
+    drawn = lessons(processor, SECOND_EPOCH)
+    last = [drawn._passages()[-1].questions[-1] for _ in range(800)]
+    assert 0.06 < np.mean([is_refusal(question.answer) for question in last]) < 0.12
+
+
+def test_refusals_leave_room_for_the_soft_tokens_of_two_media(processor: Processor) -> None:
+    rng = np.random.default_rng(0)
+    longest = max(
+        len(processor(to_conversation(*draw_refusals(rng, split), rng=rng)).ids)
+        for split in ("train", "heldout")
+        for _ in range(300)
+    )
+    assert longest + 2 * MOST_SOFT_TOKENS <= 1024

@@ -8,6 +8,7 @@ import yaml
 
 from anymal.chat.template import build_template
 from anymal.modality import MODALITIES
+from anymal.playground.refusals import is_refusal
 from anymal.playground.topics import PREFIXES, SCENE, SUFFIX
 from anymal.playground.words import PLACES, YES_NO
 from anymal.processor import Processor
@@ -17,6 +18,7 @@ from train.pretrain.language import _loss, train_tokenizer
 from train.pretrain.world import (
     draw_comparison,
     draw_passage,
+    draw_refusals,
     draw_talk,
     shorten,
     to_conversation,
@@ -97,6 +99,40 @@ def test_a_talk_shows_its_second_medium_with_the_first_question_about_it() -> No
     assert 25 < alike < 55  # half on purpose, and some by chance
 
 
+def test_refusals_and_near_misses_are_words_of_the_world() -> None:
+    """A medium that is told has come; one that is told nowhere has not."""
+    refused = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        messages = to_conversation(*draw_refusals(rng), rng=rng, short=0.5)["messages"]
+        said = "".join(message["content"] for message in messages if message["role"] == "user")
+        shown = [name for name, prefix in PREFIXES.items() if f"{prefix} " in said]
+        answer = messages[-1]["content"]
+        refused.append(is_refusal(answer))
+        if "came with this question" in answer:
+            nouns = {
+                "image": "picture",
+                "video": "clip",
+                "audio": "sound",
+                "imu": "motion recording",
+            }
+            assert not [name for name in shown if nouns[name] in answer], said
+        if answer.startswith("That is a"):
+            assert len(shown) == 1
+    assert 0.75 < np.mean(refused) < 0.95
+
+
+def test_a_refusal_has_no_shorter_form() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        question = draw_refusals(rng)[-1].questions[-1]
+        short = shorten(question, rng)
+        assert (short.answer == question.answer) == (
+            is_refusal(question.answer) or not question.choices
+        )
+        assert short.text.startswith(question.text)
+
+
 def test_own_template_in_jinja_writes_what_the_llama2_template_writes(tokenizer) -> None:
     processor = Processor(
         tokenizer=tokenizer,
@@ -146,12 +182,13 @@ def test_padding_does_not_change_the_language_loss(tokenizer, monkeypatch) -> No
     )
     short, long = (
         processor({"messages": [*_turn("Image: a red circle\nWhat colour is it?", answer)]})
-        for answer in ("Red.", "The circle in the picture is red, as far as I can see.")
+        for answer in ("Red.", "The circle in the picture is red: as far as I can see, it is.")
     )
-    alone = [_loss(model, [sample], processor.pad_id).item() for sample in (short, long)]
-    weights = [_weight(sample) for sample in (short, long)]
-    together = _loss(model, [short, long], processor.pad_id).item()
-    assert abs(alone[0] / alone[1] - 1) > 0.02
+    alone = [_loss(model, [sample], tokenizer).item() for sample in (short, long)]
+    colon = tokenizer.convert_tokens_to_ids(":")
+    weights = [_weight(sample, colon) for sample in (short, long)]
+    together = _loss(model, [short, long], tokenizer).item()
+    assert abs(alone[0] / alone[1] - 1) > 0.01
     assert together == pytest.approx(np.average(alone, weights=weights), rel=1e-4)
 
 
@@ -159,11 +196,14 @@ def _turn(question: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def _weight(sample) -> float:
-    is_answer = (sample.labels != IGNORED).tolist()
+def _weight(sample, colon: int) -> float:
+    """The first token of an answer, and the first after its colon, weigh more than the others."""
+    labels = sample.labels.tolist()
     return sum(
-        language._CONTEXT_WEIGHT if not now else (1.0 if before else language._BEGINNING_WEIGHT)
-        for before, now in pairwise(is_answer)
+        language._CONTEXT_WEIGHT
+        if now == IGNORED
+        else (language._BEGINNING_WEIGHT if before in (IGNORED, colon) else 1.0)
+        for before, now in pairwise(labels)
     )
 
 
