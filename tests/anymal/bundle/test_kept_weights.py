@@ -3,11 +3,7 @@
 import errno
 import json
 import logging
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +18,6 @@ from anymal.bundle.load import load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.errors import BundleError
 from anymal.llm.merge_lora import MERGED_PRECISIONS
-from tests.tiny import save_llm
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -268,34 +263,6 @@ def _large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_write_to_a_large_file_is_seen_even_with_its_time_put_back(tmp_path: Path) -> None:
-    path = tmp_path / "large.bin"
-    path.write_bytes(bytes(50_000))
-    before, facts = path.stat(), kept_weights._of_file(path)
-    assert kept_weights._of_file(path) == facts
-    time.sleep(0.05)  # more than a tick of the kernel's clock
-    with path.open("r+b") as file:
-        file.seek(20_000)  # in none of the two pieces
-        file.write(b"1")
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert kept_weights._of_file(path) != facts
-
-
-@pytest.mark.usefixtures("large")
-def test_other_weights_with_equal_times_differ_in_the_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept_weights, "_PIECES", 5)
-    facts = []
-    path = tmp_path / "large.bin"
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        path.write_bytes(torch.randn(10_000).numpy().tobytes())
-        facts.append(kept_weights._of_file(path)[-1])
-    assert facts[0] != facts[1]
-
-
-@pytest.mark.usefixtures("large")
 def test_a_large_file_that_changed_just_now_is_not_trusted(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,37 +272,3 @@ def test_a_large_file_that_changed_just_now_is_not_trusted(
     monkeypatch.setattr(kept_weights, "_SETTLED_S", -1.0)
     scores(bundle)
     assert len(kept()) == 1
-
-
-# --- processes ----------------------------------------------------------------------------------
-
-ASK = """
-import sys
-from anymal.bundle.load import load_bundle
-model = load_bundle(sys.argv[1], precision="fp32", merge_lora=True).model
-print(float(model.llm.model.lm_head.weight.double().sum()))
-print([name for name in ("bitsandbytes", "peft") if name in sys.modules])
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_at_once_then_one_without_bitsandbytes(bundle: Path) -> None:
-    def start() -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", ASK, str(bundle)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    both = [start(), start()]
-    said = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    sums = [out.splitlines()[0] for out, _ in said]
-    assert len(kept()) == 1
-    third = start()
-    out, _ = third.communicate()
-    assert out.splitlines() == [sums[0], "[]"]
-    assert sums[0] == sums[1]
-
-
-def test_two_checkpoints_of_one_size_are_told_apart(tmp_path: Path) -> None:
-    files = [save_llm(tmp_path / str(seed), seed=seed) / "model.safetensors" for seed in (0, 1)]
-    assert files[0].stat().st_size == files[1].stat().st_size
-    assert kept_weights._of_file(files[0]) != kept_weights._of_file(files[1])
