@@ -47,6 +47,7 @@ def build(
     *,
     device: torch.device | str = "cpu",
     features: Path | str | None = None,
+    llm: LLM | None = None,
 ) -> Assembled:
     """Build a model; new aligners and LoRA draw their weights from the global random state.
 
@@ -57,6 +58,7 @@ def build(
         device: Where it goes.
         features: Folder that `anymal data encode` wrote; the processor reads features from there
             instead of decoding media.
+        llm: The language model, if it is there already; None loads it as the recipe says.
 
     Returns:
         The model and its processor.
@@ -65,13 +67,14 @@ def build(
         RecipeError: A part cannot be built; the message names its key.
         DataError: The features are damaged, or another encoder's.
     """
-    llm = load_llm(
-        model_recipe.llm.path,
-        precision=model_recipe.llm.precision,
-        device=device,
-        lora=lora_options(model_recipe.lora),
-        revision=model_recipe.llm.revision,
-    )
+    if llm is None:
+        llm = load_llm(
+            model_recipe.llm.path,
+            precision=model_recipe.llm.precision,
+            device=device,
+            lora=lora_options(model_recipe.lora),
+            revision=model_recipe.llm.revision,
+        )
     template = build_template(
         model_recipe.llm.template,
         llm.tokenizer,

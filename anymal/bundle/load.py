@@ -14,6 +14,7 @@ from anymal.assemble import Assembled, build
 from anymal.bundle.aligner_sizes import check_aligner_sizes
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.imports import check_imports
+from anymal.bundle.kept_weights import KeptWeights
 from anymal.bundle.manifest import (
     Manifest,
     bundle_folder,
@@ -23,7 +24,8 @@ from anymal.bundle.manifest import (
 from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
 from anymal.bundle.start import saved_state
 from anymal.errors import AnymalError, BundleError
-from anymal.llm.merge_lora import MERGED_PRECISIONS, merge
+from anymal.llm.causal_lm import LLM
+from anymal.llm.merge_lora import MERGED_PRECISIONS, laid_out, merge_layers
 from anymal.recipe.schema import ModelRecipe, Precision
 
 # transformers sets the default dtype of the whole process while it builds a model, and importing
@@ -48,8 +50,9 @@ def load_bundle(
         precision: How to hold the language model's weights; None as it was trained. `int4`
             is for answering only, and takes `merge_lora`.
         merge_lora: Add LoRA to the weights that it was trained beside, dequantised, and hold the
-            sum at `precision` (fp32, bf16, int8 or int4); see `anymal.llm.merge_lora`. Otherwise
-            LoRA stays beside the checkpoint's weights at `precision`.
+            sum at `precision` (fp32, bf16, int8 or int4); see `anymal.llm.merge_lora`. On a CPU the
+            sum is kept for the next time; see `anymal.bundle.kept_weights`. Otherwise LoRA stays
+            beside the checkpoint's weights at `precision`.
         device: Where it goes.
         reach: What it may use besides its own folder.
 
@@ -68,18 +71,21 @@ def load_bundle(
     recipe = manifest.recipe
     check_imports(recipe)
     if precision is not None and not merge_lora:
-        if precision not in get_args(Precision):
-            raise BundleError(
-                f"no LoRA can stay beside weights in {precision}; set merge_lora, or take one of "
-                f"{', '.join(get_args(Precision))}"
-            )
-        recipe = recipe.model_copy(
-            update={"llm": recipe.llm.model_copy(update={"precision": precision})}
-        )
+        recipe = _at_precision(recipe, precision)
     local = with_local_parts(recipe, folder, reach)
-    assembled = _build(local, folder, manifest, device=device)
+    held = precision or recipe.llm.precision
+    shelf = None
+    if merge_lora and torch.device(device).type == "cpu":
+        shelf = KeptWeights(folder, manifest, local.llm, precision=held)
+    with _BUILDING:
+        kept = None if shelf is None else shelf.take()
+    ready = None if kept is None else kept.llm
+    assembled = _build(local, folder, manifest, device=device, llm=ready)
     assembled = replace(assembled, model_recipe=recipe)  # which says where parts come from
-    check_equal("llm", manifest.llm.model_dump(), llm_facts(assembled).model_dump())
+    found = llm_facts(assembled)
+    if kept is not None:
+        found = found.model_copy(update={"embeddings": kept.embeddings})
+    check_equal("llm", manifest.llm.model_dump(), found.model_dump())
     check_equal("bundle", {"lora": manifest.lora}, {"lora": recipe.lora})
     check_equal(
         "bundle",
@@ -90,22 +96,47 @@ def load_bundle(
         check_equal(
             f"modalities.{name}", facts.model_dump(), modality_facts(assembled, name).model_dump()
         )
-    assembled.model.load_trainable_state(saved_state(folder, manifest, assembled.model))
-    if merge_lora:
-        model = assembled.model
+    model = assembled.model
+    state = saved_state(folder, manifest, model, with_lora=kept is None)
+    model.load_trainable_state(state)
+    if merge_lora and kept is None:
         with _BUILDING:
-            model.llm = merge(model.llm, precision=precision or model.llm.precision)
+            model.llm = _merged(model.llm, held, shelf)
     return assembled
 
 
+def _at_precision(recipe: ModelRecipe, precision: str) -> ModelRecipe:
+    """The recipe with its language model at another precision, LoRA beside it."""
+    if precision not in get_args(Precision):
+        raise BundleError(
+            f"no LoRA can stay beside weights in {precision}; set merge_lora, or take one of "
+            f"{', '.join(get_args(Precision))}"
+        )
+    return recipe.model_copy(update={"llm": recipe.llm.model_copy(update={"precision": precision})})
+
+
+def _merged(llm: LLM, precision: str, shelf: KeptWeights | None) -> LLM:
+    """The language model with LoRA in its weights, which are kept."""
+    embeddings = llm.embeddings_digest
+    merge_layers(llm, precision=precision)
+    if shelf is not None:
+        shelf.keep(llm, embeddings=embeddings)
+    return laid_out(llm, precision=precision)
+
+
 def _build(
-    recipe: ModelRecipe, folder: Path, manifest: Manifest, *, device: torch.device | str
+    recipe: ModelRecipe,
+    folder: Path,
+    manifest: Manifest,
+    *,
+    device: torch.device | str,
+    llm: LLM | None,
 ) -> Assembled:
-    """Build from local files."""
+    """Build from local files, and from a language model that is there already."""
     try:
         check_aligner_sizes(manifest, folder)
         with _BUILDING:
-            return build(recipe, device=device)
+            return build(recipe, device=device, llm=llm)
     except AnymalError:
         raise
     except Exception as error:  # libraries fail in many ways on settings that make no sense

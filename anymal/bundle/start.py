@@ -19,13 +19,16 @@ from anymal.errors import RecipeError
 from anymal.model import AnyMAL
 
 
-def saved_state(folder: Path, manifest: Manifest, model: AnyMAL) -> dict[str, Tensor]:
+def saved_state(
+    folder: Path, manifest: Manifest, model: AnyMAL, *, with_lora: bool = True
+) -> dict[str, Tensor]:
     """The weights of a bundle under the names of `AnyMAL.trainable_state`.
 
     Args:
         folder: Of the bundle.
         manifest: Of the bundle.
         model: Gives the names of LoRA's weights.
+        with_lora: Whether LoRA is to be read; it is not where it is in the weights already.
 
     Returns:
         Aligners, and LoRA where the bundle has it.
@@ -35,7 +38,7 @@ def saved_state(folder: Path, manifest: Manifest, model: AnyMAL) -> dict[str, Te
     """
     weights = read_weights(folder / ALIGNERS)
     state = {f"aligners.{name}": tensor for name, tensor in weights.items()}
-    if manifest.lora is not None:
+    if with_lora and manifest.lora is not None:
         names = model.llm.lora_names()
         for name, tensor in read_weights(folder / LORA / LORA_WEIGHTS).items():
             state[f"llm.{names.get(name, name)}"] = tensor

@@ -30,6 +30,10 @@ class LateCommand:
 
 
 _OWN = {
+    "cache": LateCommand(
+        target="anymal.cli.cache:cache",
+        help="Show or clear the merged weights that are kept for the next start.",
+    ),
     "eval": LateCommand(
         target="anymal.cli.evaluate:eval_command",
         help="Measure how often a bundle's answers are right.",

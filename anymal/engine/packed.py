@@ -187,7 +187,7 @@ def _stretch(work: Work) -> Stretch:
     return Stretch(start=work.start, stop=work.stop, blocks=work.request.blocks)
 
 
-_SEQUENCES = (21, 6)  # lengths that the self-test runs; longer than a block, and shorter
+_SEQUENCES = (21, 11)  # lengths that the self-test runs; longer than a block, and shorter
 
 
 def self_test(llm: LLM, decode: Decode, cache: KeyValues) -> None:

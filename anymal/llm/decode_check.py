@@ -9,7 +9,6 @@ Shapes: T positions, D_llm embedding width, V vocabulary.
 import hashlib
 import inspect
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.merge_lora import has_lora, merged_layer
+from anymal.llm.user_cache import user_cache
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +184,7 @@ def _note(llm: LLM) -> Path:
         *llm.lora_parameters(),
     ]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home, "anymal", "checked-language-models", digest)
+    return user_cache() / "checked-language-models" / digest
 
 
 def _keep(note: Path) -> None:

@@ -6,12 +6,14 @@ attaches LoRA, and `decode_check.py` refuses a model that would be trained or an
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
 from anymal.errors import RecipeError
@@ -77,6 +79,32 @@ def load_llm(
     llm = LLM(model, tokenizer, precision=precision, tuner=tuner)
     check_decoding(llm, path)
     return llm
+
+
+def empty_llm(path: str, *, dtype: torch.dtype) -> LLM:
+    """Build a language model without weights, from a configuration and a vocabulary alone.
+
+    Args:
+        path: Folder in Hugging Face's format, of a model that `load_llm` has loaded before.
+        dtype: Of what would not be quantised.
+
+    Returns:
+        The model of the checkpoint's class, not quantised, on the meta device.
+
+    Raises:
+        OSError: A file is missing.
+        ValueError: A file cannot be read.
+    """
+    with without_progress():
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, dtype=dtype, trust_remote_code=False
+            )
+        if (Path(path) / GENERATION_CONFIG_NAME).is_file():  # else it follows from the other
+            model.generation_config = GenerationConfig.from_pretrained(path)
+    return LLM(model, tokenizer, precision=str(dtype).removeprefix("torch."), tuner=None)
 
 
 @contextmanager

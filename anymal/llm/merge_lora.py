@@ -37,7 +37,6 @@ MergedPrecision = Literal["fp32", "bf16", "int8", "int4"]
 MERGED_PRECISIONS: tuple[str, ...] = get_args(MergedPrecision)
 
 
-@torch.no_grad()
 def merge(llm: LLM, *, precision: str) -> LLM:
     """Dequantise, add LoRA, and hold the sum at another precision; layer by layer, in place.
 
@@ -50,6 +49,21 @@ def merge(llm: LLM, *, precision: str) -> LLM:
 
     Raises:
         RecipeError: It cannot be held so, or not on this device.
+    """
+    merge_layers(llm, precision=precision)
+    return laid_out(llm, precision=precision)
+
+
+@torch.no_grad()
+def merge_layers(llm: LLM, *, precision: str) -> None:
+    """The first half of `merge`: what it leaves in `llm.model` can be kept and used again.
+
+    Args:
+        llm: As for `merge`. On the meta device the result is empty, and has the same layers.
+        precision: As for `merge`.
+
+    Raises:
+        RecipeError: As `merge` does.
     """
     if precision not in MERGED_PRECISIONS:
         raise RecipeError(
@@ -69,8 +83,20 @@ def merge(llm: LLM, *, precision: str) -> LLM:
     dtype = compute_dtype(precision, device)
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
-    prepack(model)  # where it is held in float32, on a CPU
-    return LLM(model, llm.tokenizer, precision=precision, tuner=None)
+
+
+def laid_out(llm: LLM, *, precision: str) -> LLM:
+    """The second half of `merge`: the weights as this machine's kernels read them fastest.
+
+    Args:
+        llm: Of which `merge_layers` merged the layers; its layers are taken over.
+        precision: How they are held.
+
+    Returns:
+        What answers.
+    """
+    prepack(llm.model)  # where it is held in float32, on a CPU
+    return LLM(llm.model, llm.tokenizer, precision=precision, tuner=None)
 
 
 def _hold_words(model: Any) -> None:

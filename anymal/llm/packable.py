@@ -82,6 +82,9 @@ def layer_shapes(llm: LLM) -> tuple[dict[int, LayerShape], torch.dtype]:
     return seen.shapes, seen.dtype
 
 
+_SETTLED = 8  # words at the beginning that rounding may move far
+
+
 def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
     """Compare what a model made of one sequence.
 
@@ -97,8 +100,10 @@ def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
     # Not by a norm of zero, which a word has whose embedding is zero, as of padding it often is.
     size = alone.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     errors = (packed - alone).norm(dim=-1) / size
-    # Where layers round, a sum in another order can move one word far; what is wrong moves most.
-    error = float(errors.max() if is_exact else errors.median())
+    # Where layers round, a sum in another order can move one of the first words far: there is little
+    # yet that it could attend to. What is wrong moves most of them, or a later one.
+    judged = errors if is_exact else torch.cat([errors.median()[None], errors[_SETTLED:]])
+    error = float(judged.max())
     allowed = 1e-3 if is_exact else 0.1
     if not error <= allowed:
         raise Unpackable(

@@ -29,6 +29,8 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig
 
+from anymal.llm.nf4 import take_place
+
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 
 
@@ -103,12 +105,15 @@ def paged_adamw_8bit(
 def import_bitsandbytes() -> Any:
     """Import bitsandbytes without letting it look for kernels on the Hub; see NOTE (a) above.
 
+    From then on NF4 is rounded by `anymal.llm.nf4` on a CPU, to the same bits.
+
     Returns:
         The module.
     """
     with _without_kernels():
         import bitsandbytes
 
+    take_place()
     return bitsandbytes
 
 

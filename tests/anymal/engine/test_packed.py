@@ -222,12 +222,14 @@ def test_a_word_of_zeros_is_the_same_as_itself_and_as_nothing_else() -> None:
             check_same(wrong, alone, is_exact=True)
 
 
-def test_one_word_moved_far_by_rounding_is_allowed_and_most_words_are_not() -> None:
-    alone = torch.ones(5, 4)
-    one, most = alone.clone(), alone.clone()
+def test_rounding_may_move_one_of_the_first_words_far_but_not_most_and_none_later() -> None:
+    alone = torch.ones(11, 4)
+    one, most, last, lost = (alone.clone() for _ in range(4))
     one[1] *= 2
-    most[1:4] *= 2
+    most[1:7] *= 2
+    last[-1] *= 2
+    lost[-1] = torch.nan
     check_same(one, alone, is_exact=False)
-    for packed, is_exact in ((one, True), (most, False), (alone * torch.nan, False)):
+    for packed, is_exact in ((one, True), (most, False), (last, False), (lost, False)):
         with pytest.raises(Unpackable):
             check_same(packed, alone, is_exact=is_exact)

@@ -1,0 +1,133 @@
+"""Tensors in one safetensors file that appears whole or not at all, mapped into memory when read.
+
+Every tensor has a checksum, so that what a disk or another program changed is not computed with.
+Does not know whose tensors they are.
+
+    __metadata__["facts"]   what the writer says of them, as JSON
+    __metadata__["sums"]    checksum of each tensor by name, as JSON
+    __metadata__["same"]    names of tensors that are another one in memory too, as JSON
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from anymal.durable import write_file
+
+_DTYPES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class DamagedError(Exception):
+    """A file cannot be used; the message says why."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write a file; a tensor that is in memory once is in the file once.
+
+    Not by safetensors, which would first make a copy of all of them in memory.
+
+    Args:
+        path: In a folder that exists.
+        tensors: On the CPU, by name.
+        facts: JSON values, such as what the tensors were made from.
+
+    Raises:
+        OSError: It cannot be written.
+        KeyError: A dtype has no name here.
+    """
+    own: dict[str, Tensor] = {}
+    same: dict[str, str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        first = seen.setdefault(place, name) if tensor.numel() else name
+        if first == name:
+            own[name] = tensor.detach().contiguous()
+        else:
+            same[name] = first
+    # Each is read at a multiple of its element's size, and nearly all at one of 8.
+    names = sorted(own, key=lambda name: (own[name].nbytes % 8 > 0, -own[name].itemsize, name))
+    sums = {name: _checksum(own[name]) for name in names}
+    notes = {"facts": facts, "sums": sums, "same": same}
+    header: dict[str, Any] = {"__metadata__": {key: json.dumps(notes[key]) for key in notes}}
+    end = 0
+    for name in names:
+        start, end = end, end + own[name].nbytes
+        header[name] = {
+            "dtype": _DTYPES[own[name].dtype],
+            "shape": list(own[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with write_file(path, mode=0o600) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            file.write(_bytes(own[name]).numpy().data)
+
+
+def read_facts(path: Path) -> Any:
+    """What the writer of a file said of it; its tensors are not looked at.
+
+    Raises:
+        OSError: There is no such file, or it may not be read.
+        DamagedError: It is not whole.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})["facts"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DamagedError(str(error)) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Map a file into memory; processes that read it share its pages.
+
+    Returns:
+        The tensors by name, those that were one in memory one again. They must not be changed.
+
+    Raises:
+        OSError: There is no such file, or it may not be read.
+        DamagedError: It is not what was written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        sums, same = json.loads(notes["sums"]), json.loads(notes["same"])
+        if sums.keys() != tensors.keys():
+            raise DamagedError("it does not hold the tensors that it names")
+        for name, tensor in tensors.items():
+            if _checksum(tensor) != sums[name]:
+                raise DamagedError(f"{name} has changed since it was written")
+        return tensors | {name: tensors[first] for name, first in same.items()}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DamagedError(str(error)) from error
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)
+
+
+def _checksum(tensor: Tensor) -> int:
+    """The sum of a tensor's bytes as whole numbers of 64 bits; as fast as memory is read."""
+    data = _bytes(tensor)
+    whole = data.numel() // 8 * 8
+    words = data[:whole]
+    if words.data_ptr() % 8:  # a small one behind others of odd sizes
+        words = words.clone()
+    return int(words.view(torch.int64).sum()) + int(data[whole:].sum())
