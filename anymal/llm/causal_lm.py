@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from anymal.llm.attention import NAME, same_attention_again
-from anymal.llm.weight_only import WeightOnlyEmbedding
+from anymal.llm.weight_only_words import WeightOnlyEmbedding
 
 ADAPTER = "default"
 _DIGEST_ROWS = 256

@@ -23,13 +23,8 @@ from anymal.llm.causal_lm import ADAPTER, LLM
 from anymal.llm.lora import dequantised
 from anymal.llm.packed_linear import prepack
 from anymal.llm.precision import compute_dtype
-from anymal.llm.weight_only import (
-    WEIGHT_ONLY,
-    WeightOnlyEmbedding,
-    WeightOnlyHead,
-    WeightOnlyLinear,
-    check_weight_only,
-)
+from anymal.llm.weight_only import WEIGHT_ONLY, WeightOnlyLinear, check_weight_only
+from anymal.llm.weight_only_words import WeightOnlyEmbedding, WeightOnlyHead
 
 logger = logging.getLogger(__name__)
 

@@ -100,8 +100,8 @@ def check_same(packed: Tensor, alone: Tensor, *, is_exact: bool) -> None:
     # Not by a norm of zero, which a word has whose embedding is zero, as of padding it often is.
     size = alone.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     errors = (packed - alone).norm(dim=-1) / size
-    # Where layers round, a sum in another order can move one of the first words far: there is little
-    # yet that it could attend to. What is wrong moves most of them, or a later one.
+    # Where layers round, a sum in another order can move one of the first words far: there is
+    # little yet to attend to. What is wrong moves most of them, or a later one.
     judged = errors if is_exact else torch.cat([errors.median()[None], errors[_SETTLED:]])
     error = float(judged.max())
     allowed = 1e-3 if is_exact else 0.1

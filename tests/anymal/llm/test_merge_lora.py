@@ -14,7 +14,8 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.load import load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
-from anymal.llm.weight_only import WeightOnlyEmbedding, WeightOnlyLinear
+from anymal.llm.weight_only import WeightOnlyLinear
+from anymal.llm.weight_only_words import WeightOnlyEmbedding
 from tests.tiny import save_llm, save_tokenizer
 
 FAMILIES = {

@@ -6,14 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anymal.errors import RecipeError
-from anymal.llm.weight_only import (
-    WEIGHT_ONLY,
-    WeightOnlyEmbedding,
-    WeightOnlyHead,
-    WeightOnlyLinear,
-    check_weight_only,
-    weight_layout,
-)
+from anymal.llm.weight_only import WEIGHT_ONLY, WeightOnlyLinear, check_weight_only, weight_layout
+from anymal.llm.weight_only_words import WeightOnlyEmbedding, WeightOnlyHead
 
 BF16_STEP = 2**-8  # of a number's size: half of it is the most that rounding adds
 precisions = pytest.mark.parametrize("precision", WEIGHT_ONLY)
