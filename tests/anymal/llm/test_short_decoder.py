@@ -27,6 +27,13 @@ SIZES = {
     "attn_implementation": "sdpa",
 }
 
+LATE = {
+    "rope_type": "default",
+    "rope_theta": 10000.0,
+    "llama_4_scaling_beta": 0.1,
+    "original_max_position_embeddings": 1024,
+}
+
 
 class NoTokenizer:
     eos_token_id = None
@@ -86,6 +93,7 @@ def make_llm(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> L
         ("qwen2", {"use_sliding_window": False}),
         ("qwen3", {"head_dim": 16}),
         ("mistral", {"sliding_window": 11}),
+        ("gemma", {"head_dim": 8}),
     ],
 )
 @torch.no_grad()
@@ -112,6 +120,9 @@ def test_layers_compute_what_transformers_computes(kind: str, changes: dict[str,
         ("smollm3", {"no_rope_layers": [1, 0, 1]}),
         ("cohere", {}),
         ("gpt_neox", {"num_key_value_heads": None}),
+        # What they do besides shows only with larger numbers, or at later positions.
+        ("olmo", {"clip_qkv": 1e3, "eos_token_id": None}),
+        ("ministral3", {"rope_parameters": LATE, "max_position_embeddings": 4096}),
     ],
 )
 def test_model_that_computes_something_else_is_left_to_transformers(
