@@ -68,7 +68,11 @@ def weight_layout(precision: str) -> str:
 
     Args:
         precision: One of `WEIGHT_ONLY`.
+
+    Raises:
+        RecipeError: PyTorch lacks a kernel, or lays weights out in an unknown way.
     """
+    check_weight_only(precision, torch.device("cpu"))
     if precision == "int8":
         return "int8: rows"
     return layout_name()
@@ -150,7 +154,7 @@ class WeightOnlyLinear(nn.Module):
             RecipeError: A gradient would have to pass.
         """
         refuse_gradient(inputs, self.precision)
-        rows = inputs.reshape(-1, self.in_features).bfloat16()
+        rows = inputs.reshape(-1, self.in_features).bfloat16().contiguous()  # as the kernels ask
         if self._width > self.in_features:
             rows = F.pad(rows, (0, self._width - self.in_features))
         is_few = len(rows) <= _FEW_ROWS[self.precision]

@@ -98,6 +98,14 @@ def test_any_leading_shape(precision: str) -> None:
 
 
 @precisions
+@pytest.mark.parametrize("rows", [3, 100])
+def test_inputs_may_lie_in_memory_in_any_order(precision: str, rows: int) -> None:
+    layer = WeightOnlyLinear.rounded(torch.randn(5, 64), None, precision)
+    turned = torch.randn(64, rows).T
+    assert torch.equal(layer(turned), layer(turned.contiguous()))
+
+
+@precisions
 def test_a_broken_row_harms_no_other(precision: str) -> None:
     layer = WeightOnlyLinear.rounded(torch.randn(5, 8), None, precision)
     inputs = torch.randn(3, 8)
@@ -170,6 +178,8 @@ def test_machines_without_a_kernel_are_refused(monkeypatch: pytest.MonkeyPatch) 
     check_weight_only("int8", torch.device("cpu"))
     with pytest.raises(RecipeError, match="need torch"):
         check_weight_only("int4", torch.device("cpu"))
+    with pytest.raises(RecipeError, match="need torch"):
+        weight_layout("int4")
 
 
 def test_layouts_have_names() -> None:
