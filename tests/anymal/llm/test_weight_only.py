@@ -65,9 +65,14 @@ def test_zeros_and_constants_stay(precision: str) -> None:
     torch.testing.assert_close(held, weight, rtol=BF16_STEP, atol=0)
 
 
-@precisions
-def test_few_rows_are_the_same_to_the_bit_in_any_company(precision: str) -> None:
-    layer = WeightOnlyLinear.rounded(torch.randn(97, 130), torch.randn(97), precision)
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [(WeightOnlyLinear, "int8"), (WeightOnlyLinear, "int4"), (WeightOnlyHead, "int8")],
+)
+def test_few_rows_are_the_same_to_the_bit_in_any_company(
+    kind: type[WeightOnlyLinear], precision: str
+) -> None:
+    layer = kind.rounded(torch.randn(97, 130), torch.randn(97), precision)
     inputs = torch.randn(24, 130) * torch.logspace(-3, 3, 24)[:, None]
     together = layer(inputs)
     for num_rows in (1, 2, 3, 8, 17):
