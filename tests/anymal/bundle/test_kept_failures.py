@@ -81,7 +81,7 @@ def test_weights_under_the_name_of_others_are_not_used(
     assert "was made from other files" in caplog.text
 
 
-def test_full_disk_is_told_and_answers_are_the_same(
+def test_full_disk_is_reported_and_answers_are_the_same(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_: Path) -> None:
@@ -97,7 +97,7 @@ def test_full_disk_is_told_and_answers_are_the_same(
     assert torch.equal(scores(bundle), made)
 
 
-def test_a_home_that_cannot_be_written_is_told(
+def test_a_home_that_cannot_be_written_is_reported(
     bundle: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,7 +135,7 @@ def test_a_bundle_that_is_only_read(bundle: Path, no_checkpoint: Callable[[], No
     assert state() == before
 
 
-def test_what_is_over_the_bound_is_told(
+def test_what_is_over_the_bound_is_reported(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(weight_cache.VARIABLE, "1000")
@@ -157,7 +157,7 @@ def test_what_changed_while_it_was_read_is_not_kept(
 def test_0_bytes_switch_it_off(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = scores(bundle)
     (path,) = kept()
-    empty(path)  # which would be told
+    empty(path)  # which would be reported
     monkeypatch.setenv(weight_cache.VARIABLE, "0")
     assert torch.equal(scores(bundle), made)
     assert path.stat().st_size == 0
