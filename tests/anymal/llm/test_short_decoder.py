@@ -1,5 +1,6 @@
 """Layers run without transformers around them compute the same, or are left to transformers."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from anymal.llm.attention import install
 from anymal.llm.causal_lm import LLM
+from anymal.llm.load import load_llm
+from anymal.llm.lora import LoraOptions
+from anymal.llm.merge_lora import merge
 from anymal.llm.packable import configs_of
 from anymal.llm.short_decoder import short_decoder
 
@@ -129,6 +133,30 @@ def test_model_that_computes_something_else_is_left_to_transformers(
     kind: str, changes: dict[str, Any]
 ) -> None:
     assert short_decoder(make_llm(kind, **changes)) is None
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("nf4", 1e-5), ("int8", 0.02), ("int4", 0.02)])
+@torch.no_grad()
+def test_adapters_and_layers_of_few_bits_take_part(
+    checkpoints: SimpleNamespace, precision: str, allowed: float
+) -> None:
+    llm = load_llm(str(checkpoints.llm), precision="nf4", lora=LoraOptions(r=2))
+    torch.manual_seed(5)
+    for parameter in llm.lora_parameters().values():
+        nn.init.normal_(parameter, std=0.1)
+    llm.use_lora(True)
+    if precision != "nf4":
+        llm = merge(llm, precision=precision)
+    install(configs_of(llm))
+    own = short_decoder(llm)
+    assert own is not None
+    rows, positions, found = torch.randn(9, llm.hidden_size), torch.arange(9), []
+    for uses_lora in (True, False):  # which is in the weights where they are merged
+        llm.use_lora(uses_lora)
+        found.append(own.decode(rows, positions, Causal()))
+        wanted = llm.decode(rows[None], positions=positions[None], cache=None)[0]
+        assert (found[-1] - wanted).norm() < allowed * wanted.norm()
+    assert torch.allclose(*found) is (precision != "nf4")
 
 
 def test_norm_of_another_formula_is_called_and_not_copied() -> None:
