@@ -129,6 +129,8 @@ class _Layer:
         self._before = _Norm(layer.input_layernorm)
         self._between = _Norm(layer.post_attention_layernorm)
         self._own, self._mlp = own, mlp
+        # Layers that round their inputs would each do so.
+        self._dtype = getattr(own.q_proj, "input_dtype", None)
         self._layer, self._scaling, self._window = int(call.layer or 0), call.scaling, call.window
         self._width = call.query.shape[-1]
         self._of_query = _Norm(own.q_norm) if hasattr(own, "q_norm") else _as_it_is
@@ -139,7 +141,7 @@ class _Layer:
     ) -> Tensor:
         """From `[T, K]` to `[T, K]`."""
         own, mlp = self._own, self._mlp
-        read, heads = self._before(rows), (len(rows), -1, self._width)
+        read, heads = self._rounded(self._before(rows)), (len(rows), -1, self._width)
         found = attention.attend(
             _rotated(self._of_query(own.q_proj(read).view(heads)), *rotation),
             _rotated(self._of_key(own.k_proj(read).view(heads)), *rotation),
@@ -149,9 +151,12 @@ class _Layer:
             window=self._window,
         )
         rows = rows + own.o_proj(found.reshape(len(rows), -1))
-        read = self._between(rows)
+        read = self._rounded(self._between(rows))
         out: Tensor = mlp.down_proj(mlp.act_fn(mlp.gate_proj(read)).mul_(mlp.up_proj(read)))
         return rows + out
+
+    def _rounded(self, rows: Tensor) -> Tensor:
+        return rows if self._dtype is None else rows.to(self._dtype)
 
 
 class _Norm:

@@ -94,6 +94,7 @@ class WeightOnlyLinear(nn.Module):
     codes: Tensor
     scales: Tensor
     bias: Tensor | None
+    input_dtype = torch.bfloat16  # what inputs are rounded to; those that are it already stay
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool, precision: str) -> None:
         super().__init__()
@@ -154,14 +155,17 @@ class WeightOnlyLinear(nn.Module):
             RecipeError: A gradient would have to pass.
         """
         refuse_gradient(inputs, self.precision)
-        rows = inputs.reshape(-1, self.in_features).bfloat16().contiguous()  # as the kernels ask
+        # Of one row, reshaping and rounding take as long as the product; so no more than needed.
+        is_batch = inputs.dim() != 2
+        rows = (inputs.reshape(-1, self.in_features) if is_batch else inputs).bfloat16()
+        rows = rows.contiguous()  # the kernels refuse others
         if self._width > self.in_features:
             rows = F.pad(rows, (0, self._width - self.in_features))
         is_few = len(rows) <= _FEW_ROWS[self.precision]
         outputs = (self._few(rows) if is_few else self._many(rows)).float()
         if self.bias is not None:
             outputs += self.bias
-        return outputs.view(*inputs.shape[:-1], self.out_features)
+        return outputs.view(*inputs.shape[:-1], self.out_features) if is_batch else outputs
 
     def _few(self, rows: Tensor) -> Tensor:
         """`[M, K]` to `[M, N]`, both bfloat16, by the kernel for packed weights."""
@@ -170,7 +174,8 @@ class WeightOnlyLinear(nn.Module):
         if self.precision == "int8":
             return torch._weight_int8pack_mm(rows, self.codes, self.scales)
         outputs = torch._weight_int4pack_mm_for_cpu(rows, self.codes, GROUP, self.scales)
-        return outputs[:, : self.out_features]
+        is_padded = len(self.codes) > self.out_features
+        return outputs[:, : self.out_features] if is_padded else outputs
 
     def _many(self, rows: Tensor) -> Tensor:
         """`[M, K]` to `[M, N]`, both bfloat16, by weights unpacked piece by piece."""
