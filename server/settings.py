@@ -47,7 +47,9 @@ class Settings(BaseSettings):
         description="nf4, int8, bf16, fp32 or int4; default: on CPU fp32, else as trained",
     )
     merge_lora: bool | None = Field(
-        None, description="merge LoRA into the weights; default: only if that rounds nothing again"
+        None,
+        description="merge LoRA into the weights; default: if that rounds nothing again, and at "
+        "int8 and int4 on a CPU",
     )
 
     bundles_dir: str | None = Field(

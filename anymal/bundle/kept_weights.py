@@ -4,13 +4,14 @@ A hit builds the language model on the meta device and gives it the kept tensors
 only configuration and vocabulary are read. What cannot be kept or used is made as without this
 file, and the log says why.
 
-Weights are found by the digest of everything they follow from. Files up to 64 MiB are hashed whole.
-Of a larger one the digest takes its resolved path, its size, the times of its last change, and 256
-pieces of 4 KiB: any write through the file system changes those times (no program can set the time
-of a file's status, ctime), and where images with fixed times are mounted one after the other, the
-weights of another training differ in the pieces. A file that changed less than two seconds ago is
-not trusted to its times; its weights are not kept yet. Whoever can write the cache folder can
-change answers, as with every file of the same user.
+Weights are found by the digest of everything they follow from, also of the code that makes them: a
+checkout changes it without a new version. Files up to 64 MiB are hashed whole. Of a larger one the
+digest takes its resolved path, its size, the times of its last change, and 256 pieces of 4 KiB: any
+write through the file system changes those times (no program can set the time of a file's status,
+ctime), and where images with fixed times are mounted one after the other, the weights of another
+training differ in the pieces. The times of a file that changed less than two seconds ago may not
+tell it from what it was before; its weights are not kept yet. Whoever can write to the cache folder
+can change answers; a folder that is open to all users, or belongs to another one, is not used.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+import anymal.llm
 from anymal.bundle import weight_cache
 from anymal.bundle.manifest import LORA, LORA_WEIGHTS, Manifest
 from anymal.bundle.weight_file import DamagedError, read_facts, read_tensors, write_tensors
@@ -40,7 +43,7 @@ from anymal.recipe.schema import LlmRecipe
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1  # of the kept files; also when `merge_layers` comes to compute something else
+_FORMAT = 2  # of the kept files
 _WHOLE_BYTES = 64 * 2**20
 _PIECES, _PIECE_BYTES = 256, 4096
 _SETTLED_S = 2.0  # the coarsest clock of a file system in use
@@ -95,9 +98,11 @@ class KeptWeights:
             return None
         path = weight_cache.file_of(self._digest)
         try:
+            weight_cache.check_own()
             facts = read_facts(path)
             if facts["digest"] != self._digest:
                 raise _NotKept("it was made from other files")
+            embeddings = facts["embeddings"]
             llm = _empty(self._llm.path, self._precision)
             _fill(llm.model, read_tensors(path))
         except FileNotFoundError:
@@ -107,7 +112,7 @@ class KeptWeights:
             return None
         weight_cache.note_use(path)
         llm = laid_out(llm, precision=self._precision)
-        return KeptLLM(llm=llm, embeddings=facts["embeddings"])
+        return KeptLLM(llm=llm, embeddings=embeddings)
 
     def keep(self, llm: LLM, *, embeddings: str) -> None:
         """Keep what `merge_layers` made.
@@ -149,9 +154,13 @@ class KeptWeights:
 
 def _digest(folder: Path, manifest: Manifest, llm: LlmRecipe, precision: str) -> str:
     """SHA-256 over everything that the merged weights follow from."""
+    checkpoint = Path(llm.path)
     facts = {
         "format": _FORMAT,
-        "checkpoint": [_of_file(file) for file in _files(Path(llm.path))],
+        "code": _of_code(),
+        "checkpoint": [
+            [str(file.relative_to(checkpoint)), *_of_file(file)] for file in _files(checkpoint)
+        ],
         "trained": llm.precision,
         "lora": None,
         "precision": precision,
@@ -165,8 +174,17 @@ def _digest(folder: Path, manifest: Manifest, llm: LlmRecipe, precision: str) ->
 
 
 def _files(checkpoint: Path) -> list[Path]:
-    """The files of a checkpoint, without those of folders inside."""
-    return sorted(path for path in checkpoint.iterdir() if path.is_file())
+    """The files of a checkpoint, those of folders inside too: an index can name them."""
+    return sorted(path for path in checkpoint.rglob("*") if path.is_file())
+
+
+@cache
+def _of_code() -> str:
+    """SHA-256 of the package that loads, rounds and merges."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(anymal.llm.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _of_file(path: Path) -> list[Any]:
@@ -216,7 +234,7 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     Raises:
         _NotKept: They are not those of the model, or it holds others.
     """
-    empty = dict(_tensors(model))
+    empty, parameters = dict(_tensors(model)), dict[int, nn.Parameter]()
     if different := sorted(empty.keys() ^ tensors.keys()):
         raise _NotKept(f"{different[0]} is not in both the model and what is kept")
     for name, tensor in tensors.items():
@@ -225,7 +243,9 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         place, _, own_name = name.rpartition(".")
         layer = model.get_submodule(place)
         if own_name in layer._parameters:
-            layer._parameters[own_name] = nn.Parameter(tensor.detach(), requires_grad=False)
+            # One for tied layers: `prepack` would lay out a second copy of each of two.
+            parameter = nn.Parameter(tensor.detach(), requires_grad=False)
+            layer._parameters[own_name] = parameters.setdefault(id(tensor), parameter)
         else:
             layer._buffers[own_name] = tensor
     for name, layer in model.named_modules():

@@ -70,6 +70,24 @@ def kept_files() -> list[KeptFile]:
     return sorted(found, key=lambda kept: kept.used)
 
 
+def check_own() -> None:
+    """Refuse a folder into which others than this user and root can put files.
+
+    Raises:
+        PermissionError: It is such a folder.
+        OSError: It is not there, or cannot be looked at.
+    """
+    if not hasattr(os, "getuid"):  # Windows, where a profile's folders are its user's
+        return
+    folder = weights_folder()
+    stat = folder.stat()
+    if stat.st_uid not in (os.getuid(), 0) or stat.st_mode & 0o002:
+        raise PermissionError(
+            f"others can put files into {str(folder)!r}; remove it, or set XDG_CACHE_HOME to a "
+            "folder of your own"
+        )
+
+
 def note_use(path: Path) -> None:
     """Make a file the one that was used last; a folder that is only read stays as it is."""
     with suppress(OSError):
@@ -86,13 +104,14 @@ def make_room(num_bytes: int) -> bool:
         Whether there is room for it at all; if not, nothing was removed.
 
     Raises:
-        OSError: The folder cannot be made, or a file not removed.
+        OSError: The folder cannot be made or is open to others, or a file cannot be removed.
     """
     most = most_bytes()
     if num_bytes > most:
         return False
     folder = weights_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_own()
     _remove_leftovers(folder)
     kept = kept_files()
     held = sum(each.num_bytes for each in kept)

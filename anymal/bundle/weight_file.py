@@ -1,13 +1,16 @@
 """Tensors in one safetensors file that appears whole or not at all, mapped into memory when read.
 
-Every tensor has a checksum, so that what a disk or another program changed is not computed with.
-Does not know whose tensors they are.
+Every tensor has a checksum, and so has what the file says of them: what a disk or another program
+changed is not computed with. The checksums stop no one who writes such a file on purpose. Does not
+know whose tensors they are.
 
     __metadata__["facts"]   what the writer says of them, as JSON
     __metadata__["sums"]    checksum of each tensor by name, as JSON
     __metadata__["same"]    names of tensors that are another one in memory too, as JSON
+    __metadata__["seal"]    SHA-256 of the three
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +32,8 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+_NOTES = ("facts", "sums", "same")
+_PAGE = 4096  # bytes that are summed together
 
 
 class DamagedError(Exception):
@@ -62,8 +67,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     # Each is read at a multiple of its element's size, and nearly all at one of 8.
     names = sorted(own, key=lambda name: (own[name].nbytes % 8 > 0, -own[name].itemsize, name))
     sums = {name: _checksum(own[name]) for name in names}
-    notes = {"facts": facts, "sums": sums, "same": same}
-    header: dict[str, Any] = {"__metadata__": {key: json.dumps(notes[key]) for key in notes}}
+    notes = {"facts": json.dumps(facts), "sums": json.dumps(sums), "same": json.dumps(same)}
+    header: dict[str, Any] = {"__metadata__": notes | {"seal": _seal(notes)}}
     end = 0
     for name in names:
         start, end = end, end + own[name].nbytes
@@ -89,7 +94,7 @@ def read_facts(path: Path) -> Any:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})["facts"])
+            return json.loads(_sealed(file.metadata())["facts"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise DamagedError(str(error)) from error
 
@@ -106,7 +111,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
+            notes = _sealed(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         sums, same = json.loads(notes["sums"]), json.loads(notes["same"])
         if sums.keys() != tensors.keys():
@@ -123,11 +128,29 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1).view(torch.uint8)
 
 
-def _checksum(tensor: Tensor) -> int:
-    """The sum of a tensor's bytes as whole numbers of 64 bits; as fast as memory is read."""
+def _sealed(notes: Mapping[str, str] | None) -> Mapping[str, str]:
+    """What a file says of its tensors, as it was written."""
+    notes = notes or {}
+    if notes["seal"] != _seal(notes):
+        raise DamagedError("what it says of its tensors has changed since it was written")
+    return notes
+
+
+def _seal(notes: Mapping[str, str]) -> str:
+    return hashlib.sha256("\n".join(notes[key] for key in _NOTES).encode()).hexdigest()
+
+
+def _checksum(tensor: Tensor) -> str:
+    """SHA-256 of the sum of each page as whole numbers of 64 bits, and of what follows the last.
+
+    Summing is as fast as memory is read; hashing the sums notices pages in another order too.
+    """
     data = _bytes(tensor)
-    whole = data.numel() // 8 * 8
-    words = data[:whole]
-    if words.data_ptr() % 8:  # a small one behind others of odd sizes
-        words = words.clone()
-    return int(words.view(torch.int64).sum()) + int(data[whole:].sum())
+    whole = data.numel() // _PAGE * _PAGE
+    pages = data[:whole]
+    if pages.data_ptr() % 8:  # behind others of odd sizes
+        pages = pages.clone()
+    sums = pages.view(torch.int64).view(-1, _PAGE // 8).sum(1)
+    digest = hashlib.sha256(sums.numpy().tobytes())
+    digest.update(data[whole:].numpy().tobytes())
+    return digest.hexdigest()

@@ -105,7 +105,8 @@ def _plan_serving(
         for name, size in parts.items():
             console.print(f"  {name:<16}{size / 1e9:6.2f} GB")
     if not fits:
+        smaller = "" if precision == "int4" else "try --serve int4, or "
         raise RecipeError(
             f"answering at {precision} takes {total / 1e9:.1f} GB of {there.memory / 1e9:.1f} GB; "
-            "try --serve int4, or use a smaller model.llm.path or a machine with more memory"
+            f"{smaller}use a smaller model.llm.path or a machine with more memory"
         )

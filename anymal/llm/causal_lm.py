@@ -21,6 +21,7 @@ from anymal.llm.weight_only_words import WeightOnlyEmbedding
 
 ADAPTER = "default"
 _DIGEST_ROWS = 256
+_ROWS_AT_ONCE = 4096
 _MULTIPLIES = ("hyperclovax",)  # by what others divide by
 
 
@@ -91,9 +92,15 @@ class LLM(nn.Module):
     @property
     def embedding_rms(self) -> float:
         """Root mean square of all words as `embed` gives them: Gemma scales those of its table."""
+        words = torch.arange(self.vocab_size, device=self.device)
+        # A few at a time of a table in 8 bits: all of them in float32 can be more than the model.
+        step = _ROWS_AT_ONCE if isinstance(self._table, WeightOnlyEmbedding) else self.vocab_size
         with torch.no_grad():
-            words = self._table(torch.arange(self.vocab_size, device=self.device))
-        return float(words.float().square().mean().sqrt())
+            sizes = [
+                self._table(some).float().square().mean() * (len(some) / self.vocab_size)
+                for some in torch.split(words, step)
+            ]
+        return float(torch.stack(sizes).sum().sqrt())
 
     @property
     def embeddings_digest(self) -> str:

@@ -21,6 +21,7 @@ which is silenced here.
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -32,6 +33,9 @@ from transformers import BitsAndBytesConfig
 from anymal.llm.nf4 import take_place
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
+
+# What importing changes, the table of modules and torch's of operators, is the whole process's.
+_IMPORTING = threading.Lock()
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -110,10 +114,11 @@ def import_bitsandbytes() -> Any:
     Returns:
         The module.
     """
-    with _without_kernels():
-        import bitsandbytes
+    with _IMPORTING:
+        with _without_kernels():
+            import bitsandbytes
 
-    take_place()
+        take_place()
     return bitsandbytes
 
 

@@ -4,8 +4,8 @@ Nothing of the model is exchanged or copied: linear layers, activations, norms a
 are called in the order of transformers' `LlamaDecoderLayer`, on rows instead of a batch, with
 fewer small operations between them. On a CPU these take longer than the products of a small model.
 
-`short_decoder` tells whether a model is of this kind: by its structure, then by comparing every
-query, key, value and the result with what the model computes itself. Does not attend: see
+`short_decoder` tells whether a model is of this kind: by its type and structure, then by comparing
+every query, key, value and the result with what the model computes itself. Does not attend: see
 `RowAttention`.
 
 Shapes: T positions; Hq heads that ask and H that answer; D width of a head, K of a layer.
@@ -84,6 +84,8 @@ def short_decoder(llm: LLM) -> ShortDecoder | None:
         What runs it; None if it is of another kind.
     """
     base = llm.model.base_model
+    if llm.model.config.model_type not in _TYPES:
+        return None
     if _parts(base) != _MODEL or not all(map(_is_known, base.layers)):
         return None
     seen = _Seen()
@@ -109,6 +111,9 @@ def short_decoder(llm: LLM) -> ShortDecoder | None:
 _ROWS, _STRIDE = 6, 37
 _ALLOWED = {True: 1e-4, False: 0.1}
 
+# Types whose code was read. Others have a Llama's parts too, and do what comparing a few words does
+# not show: OLMo clips large queries, Ministral 3 scales those of late positions.
+_TYPES = {"gemma", "llama", "mistral", "qwen2", "qwen3"}
 # Names of the parts of a Llama; Qwen3 has norms of heads besides.
 _MODEL = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _LAYER = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}

@@ -68,7 +68,11 @@ def weight_layout(precision: str) -> str:
 
     Args:
         precision: One of `WEIGHT_ONLY`.
+
+    Raises:
+        RecipeError: PyTorch lacks a kernel, or lays weights out in an unknown way.
     """
+    check_weight_only(precision, torch.device("cpu"))
     if precision == "int8":
         return "int8: rows"
     return layout_name()
@@ -154,6 +158,7 @@ class WeightOnlyLinear(nn.Module):
         # Of one row, reshaping and rounding take as long as the product; so no more than needed.
         is_batch = inputs.dim() != 2
         rows = (inputs.reshape(-1, self.in_features) if is_batch else inputs).bfloat16()
+        rows = rows.contiguous()  # the kernels refuse others
         if self._width > self.in_features:
             rows = F.pad(rows, (0, self._width - self.in_features))
         is_few = len(rows) <= _FEW_ROWS[self.precision]

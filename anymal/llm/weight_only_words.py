@@ -27,7 +27,8 @@ class WeightOnlyHead(WeightOnlyLinear):
         outputs = super().forward(inputs)
         likely = outputs.topk(min(_EXACT, self.out_features), sorted=False).indices  # [..., E]
         rows = F.embedding(likely, self.codes)[..., : self.in_features].float()
-        exact = torch.einsum("...ek,...k->...e", rows, inputs.float())
+        # Not as a matrix product, whose order of sums differs between one row and several.
+        exact = rows.mul_(inputs.float()[..., None, :]).sum(-1)
         exact *= self.scales[likely].float()
         if self.bias is not None:
             exact += self.bias[likely]

@@ -64,7 +64,7 @@ def load(
         precision: Of the language model: nf4, int8, int4, bf16 or fp32; None takes fp32 on
             a CPU and the bundle's elsewhere, see `anymal.serving.precision`.
         merge_lora: Add LoRA to the weights it was trained beside; None does unless that would round
-            them again.
+            them again, and at int8 and int4 on a CPU.
         max_waiting: Most requests that may wait for the engine.
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         soft_token_bytes: Most bytes of soft tokens to keep for media that come again.

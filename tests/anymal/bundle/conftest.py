@@ -33,6 +33,38 @@ def _bundle(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "house" / "bundle")
 
 
+@pytest.fixture(scope="module", name="nf4_saved")
+def _nf4_saved(model_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle in NF4 with LoRA that does something."""
+    torch.manual_seed(3)
+    assembled = build(model_recipe("imu", lora={"r": 2}, embed=True, precision="nf4"))
+    for parameter in assembled.model.llm.lora_parameters().values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return save_bundle(assembled, tmp_path_factory.mktemp("bundles") / "one")
+
+
+@pytest.fixture(name="nf4_bundle")
+def _nf4_bundle(nf4_saved: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(nf4_saved, tmp_path / "bundle")
+
+
+@pytest.fixture(name="own_cache")
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are kept in a folder of this test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(name="no_checkpoint")
+def _no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, language models cannot be loaded from checkpoints."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the checkpoint was loaded")
+
+    return lambda: monkeypatch.setattr("anymal.assemble.load_llm", refuse)
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that is loaded here may ask another machine."""

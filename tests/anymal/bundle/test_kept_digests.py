@@ -46,6 +46,14 @@ def test_other_weights_with_equal_times_differ_in_the_pieces(
     assert facts[0] != facts[1]
 
 
+def test_files_in_folders_inside_count_because_an_index_can_name_them(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    inner = tmp_path / "shards" / "model-00001-of-00001.safetensors"
+    for path in (inner, tmp_path / "config.json"):
+        path.touch()
+    assert kept_weights._files(tmp_path) == [tmp_path / "config.json", inner]
+
+
 def test_two_checkpoints_of_one_size_are_told_apart(tmp_path: Path) -> None:
     files = [save_llm(tmp_path / str(seed), seed=seed) / "model.safetensors" for seed in (0, 1)]
     assert files[0].stat().st_size == files[1].stat().st_size

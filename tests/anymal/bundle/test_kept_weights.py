@@ -1,8 +1,6 @@
-"""Kept weights answer as those that were just made, or are made again and the log says why."""
+"""Kept weights answer as those that were just made, and are used for what they were made from."""
 
-import errno
 import json
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,61 +11,23 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from anymal.assemble import build
-from anymal.bundle import kept_weights, weight_cache
+from anymal.bundle import kept_weights
 from anymal.bundle.load import load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.errors import BundleError
 from anymal.llm.merge_lora import MERGED_PRECISIONS
+from tests.anymal.bundle.kept import kept, scores
+from tests.tiny import save_llm
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
 
-WORDS = torch.arange(9) * 7
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module", name="saved")
-def _saved(
-    model_recipe: Callable[..., "ModelRecipe"], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A bundle in NF4 with LoRA that does something."""
-    torch.manual_seed(3)
-    assembled = build(model_recipe("imu", lora={"r": 2}, embed=True, precision="nf4"))
-    for parameter in assembled.model.llm.lora_parameters().values():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return save_bundle(assembled, tmp_path_factory.mktemp("bundles") / "one")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(name="bundle")
-def _bundle(saved: Path, tmp_path: Path) -> Path:
-    shutil.copytree(saved, tmp_path / "bundle")
-    return tmp_path / "bundle"
-
-
-def scores(bundle: Path, precision: str = "fp32") -> torch.Tensor:
-    """Logits of some words, of a bundle that is loaded to answer."""
-    llm = load_bundle(bundle, precision=precision, merge_lora=True).model.llm
-    places = torch.arange(len(WORDS))[None]
-    with torch.no_grad():
-        return llm.head(llm.decode(llm.embed(WORDS)[None], positions=places)[0])
-
-
-def kept() -> list[Path]:
-    return [each.path for each in weight_cache.kept_files()]
-
-
-@pytest.fixture(name="no_checkpoint")
-def _no_checkpoint(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, language models cannot be loaded from checkpoints."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("the checkpoint was loaded")
-
-    return lambda: monkeypatch.setattr("anymal.assemble.load_llm", refuse)
+def _bundle(nf4_bundle: Path) -> Path:
+    return nf4_bundle
 
 
 @pytest.mark.parametrize("precision", MERGED_PRECISIONS)
@@ -125,6 +85,42 @@ def test_other_lora_other_weights_and_other_precisions_are_kept_apart(
     assert len(kept()) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("_of_code", lambda: "0"),
+        ("version", lambda package: "9" if package == "torch" else "1"),
+        ("weight_layout", lambda precision: f"{precision} of another processor"),
+    ],
+)
+def test_what_other_code_or_processors_made_is_not_used(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, name: str, other: Any
+) -> None:
+    scores(bundle, "int4")
+    monkeypatch.setattr(kept_weights, name, other)
+    scores(bundle, "int4")
+    assert len(kept()) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_tied_words_stay_in_memory_once(
+    model_recipe: Callable[..., "ModelRecipe"],
+    tmp_path: Path,
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("anymal.llm.packed_linear._SMALLEST", 1)
+    path = str(save_llm(tmp_path / "tied", tie_word_embeddings=True))
+    recipe = model_recipe("imu", lora={"r": 2}, precision="nf4", path=path)
+    bundle = save_bundle(build(recipe), tmp_path / "of-tied")
+    for _ in ("made", "kept"):
+        model = load_bundle(bundle, precision=precision, merge_lora=True).model.llm.model
+        head, table = model.get_output_embeddings(), model.get_input_embeddings()
+        name = "weight" if precision == "fp32" else "codes"
+        assert getattr(head, name) is getattr(table, name)
+
+
 def test_facts_of_the_manifest_are_checked_with_kept_weights_too(bundle: Path) -> None:
     scores(bundle)
     manifest = json.loads((bundle / "bundle.json").read_text())
@@ -132,116 +128,6 @@ def test_facts_of_the_manifest_are_checked_with_kept_weights_too(bundle: Path) -
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match=r"llm\.embeddings differs"):
         scores(bundle)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def corrupt(path: Path) -> None:
-    whole = bytearray(path.read_bytes())
-    whole[-5] ^= 4
-    path.write_bytes(whole)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def of_others(path: Path) -> None:
-    save_file({"a": torch.zeros(2)}, path)
-
-
-def a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-@pytest.mark.parametrize("damage", [truncate, corrupt, empty, of_others, a_folder])
-def test_a_damaged_file_is_made_again_and_the_log_says_why(
-    bundle: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    made = scores(bundle)
-    (path,) = kept()
-    damage(path)
-    assert torch.equal(scores(bundle), made)
-    said = [each.message for each in caplog.records if "made again" in each.message]
-    assert len(said) == 1
-    assert str(path) in said[0]
-    if damage is not a_folder:
-        caplog.clear()
-        assert torch.equal(scores(bundle), made)
-        assert not caplog.records
-
-
-def test_weights_under_the_name_of_others_are_not_used(
-    bundle: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    made = scores(bundle)
-    (first,) = kept()
-    scores(bundle, "bf16")
-    (second,) = set(kept()) - {first}
-    shutil.copyfile(second, first)
-    assert torch.equal(scores(bundle), made)
-    assert "was made from other files" in caplog.text
-
-
-def test_full_disk_is_told_and_answers_are_the_same(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def full(_: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("anymal.durable.flush", full)
-        made = scores(bundle)
-    said = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len(said) == 1
-    assert "No space left" in said[0]
-    assert list(weight_cache.weights_folder().iterdir()) == []
-    assert torch.equal(scores(bundle), made)
-
-
-def test_a_home_that_cannot_be_written_is_told(
-    bundle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    made = scores(bundle)
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert torch.equal(scores(bundle), made)
-    said = [each.message for each in caplog.records if "are not kept" in each.message]
-    assert len(said) == 1
-
-
-def test_what_is_over_the_bound_is_told(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv(weight_cache.VARIABLE, "1000")
-    scores(bundle)
-    assert kept() == []
-    assert f"{weight_cache.VARIABLE} allows 1,000" in caplog.text
-
-
-def test_what_changed_while_it_was_read_is_not_kept(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    digests = iter(("a" * 64, "b" * 64))
-    monkeypatch.setattr(kept_weights, "_digest", lambda *_: next(digests))
-    scores(bundle)
-    assert kept() == []
-    assert "changed while it was read" in caplog.text
-
-
-def test_0_bytes_switch_it_off(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = scores(bundle)
-    (path,) = kept()
-    empty(path)  # which would be told
-    monkeypatch.setenv(weight_cache.VARIABLE, "0")
-    assert torch.equal(scores(bundle), made)
-    assert path.stat().st_size == 0
 
 
 def test_a_checkpoint_that_is_mapped_as_it_is_is_not_copied(

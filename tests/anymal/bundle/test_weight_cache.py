@@ -1,6 +1,7 @@
 """The folder of kept weights holds no more than it may, and forgets what was used least."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,30 @@ def test_clear_removes_all() -> None:
 def test_a_folder_that_is_not_there_is_empty() -> None:
     assert weight_cache.kept_files() == []
     assert weight_cache.clear() == 0
+
+
+def test_a_folder_of_its_user_alone_is_made_and_accepted() -> None:
+    assert weight_cache.make_room(1)
+    assert stat.S_IMODE(weight_cache.weights_folder().stat().st_mode) == 0o700
+    weight_cache.check_own()
+
+
+def test_a_folder_that_is_open_to_all_is_refused() -> None:
+    weight_cache.make_room(1)
+    weight_cache.weights_folder().chmod(0o1777)
+    for refuse in (weight_cache.check_own, lambda: weight_cache.make_room(1)):
+        with pytest.raises(PermissionError, match="others can put files into"):
+            refuse()
+
+
+def test_a_folder_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight_cache.make_room(1)
+    if os.getuid() == 0:
+        os.chown(weight_cache.weights_folder(), 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="others can put files into"):
+        weight_cache.check_own()
 
 
 def test_what_is_no_number_of_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,25 @@ def test_every_byte_of_the_tensors_is_checked(path: Path) -> None:
             read_tensors(path)
 
 
+def test_every_byte_of_the_header_is_checked(path: Path) -> None:
+    whole = path.read_bytes()
+    for place in range(8 + int.from_bytes(whole[:8], "little")):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedError):
+            read_tensors(path)
+
+
+def test_pages_in_another_order_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "kept.safetensors"
+    write_tensors(path, {"table": torch.randn(4, 1024)}, {})  # a page to a row
+    whole = path.read_bytes()
+    start = len(whole) - 4 * 4096
+    pages = [whole[place : place + 4096] for place in range(start, len(whole), 4096)]
+    path.write_bytes(whole[:start] + pages[0] + pages[2] + pages[1] + pages[3])
+    with pytest.raises(DamagedError, match="table has changed since it was written"):
+        read_tensors(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
 def test_truncated_file_is_refused(path: Path, share: float) -> None:
     whole = path.read_bytes()

@@ -88,7 +88,11 @@ def test_nothing_of_lora_or_quantisation_is_left(checkpoints: SimpleNamespace) -
 @pytest.mark.parametrize("trained", ["nf4", "fp32"])
 @pytest.mark.parametrize(("precision", "largest"), [("int8", 0.03), ("int4", 0.25)])
 def test_merged_in_few_bits_is_near_and_leaves_no_layer_out(
-    checkpoints: SimpleNamespace, trained: str, precision: str, largest: float
+    checkpoints: SimpleNamespace,
+    trained: str,
+    precision: str,
+    largest: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     llm = with_lora(str(checkpoints.llm), trained)
     expected, words = logits(llm), llm.embed(torch.arange(320))
@@ -96,6 +100,9 @@ def test_merged_in_few_bits_is_near_and_leaves_no_layer_out(
     merged = merge(llm, precision=precision)
     assert 1e-4 < error(logits(merged), expected) < largest
     assert error(merged.embed(torch.arange(320)), words) < 0.01
+    monkeypatch.setattr("anymal.llm.causal_lm._ROWS_AT_ONCE", 100)  # not a share of 320
+    rms = merged.embed(torch.arange(320)).square().mean().sqrt()
+    assert merged.embedding_rms == pytest.approx(float(rms), rel=1e-6)
     layers = [m for m in merged.modules() if isinstance(m, WeightOnlyLinear)]
     assert [layer.precision for layer in layers] == [precision] * 2 * 7 + ["int8"]
     assert not any(isinstance(m, torch.nn.Linear) for m in merged.modules())

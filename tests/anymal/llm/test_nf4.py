@@ -1,5 +1,7 @@
 """Our rounding to NF4 gives what bitsandbytes' own does, bit for bit."""
 
+import threading
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -108,3 +110,21 @@ def test_a_loaded_layer_holds_what_bitsandbytes_makes_of_the_checkpoint(
     assert torch.equal(state.absmax, nested)
     assert torch.equal(state.state2.absmax, second.absmax)
     assert torch.equal(state.state2.code, second.code)
+
+
+def test_threads_import_bitsandbytes_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = [], []
+
+    def take_place_slowly() -> None:
+        inside.append(1)
+        time.sleep(0.02)
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr("anymal.llm.precision.take_place", take_place_slowly)
+    threads = [threading.Thread(target=import_bitsandbytes) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 4

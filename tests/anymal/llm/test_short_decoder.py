@@ -1,5 +1,6 @@
 """Layers run without transformers around them compute the same, or are left to transformers."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from anymal.llm.attention import install
 from anymal.llm.causal_lm import LLM
+from anymal.llm.load import load_llm
+from anymal.llm.lora import LoraOptions
+from anymal.llm.merge_lora import merge
 from anymal.llm.packable import configs_of
 from anymal.llm.short_decoder import short_decoder
 
@@ -25,6 +29,13 @@ SIZES = {
     "initializer_range": 0.3,
     "pad_token_id": None,
     "attn_implementation": "sdpa",
+}
+
+LATE = {
+    "rope_type": "default",
+    "rope_theta": 10000.0,
+    "llama_4_scaling_beta": 0.1,
+    "original_max_position_embeddings": 1024,
 }
 
 
@@ -86,6 +97,7 @@ def make_llm(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> L
         ("qwen2", {"use_sliding_window": False}),
         ("qwen3", {"head_dim": 16}),
         ("mistral", {"sliding_window": 11}),
+        ("gemma", {"head_dim": 8}),
     ],
 )
 @torch.no_grad()
@@ -112,12 +124,39 @@ def test_layers_compute_what_transformers_computes(kind: str, changes: dict[str,
         ("smollm3", {"no_rope_layers": [1, 0, 1]}),
         ("cohere", {}),
         ("gpt_neox", {"num_key_value_heads": None}),
+        # What they do besides shows only with larger numbers, or at later positions.
+        ("olmo", {"clip_qkv": 1e3, "eos_token_id": None}),
+        ("ministral3", {"rope_parameters": LATE, "max_position_embeddings": 4096}),
     ],
 )
 def test_model_that_computes_something_else_is_left_to_transformers(
     kind: str, changes: dict[str, Any]
 ) -> None:
     assert short_decoder(make_llm(kind, **changes)) is None
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("nf4", 1e-5), ("int8", 0.02), ("int4", 0.02)])
+@torch.no_grad()
+def test_adapters_and_layers_of_few_bits_take_part(
+    checkpoints: SimpleNamespace, precision: str, allowed: float
+) -> None:
+    llm = load_llm(str(checkpoints.llm), precision="nf4", lora=LoraOptions(r=2))
+    torch.manual_seed(5)
+    for parameter in llm.lora_parameters().values():
+        nn.init.normal_(parameter, std=0.1)
+    llm.use_lora(True)
+    if precision != "nf4":
+        llm = merge(llm, precision=precision)
+    install(configs_of(llm))
+    own = short_decoder(llm)
+    assert own is not None
+    rows, positions, found = torch.randn(9, llm.hidden_size), torch.arange(9), []
+    for uses_lora in (True, False):  # which is in the weights where they are merged
+        llm.use_lora(uses_lora)
+        found.append(own.decode(rows, positions, Causal()))
+        wanted = llm.decode(rows[None], positions=positions[None], cache=None)[0]
+        assert (found[-1] - wanted).norm() < allowed * wanted.norm()
+    assert torch.allclose(*found) is (precision != "nf4")
 
 
 def test_norm_of_another_formula_is_called_and_not_copied() -> None:

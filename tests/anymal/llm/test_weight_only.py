@@ -65,9 +65,14 @@ def test_zeros_and_constants_stay(precision: str) -> None:
     torch.testing.assert_close(held, weight, rtol=BF16_STEP, atol=0)
 
 
-@precisions
-def test_few_rows_are_the_same_to_the_bit_in_any_company(precision: str) -> None:
-    layer = WeightOnlyLinear.rounded(torch.randn(97, 130), torch.randn(97), precision)
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [(WeightOnlyLinear, "int8"), (WeightOnlyLinear, "int4"), (WeightOnlyHead, "int8")],
+)
+def test_few_rows_are_the_same_to_the_bit_in_any_company(
+    kind: type[WeightOnlyLinear], precision: str
+) -> None:
+    layer = kind.rounded(torch.randn(97, 130), torch.randn(97), precision)
     inputs = torch.randn(24, 130) * torch.logspace(-3, 3, 24)[:, None]
     together = layer(inputs)
     for num_rows in (1, 2, 3, 8, 17):
@@ -95,6 +100,14 @@ def test_any_leading_shape(precision: str) -> None:
     assert torch.equal(layer(inputs.transpose(0, 1)), flat.view(2, 3, 5).transpose(0, 1))
     assert torch.equal(layer(inputs[0, 0]), flat[0])
     assert layer(inputs[:0]).shape == (0, 3, 5)
+
+
+@precisions
+@pytest.mark.parametrize("rows", [3, 100])
+def test_inputs_may_lie_in_memory_in_any_order(precision: str, rows: int) -> None:
+    layer = WeightOnlyLinear.rounded(torch.randn(5, 64), None, precision)
+    turned = torch.randn(64, rows).T
+    assert torch.equal(layer(turned), layer(turned.contiguous()))
 
 
 @precisions
@@ -170,6 +183,8 @@ def test_machines_without_a_kernel_are_refused(monkeypatch: pytest.MonkeyPatch) 
     check_weight_only("int8", torch.device("cpu"))
     with pytest.raises(RecipeError, match="need torch"):
         check_weight_only("int4", torch.device("cpu"))
+    with pytest.raises(RecipeError, match="need torch"):
+        weight_layout("int4")
 
 
 def test_layouts_have_names() -> None:

@@ -66,3 +66,5 @@ def test_a_model_of_seven_billion_answers_in_six_gigabytes(
     result = CliRunner().invoke(app, ["plan", path, "--serve", "int8", "--memory", "6GB"])
     assert result.exit_code == 1
     assert "answering at int8 takes 7.3 GB of 6.0 GB; try --serve int4" in str(result.exception)
+    result = CliRunner().invoke(app, ["plan", path, "--serve", "int4", "--memory", "4GB"])
+    assert "of 4.0 GB; use a smaller model.llm.path" in str(result.exception)
