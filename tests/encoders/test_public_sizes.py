@@ -28,6 +28,8 @@ CASES: list[tuple[str, str, dict[str, Any], int, int, int, int]] = [
     ("clap", "laion/clap-htsat-fused", {"max_windows": 4}, 27549128, 768, 4 * 2 * 32, 4),
     ("clap", "laion/clap-htsat-unfused", {}, 27534488, 768, 8 * 2 * 32, 8),
     ("whisper", "openai/whisper-large-v3", {"max_windows": 1}, 636968960, 1280, 1500, 1),
+    ("whisper", "openai/whisper-base", {"max_windows": 1}, 20590592, 512, 1500, 1),
+    ("vision", "google/siglip2-base-patch16-224", {}, 92884224, 768, 14 * 14, 1),
     ("imagebind_vision", "imagebind_huge.pth", {}, 632829440, 1280, 1 + 16 * 16, 1),
     ("imagebind_audio", "imagebind_huge.pth", {}, 86235648, 768, 3 * (1 + 12 * 19), 3),
     ("imagebind_imu", "imagebind_huge.pth", {"max_windows": 8}, 19600384, 512, 8 * 251, 8),
@@ -82,6 +84,6 @@ def test_clip_towers_are_as_large_as_open_clip_says(name: str, millions: float) 
 
 
 def test_every_known_encoder_is_checked_here() -> None:
-    language_models = ("meta-llama/", "lmsys/")
+    language_models = ("meta-llama/", "lmsys/", "HuggingFaceTB/SmolLM2")
     encoders = {name for name in known_ids() if not name.startswith(language_models)}
     assert encoders == {name for _, name, *_ in CASES if "/" in name}
