@@ -1,4 +1,4 @@
-"""Options of every command that loads a bundle: what it may use besides its own folder.
+"""Options of commands that load a bundle: how it is held, and what it may use besides its folder.
 
 Does not load; `anymal.bundle.parts` decides what they mean.
 """
@@ -20,5 +20,13 @@ LocalModelsOption = Annotated[
     typer.Option(
         envvar="ANYMAL_LOCAL_MODELS",
         help="Folder of checkpoints that the bundle may name by absolute path.",
+    ),
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the language model: nf4, int8, bf16, fp32, or int4 on a CPU; "
+        "by default fp32 on a CPU.",
+        show_default=False,
     ),
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anymal import __version__
-from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption
+from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption, PrecisionOption
 from anymal.cli.late_commands import CommandGroup
 from anymal.errors import AnymalError
 
@@ -90,6 +90,7 @@ def ask(
     rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
+    precision: PrecisionOption = None,
     allow_hub: HubOption = False,
     local_models: LocalModelsOption = ANY_FOLDER,
     url: UrlOption = None,
@@ -112,7 +113,9 @@ def ask(
         acceleration_unit=acceleration_unit,
         rotation_unit=rotation_unit,
     )
-    with _asker(bundle, url, allow_hub=allow_hub, local_models=local_models) as asker:
+    with _asker(
+        bundle, url, precision=precision, allow_hub=allow_hub, local_models=local_models
+    ) as asker:
         messages = [asker.message(question, **media)]
         stream = asker.stream(messages, max_tokens=max_tokens, stop_repetition=True)
         if as_json:
@@ -133,6 +136,7 @@ def chat(
     rotation_unit: RotationOption = None,
     max_tokens: TokensOption = 256,
     bundle: BundleOption = "tiny",
+    precision: PrecisionOption = None,
     allow_hub: HubOption = False,
     local_models: LocalModelsOption = ANY_FOLDER,
     url: UrlOption = None,
@@ -144,7 +148,9 @@ def chat(
     motion = Media(
         imu_rate_hz=imu_rate_hz, acceleration_unit=acceleration_unit, rotation_unit=rotation_unit
     )
-    with _asker(bundle, url, allow_hub=allow_hub, local_models=local_models) as asker:
+    with _asker(
+        bundle, url, precision=precision, allow_hub=allow_hub, local_models=local_models
+    ) as asker:
         ChatLoop(asker, motion=motion, max_tokens=max_tokens, show=show).run(_lines())
 
 
@@ -239,10 +245,19 @@ def show(stream: "AnswerStream") -> str:
 
 @contextmanager
 def _asker(
-    bundle: str, url: str | None, *, allow_hub: bool, local_models: Path
+    bundle: str,
+    url: str | None,
+    *,
+    precision: str | None,
+    allow_hub: bool,
+    local_models: Path,
 ) -> Iterator["Asker"]:
     """The service at a URL, or a bundle in this process."""
     if url is not None:
+        if precision is not None:
+            raise typer.BadParameter(
+                "the service at --url holds its own model", param_hint="--precision"
+            )
         from anymal.cli.remote_asker import RemoteAsker
         from anymal.client import Client
 
@@ -252,7 +267,9 @@ def _asker(
     _quieten()
     from anymal.serving.assistant import load
 
-    with load(bundle, allow_hub=allow_hub, local_models=local_models) as assistant:
+    with load(
+        bundle, precision=precision, allow_hub=allow_hub, local_models=local_models
+    ) as assistant:
         yield assistant
 
 

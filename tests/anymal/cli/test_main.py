@@ -35,6 +35,11 @@ class FakeAssistant:
         self.options: list[Any] = []
         self.refusal: str | None = None
         self.is_closed = False
+        self.loaded: list[Any] = []
+
+    def load(self, bundle: str, **options: Any) -> "FakeAssistant":
+        self.loaded.append((bundle, options["precision"]))
+        return self
 
     def __enter__(self) -> "FakeAssistant":
         return self
@@ -64,7 +69,7 @@ class FakeAssistant:
 def assistant(monkeypatch: pytest.MonkeyPatch) -> FakeAssistant:
     """What `load` gives, whatever the bundle."""
     fake = FakeAssistant()
-    module = SimpleNamespace(load=lambda bundle, **options: fake)
+    module = SimpleNamespace(load=fake.load)
     monkeypatch.setitem(sys.modules, "anymal.serving.assistant", module)  # type: ignore[arg-type]
     return fake
 
@@ -97,7 +102,7 @@ def test_ask_json(run: Any, assistant: FakeAssistant) -> None:
 def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> None:
     flags = (
         "--image a.png --image b.png --video c.mp4 --audio d.wav --imu e.csv --imu-rate-hz 50 "
-        "--acceleration-unit g --rotation-unit deg/s --max-tokens 9 --bundle tiny"
+        "--acceleration-unit g --rotation-unit deg/s --max-tokens 9 --bundle tiny --precision int4"
     )
     assert run("ask", "What?", *flags.split()).exit_code == 0
     assert assistant.asked == [
@@ -113,6 +118,13 @@ def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> 
         }
     ]
     assert assistant.options == [{"max_tokens": 9, "stop_repetition": True}]
+    assert assistant.loaded == [("tiny", "int4")]
+
+
+def test_a_service_holds_its_model_as_it_likes(run: Any) -> None:
+    done = run("ask", "What?", "--url", "http://there", "--precision", "int4")
+    assert done.exit_code == 2
+    assert "the service at --url holds its own model" in plain(done.stderr)
 
 
 def test_ask_a_service(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
