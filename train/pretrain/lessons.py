@@ -29,21 +29,22 @@ class Epoch:
 
     Attributes:
         drills_alone: Share of the steps, at the start, that are drills and nothing else.
-        comparisons: Share of the other conversations about the world that are comparisons.
+        refusals: Share of the conversations about the world that end in a refusal, or nearly so.
+        comparisons: Share of the others that are comparisons.
         plateau: Share of the steps after which rates fall, in a straight line.
     """
 
     drills_alone: float
+    refusals: float
     comparisons: float
     plateau: float
 
 
 # A model that can look things up learns the world in a fraction of the steps; what is left to learn
 # then is whether two things that it looked up are the same.
-FIRST_EPOCH = Epoch(drills_alone=0.15, comparisons=0.15, plateau=0.3)
-SECOND_EPOCH = Epoch(drills_alone=0.0, comparisons=0.45, plateau=0.25)
+FIRST_EPOCH = Epoch(drills_alone=0.15, refusals=0.1, comparisons=0.15, plateau=0.3)
+SECOND_EPOCH = Epoch(drills_alone=0.0, refusals=0.15, comparisons=0.45, plateau=0.25)
 _DRILLS = 0.1  # share of drills among the conversations afterwards
-_REFUSALS = 0.1  # share of the conversations about the world that end in a refusal, or nearly so
 _TALKS = 0.1  # share of the other conversations in which a second medium comes in a later turn
 _SHORT = 0.5  # share of the questions that ask for the answer alone
 
@@ -77,7 +78,7 @@ class Lessons:
 
     def _passages(self) -> tuple[Passage, ...]:
         rng = self._rng
-        if rng.random() < _REFUSALS:
+        if rng.random() < self._epoch.refusals:
             return draw_refusals(rng)
         if rng.random() < self._epoch.comparisons:
             return (draw_comparison(rng),)

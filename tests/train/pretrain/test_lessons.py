@@ -57,10 +57,13 @@ def test_the_second_pass_begins_with_the_world(processor: Processor) -> None:
     assert 0.02 < np.mean(seen) < 0.3
 
 
-def test_a_tenth_of_the_lessons_is_about_refusals(processor: Processor) -> None:
-    drawn = lessons(processor, SECOND_EPOCH)
+@pytest.mark.parametrize("epoch", [FIRST_EPOCH, SECOND_EPOCH])
+def test_refusals_and_near_misses_have_their_share(processor: Processor, epoch: Epoch) -> None:
+    drawn = lessons(processor, epoch)
     last = [drawn._passages()[-1].questions[-1] for _ in range(800)]
-    assert 0.06 < np.mean([is_refusal(question.answer) for question in last]) < 0.12
+    share = np.mean([is_refusal(question.answer) for question in last])
+    # Three in four or more are refusals, the others near misses.
+    assert 0.6 * epoch.refusals < share < 1.1 * epoch.refusals
 
 
 def test_refusals_leave_room_for_the_soft_tokens_of_two_media(processor: Processor) -> None:
