@@ -124,33 +124,15 @@ class PackedAttention:
     def __call__(self, call: AttentionCall) -> Tensor:
         """See `anymal.llm.attention.Attention`."""
         assert call.layer is not None, "the self-test refuses layers without numbers"
-        return self.attend(
-            call.query[0].transpose(0, 1),
-            call.key[0].transpose(0, 1),
-            call.value[0].transpose(0, 1),
-            layer=call.layer,
-            scaling=call.scaling,
-            window=call.window,
-        )[None]
-
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        layer: int,
-        scaling: float | None,
-        window: int | None,
-    ) -> Tensor:
-        """See `anymal.llm.short_decoder.RowAttention`."""
-        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        query, key, value = (each[0].transpose(0, 1) for each in (call.query, call.key, call.value))
+        keys, values = self._cache.keys[call.layer], self._cache.values[call.layer]
         keys.flatten(0, 1).index_copy_(0, self._places, key)
         values.flatten(0, 1).index_copy_(0, self._places, value)
         parts = [
-            _read(each, query[each.rows], keys, values, scaling, window) for each in self._readers
+            _read(each, query[each.rows], keys, values, call.scaling, call.window)
+            for each in self._readers
         ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return (parts[0] if len(parts) == 1 else torch.cat(parts))[None]
 
 
 _PIECE = 128  # positions: of larger pieces a CPU computes too many scores that are masked

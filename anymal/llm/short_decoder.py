@@ -6,47 +6,21 @@ fewer small operations between them. On a CPU these take longer than the product
 
 `short_decoder` tells whether a model is of this kind: by its type and structure, then by comparing
 every query, key, value and the result with what the model computes itself. Does not attend: see
-`RowAttention`.
+`anymal.llm.attention`.
 
 Shapes: T positions; Hq heads that ask and H that answer; D width of a head, K of a layer.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from anymal.llm.attention import AttentionCall, attention_is
+from anymal.llm.attention import Attention, AttentionCall, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import first_positions, word_rows
-
-
-class RowAttention(Protocol):
-    """Attention between positions of one row."""
-
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        layer: int,
-        scaling: float | None,
-        window: int | None,
-    ) -> Tensor:
-        """From queries `[T, Hq, D]`, keys and values `[T, H, D]` to `[T, Hq, D]`.
-
-        Args:
-            query: Rotated.
-            key: As `query`.
-            value: For the same positions.
-            layer: Number of the layer.
-            scaling: As in `AttentionCall`.
-            window: As in `AttentionCall`.
-        """
-        ...
 
 
 class ShortDecoder:
@@ -55,7 +29,7 @@ class ShortDecoder:
     def __init__(self, rotary: nn.Module, layers: "Sequence[_Layer]", norm: "_Norm") -> None:
         self._rotary, self._layers, self._norm = rotary, layers, norm
 
-    def decode(self, rows: Tensor, positions: Tensor, attention: RowAttention) -> Tensor:
+    def decode(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
         """Run the layers, without the output head.
 
         Args:
@@ -89,7 +63,7 @@ def short_decoder(llm: LLM) -> ShortDecoder | None:
     if _parts(base) != _MODEL or not all(map(_is_known, base.layers)):
         return None
     seen = _Seen()
-    allowed = _ALLOWED[llm.precision == "fp32"]
+    is_exact = llm.precision == "fp32"
     with torch.no_grad():
         rows, positions = word_rows(llm, _ROWS)[0], first_positions(llm, _ROWS)[0] * _STRIDE
         with attention_is(seen):
@@ -100,9 +74,9 @@ def short_decoder(llm: LLM) -> ShortDecoder | None:
             return None  # it turns a part of each head only
         layers = [_Layer(*pair) for pair in zip(base.layers, seen.calls, strict=True)]
         own = ShortDecoder(base.rotary_emb, layers, _Norm(base.norm))
-        comparing = _Comparing(seen.calls, allowed)
+        comparing = _Comparing(seen.calls, is_exact=is_exact)
         hidden = own.decode(rows, positions, comparing)
-    return own if comparing.is_same and _is_same(hidden, wanted, allowed) else None
+    return own if comparing.is_same and _is_same(hidden, wanted, is_exact=is_exact) else None
 
 
 # What is compared: some words, how far apart their positions are, and by how much of its length a
@@ -131,24 +105,29 @@ class _Layer:
         self._own, self._mlp = own, mlp
         # Layers that round their inputs would each do so.
         self._dtype = getattr(own.q_proj, "input_dtype", None)
-        self._layer, self._scaling, self._window = int(call.layer or 0), call.scaling, call.window
+        self._layer, self._scaling, self._window = call.layer, call.scaling, call.window
         self._width = call.query.shape[-1]
         self._of_query = _Norm(own.q_norm) if hasattr(own, "q_norm") else _as_it_is
         self._of_key = _Norm(own.k_norm) if hasattr(own, "k_norm") else _as_it_is
 
     def __call__(
-        self, rows: Tensor, rotation: tuple[Tensor, Tensor], attention: RowAttention
+        self, rows: Tensor, rotation: tuple[Tensor, Tensor], attention: Attention
     ) -> Tensor:
         """From `[T, K]` to `[T, K]`."""
         own, mlp = self._own, self._mlp
         read, heads = self._rounded(self._before(rows)), (len(rows), -1, self._width)
-        found = attention.attend(
-            _rotated(self._of_query(own.q_proj(read).view(heads)), *rotation),
-            _rotated(self._of_key(own.k_proj(read).view(heads)), *rotation),
-            own.v_proj(read).view(heads),
-            layer=self._layer,
-            scaling=self._scaling,
-            window=self._window,
+        query = _rotated(self._of_query(own.q_proj(read).view(heads)), *rotation)
+        key = _rotated(self._of_key(own.k_proj(read).view(heads)), *rotation)
+        found = attention(
+            AttentionCall(
+                layer=self._layer,
+                query=query.transpose(0, 1)[None],
+                key=key.transpose(0, 1)[None],
+                value=own.v_proj(read).view(heads).transpose(0, 1)[None],
+                scaling=self._scaling,
+                window=self._window,
+                others={},
+            )
         )
         rows = rows + own.o_proj(found.reshape(len(rows), -1))
         read = self._rounded(self._between(rows))
@@ -173,7 +152,7 @@ class _Norm:
         self._eps = size * eps
         rows = torch.randn(2, size, generator=torch.Generator().manual_seed(0)).to(weight.device)
         rows[1] *= eps**0.5  # where eps counts
-        self._is_rms = _is_same(self._rms(rows), module(rows), _ALLOWED[True])
+        self._is_rms = _is_same(self._rms(rows), module(rows), is_exact=True)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """From `[..., K]` to `[..., K]`."""
@@ -210,13 +189,13 @@ def _parts(module: Any) -> set[str]:
     return parameters | {name for name, _ in module.named_children()}
 
 
-def _is_same(one: Tensor, other: Tensor, allowed: float) -> bool:
-    """Whether rows differ by at most this share of their length; most of them, where all rounds."""
+def _is_same(one: Tensor, other: Tensor, *, is_exact: bool) -> bool:
+    """Whether all rows differ by no more than `_ALLOWED`; most of them, where layers round."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     one, other = one.double(), other.double()
-    is_near = (one - other).norm(dim=-1) <= allowed * other.norm(dim=-1)
-    return bool(is_near.all() if allowed == _ALLOWED[True] else 2 * is_near.sum() > is_near.numel())
+    is_near = (one - other).norm(dim=-1) <= _ALLOWED[is_exact] * other.norm(dim=-1)
+    return bool(is_near.all() if is_exact else 2 * is_near.sum() > is_near.numel())
 
 
 # --- the comparison -----------------------------------------------------------------------------
@@ -234,28 +213,22 @@ class _Seen:
 
 
 class _Comparing:
-    """Compares calls with those that were seen; see `RowAttention`."""
+    """Compares calls with those that were seen; see `anymal.llm.attention.Attention`."""
 
-    def __init__(self, calls: Sequence[AttentionCall], allowed: float) -> None:
-        self._calls, self._allowed = calls, allowed
+    def __init__(self, calls: Sequence[AttentionCall], *, is_exact: bool) -> None:
+        self._calls, self._is_exact = calls, is_exact
         self.is_same = True
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *,
-        layer: int,
-        scaling: float | None,
-        window: int | None,
-    ) -> Tensor:
-        """See `RowAttention`."""
-        call = self._calls[layer]
-        given = [each.transpose(0, 1)[None] for each in (query, key, value)]
-        for one, other in zip(given, (call.query, call.key, call.value), strict=True):
-            self.is_same &= _is_same(one, other, self._allowed)
-        return _some_attention(*given)[0]
+    def __call__(self, call: AttentionCall) -> Tensor:
+        assert call.layer is not None, "they were counted"
+        seen = self._calls[call.layer]
+        for one, other in (
+            (call.query, seen.query),
+            (call.key, seen.key),
+            (call.value, seen.value),
+        ):
+            self.is_same &= _is_same(one, other, is_exact=self._is_exact)
+        return _some_attention(call.query, call.key, call.value)
 
 
 def _some_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.key_values import KeyValues
+from anymal.llm.attention import AttentionCall
 from anymal.llm.packable import LayerShape
 
 HEADS, ASK, WIDTH = 2, 6, 8
@@ -52,9 +53,14 @@ def test_it_is_plain_attention_of_each_sequence(
         )
         query, key, value = (
             torch.cat([parts[each][kind][start:stop] for each, start, stop in going])
+            .transpose(0, 1)
+            .unsqueeze(0)
             for kind in range(3)
         )
-        out = attention.attend(query, key, value, layer=0, scaling=None, window=window)
+        call = AttentionCall(
+            layer=0, query=query, key=key, value=value, scaling=None, window=window, others={}
+        )
+        out = attention(call)[0]
         pieces = out.split([stop - start for _, start, stop in going])
         for (each, _, _), piece in zip(going, pieces, strict=True):
             found[each].append(piece)

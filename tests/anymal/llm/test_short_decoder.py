@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from anymal.llm.attention import install
+from anymal.llm.attention import AttentionCall, install
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import load_llm
 from anymal.llm.lora import LoraOptions
@@ -47,20 +47,16 @@ class Causal:
     """Plain attention within one row; notes what each layer asks for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, float | None, int | None]] = []
+        self.asked: list[tuple[int | None, float | None, int | None]] = []
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, *, layer: int, scaling: Any, window: Any
-    ) -> Tensor:
-        self.asked.append((layer, scaling, window))
-        groups = query.shape[1] // key.shape[1]
-        keys, values = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    def __call__(self, call: AttentionCall) -> Tensor:
+        self.asked.append((call.layer, call.scaling, call.window))
+        groups = call.query.shape[1] // call.key.shape[1]
+        keys, values = (each.repeat_interleave(groups, dim=1) for each in (call.key, call.value))
         out = scaled_dot_product_attention(
-            *(each.transpose(0, 1)[None] for each in (query, keys, values)),
-            is_causal=True,
-            scale=scaling,
+            call.query, keys, values, is_causal=True, scale=call.scaling
         )
-        return out[0].transpose(0, 1)
+        return out.transpose(1, 2)
 
 
 def make_llm(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> LLM:
