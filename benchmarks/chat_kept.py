@@ -9,6 +9,7 @@ reply is measured without and with LoRA, and some answers are shown side by side
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,8 @@ def _replies(
     """What the language model says, as it stands now."""
     processor, said = assembled.processor, []
     sampling = Sampling(max_tokens=tokens)
-    with Speaker(
-        assembled.model.llm, processor.template, max_tokens=processor.max_tokens
-    ) as speaker:
+    llm, template = assembled.model.llm, processor.template
+    with closing(Speaker(llm, template, max_tokens=processor.max_tokens)) as speaker:
         for start in range(0, len(prompts), AT_A_TIME):
             some = prompts[start : start + AT_A_TIME]
             said += speaker.reply(some, [sampling] * len(some))

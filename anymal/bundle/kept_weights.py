@@ -10,8 +10,9 @@ digest takes its resolved path, its size, the times of its last change, and 256 
 write through the file system changes those times (no program can set the time of a file's status,
 ctime), and where images with fixed times are mounted one after the other, the weights of another
 training differ in the pieces. The times of a file that changed less than two seconds ago may not
-tell it from what it was before; its weights are not kept yet. Whoever can write to the cache folder
-can change answers; a folder that is open to all users, or belongs to another one, is not used.
+tell it from what it was before; its weights are not kept yet. Anyone who can write to the cache
+folder can change answers; a folder that is open to all users, or belongs to another user, is not
+used.
 """
 
 import hashlib

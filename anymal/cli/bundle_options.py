@@ -4,7 +4,7 @@ Does not load; `anymal.bundle.parts` decides what they mean.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,10 +23,10 @@ LocalModelsOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    str | None,
+    Literal["nf4", "int8", "int4", "bf16", "fp32"] | None,
     typer.Option(
-        help="Of the language model: nf4, int8, bf16, fp32, or int4 on a CPU; "
-        "by default fp32 on a CPU.",
+        help="Precision of the language model, int4 on a CPU only; by default fp32 on a CPU, "
+        "elsewhere as trained.",
         show_default=False,
     ),
 ]

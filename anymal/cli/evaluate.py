@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption
+from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption, PrecisionOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,10 +56,7 @@ def eval_command(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 16,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    precision: Annotated[
-        Literal["nf4", "int8", "int4", "bf16", "fp32"] | None,
-        typer.Option(help="Precision of the language model; by default that of 'anymal serve'."),
-    ] = None,
+    precision: PrecisionOption = None,
     allow_hub: HubOption = False,
     local_models: LocalModelsOption = ANY_FOLDER,
     out: Annotated[

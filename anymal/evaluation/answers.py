@@ -29,8 +29,17 @@ def start_batch_assistant(assembled: Assembled, *, name: str, batch_size: int) -
         name: What answers call the model.
         batch_size: How many questions are answered at a time.
     """
-    budget = Budget(max_running=batch_size, step_tokens=_STEP_TOKENS, beside_decode=_STEP_TOKENS)
+    budget = batch_budget(batch_size)
     return start_assistant(assembled, name=name, max_waiting=batch_size, budget=budget)
+
+
+def batch_budget(batch_size: int) -> Budget:
+    """What a step may hold where nobody waits for the next word.
+
+    Args:
+        batch_size: How many answers grow at a time.
+    """
+    return Budget(max_running=batch_size, step_tokens=_STEP_TOKENS, beside_decode=_STEP_TOKENS)
 
 
 def answer_all(

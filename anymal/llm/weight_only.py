@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from anymal.errors import RecipeError
 from anymal.llm.int4_layout import TILE, layout_name, packed_codes, unpacked_codes
-from anymal.llm.weight_rounding import GROUP, rounded_to_4_bits, rounded_to_8_bits
+from anymal.llm.weight_rounding import GROUP, MIDDLE, rounded_to_4_bits, rounded_to_8_bits
 
 WeightOnly = Literal["int8", "int4"]
 WEIGHT_ONLY: tuple[str, ...] = get_args(WeightOnly)
@@ -198,7 +198,9 @@ class WeightOnlyLinear(nn.Module):
                 codes = unpacked_codes(self.codes[part])  # [K, n]
                 scales, offsets = self.scales[:, part].float().unbind(-1)  # [G, n] each
                 grouped = codes.float().view(-1, GROUP, codes.shape[1])
-                values = torch.addcmul((offsets - 8 * scales)[:, None], grouped, scales[:, None])
+                values = torch.addcmul(
+                    (offsets - MIDDLE * scales)[:, None], grouped, scales[:, None]
+                )
                 yield part, values.view(codes.shape).to(dtype)
 
     def extra_repr(self) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 GROUP = 32  # inputs that share a scale at 4 bits
 _LARGEST_8_BITS, _LARGEST_4_BITS = 127, 15
-_MIDDLE = 8  # the code whose value is a group's offset
+MIDDLE = 8  # the code whose value is a group's offset
 _FITS = 2  # of scale and offset to the codes
 _TINIEST = 1e-30  # instead of the scale of zeros
 _AT_ONCE = 2**18  # numbers that are rounded together, so that they stay in the processor's cache
@@ -59,13 +59,13 @@ def rounded_to_4_bits(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         part = weight[rows].float().view(-1, width // GROUP, GROUP)
         least, most = part.aminmax(dim=-1, keepdim=True)
         scale = (most - least).div_(_LARGEST_4_BITS).clamp_min_(_TINIEST)
-        offset = least + _MIDDLE * scale
+        offset = least + MIDDLE * scale
         for _ in range(_FITS):
             steps = _nearest(part, scale, offset)
             scale, offset = _fitted(part, steps, scale)
         scale, offset = scale.bfloat16(), offset.bfloat16()
         scales[rows], offsets[rows] = scale[..., 0], offset[..., 0]
-        steps = _nearest(part, scale.float(), offset.float()).add_(_MIDDLE)
+        steps = _nearest(part, scale.float(), offset.float()).add_(MIDDLE)
         codes[rows] = steps.view(-1, width).to(torch.uint8)
     return codes, scales, offsets
 
@@ -79,9 +79,9 @@ def _slices(weight: Tensor) -> Iterator[slice]:
 
 
 def _nearest(part: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    """The codes nearest to some weights, less `_MIDDLE`."""
+    """The codes nearest to some weights, less `MIDDLE`."""
     steps = (part - offset).div_(scale).round_()
-    return steps.clamp_(-_MIDDLE, _LARGEST_4_BITS - _MIDDLE)
+    return steps.clamp_(-MIDDLE, _LARGEST_4_BITS - MIDDLE)
 
 
 def _fitted(part: Tensor, steps: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

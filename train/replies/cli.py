@@ -37,7 +37,7 @@ def replies(
     Run again, it continues where it was stopped.
     """
     # torch and transformers take seconds to import; `--help` must not.
-    from contextlib import ExitStack
+    from contextlib import ExitStack, closing
 
     from rich.progress import Progress
 
@@ -62,7 +62,7 @@ def replies(
         count = write_replies(
             out,
             options,
-            speaker=lambda: stack.enter_context(Speaker.of(loaded.model.llm)),
+            speaker=lambda: stack.enter_context(closing(Speaker.of(loaded.model.llm))),
             done=lambda number: progress.update(task, completed=number),
         )
     console.print(f"{count} records in {out}")

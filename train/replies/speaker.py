@@ -8,24 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from types import TracebackType
 from typing import Self
 
 from anymal.chat.segments import Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate, build_template
 from anymal.chat.tokens import IdRun, TextEncoder, runs_of
 from anymal.engine.build import build_engine
-from anymal.engine.events import Failed, Finished, TextDelta
+from anymal.engine.events import Finished, TextDelta
 from anymal.engine.prompt import Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
-from anymal.engine.scheduler import Budget
 from anymal.errors import RecipeError
+from anymal.evaluation.answers import batch_budget
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import load_llm
 from anymal.recipe.schema import LlmRecipe
 
 AT_A_TIME = 16
-_STEP_TOKENS = 2048  # nobody waits for the next word
 _WORD = "x"  # stands for a prompt while its opening is found
 
 
@@ -61,9 +59,7 @@ class Speaker:
             stop_ids={*llm.eos_ids, end},
             max_tokens=max_tokens,
             max_waiting=AT_A_TIME,
-            budget=Budget(
-                max_running=AT_A_TIME, step_tokens=_STEP_TOKENS, beside_decode=_STEP_TOKENS
-            ),
+            budget=batch_budget(AT_A_TIME),
         )
 
     @classmethod
@@ -80,15 +76,8 @@ class Speaker:
         template = build_template(recipe.template, llm.tokenizer)
         return cls(llm, template, max_tokens=recipe.max_tokens)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the engine's thread."""
         self._engine.close()
 
     def make_up(self, sampling: Sequence[Sampling]) -> list[Said]:
@@ -130,8 +119,6 @@ class Speaker:
         is_whole = False
         with closing(self._engine.submit(Prompt(spans=(TokenSpan(ids=ids),)), sampling)) as events:
             for event in events:
-                if isinstance(event, Failed):
-                    raise event.error
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
                 elif isinstance(event, Finished):

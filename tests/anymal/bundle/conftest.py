@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from anymal.assemble import build
+from anymal.bundle import kept_weights
 from anymal.bundle.save import save_bundle
 
 if TYPE_CHECKING:
@@ -74,3 +75,11 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(name="large")
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files above 8 KiB are large, and trusted at once."""
+    monkeypatch.setattr(kept_weights, "_WHOLE_BYTES", 8192)
+    monkeypatch.setattr(kept_weights, "_PIECES", 2)
+    monkeypatch.setattr(kept_weights, "_SETTLED_S", -1.0)

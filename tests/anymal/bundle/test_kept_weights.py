@@ -141,13 +141,6 @@ def test_a_checkpoint_that_is_mapped_as_it_is_is_not_copied(
 # --- files too large to be hashed at every start ------------------------------------------------
 
 
-@pytest.fixture(name="large")
-def _large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_weights, "_WHOLE_BYTES", 8192)
-    monkeypatch.setattr(kept_weights, "_PIECES", 2)
-    monkeypatch.setattr(kept_weights, "_SETTLED_S", -1.0)
-
-
 @pytest.mark.usefixtures("large")
 def test_a_large_file_that_changed_just_now_is_not_trusted(
     bundle: Path, monkeypatch: pytest.MonkeyPatch

@@ -95,6 +95,16 @@ def test_data_folder_comes_from_the_environment(
     assert f"skipped digits: no folder {tmp_path / 'absent'}" in text.replace("\n", "")
 
 
+def test_a_model_that_needs_media_is_not_asked_without_any(
+    monkeypatch: pytest.MonkeyPatch, bundles: list[dict[str, Any]], colours: Any
+) -> None:
+    assistant = colours.assistant()
+    assistant.processor.needs_media = True
+    monkeypatch.setattr("anymal.serving.precision.load_to_answer", lambda *_, **__: assistant)
+    text = run("looking", "--task", "scenes", "--task", "refused_absent", "--limit", "2")
+    assert "skipped refused_absent: the bundle takes no" in text
+
+
 def test_card_is_written_with_its_chart(
     tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What opens and ends a made-up prompt, and that replies are the model's own."""
 
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_a_template_without_a_users_words_is_refused(tokenizer: Any) -> None:
 def test_replies_are_those_of_the_plain_model(checkpoints: SimpleNamespace, tokenizer: Any) -> None:
     path = str(checkpoints.llm)
     recipe = LlmRecipe(path=path, precision="fp32", template="vicuna", max_tokens=256)
-    with Speaker.of(recipe) as speaker:
+    with closing(Speaker.of(recipe)) as speaker:
         (said,) = speaker.reply(["What is it?"], [Sampling(max_tokens=8)])
         made_up = speaker.make_up([Sampling(max_tokens=6, temperature=1.0, seed=s) for s in (1, 2)])
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
