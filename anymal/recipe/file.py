@@ -19,7 +19,7 @@ _TINY_PREFIX = "tiny:"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # Paths of checkpoints, which may also be Hub ids, and paths that can only be files.
 _CHECKPOINT_KEYS = ("path", "start_from")
-_FILE_KEYS = ("manifest", "features")
+_FILE_KEYS = ("manifest", "media", "features")
 
 
 def read_recipe_file(
