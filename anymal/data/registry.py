@@ -10,8 +10,8 @@ from pathlib import Path
 
 from anymal.data.options import Options
 from anymal.data.rows import Record, Rows
-from anymal.errors import ConversationError, DataError
-from anymal.recipe.prompts import PROMPTS, PromptStyle
+from anymal.errors import DataError
+from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import DataFormat, DataRecipe
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
 
@@ -20,7 +20,17 @@ Open = Callable[[Path, Options], Rows]
 # `module:function` in anymal.data.formats, each an `Open`.
 FORMATS: dict[str, str] = {
     "anymal": "anymal:open_anymal",
+    "mimicit": "mimicit:open_mimicit",
+    "hf": "hf:open_hf",
+    "webdataset": "webdataset:open_webdataset",
+    "audiocaps": "audiocaps:open_audiocaps",
+    "clotho": "clotho:open_clotho",
+    "audioset": "audioset:open_audioset",
+    "ego4d": "ego4d:open_ego4d",
+    "folder": "folder:open_folder",
 }
+# Formats that have questions of their own, so that no prompt belongs around them.
+CONVERSATIONS = frozenset({"llava", "sharegpt", "swift", "trl", "mimicit"})
 
 
 def open_rows(entry: DataRecipe) -> Rows:
@@ -36,20 +46,19 @@ def open_rows(entry: DataRecipe) -> Rows:
         DataError: It cannot be opened; a row that is broken is an error of the row, when it is
             read.
     """
+    if entry.prompt is not None and entry.format in CONVERSATIONS:
+        raise DataError(
+            f"rows of the format {entry.format} are whole conversations already; leave prompt out"
+        )
     options = Options(
         media=None if entry.media is None else Path(entry.media),
         columns=entry.columns,
         split=entry.split,
         licence=entry.licence,
+        prompt=None if entry.prompt is None else PROMPTS[entry.prompt],
     )
     rows = find_format(entry.format)(Path(str(entry.manifest)), options)
-    if entry.prompt is None and entry.suffix is None:
-        return rows
-    return _Worded(
-        rows,
-        None if entry.prompt is None else PROMPTS[entry.prompt],
-        None if entry.suffix is None else SUFFIXES[entry.suffix],
-    )
+    return rows if entry.suffix is None else _Suffixed(rows, SUFFIXES[entry.suffix])
 
 
 def find_format(name: DataFormat) -> Open:
@@ -60,12 +69,11 @@ def find_format(name: DataFormat) -> Open:
 
 
 @dataclass(frozen=True, slots=True)
-class _Worded:
-    """Rows with a prompt around them, or a suffix behind their questions."""
+class _Suffixed:
+    """Rows with a sentence behind their questions."""
 
     rows: Rows
-    prompt: PromptStyle | None
-    suffix: str | None
+    suffix: str
 
     @property
     def base_dir(self) -> Path:
@@ -79,13 +87,7 @@ class _Worded:
         return len(self.rows)
 
     def __getitem__(self, index: int, /) -> Record:
-        record = self.rows[index]
-        if self.prompt is not None:
-            try:
-                record = self.prompt.conversation(record)
-            except ConversationError as error:
-                raise DataError(f"{self.where(index)}: {error}") from error
-        return record if self.suffix is None else with_suffix(record, self.suffix)
+        return with_suffix(self.rows[index], self.suffix)
 
     def where(self, index: int, /) -> str:
         return self.rows.where(index)

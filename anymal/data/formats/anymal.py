@@ -21,4 +21,5 @@ def open_anymal(path: Path, options: Options) -> Rows:
     Raises:
         DataError: The file cannot be opened.
     """
-    return Mapped.of(path, open_raw(path), options, make=lambda row: row)
+    make = (lambda row: row) if options.prompt is None else options.prompt.conversation
+    return Mapped.of(path, open_raw(path), options, make=make)
