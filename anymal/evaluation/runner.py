@@ -11,6 +11,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
+from anymal.data.rows import Record
 from anymal.engine.sampling import Sampling
 from anymal.errors import DataError
 from anymal.evaluation.answers import answer_all
@@ -25,7 +26,7 @@ from anymal.evaluation.controls import (
 from anymal.evaluation.intervals import Share, paired_difference, share_of
 from anymal.evaluation.results import Compared, Results, TaskResult
 from anymal.evaluation.scoring import Expected, read_expected
-from anymal.evaluation.task import Record, Task, as_tasks, pick
+from anymal.evaluation.task import Task, as_tasks, pick
 from anymal.serving.assistant import Assistant
 
 Control = Literal["blank", "swapped"]

@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from anymal.data.rows import Record
 from anymal.errors import DataError
-from anymal.evaluation.task import Record, Task, read_manifest
+from anymal.evaluation.task import Task, read_manifest
+from anymal.recipe.data_entry import DataRecipe
 
 DEFAULT_SIZE = 300
 TINY, LAPTOP = "tiny", "laptop"
@@ -206,8 +208,11 @@ def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = N
     for name in names:
         if name in _SUITES:
             suite = _SUITES[name](data, size=size)
+        elif not Path(name).exists():
+            known = ", ".join(map(repr, _SUITES))
+            raise DataError(f"no suite and no manifest {name!r}; give {known}, or a data file")
         else:
-            suite = Suite(tasks=read_manifest(Path(name)))
+            suite = Suite(tasks=read_manifest(DataRecipe(manifest=name)))
         tasks += suite.tasks
         skipped |= suite.skipped
     task_names = [task.name for task in tasks]
