@@ -15,6 +15,8 @@ _ROOM = "anymal.data.containers"
 _BY_START = {
     b"[": "json_array:JsonArray",
     b"{": "jsonl:Jsonl",
+    b"PAR1": "parquet:open_parquet",
+    b"ARROW1": "arrow:open_arrow",
 }
 _BY_ENDING = {
     ".csv": "csv:Csv",
@@ -22,6 +24,7 @@ _BY_ENDING = {
     ".jsonl": "jsonl:Jsonl",
     ".ndjson": "jsonl:Jsonl",
     ".json": "jsonl:Jsonl",
+    ".arrow": "arrow:open_arrow",
 }
 
 
