@@ -13,9 +13,10 @@ import typer
 from anymal.data.registry import open_rows
 from anymal.data.rows import Rows
 from anymal.errors import DataError
+from anymal.recipe.data_entry import DataFormat, DataRecipe
 from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.prompts import PROMPTS
-from anymal.recipe.schema import DataFormat, DataRecipe, Recipe, load_recipe
+from anymal.recipe.schema import Recipe, load_recipe
 from anymal.recipe.section import parse_section
 
 if TYPE_CHECKING:
