@@ -109,7 +109,7 @@ def _row(record: Mapping[str, Any], *, base_dir: Path | None) -> dict[str, Any]:
         f"{modality}s": [value if base_dir is None else _file(value, base_dir) for value in values]
         for modality, values in media.items()
     }
-    row = {"messages": messages, **lists}
+    row: dict[str, Any] = {"messages": messages, **lists}
     if "id" in record:
         row["id"] = record["id"]
     if "meta" in record:

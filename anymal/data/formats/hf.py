@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from anymal.data.containers.raw import parse_object
 from anymal.data.containers.saved import open_saved
 from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
 from anymal.data.options import Options
@@ -65,6 +66,8 @@ def _record(
     """A row as a conversation."""
     words = {name: value for name, value in row.items() if name not in media}
     words |= {name: names[row[name]] for name, names in labels.items() if row[name] is not None}
+    if isinstance(row.get("meta"), str):  # as `anymal data export` writes it
+        words["meta"] = parse_object(row["meta"].encode(), where="meta")
     found: dict[str, list[Any]] = {}
     for name, modality in media.items():
         found.setdefault(MEDIA[modality], []).extend(listed(row[name]))

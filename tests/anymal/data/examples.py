@@ -11,6 +11,7 @@ import math
 import tarfile
 import wave
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ COLOURS = [(220, 30, 30), (30, 200, 40), (30, 40, 220)]
 UID = "0a1b2c3d-0000-4000-8000-000000000001"
 
 
+@cache
 def png(number: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (16, 16), COLOURS[number % 3]).save(file, "png")
     return file.getvalue()
 
 
+@cache
 def wav(number: int) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:

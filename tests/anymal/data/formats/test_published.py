@@ -320,9 +320,7 @@ def test_ego4d_reports_a_hole_in_a_recording(tmp_path: Path) -> None:
     (tmp_path / f"{UID}.csv").write_text("\n".join([*lines[:230], *lines[350:]]))
     rows = opened(entry)
     assert times(rows[2])[2] == 250
-    with pytest.raises(
-        DataError, match=r":3: of 4 to 9 s, .* has 130 samples, and 2.4 s without any"
-    ):
+    with pytest.raises(DataError, match=r":3: of 4 to 9 s, .* has 130 samples, and 2.4 s w"):
         rows[1]
 
 
