@@ -13,7 +13,7 @@ from anymal.data.checks.lists import list_mistakes
 from anymal.data.checks.media import CheckedMedium, DecodeOne, check_medium, decode_alone
 from anymal.data.checks.mistake import Mistake, mistake_of
 from anymal.data.checks.repeats import Fingerprint, fingerprint
-from anymal.data.checks.turns import readable, turn_mistakes
+from anymal.data.checks.turns import key_mistakes, readable, turn_mistakes
 from anymal.data.rows import Rows
 from anymal.errors import AnymalError, DataError
 from anymal.modality import Medium
@@ -74,7 +74,7 @@ def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
         told = mistake_of(error, "unreadable", change="repair it", where=rows.where(index))
         # What says more about the same stands for it.
         return CheckedRow(mistakes=tuple(mistakes) or (told,))
-    mistakes += turn_mistakes(record)
+    mistakes += [*key_mistakes(record), *turn_mistakes(record)]
     conversation = readable(record)
     if isinstance(conversation, Mistake):
         return CheckedRow(mistakes=tuple(mistakes) or (conversation,))

@@ -1,4 +1,4 @@
-"""Mistakes in the turns of a row: roles, answers, placeholders.
+"""Mistakes in a record and its turns: keys, roles, answers, placeholders.
 
 Does not read media.
 """
@@ -10,12 +10,32 @@ from typing import Any
 from anymal.data.checks.mistake import Mistake, mistake_of
 from anymal.errors import ConversationError
 from anymal.modality import MODALITIES
-from anymal.protocol.conversation import Conversation, read_conversation
+from anymal.protocol.conversation import Conversation
+from anymal.protocol.record import read_record
 
+_KEYS = ("messages", "id", "meta")
 _ROLES = ("system", "developer", "user", "assistant")
 # Neighbouring system messages are joined and mean one thing.
 _ALTERNATING = ("user", "assistant")
 _PLACEHOLDER = re.compile(rf"<({'|'.join(MODALITIES)})>", re.IGNORECASE)
+
+
+def key_mistakes(record: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find keys that a record does not have, and that would be left out of what is learnt.
+
+    Args:
+        record: As its format made it.
+
+    Yields:
+        One mistake at most.
+    """
+    if unknown := [key for key in record if key not in _KEYS]:
+        yield Mistake(
+            kind="unknown_key",
+            reason=f"{', '.join(map(repr, unknown))} is not understood here",
+            change="a record has messages, and perhaps id and meta, and media are parts of its "
+            "messages; name the format of other rows",
+        )
 
 
 def turn_mistakes(record: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -49,7 +69,7 @@ def readable(record: Mapping[str, Any]) -> Conversation | Mistake:
     if isinstance(messages, list):
         messages = [_with_known_role(turn) for turn in messages]
     try:
-        return read_conversation({"messages": messages})
+        return read_record({"messages": messages})
     except ConversationError as error:
         return mistake_of(error, "shape", change="write messages as docs/rest.md shows them")
 
@@ -77,10 +97,11 @@ def _role_mistakes(turns: Sequence[Mapping[str, Any]]) -> Iterator[Mistake]:
                 reason=f"messages.{number - 1} and messages.{number} are both of the {role}",
                 change="join them, or add the turn that is missing between them",
             )
-    if "assistant" not in roles:
+    if not any(map(_is_learnt, turns)):
         yield Mistake(
             kind="no_answer",
-            reason="no message has the role 'assistant', so there is nothing to learn",
+            reason="no message has the role 'assistant' and is learnt, so there is nothing to "
+            "learn",
             change="end the conversation with the wanted answer",
         )
 
@@ -88,18 +109,21 @@ def _role_mistakes(turns: Sequence[Mapping[str, Any]]) -> Iterator[Mistake]:
 def _content_mistakes(turn: Mapping[str, Any], *, place: str) -> Iterator[Mistake]:
     """What is wrong inside one message."""
     words, has_media = _words(turn.get("content"))
-    found = _PLACEHOLDER.search(words)
-    if turn.get("role") != "assistant":
-        if found:
-            yield _left_as_words(found, place)
-    elif found or has_media:
-        what = found[0] if found else "a medium"
+    if found := _PLACEHOLDER.search(words):
+        part_type = MODALITIES[found[1].lower()].part_types[-1]
+        yield Mistake(
+            kind="placeholder",
+            reason=f"{place}.content: {found[0]!r} is left as words",
+            change="put the medium in its place as a part of the type "
+            f"{part_type}, or write it otherwise if it means no medium",
+        )
+    if turn.get("role") == "assistant" and has_media:
         yield Mistake(
             kind="medium_in_answer",
-            reason=f"{place} is an answer and holds {what}",
-            change="put the medium into a message of the user; the model writes only words",
+            reason=f"{place} is an answer and holds a medium",
+            change="put it into a message of the user; a model writes only words",
         )
-    elif not words.strip():
+    elif _is_learnt(turn) and not words.strip():
         yield Mistake(
             kind="blank_answer",
             reason=f"{place} is an answer without words, from which the model learns to say "
@@ -108,21 +132,16 @@ def _content_mistakes(turn: Mapping[str, Any], *, place: str) -> Iterator[Mistak
         )
 
 
-def _left_as_words(found: re.Match[str], place: str) -> Mistake:
-    """A placeholder that no medium took."""
-    part_type = MODALITIES[found[1].lower()].part_types[-1]
-    return Mistake(
-        kind="placeholder",
-        reason=f"{place}: {found[0]!r} is left as words",
-        change=f"put the medium in its place as a part of the type {part_type}, or name the "
-        "format that has such placeholders (--format)",
-    )
+def _is_learnt(turn: Mapping[str, Any]) -> bool:
+    """Whether a model learns to write a message."""
+    return turn.get("role") == "assistant" and turn.get("loss") is not False
 
 
 def _words(content: Any) -> tuple[str, bool]:
     """All words of a message, and whether it holds something else."""
     if isinstance(content, str):
         return content, False
-    parts = [part for part in content or () if isinstance(part, Mapping)]
+    given = content if isinstance(content, list | tuple) else ()
+    parts = [part for part in given if isinstance(part, Mapping)]
     texts = [str(part.get("text", "")) for part in parts if part.get("type") == "text"]
     return "\n".join(texts), len(texts) < len(parts)

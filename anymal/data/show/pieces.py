@@ -42,8 +42,7 @@ def pieces_of(conversation: Conversation) -> Iterator[Piece]:
         yield Piece(text=message.role, kind="role")
         for part in message.parts:
             if isinstance(part, TextPart):
-                is_learnt = message.role == "assistant"
-                yield Piece(text=part.text, kind="learnt" if is_learnt else "read")
+                yield Piece(text=part.text, kind="learnt" if message.is_learnt else "read")
                 continue
             number += 1
             name = "embeds" if isinstance(part, PromptEmbedsPart) else modality_of(part)

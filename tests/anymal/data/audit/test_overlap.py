@@ -16,7 +16,7 @@ from anymal.data.audit.overlap import Match, Unread, find_overlap
 from anymal.data.registry import open_rows
 from anymal.data.rows import Rows
 from anymal.playground import sources
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from tests.anymal.data.checks.planted import film, motion, picture, sound
 
 PART_TYPES = {"mp4": "video_url", "wav": "audio_url", "csv": "input_imu"}

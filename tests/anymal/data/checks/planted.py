@@ -140,10 +140,12 @@ def _of_turns() -> Any:
     yield {"messages": [user | {"content": "Nobody answers."}]}, "no_answer"
     yield {"messages": [user | {"content": "A?"}, answer | {"content": " \n"}]}, "blank_answer"
     yield {"messages": [user | {"content": "See <image>?"}, answer]}, "placeholder"
-    yield (
-        {"messages": [user | {"content": "B?"}, answer | {"content": "<audio> so"}]},
-        ("medium_in_answer"),
-    )
+    yield {"messages": [user | {"content": "B?"}, answer | {"content": "<audio>!"}]}, "placeholder"
+    shown = [medium("image_url", "good.png"), {"type": "text", "text": "This."}]
+    turns = [user | {"content": "Show it."}, answer | {"content": shown}]
+    yield {"messages": turns}, "medium_in_answer"
+    yield {"messages": [user | {"content": "D?"}, answer | {"loss": False}]}, "no_answer"
+    yield {"messages": [user | {"content": "E?"}, answer], "image": "good.png"}, "unknown_key"
     yield {"messages": [user | {"content": {"text": "C?"}}, answer]}, "shape"
     yield {"messages": [{"role": "user", "content": "Good?"}, answer]}, ""
 

@@ -11,7 +11,7 @@ from anymal.data.checks.run import Counts, find_problems
 from anymal.data.registry import open_rows
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from tests.anymal.data.checks.planted import plant
 
 TOPICS = (sources.scenes, sources.clips, sources.sounds, sources.motions)

@@ -16,7 +16,7 @@ from anymal.data.show.pictures import fitted, picture_of
 from anymal.data.show.row import ShownRow, index_of, look_at
 from anymal.data.show.terminal import half_blocks, show_row
 from anymal.errors import DataError
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from encoders.signals import Audio, Motion, Video
 from tests.anymal.data.checks.planted import plant
 
