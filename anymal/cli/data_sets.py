@@ -43,6 +43,13 @@ SplitOption = Annotated[str | None, typer.Option(help="Part of a data set that h
 PromptOption = Annotated[
     str | None, typer.Option(help=f"Prompt around plain rows: {', '.join(PROMPTS)}.")
 ]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=COLUMN",
+        help="What the file calls a column that the format knows by another name; repeatable.",
+    ),
+]
 LicenceOption = Annotated[str, typer.Option(help="SPDX name of the data's licence.")]
 
 
@@ -75,6 +82,17 @@ class Chosen:
     sets: Sequence[DataSet]
     recipe: Recipe | None = None
 
+    def only(self) -> Rows:
+        """The rows of the only data set.
+
+        Raises:
+            DataError: There are several.
+        """
+        if len(self.sets) > 1:
+            names = ", ".join(one.name for one in self.sets)
+            raise DataError(f"the recipe names {names}; give one of these files instead")
+        return self.sets[0].rows
+
     def model(self) -> "RecipeModel | None":
         """What measures rows in tokens; None without a recipe. Imports torch."""
         if self.recipe is None:
@@ -91,6 +109,7 @@ def choose(
     format: str = "anymal",
     media: Path | None = None,
     split: str | None = None,
+    columns: Sequence[str] | None = None,
     prompt: str | None = None,
     licence: str = UNKNOWN,
 ) -> Chosen:
@@ -102,6 +121,7 @@ def choose(
         format: Of the data file.
         media: Folder of its media.
         split: Part of it.
+        columns: Names of the format and of the file, as `NAME=COLUMN`.
         prompt: Named prompt around its rows.
         licence: Its licence.
 
@@ -113,11 +133,11 @@ def choose(
         RecipeError: The recipe cannot be read.
     """
     if data.suffix.lower() in _RECIPES:
-        given = (format, media, split, prompt, licence)
-        if given != ("anymal", None, None, None, UNKNOWN):
+        given = (format, media, split, columns or None, prompt, licence)
+        if given != ("anymal", None, None, None, None, UNKNOWN):
             raise DataError(
-                "--format, --media, --split, --prompt and --licence are for a data file; a recipe "
-                "has these in its data entries"
+                "--format, --media, --split, --column, --prompt and --licence are for a data file; "
+                "a recipe has these in its data entries"
             )
         return _of_recipe(load_recipe(data, overrides or []))
     if overrides:
@@ -127,11 +147,20 @@ def choose(
         "format": format,
         "media": None if media is None else str(media),
         "split": split,
+        "columns": dict(map(_column, columns or [])),
         "prompt": prompt,
         "licence": licence,
     }
     entry = parse_section(DataRecipe, values, where="the options")
     return Chosen(sets=[DataSet(name=str(data), rows=open_rows(entry))])
+
+
+def _column(text: str) -> tuple[str, str]:
+    """One `NAME=COLUMN`."""
+    name, equals, column = text.partition("=")
+    if not name or not equals or not column:
+        raise DataError(f"--column {text!r} must look like answer=caption")
+    return name, column
 
 
 def _of_recipe(recipe: Recipe) -> Chosen:

@@ -57,6 +57,14 @@ _OWN = {
         target="anymal.cli.data_audit:audit",
         help="Find media of the evaluation in the training data.",
     ),
+    "data import": LateCommand(
+        target="anymal.cli.data_import:import_",
+        help="Write a data set of any format as our manifest, or as archives.",
+    ),
+    "data export": LateCommand(
+        target="anymal.cli.data_export:export",
+        help="Write a data set in the format of another trainer or benchmark tool.",
+    ),
 }
 # Commands of this project's other packages; those of third parties have no line of help here.
 _HELP = {

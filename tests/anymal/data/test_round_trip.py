@@ -11,7 +11,7 @@ from anymal.data.importing import Written, import_rows, import_to_archives
 from anymal.data.registry import open_rows
 from anymal.data.rows import Rows
 from anymal.errors import DataError
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from tests.anymal.data.examples import EXAMPLES, png, wav
 
 WITH_READERS: list[To] = ["llava", "sharegpt", "swift", "hf"]
