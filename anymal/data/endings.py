@@ -1,4 +1,4 @@
-"""Endings of file names: which modality a file is of, and what to call one whose format is known.
+"""Endings of file names: which modality and format they promise, and what to call a file.
 
 Does not open files.
 """
@@ -19,8 +19,36 @@ _BY_ENDING = {
     }.items()
     for ending in endings
 }
-# Formats, as anymal.media.formats calls them, whose files are usually called otherwise.
-_USUAL = {"jpeg": "jpg", "matroska": "mkv", "mpegts": "ts", "heif": "heic"}
+# Endings of the formats that `anymal.media.formats` tells apart, the usual one first.
+_OF_FORMAT = {
+    "jpeg": "jpg jpeg jpe jfif",
+    "png": "png apng",
+    "webp": "webp",
+    "gif": "gif",
+    "bmp": "bmp dib",
+    "tiff": "tiff tif",
+    "heif": "heic heif",
+    "avif": "avif",
+    "mp4": "mp4 m4v m4a mov qt 3gp 3g2",
+    "matroska": "mkv webm mka",
+    "avi": "avi",
+    "mpegts": "ts mts m2ts",
+    "mpg": "mpg mpeg vob",
+    "wav": "wav wave",
+    "flac": "flac",
+    "ogg": "ogg oga ogv opus spx",
+    "mp3": "mp3",
+    "aac": "aac",
+    "aiff": "aiff aif aifc",
+    "amr": "amr",
+    "caf": "caf",
+    "npy": "npy",
+    "npz": "npz zip",
+    "parquet": "parquet",
+    "json": "json",
+    "csv": "csv tsv txt",
+}
+_FORMAT_OF = {ending: key for key, endings in _OF_FORMAT.items() for ending in endings.split()}
 
 
 def modality_of_name(name: str) -> str | None:
@@ -30,4 +58,9 @@ def modality_of_name(name: str) -> str | None:
 
 def ending_of_format(key: str) -> str:
     """The usual ending, with its dot, of files of a format."""
-    return f".{_USUAL.get(key, key)}"
+    return f".{_OF_FORMAT.get(key, key).split()[0]}"
+
+
+def format_of_ending(ending: str) -> str | None:
+    """The format that an ending, with its dot, promises; None where it promises none."""
+    return _FORMAT_OF.get(ending.lower().removeprefix("."))

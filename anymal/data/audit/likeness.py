@@ -3,7 +3,8 @@
 A perceptual hash finds pairs that may: the signs of the lowest frequencies of the brightness, a
 cosine transform, as pHash does (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
 Functions", 2010, section 3.2), with 255 bits in place of 64. Small coloured copies then decide, as
-the hash sees no colours and little of small things. Mirrored, turned and cut pictures are others.
+the hash sees no colours and little of small things. Mirrored, turned, cut and brightened pictures
+are others.
 
 Shapes: K hashes, B bytes of a hash, T side of a small copy.
 """
@@ -19,6 +20,8 @@ MOST_BITS = 48
 """Of 255 bits, how many may differ. Of two pictures that are not alike, about half do."""
 MOST_STEP = 32
 """Of 255, how far apart a pixel of the small copies may be, its colours averaged."""
+MOST_SHIFT = 4.0
+"""Of 255, how far apart the means of a colour may be, which formats and qualities keep."""
 LEAST_CORRELATION = 0.95
 """Of the small copies: their contrasts may differ, what they show may not."""
 _LEAST_CONTRAST = 4.0
@@ -73,7 +76,10 @@ def are_alike(one: Look, other: Look) -> bool:
         Whether they show the same.
     """
     first, second = (look.copy.astype(np.float64) for look in (one, other))
-    if np.abs(first - second).mean(axis=2).max() > MOST_STEP:
+    apart = first - second
+    if np.abs(apart).mean(axis=2).max() > MOST_STEP:
+        return False
+    if np.abs(apart.mean(axis=(0, 1))).max() > MOST_SHIFT:
         return False
     first, second = first.ravel() - first.mean(), second.ravel() - second.mean()
     sizes = float(np.sqrt((first @ first) * (second @ second)))
@@ -98,9 +104,9 @@ def near(bits: NDArray[np.uint8], hashes: NDArray[np.uint8]) -> NDArray[np.int64
 @cache
 def _ones() -> NDArray[np.int64]:
     """How many bits of each byte are set, `[256]`."""
-    return np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(
-        axis=1, dtype=np.int64
-    )
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    ones: NDArray[np.int64] = bits.sum(axis=1, dtype=np.int64)
+    return ones
 
 
 @cache

@@ -62,6 +62,11 @@ def test_a_picture_in_other_colours_is_another() -> None:
     assert not are_alike(one, other)
 
 
+def test_a_brighter_picture_is_another() -> None:
+    brighter = np.asarray(photo(0)) // 2 + 20, np.asarray(photo(0)) // 2 + 12
+    assert not alike(*map(Image.fromarray, brighter))
+
+
 def test_a_picture_of_nothing_is_not_compared() -> None:
     assert look_of(np.full((20, 20, 3), 7, dtype=np.uint8)) is None
 
