@@ -20,6 +20,7 @@ def make(step: int) -> Checkpoint:
         recipe={"seed": 3, "stages": [{"lr": 1e-3}]},
         metrics_bytes=77,
         weights={"aligners.image.queries": torch.full((2, 3), float(step))},
+        best=None,
         optimiser=OptimiserState(
             tensors={"aligners.image.queries/state1": torch.tensor([1, 2], dtype=torch.uint8)},
             scalars={"aligners.image.queries/step": step},
