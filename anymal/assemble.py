@@ -22,7 +22,8 @@ from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
-from anymal.recipe.schema import EncoderRecipe, LoraRecipe, ModalityRecipe, ModelRecipe
+from anymal.recipe.lora import LoraRecipe
+from anymal.recipe.schema import EncoderRecipe, ModalityRecipe, ModelRecipe
 from encoders.base import Encoder, EncoderError
 from encoders.registry import build_encoder
 

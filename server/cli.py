@@ -20,7 +20,9 @@ _TURN_S = 1e-4
 
 
 def serve(
-    bundle: Annotated[str | None, typer.Option(help="Bundle folder, or tiny.")] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Bundle folder, ORG/NAME[@REV] of the Hub, or tiny.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     api_key: Annotated[
@@ -36,7 +38,8 @@ def serve(
     ] = None,
     merge_lora: Annotated[bool | None, typer.Option(help="Merge LoRA into the weights.")] = None,
     allow_hub: Annotated[
-        bool | None, typer.Option("--allow-hub", help="Download what bundles need from the Hub.")
+        bool | None,
+        typer.Option("--allow-hub", help="Download bundles and their parts from the Hub."),
     ] = None,
     local_models: Annotated[
         str | None,

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ANYMAL_", frozen=True, extra="forbid")
 
     # The model.
-    bundle: str = Field("tiny", description="bundle folder, or tiny for the built-in model")
+    bundle: str = Field(
+        "tiny", description="bundle folder, ORG/NAME[@REV] of the Hub, or tiny: the built-in model"
+    )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     precision: str | None = Field(
         None,
@@ -57,7 +59,7 @@ class Settings(BaseSettings):
     )
 
     allow_hub: bool = Field(
-        False, description="download parts of bundles that the Hub's local cache lacks"
+        False, description="download bundles and parts of them that the Hub's local cache lacks"
     )
     local_models: str | None = Field(
         None,

@@ -1,19 +1,40 @@
-"""Held-out accuracy after the last stage, with the true and with a blank medium.
+"""Held-out questions: some of them while a model trains, all with a control after the last stage.
 
 Does not generate or score by itself (see `anymal.evaluation`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from anymal.assemble import Assembled, from_media
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
+from anymal.llm.packable import same_attention
 from train.data.feed import heldout_draws
 from train.data.sources import Source
+from train.random_state import random_state, set_random_state
 
 _BATCH_SIZE = 16
+SAMPLES = 4  # answers that are kept of each time: to read, not to count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a model in training answered.
+
+    Attributes:
+        accuracy: Share of right answers, over all questions.
+        samples: The first answers, always to the same questions: `question`, `expected`, `answer`
+            and `right`.
+    """
+
+    accuracy: float
+    samples: list[dict[str, Any]]
 
 
 def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
@@ -34,6 +55,37 @@ def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
         if answerable:
             tasks.append(Task(name=source.name, records=answerable, base_dir=source.base_dir))
     return tasks
+
+
+def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
+    """Ask questions between two steps of training; the model then goes on as if nothing had been.
+
+    Args:
+        assembled: The model in training and its processor.
+        tasks: At least one.
+
+    Returns:
+        How many answers are right, and some of them.
+    """
+    model, lines, name = assembled.model, list[Mapping[str, Any]](), "training"
+    was_training, state = model.training, random_state()
+    with same_attention(model.llm):
+        model.eval()
+        answering = start_batch_assistant(assembled, name=name, batch_size=_BATCH_SIZE)
+        with answering as assistant:
+            results = evaluate(
+                assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, log=lines.append
+            )
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()  # the engine's keys and values took most of what was free
+    model.train(was_training)
+    set_random_state(state)
+    scores = [task.score for task in results.tasks]
+    kept = ("question", "expected", "answer", "right")
+    return Asked(
+        accuracy=sum(score.correct for score in scores) / sum(score.n for score in scores),
+        samples=[{key: line[key] for key in kept} for line in lines[:SAMPLES]],
+    )
 
 
 def measure_answers(assembled: Assembled, tasks: Sequence[Task], *, name: str) -> Results:

@@ -5,12 +5,14 @@ Knows nothing of the loop: it stores a position, tensors and JSON, and finds the
     run_dir/checkpoints/00000120/    number of the optimiser step, over all stages
         state.json                   stage, step, recipe, scalars of the optimiser, random states
         weights.safetensors          aligners and LoRA
+        best.safetensors             those of the best measurement, where the stage keeps them
         optimiser.safetensors
         random.safetensors
 """
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from anymal.durable import LEFTOVERS, write_folder
+from train.best import Best
 from train.errors import TrainingError
 from train.optimiser import OptimiserState
 from train.random_state import RandomState
@@ -39,6 +42,7 @@ class Checkpoint:
         recipe: The resolved recipe, as JSON values.
         metrics_bytes: Length of metrics.jsonl at this step.
         weights: Aligners and LoRA, by name.
+        best: The stage's best measurement, if anything was measured.
         optimiser: State of the stage's optimiser.
         random: States of the random generators.
     """
@@ -49,6 +53,7 @@ class Checkpoint:
     recipe: dict[str, Any]
     metrics_bytes: int
     weights: dict[str, Tensor]
+    best: Best | None
     optimiser: OptimiserState
     random: RandomState
 
@@ -75,11 +80,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "total_step": checkpoint.total_step,
         "metrics_bytes": checkpoint.metrics_bytes,
         "recipe": checkpoint.recipe,
+        "best": _figures(checkpoint.best),
         "optimiser": checkpoint.optimiser.scalars,
         "random": checkpoint.random.values,
     }
     with write_folder(final) as draft:
         _save_tensors(checkpoint.weights, draft / "weights.safetensors")
+        if checkpoint.best is not None and checkpoint.best.weights:
+            _save_tensors(checkpoint.best.weights, draft / "best.safetensors")
         _save_tensors(checkpoint.optimiser.tensors, draft / "optimiser.safetensors")
         _save_tensors(checkpoint.random.tensors, draft / "random.safetensors")
         (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
@@ -121,6 +129,7 @@ def _read(folder: Path) -> Checkpoint:
             recipe=state["recipe"],
             metrics_bytes=state["metrics_bytes"],
             weights=load_file(folder / "weights.safetensors"),
+            best=_best(state.get("best"), folder / "best.safetensors"),
             optimiser=OptimiserState(
                 tensors=load_file(folder / "optimiser.safetensors"), scalars=state["optimiser"]
             ),
@@ -135,6 +144,20 @@ def _read(folder: Path) -> Checkpoint:
         ) from error
 
 
-def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def _figures(best: Best | None) -> dict[str, Any] | None:
+    """A best measurement without its weights."""
+    if best is None:
+        return None
+    return {"step": best.step, "value": best.value, "misses": best.misses}
+
+
+def _best(figures: dict[str, Any] | None, weights: Path) -> Best | None:
+    """A best measurement with its weights, if it has any; older checkpoints have none."""
+    if figures is None:
+        return None
+    return Best(**figures, weights=load_file(weights) if weights.exists() else {})
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors by name; each is copied to the CPU and owns its memory."""
     save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, path)

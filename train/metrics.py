@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -24,12 +24,15 @@ class StepMetrics:
         step: Steps done in the stage, this one included.
         loss: Mean over the step's target tokens, in nats.
         lr: Learning rate of the aligners (of LoRA where only LoRA trains).
+        lora_lr: Learning rate of LoRA, where it trains.
         tokens: Positions that ran, with soft tokens, without padding and without a shared prefix.
         targets: Tokens that the loss is the mean of.
         tokens_per_s: `tokens` over the seconds of the step, waiting for data included.
         grad_norm: Norm of the gradient before clipping.
         memory: Bytes: peak of the GPU, or of the process on a CPU.
         heldout_loss: Mean over held-out target tokens, where it was measured after this step.
+        accuracy: Share of right answers to held-out questions, where they were asked after it.
+        answers: Some of these, each with `question`, `expected`, `answer` and `right`.
     """
 
     stage: str
@@ -41,7 +44,10 @@ class StepMetrics:
     tokens_per_s: float
     grad_norm: float
     memory: int
+    lora_lr: float | None = None
     heldout_loss: float | None = None
+    accuracy: float | None = None
+    answers: list[dict[str, Any]] | None = None
 
 
 class MetricsLog:
@@ -65,7 +71,7 @@ class MetricsLog:
         self._file.close()
 
     def write(self, metrics: StepMetrics) -> None:
-        """Append one step; `heldout_loss` is left out where it was not measured."""
+        """Append one step; what was not measured is left out."""
         line = {key: value for key, value in asdict(metrics).items() if value is not None}
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()

@@ -65,11 +65,14 @@ def rate_factor(step: int, *, steps: int, warmup_steps: int, min_ratio: float) -
     return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> float:
-    """Set every group's learning rate to a share of its peak; returns the first group's rate."""
+def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> tuple[float, float]:
+    """Set every group's learning rate to a share of its peak; returns the first's and the last's.
+
+    Aligners come first, LoRA last.
+    """
     for group in optimiser.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    return float(optimiser.param_groups[0]["lr"])
+    return float(optimiser.param_groups[0]["lr"]), float(optimiser.param_groups[-1]["lr"])
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> OptimiserState:

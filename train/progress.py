@@ -78,10 +78,8 @@ class RunProgress(Bar):
         self._done += 1
         numbers = describe(metrics)
         self.show(self._done, description=metrics.stage, numbers=numbers)
-        if metrics.heldout_loss is not None:
-            self.say(
-                f"{metrics.stage} step {metrics.step}: held-out loss {metrics.heldout_loss:.4f}"
-            )
+        if measured := describe_measured(metrics):
+            self.say(f"{metrics.stage} step {metrics.step}: {measured}")
         elif self.needs_line(self._done):
             self.say(f"{metrics.stage} step {metrics.step}: {numbers}")
 
@@ -92,6 +90,16 @@ def describe(metrics: StepMetrics) -> str:
         f"loss {metrics.loss:.4f}  {metrics.tokens_per_s:,.0f} tokens/s  "
         f"{metrics.memory / 2**30:.1f} GiB"
     )
+
+
+def describe_measured(metrics: StepMetrics) -> str:
+    """Return what was measured on held-out records after a step; empty where nothing was."""
+    found = []
+    if metrics.heldout_loss is not None:
+        found.append(f"held-out loss {metrics.heldout_loss:.4f}")
+    if metrics.accuracy is not None:
+        found.append(f"accuracy {100 * metrics.accuracy:.1f} %")
+    return ", ".join(found)
 
 
 class EncodeProgress(Bar):

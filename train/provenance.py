@@ -3,13 +3,15 @@
 Leaves out the paths of this machine, because bundles are shared.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from train.metrics import read_metrics
-from train.stage import StageRun
+from train.best import kept_step
+from train.metrics import StepMetrics, read_metrics
+from train.stage_run import StageRun
 
 # Where data was and how often the run saved matters to the run, not to its bundle.
-_LEFT_OUT = {"data", "heldout", "save_every", "eval_every"}
+_LEFT_OUT = {"data", "heldout", "save_every", "eval_every", "ask_every", "epochs"}
 
 
 def stage_facts(run: StageRun, number: int) -> list[Any]:
@@ -44,12 +46,19 @@ def data_facts(run: StageRun, number: int) -> list[Any]:
 def _settings(run: StageRun, number: int) -> dict[str, Any]:
     stage = run.recipe.stages[number]
     steps = [step for step in read_metrics(run.folder.metrics) if step.stage == stage.name]
-    heldout = [step.heldout_loss for step in steps if step.heldout_loss is not None]
+    kept = kept_step(steps, stage)  # None where the file was removed
     return {
         **stage.model_dump(mode="json", exclude=_LEFT_OUT),
-        "loss": steps[-1].loss if steps else None,  # None where the file was removed
-        "heldout_loss": heldout[-1] if heldout else None,
+        "kept_step": None if kept is None else kept.step,
+        "loss": None if kept is None else kept.loss,
+        "heldout_loss": None if kept is None else _last(kept.step, steps),
     }
+
+
+def _last(kept: int, steps: Sequence[StepMetrics]) -> float | None:
+    """The last held-out loss up to a step, if any was measured."""
+    found = [each.heldout_loss for each in steps if each.step <= kept]
+    return next((loss for loss in reversed(found) if loss is not None), None)
 
 
 def _sources(run: StageRun, number: int) -> list[dict[str, Any]]:

@@ -24,14 +24,18 @@ from train.data.check import check_rows
 from train.data.commercial import refuse_non_commercial
 from train.data.sources import open_data
 from train.device import device_of
+from train.epochs import in_steps
 from train.interrupt import StopSignals
+from train.measure import check_questions
 from train.metrics import MetricsLog
 from train.micro_batch import refuse_what_cannot_fit
 from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
-from train.stage import StageRun, draw_curve, interrupt, train_stage
+from train.stage import train_stage
+from train.stage_run import StageRun
+from train.trackers import Trackers, check_trackers
 
 
 def run(
@@ -65,12 +69,15 @@ def run(
     check_stage_names(recipe)
     _check_max_bad(recipe, checks_rows=checks_rows)
     refuse_what_cannot_fit(recipe, say=console.print)
+    check_trackers(recipe.report)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
+    data = open_data(recipe)
+    recipe = in_steps(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
-    data = open_data(recipe)
+    check_questions(recipe, data)
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
@@ -91,8 +98,11 @@ def run(
             MetricsLog(
                 folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0
             ) as log,
+            Trackers(
+                recipe, folder, step=checkpoint.total_step + 1 if checkpoint else 1
+            ) as trackers,
             RunProgress(
-                console, total_steps=sum(stage.steps for stage in recipe.stages)
+                console, total_steps=sum(stage.num_steps for stage in recipe.stages)
             ) as progress,
             StopSignals() as stop,
         ):
@@ -103,14 +113,15 @@ def run(
                 folder=folder,
                 assembled=assembled,
                 log=log,
+                trackers=trackers,
                 progress=progress,
                 stop=stop,
             )
             if resume:
                 _say_where(this, checkpoint)
-            _train_stages(this, checkpoint)
+            done = _train_stages(this, checkpoint)
             if stop.requested is not None:  # since the last step
-                interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
+                this.interrupt(recipe.stages[-1].name, done)
         return _finish(this, console)
 
 
@@ -129,18 +140,23 @@ def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:
         run.progress.say(f"no checkpoint in {run.folder.path} yet; starting from the beginning")
         return
     stage = run.recipe.stages[checkpoint.stage]
-    run.progress.skip_to(checkpoint.total_step)
     run.progress.say(f"resuming after step {checkpoint.step} of stage {stage.name}")
 
 
-def _train_stages(run: StageRun, checkpoint: Checkpoint | None) -> None:
-    """Train the stages that are left; each begins with the weights of the one before."""
+def _train_stages(run: StageRun, checkpoint: Checkpoint | None) -> int:
+    """Train the stages that are left, each from the weights of the one before.
+
+    Returns:
+        Steps of the last one.
+    """
+    done = 0
     first = 0 if checkpoint is None else checkpoint.stage
     for number in range(first, len(run.recipe.stages)):
-        train_stage(run, number, checkpoint if number == first else None)
-        draw_curve(run)
+        done = train_stage(run, number, checkpoint if number == first else None)
+        run.draw_curve()
         stage = run.recipe.stages[number]
         _save_bundle(run, run.folder.stage_bundle(stage.name), number, results=None)
+    return done
 
 
 def _finish(run: StageRun, console: Console) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from anymal.errors import RecipeError
 from anymal.recipe.schema import Recipe
@@ -16,9 +17,8 @@ from train.errors import TrainingError
 
 # What may differ between the recipe a run was started with and the one that resumes it: these
 # change neither the weights nor the order of samples.
-_FREE = re.compile(
-    r"run_dir|device|decode_workers|model\.needs_media|stages\.\d+\.(save_every|eval_every|eval_samples)"
-)
+_FREE = r"run_dir|device|decode_workers|report\.\d+|model\.needs_media|stages\.\d+\.save_every"
+_MEASURING = r"(eval_every|ask_every|eval_samples)"  # as long as nothing follows from it
 _ABSENT = object()
 _TAKEN = {"bundle", "checkpoints"}
 
@@ -31,6 +31,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.plot = path / "loss.png"
+        self.trackers = path / "trackers.json"
         self.recipe = path / "recipe.yaml"
         self.results = path / "results.json"
         self.bundle = path / "bundle"
@@ -85,22 +86,39 @@ def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: Names the first keys that differ and their values.
     """
-    given = dict(_leaves(now.model_dump(mode="json")))
-    started = {"max_bad": 0, **dict(_leaves(then))}  # older runs left nothing out
+    try:  # which also gives an older run the keys that it did not know
+        before = Recipe.model_validate(then)
+    except ValidationError as error:
+        raise TrainingError(
+            f"the run was started by a version whose recipe this one cannot read ({error}); finish "
+            "it with that version"
+        ) from error
+    given, started = (dict(leaves(each.model_dump(mode="json"))) for each in (now, before))
+    free = re.compile("|".join([_FREE, *_free_measuring(now)]))
     different = [
         f"{key} is {given.get(key)!r}, was {started.get(key)!r}"
         for key in sorted(given.keys() | started.keys())
-        if not _FREE.fullmatch(key) and given.get(key, _ABSENT) != started.get(key, _ABSENT)
+        if not free.fullmatch(key) and given.get(key, _ABSENT) != started.get(key, _ABSENT)
     ]
     if different:
         raise TrainingError(
             f"cannot resume with another recipe: {'; '.join(different[:5])}. Resume with the "
-            "recipe of the run (only run_dir, device, decode_workers, and how often stages save "
-            "and measure may change), or start a new run in another run_dir"
+            "recipe of the run (only run_dir, device, decode_workers, report, and how often "
+            "stages save, and measure what nothing depends on, may change), or start a new run in "
+            "another run_dir"
         )
 
 
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _free_measuring(recipe: Recipe) -> list[str]:
+    """Patterns of the keys that say what a stage measures, where it keeps its last weights."""
+    return [
+        rf"stages\.{number}\.{_MEASURING}"
+        for number, stage in enumerate(recipe.stages)
+        if stage.keep == "last" and stage.patience is None
+    ]
+
+
+def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value) of everything inside nested objects and lists."""
     if isinstance(value, Mapping):
         items = [(str(key), item) for key, item in value.items()]
@@ -110,4 +128,4 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
         return
     for key, item in items:
-        yield from _leaves(item, f"{prefix}.{key}" if prefix else key)
+        yield from leaves(item, f"{prefix}.{key}" if prefix else key)

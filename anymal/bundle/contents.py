@@ -46,15 +46,12 @@ class Rules:
     names_code: bool = False
 
 
-_BUNDLE = Rules(what="bundle")
-
-
-def check_contents(folder: Path, rules: Rules = _BUNDLE) -> None:
+def check_contents(folder: Path, rules: Rules) -> None:
     """Refuse a folder with a file that reaches beyond it, is too large to read, or names code.
 
     Args:
         folder: Links resolved.
-        rules: What it may hold; by default, what a bundle may.
+        rules: What it may hold.
 
     Raises:
         BundleError: Names the file and what is wrong with it.

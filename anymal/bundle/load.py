@@ -46,7 +46,7 @@ def load_bundle(
     """Load a bundle, and check that every part is the one it was trained with.
 
     Args:
-        bundle: Its folder, or `tiny` for the built-in model.
+        bundle: Its folder, `tiny` for the built-in model, or `ORG/NAME[@REV]` of the Hub.
         precision: How to hold the language model's weights; None as it was trained. `int4`
             is for answering only, and takes `merge_lora`.
         merge_lora: Add LoRA to the weights that it was trained beside, dequantised, and hold the
@@ -66,7 +66,7 @@ def load_bundle(
     """
     if precision is not None and precision not in PRECISIONS:
         raise BundleError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    folder = bundle_folder(bundle)
+    folder = bundle_folder(bundle, allow_hub=reach.allow_hub)
     manifest = read_manifest(folder)
     recipe = manifest.recipe
     check_imports(recipe)
@@ -144,11 +144,12 @@ def _build(
         raise BundleError(f"the bundle {str(folder)!r} cannot be built ({reason})") from error
 
 
-def describe(bundle: str | Path) -> Manifest:
+def describe(bundle: str | Path, *, allow_hub: bool = False) -> Manifest:
     """Read what a bundle says about itself, without loading the model.
 
     Args:
-        bundle: Its folder, or `tiny` for the built-in model.
+        bundle: Its folder, `tiny` for the built-in model, or `ORG/NAME[@REV]` of the Hub.
+        allow_hub: Download one of the Hub, if its local cache lacks it.
 
     Returns:
         The manifest.
@@ -156,4 +157,4 @@ def describe(bundle: str | Path) -> Manifest:
     Raises:
         BundleError: It is missing or damaged.
     """
-    return read_manifest(bundle_folder(bundle))
+    return read_manifest(bundle_folder(bundle, allow_hub=allow_hub))

@@ -18,10 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from anymal.bundle.contents import check_contents, read_json
+from anymal.bundle.contents import Rules, check_contents, read_json
+from anymal.bundle.hub import HubBundle, blobs_of
 from anymal.errors import BundleError
 from anymal.recipe.file import TINY
-from anymal.recipe.schema import LoraRecipe, ModelRecipe
+from anymal.recipe.lora import LoraRecipe
+from anymal.recipe.schema import ModelRecipe
 
 SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the aligner `projection`
 READABLE = (1, 2)
@@ -92,11 +94,12 @@ class Manifest(_Section):
     parity: ParityFacts | None = Field(None, description="of an imported model; null for others")
 
 
-def bundle_folder(bundle: str | Path) -> Path:
+def bundle_folder(bundle: str | Path, *, allow_hub: bool = False) -> Path:
     """The folder that a user means.
 
     Args:
-        bundle: A folder, or `tiny` for the built-in one.
+        bundle: A folder, `tiny` for the built-in one, or `ORG/NAME[@REV]` of the Hub.
+        allow_hub: Download one of the Hub, if its local cache lacks it.
 
     Returns:
         The folder, links resolved, which holds a manifest and nothing that may not be read.
@@ -104,14 +107,19 @@ def bundle_folder(bundle: str | Path) -> Path:
     Raises:
         BundleError: It does not, or `check_contents` refuses a file.
     """
-    folder = TINY if str(bundle) == "tiny" else Path(bundle).expanduser()
+    there = HubBundle.parse(str(bundle))
+    if there is None:
+        folder = TINY if str(bundle) == "tiny" else Path(bundle).expanduser()
+    else:
+        folder = there.folder(allow_hub=allow_hub)
     if not _holds_manifest(folder):
         raise BundleError(
             f"{str(bundle)!r} is not a bundle folder: it holds no {MANIFEST} that can be read; "
             "give the folder that training wrote (RUN_DIR/bundle), or tiny"
         )
     folder = folder.resolve()
-    check_contents(folder)
+    blobs = None if there is None else blobs_of(folder)
+    check_contents(folder, Rules(what="bundle", links_into=blobs))
     return folder
 
 

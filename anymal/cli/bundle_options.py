@@ -11,7 +11,9 @@ import typer
 HubOption = Annotated[
     bool,
     typer.Option(
-        "--allow-hub", envvar="ANYMAL_ALLOW_HUB", help="Download what a bundle needs from the Hub."
+        "--allow-hub",
+        envvar="ANYMAL_ALLOW_HUB",
+        help="Use the Hub, to download a bundle or what it needs; off, nothing is sent or fetched.",
     ),
 ]
 ANY_FOLDER = Path(Path.cwd().anchor)

@@ -1,4 +1,4 @@
-"""The `anymal` command: ask, chat and bundle, beside the commands that other parts bring.
+"""The `anymal` command: ask and chat, beside the commands that other files and parts bring.
 
 Does not import torch until a command needs it, so that help and mistakes come at once.
 """
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from anymal import __version__
+from anymal.cli.bundle import bundle_app
 from anymal.cli.bundle_options import ANY_FOLDER, HubOption, LocalModelsOption, PrecisionOption
 from anymal.cli.late_commands import CommandGroup
+from anymal.cli.quiet import quieten
 from anymal.errors import AnymalError
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Ask a language model about images, videos, sounds and motion recordings.",
 )
-bundle_app = typer.Typer(
-    no_args_is_help=True, help="Look into bundles, join them, import and export models."
-)
 app.add_typer(bundle_app, name="bundle")
 
-BundleOption = Annotated[str, typer.Option(help="Bundle folder, or tiny: the built-in model.")]
+BundleOption = Annotated[
+    str,
+    typer.Option(help="Bundle folder, ORG/NAME[@REV] of the Hub, or tiny: the built-in model."),
+]
 UrlOption = Annotated[
     str | None, typer.Option(help="Ask a running service instead, such as http://127.0.0.1:8000.")
 ]
@@ -47,13 +49,6 @@ AccelerationOption = Annotated[
 RotationOption = Annotated[
     Literal["rad/s", "deg/s"] | None,
     typer.Option(help="Unit of the rotations; rad/s if the file states none."),
-]
-CheckOption = Annotated[
-    Literal["whole", "soft"],
-    typer.Option(
-        help="What is compared: soft tokens and logits, in float32; or soft tokens, and logits of "
-        "words alone at the precision that was saved, in less memory."
-    ),
 ]
 
 
@@ -154,83 +149,6 @@ def chat(
         ChatLoop(asker, motion=motion, max_tokens=max_tokens, show=show).run(_lines())
 
 
-@bundle_app.command("show")
-def show_bundle(
-    bundle: Annotated[str, typer.Argument(help="Bundle folder, or tiny.")] = "tiny",
-) -> None:
-    """Show what a bundle holds."""
-    from rich import print_json
-
-    from anymal.bundle.load import describe
-
-    print_json(describe(bundle).model_dump_json())
-
-
-@bundle_app.command("join")
-def join(
-    bundles: Annotated[list[str], typer.Argument(help="Bundles of align stages, of one LLM.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")],
-) -> None:
-    """Put aligners that were trained apart into one bundle."""
-    from anymal.bundle.join import join_bundles
-
-    typer.echo(f"bundle: {join_bundles(bundles, out)}")
-
-
-@bundle_app.command("import")
-def import_(
-    checkpoint: Annotated[str, typer.Argument(help="Folder of a published model, or a Hub id.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")],
-    force: Annotated[bool, typer.Option("--force", help="Keep a bundle that differs.")] = False,
-    check: CheckOption = "whole",
-    allow_hub: HubOption = False,
-) -> None:
-    """Make a bundle of a published model, and prove that it computes what the model does."""
-    _quieten()
-    from anymal.published.importing import import_model, shown
-
-    facts = import_model(checkpoint, out, check=check, force=force, allow_hub=allow_hub, tell=_tell)
-    typer.echo(f"differs from {facts.class_name} by: {shown(facts)}")
-    typer.echo(f"bundle: {out.resolve()}")
-
-
-@bundle_app.command("check")
-def check_bundle(
-    bundle: Annotated[str, typer.Argument(help="Bundle folder.")],
-    against: Annotated[str, typer.Option(help="Folder of the published model, or a Hub id.")],
-    check: CheckOption = "whole",
-    allow_hub: HubOption = False,
-) -> None:
-    """Compare an imported bundle with the published model, on this machine."""
-    _quieten()
-    from anymal.published.importing import check_against, shown
-
-    facts = check_against(bundle, against, check=check, allow_hub=allow_hub, tell=_tell)
-    typer.echo(f"differs from {facts.class_name} by: {shown(facts)}")
-
-
-@bundle_app.command("export")
-def export(
-    bundle: Annotated[str, typer.Argument(help="Bundle folder, or tiny.")],
-    to: Annotated[
-        Literal["hf", "peft", "merged"],
-        typer.Option(
-            help="hf: a class of transformers that holds it; peft: its LoRA, as an adapter; "
-            "merged: its language model, LoRA in the weights."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to write to, new or empty.")],
-) -> None:
-    """Write a bundle, or what of it another program can hold, in that program's format."""
-    _quieten()
-    from anymal.published.export import export_bundle
-
-    written = export_bundle(bundle, out, to=to)
-    typer.echo(f"{out}: {written.holds}")
-    if written.lacks:
-        typer.echo(f"not in it: {written.lacks}", err=True)
-
-
 def show(stream: "AnswerStream") -> str:
     """Print an answer as it arrives; returns the whole text."""
     with stream:
@@ -264,25 +182,13 @@ def _asker(
         with RemoteAsker(Client(base_url=url)) as client:
             yield client
         return
-    _quieten()
+    quieten()
     from anymal.serving.assistant import load
 
     with load(
         bundle, precision=precision, allow_hub=allow_hub, local_models=local_models
     ) as assistant:
         yield assistant
-
-
-def _tell(what: str) -> None:
-    """Show what happens now."""
-    typer.echo(what, err=True)
-
-
-def _quieten() -> None:
-    """Keep transformers' notes on loading out of the answer."""
-    import os
-
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def _lines() -> Iterator[str]:

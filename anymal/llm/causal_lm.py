@@ -20,6 +20,7 @@ from anymal.llm.attention import NAME, same_attention_again
 from anymal.llm.weight_only_words import WeightOnlyEmbedding
 
 ADAPTER = "default"
+MAGNITUDE = "lora_magnitude_vector"  # of DoRA, by adapter
 _DIGEST_ROWS = 256
 _ROWS_AT_ONCE = 4096
 _MULTIPLIES = ("hyperclovax",)  # by what others divide by
@@ -204,14 +205,16 @@ class LLM(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: the frozen model has no dropout of its own.
 
-        Only what training needs takes part: LoRA's dropout where LoRA trains, and the flag by which
-        layers know that they may drop their activations.
+        Only what training needs takes part: LoRA's dropout where LoRA trains, which DoRA's layers
+        ask for by their own flag, and the flag by which layers know that they may drop their
+        activations.
         """
         super().train(False)
         self._is_training = mode
+        trains = self.trains
         for name, module in self.named_modules():
             if getattr(module, "gradient_checkpointing", False) or (
-                ".lora_dropout." in name and self.trains
+                trains and (".lora_dropout." in name or hasattr(module, "lora_dropout"))
             ):
                 module.training = mode
         return self
@@ -285,5 +288,6 @@ class LLM(nn.Module):
 
 
 def _peft_name(name: str) -> str:
-    """The name of an adapter's weight in PEFT's files."""
-    return f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}"
+    """The name of an adapter's weight in PEFT's files, where the sizes of DoRA are no layer's."""
+    plain = name.replace(f".{ADAPTER}.", ".").replace(f"{MAGNITUDE}.weight", MAGNITUDE)
+    return f"base_model.model.{plain}"

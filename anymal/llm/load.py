@@ -48,6 +48,11 @@ def load_llm(
         RecipeError: There is no such model, it cannot be held at that precision, or `LLM` would
             not compute what it does by itself; the message names its class.
     """
+    if lora is not None and lora.use_dora and precision == "int8":
+        raise RecipeError(
+            "use_dora reads the weights at every step, and those in int8 can be read only once on "
+            "a CPU; take nf4, bf16 or fp32, or use_dora: false"
+        )
     device = torch.device(device)
     dtype = compute_dtype(precision, device)
     # Otherwise transformers asks on the terminal whether a model's own code may run.

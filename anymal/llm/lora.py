@@ -28,15 +28,20 @@ class LoraOptions:
 
     Attributes:
         r: Rank.
-        alpha: Their scale is alpha / r.
+        alpha: Their scale is alpha / r, or alpha / sqrt(r) with `use_rslora`.
         dropout: Probability on their input.
         targets: Module names, or `all-linear` for all linear layers but the output head.
+        use_rslora: Rank-stabilised LoRA (arXiv 2312.03732).
+        use_dora: Weight-decomposed LoRA (arXiv 2402.09353): beside the adapters, the norm of the
+            weights of each output trains.
     """
 
     r: int = 64
     alpha: int = 16
     dropout: float = 0.0
     targets: str | Sequence[str] = ALL_LINEAR
+    use_rslora: bool = False
+    use_dora: bool = False
 
 
 def attach_lora(model: Any, lora: LoraOptions) -> Any:
@@ -61,6 +66,8 @@ def attach_lora(model: Any, lora: LoraOptions) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
         target_modules=targets,
         exclude_modules=_routers(model) if targets == ALL_LINEAR else None,
     )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, its weight transposed
 
 from anymal.errors import RecipeError
-from anymal.llm.causal_lm import ADAPTER, LLM
+from anymal.llm.causal_lm import ADAPTER, LLM, MAGNITUDE
 from anymal.llm.lora import dequantised
 from anymal.llm.packed_linear import prepack
 from anymal.llm.precision import compute_dtype
@@ -144,6 +144,8 @@ def merged_layer(layer: Any) -> nn.Module:
     weight: Tensor = dequantised(base)
     if has_lora(layer):
         weight = weight.float() + layer.get_delta_weight(ADAPTER)
+        if ADAPTER in (sizes := getattr(layer, MAGNITUDE)):
+            weight = _resized(weight, sizes[ADAPTER].weight, is_by_row=isinstance(base, nn.Linear))
     if isinstance(base, (nn.Linear, Conv1D)):
         weight = weight.T.contiguous() if isinstance(base, Conv1D) else weight
         plain: Any = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
@@ -157,6 +159,19 @@ def merged_layer(layer: Any) -> nn.Module:
     else:
         plain.weight = nn.Parameter(weight, requires_grad=False)
     return plain  # type: ignore[no-any-return]  # built by type
+
+
+def _resized(weight: Tensor, sizes: Tensor, *, is_by_row: bool) -> Tensor:
+    """Weights of which each output's have the norm that DoRA learnt (arXiv 2402.09353, eq. 5).
+
+    Args:
+        weight: `[outputs, inputs]` if `is_by_row`, else `[inputs, outputs]`.
+        sizes: `[outputs]`.
+        is_by_row: Where the weights of an output stand.
+    """
+    norms: Tensor = torch.linalg.vector_norm(weight, dim=1 if is_by_row else 0)
+    factors = sizes / norms
+    return weight * (factors[:, None] if is_by_row else factors)
 
 
 def has_lora(module: nn.Module) -> bool:

@@ -46,6 +46,18 @@ def configs_of(llm: LLM) -> list[Any]:
 
 
 @contextmanager
+def same_attention(llm: LLM) -> Iterator[None]:
+    """Let a model attend in the end as it did before, whatever is done with it."""
+    configs = configs_of(llm)
+    before = [config._attn_implementation for config in configs]
+    try:
+        yield
+    finally:
+        for config, name in zip(configs, before, strict=True):
+            config._attn_implementation = name
+
+
+@contextmanager
 def installed(llm: LLM) -> Iterator[None]:
     """Give a model our attention function; take it back if what is done with it fails."""
     configs = configs_of(llm)

@@ -62,7 +62,7 @@ def layer_bytes(
     norm = _FLOAT * llm.hidden_dim + _FLOAT  # its input in float32, and one scale
     inner = (3 if llm.is_gated else 1) * ffn  # gate, its activation, what it gates; or one input
     kept = 2 * norm + inner + _attention(llm, number=number)
-    kept += number * (lora.inputs + lora.ranks) // llm.num_layers
+    kept += number * (lora.inputs + lora.outputs + lora.ranks) // llm.num_layers
     # The backward pass of the gated product; what LoRA kept of the product is freed by then.
     gated = (3 if llm.is_gated else 2) * ffn - (ffn if lora.num_parameters else 0) + hidden
     # The backward pass of the rotary embedding, after all that follows attention; a higher peak

@@ -4,7 +4,7 @@ Measures nothing. Hours come from a training speed that others published, scaled
 weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class StageCost:
 
     Attributes:
         name: Of the stage.
-        samples: Over all its steps.
+        samples: Over all its steps; None for a stage of epochs, whose rows nobody has counted.
         sample_tokens: Positions of a sample.
         soft_tokens: Of a sample with one media item, of the modality with the most.
         text_tokens: Of a sample, assumed.
@@ -62,16 +62,16 @@ class StageCost:
     """
 
     name: str
-    samples: int
+    samples: int | None
     sample_tokens: int
     soft_tokens: int
     text_tokens: int
     hours: dict[str, float]
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> int | None:
         """Positions over all steps."""
-        return self.samples * self.sample_tokens
+        return None if self.samples is None else self.samples * self.sample_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,22 +118,19 @@ def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
     is_large = num_weights >= _LEAST_WEIGHTS
     stages = []
     for stage, planned in zip(recipe.stages, plan.stages, strict=True):
-        samples = stage.steps * stage.batch_size * stage.accumulate
-        tokens = samples * planned.sample_tokens
-        is_timed = is_large and plan.device.type == "cuda" and stage.objective == "answer"
-        stages.append(
-            StageCost(
-                name=stage.name,
-                samples=samples,
-                sample_tokens=planned.sample_tokens,
-                soft_tokens=planned.soft_tokens,
-                text_tokens=planned.text_tokens,
-                hours={
-                    gpu.name: tokens / tokens_per_s(gpu, num_weights=num_weights) / 3600
-                    for gpu in (GPUS if is_timed else ())
-                },
-            )
+        per_step = stage.batch_size * stage.accumulate
+        cost = StageCost(
+            name=stage.name,
+            samples=None if stage.steps is None else stage.steps * per_step,
+            sample_tokens=planned.sample_tokens,
+            soft_tokens=planned.soft_tokens,
+            text_tokens=planned.text_tokens,
+            hours={},
         )
+        is_timed = is_large and plan.device.type == "cuda" and stage.objective == "answer"
+        if is_timed and cost.tokens is not None:
+            cost = replace(cost, hours=_hours(cost.tokens, num_weights=num_weights))
+        stages.append(cost)
     return Cost(
         downloads=_downloads(recipe, parts),
         training_states=CHECKPOINTS_AT_ONCE * _training_state(recipe, parts),
@@ -141,6 +138,11 @@ def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
         num_weights=num_weights,
         stages=tuple(stages),
     )
+
+
+def _hours(tokens: int, *, num_weights: int) -> dict[str, float]:
+    """Hours by name of the GPU."""
+    return {gpu.name: tokens / tokens_per_s(gpu, num_weights=num_weights) / 3600 for gpu in GPUS}
 
 
 def tokens_per_s(gpu: Gpu, *, num_weights: int) -> float:
@@ -171,6 +173,12 @@ def describe_cost(cost: Cost) -> list[str]:
         f"{_size(cost.training_states)}, bundles {_size(cost.bundles)})."
     )
     for stage in cost.stages:
+        if stage.samples is None or stage.tokens is None:
+            lines.append(
+                f"Time of {stage.name}: not computed; its epochs are counted in steps when its "
+                "data is opened."
+            )
+            continue
         times = ", ".join(f"{_duration(hours)} on one {gpu}" for gpu, hours in stage.hours.items())
         lines.append(
             f"Time of {stage.name}: {stage.samples:,} samples of {stage.sample_tokens} tokens "
@@ -211,12 +219,14 @@ def _training_state(recipe: Recipe, parts: Parts) -> int:
     aligners = {name: aligner.num_parameters for name, aligner in parts.aligners.items()}
     lora = Lora.of(recipe.model.lora, parts.llm).num_parameters
     states = []
+    weights = sum(aligners.values()) + lora
     for stage in recipe.stages:
         names = list(aligners) if stage.modalities is None else stage.modalities
         num_trained = sum(aligners[name] for name in names)
         num_trained += lora if stage.kind == "instruct" else 0
-        states.append(optimiser_bytes(num_trained, stage.optimizer))
-    return _FLOAT * (sum(aligners.values()) + lora) + max(states)
+        best = weights if stage.keep == "best" else 0
+        states.append(optimiser_bytes(num_trained, stage.optimizer) + _FLOAT * best)
+    return _FLOAT * weights + max(states)
 
 
 def _bundle(recipe: Recipe, parts: Parts) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from anymal.plan.language_model import LanguageModel, Linear, input_width
-from anymal.recipe.schema import LoraRecipe
+from anymal.recipe.lora import LoraRecipe
 
 _FLOAT = 4
 _BLOCK = 256  # of 8-bit states: one float32 scale for each
@@ -22,22 +22,27 @@ class Lora:
     Attributes:
         num_parameters: Of all of them; held in float32.
         inputs: Widths of the inputs of all adapted linear layers, which their gradients need.
+        outputs: Widths of what DoRA keeps: the outputs of each of these layers, and of its adapter.
         ranks: Sum of all adapters' ranks.
     """
 
     num_parameters: int
     inputs: int
+    outputs: int
     ranks: int
 
     @classmethod
     def of(cls, recipe: LoraRecipe | None, llm: LanguageModel) -> Self:
         """Compute the adapters of a recipe; without one, all sizes are 0."""
         if recipe is None:
-            return cls(num_parameters=0, inputs=0, ranks=0)
+            return cls(num_parameters=0, inputs=0, outputs=0, ranks=0)
         adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
+        widths = sum(linear.out_dim for linear in adapted) if recipe.use_dora else 0
         return cls(
-            num_parameters=recipe.r * sum(linear.in_dim + linear.out_dim for linear in adapted),
+            num_parameters=recipe.r * sum(linear.in_dim + linear.out_dim for linear in adapted)
+            + widths,
             inputs=input_width(adapted),
+            outputs=2 * widths,
             ranks=recipe.r * len(adapted),
         )
 

@@ -48,8 +48,10 @@ def write_adapter(bundle: str | Path, draft: Path) -> Written:
     config = _adapter_config(folder / LORA / _CONFIG)
     check_equal(
         f"{folder / LORA / _CONFIG}: lora",
-        {"r": lora.r, "alpha": lora.alpha},
-        {"r": config.get("r"), "alpha": config.get("lora_alpha")},
+        {"r": lora.r, "alpha": lora.alpha}
+        | {"use_rslora": lora.use_rslora, "use_dora": lora.use_dora},
+        {"r": config.get("r"), "alpha": config.get("lora_alpha")}
+        | {key: config.get(key, False) for key in ("use_rslora", "use_dora")},
     )
     config |= {
         "base_model_name_or_path": llm.path,

@@ -5,7 +5,7 @@ Does not build anything and does not import torch; `anymal.assemble` and `train`
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -17,11 +17,12 @@ from aligners.limits import check_num_tokens
 from anymal.modality import find_modality
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
-from anymal.recipe.section import Section, SectionWithOptions, parse_section
+from anymal.recipe.lora import LoraRecipe
+from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
-Positive = Annotated[int, Field(gt=0)]
+TrackerName = Literal["dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 
 # --- the model ----------------------------------------------------------------------------------
@@ -84,15 +85,6 @@ class ModalityRecipe(Section):
     suffix: str = Field("\n", description="text written after each media item")
 
 
-class LoraRecipe(Section):
-    """Low-rank adapters on the language model."""
-
-    r: Positive = Field(64, description="rank")
-    alpha: Positive = Field(16, description="scale is alpha / r")
-    dropout: float = Field(0.0, ge=0, lt=1, description="probability on the adapters' input")
-    targets: str | list[str] = Field("all-linear", description="module names, or all-linear")
-
-
 class ModelRecipe(Section):
     """What the model is made of."""
 
@@ -128,8 +120,9 @@ class StageRecipe(Section):
     )
     modalities: list[str] | None = Field(None, description="aligners that train; null is all")
     data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
-    heldout: list[DataRecipe] | None = Field(None, description="records for the held-out loss")
-    steps: Positive = Field(description="optimiser steps")
+    heldout: list[DataRecipe] | None = Field(None, description="records that are only measured")
+    steps: Positive | None = Field(None, description="optimiser steps; or give epochs")
+    epochs: float | None = Field(None, gt=0, description="passes over the rows of the mixture")
     batch_size: Positive = Field(description="samples per batch")
     accumulate: Positive = Field(1, description="batches per optimiser step")
     micro_batch: Positive | Literal["auto"] | None = Field(
@@ -146,15 +139,42 @@ class StageRecipe(Section):
     checkpointing: bool = Field(False, description="trade compute for activation memory")
     save_every: Positive = Field(500, description="steps between checkpoints")
     eval_every: Positive = Field(500, description="steps between held-out losses")
+    ask_every: Positive | None = Field(
+        None, description="steps between held-out questions; null asks them after the last stage"
+    )
     eval_samples: Positive = Field(256, description="held-out records, over all sources")
+    keep: Literal["last", "best"] = Field("last", description="weights that the stage ends with")
+    best_by: Literal["heldout_loss", "accuracy"] = Field(
+        "heldout_loss", description="the measure of keep and patience"
+    )
+    patience: Positive | None = Field(
+        None, description="measurements without a better one after which the stage ends"
+    )
     bucket: bool = Field(True, description="batch samples of similar length")
 
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps; where the recipe gives epochs, once they were counted in steps."""
+        assert self.steps is not None, "the rows are not counted yet"
+        return self.steps
+
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
-        if self.warmup_steps >= self.steps:
+    def _has_one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of steps and epochs, and null for the other")
+        if self.steps is not None and self.warmup_steps >= self.steps:
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps} of {self.steps} steps; lower warmup_steps"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _measures_what_it_needs(self) -> Self:
+        asks, judges = self.ask_every is not None, self.keep == "best" or self.patience is not None
+        if (asks or judges) and not self.heldout:
+            raise ValueError("keep: best, patience and ask_every need heldout")
+        if self.best_by == "accuracy" and not asks:
+            raise ValueError("best_by: accuracy needs ask_every: how often to ask the questions")
         return self
 
     @model_validator(mode="after")
@@ -174,6 +194,7 @@ class Recipe(Section):
     max_bad: int = Field(0, ge=0, description="most manifest rows to leave out as unusable")
     decode_workers: int = Field(0, ge=0, description="processes that decode media; 0: none")
     features: str | None = Field(None, description="folder that `anymal data encode` wrote")
+    report: list[TrackerName] = Field(default_factory=list, description="experiment trackers")
     model: ModelRecipe = Field(description="what the model is made of")
     stages: list[StageRecipe] = Field(min_length=1, description="in order")
 

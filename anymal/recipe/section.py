@@ -3,13 +3,14 @@
 Does not know which sections there are.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anymal.errors import RecipeError
 
 Checked = TypeVar("Checked", bound=BaseModel)
+Positive = Annotated[int, Field(gt=0)]
 
 
 class Section(BaseModel):

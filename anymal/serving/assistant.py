@@ -59,7 +59,7 @@ def load(
     """Load a bundle.
 
     Args:
-        bundle: Its folder, or `tiny` for the built-in model.
+        bundle: Its folder, `tiny` for the built-in model, or `ORG/NAME[@REV]` of the Hub.
         device: Torch device.
         precision: Of the language model: nf4, int8, int4, bf16 or fp32; None takes fp32 on
             a CPU and the bundle's elsewhere, see `anymal.serving.precision`.

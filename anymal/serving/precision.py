@@ -57,7 +57,7 @@ def load_to_answer(
     """Load a bundle for answering, and log how its language model is held.
 
     Args:
-        bundle: Its folder, or `tiny` for the built-in model.
+        bundle: Its folder, `tiny` for the built-in model, or `ORG/NAME[@REV]` of the Hub.
         precision: Of the language model: nf4, int8, int4, bf16 or fp32; None chooses.
         merge_lora: Add LoRA to the weights it was trained beside; None chooses.
         device: Torch device.
@@ -70,7 +70,7 @@ def load_to_answer(
         BundleError: It is missing or damaged, or a part differs or is beyond its reach.
         RecipeError: It cannot be built, or not be held so.
     """
-    trained = describe(bundle).recipe.llm.precision
+    trained = describe(bundle, allow_hub=reach.allow_hub).recipe.llm.precision
     held = serving_precision(
         trained=trained, device=device, precision=precision, merge_lora=merge_lora
     )

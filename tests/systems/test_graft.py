@@ -24,7 +24,7 @@ from tests.systems.grafting import QUESTIONS, TOKENS, grafted, picture_answers
 @pytest.fixture(autouse=True, scope="module")
 def _no_picture() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+        patch.setattr("train.stage_run.plot_losses", lambda metrics, path: None)
         yield
 
 

@@ -99,7 +99,7 @@ stages:
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes half of a short run; runs of fixtures with a wider scope still draw."""
-    monkeypatch.setattr("train.stage.plot_losses", lambda metrics, path: None)
+    monkeypatch.setattr("train.stage_run.plot_losses", lambda metrics, path: None)
 
 
 @pytest.fixture(scope="session")

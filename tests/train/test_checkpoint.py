@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from train import checkpoint as module
+from train.best import Best
 from train.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
 from train.errors import TrainingError
 from train.optimiser import OptimiserState
@@ -20,6 +22,7 @@ def make(step: int) -> Checkpoint:
         recipe={"seed": 3, "stages": [{"lr": 1e-3}]},
         metrics_bytes=77,
         weights={"aligners.image.queries": torch.full((2, 3), float(step))},
+        best=None,
         optimiser=OptimiserState(
             tensors={"aligners.image.queries/state1": torch.tensor([1, 2], dtype=torch.uint8)},
             scalars={"aligners.image.queries/step": step},
@@ -44,6 +47,22 @@ def test_a_checkpoint_reads_back_as_it_was(tmp_path: Path) -> None:
     ):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_the_best_measurement_is_kept_with_its_weights(tmp_path: Path) -> None:
+    value = 0.1 + 0.2  # not as short as it looks
+    weights = {"aligners.image.queries": torch.rand(2, 3)}
+    best = Best(step=3, value=value, misses=1, weights=weights)
+    save_checkpoint(tmp_path, dataclasses.replace(make(4), best=best))
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.best is not None
+    assert (found.best.step, found.best.value, found.best.misses) == (3, value, 1)
+    assert torch.equal(found.best.weights["aligners.image.queries"], *weights.values())
+    save_checkpoint(tmp_path, dataclasses.replace(make(6), best=Best(step=3, value=value)))
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.best == Best(step=3, value=value)
 
 
 def test_the_last_two_stay(tmp_path: Path) -> None:

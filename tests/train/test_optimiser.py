@@ -84,7 +84,7 @@ def test_rate_warms_up_peaks_and_falls_to_its_floor() -> None:
 
 def test_set_rate_scales_every_group() -> None:
     optimiser = build_optimiser(Parts(), stage())
-    assert set_rate(optimiser, 0.5) == 5e-3
+    assert set_rate(optimiser, 0.5) == (5e-3, 5e-4)
     assert {group["lr"] for group in optimiser.param_groups} == {5e-3, 5e-4}
 
 

@@ -20,7 +20,7 @@ from anymal.bundle.save import save_bundle
 from anymal.errors import RecipeError
 from anymal.llm.packable import Unpackable
 from anymal.recipe.schema import load_recipe
-from train import stage
+from train import passes, stage
 from train.errors import TrainingError
 from train.interrupt import Interrupted
 from train.metrics import read_metrics
@@ -278,7 +278,7 @@ def test_packing_is_refused_for_a_model_that_would_compute_something_else(
     def refuse(llm: object) -> None:
         raise Unpackable("it attends in chunks")
 
-    monkeypatch.setattr(stage, "allow_packing", refuse)
+    monkeypatch.setattr(passes, "allow_packing", refuse)
     with pytest.raises(
         RecipeError, match=r"stages\.align\.packing: .*it attends in chunks; set packing: false"
     ):

@@ -50,6 +50,36 @@ def test_only_a_recipe_that_trains_the_same_may_resume(
         check_same_recipe(load_recipe(path, here[1:]), started)
 
 
+def test_what_decides_the_kept_weights_may_not_change(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    path = write_recipe(tmp_path / "run")
+    judged = [f"stages.{number}.{key}" for number, key in ((0, "keep=best"), (1, "patience=3"))]
+    started = load_recipe(path, judged).model_dump(mode="json")
+    check_same_recipe(load_recipe(path, [*judged, "report=[wandb]"]), started)
+    for number in (0, 1):
+        other = load_recipe(path, [*judged, f"stages.{number}.eval_samples=3"])
+        with pytest.raises(TrainingError, match=rf"stages\.{number}\.eval_samples is 3, was 6"):
+            check_same_recipe(other, started)
+
+
+def test_a_run_of_an_older_version_may_resume(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    recipe = load_recipe(write_recipe(tmp_path / "run"))
+    started = recipe.model_dump(mode="json")
+    for section, keys in (
+        (started, ("report", "max_bad")),
+        (started["stages"][0], ("keep", "patience", "best_by", "ask_every", "epochs")),
+        (started["model"]["lora"], ("use_dora", "use_rslora")),
+    ):
+        for key in keys:
+            del section[key]
+    check_same_recipe(recipe, started)
+    with pytest.raises(TrainingError, match="finish it with that version"):
+        check_same_recipe(recipe, started | {"what_was": 1})
+
+
 @pytest.mark.parametrize("name", ["bundle", "checkpoints", "a/b", "..", ".hidden"])
 def test_a_stage_must_be_able_to_name_a_folder(
     tmp_path: Path, write_recipe: Callable[[Path], Path], name: str

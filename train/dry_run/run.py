@@ -61,7 +61,7 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
 def _small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
     """The recipe with stand-ins for its checkpoints, its data and its sizes."""
     values = recipe.model_dump(mode="json")
-    values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None}
+    values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None, "report": []}
     console.print("stand-ins, all random:")
     values["model"] = _small_model(recipe.model, folder, console)
     console.print(f"  data: generated media in {len(recipe.stages)} stage(s)")
@@ -103,10 +103,13 @@ class _Data:
         values = stage.model_dump(mode="json")
         values |= {
             "steps": _STEPS,
+            "epochs": None,
             "warmup_steps": min(stage.warmup_steps, _STEPS - 1),
             "batch_size": min(stage.batch_size, _SAMPLES),
             "accumulate": min(stage.accumulate, _STEPS),
             "eval_samples": min(stage.eval_samples, _SAMPLES),
+            "ask_every": None,  # the generated records are no questions
+            "best_by": "heldout_loss",
         }
         modalities = stage.modalities or self.all_modalities
         for entry in values["data"] + (values["heldout"] or []):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from anymal.plan.cost import (
+    CHECKPOINTS_AT_ONCE,
     GPUS,
     Cost,
     describe_cost,
@@ -17,6 +18,7 @@ from anymal.plan.cost import (
 from anymal.plan.device import Device
 from anymal.plan.run import measure_parts, plan_recipe
 from anymal.plan.stage import Parts
+from anymal.plan.trainable import Lora
 from anymal.recipe.schema import Recipe
 from anymal.recipe.section import parse_section
 from train.checkpoint import KEEP
@@ -60,6 +62,19 @@ def test_tokens_and_hours_of_a_stage(checkpoints: SimpleNamespace) -> None:
     assert math.isclose(one.hours["H100"], one.tokens / h100)
     assert math.isclose(cost.hours["H100"], (one.tokens + two.tokens) / h100)
     assert math.isclose(cost.hours["A100"], cost.hours["H100"] * 786 / 390)
+
+
+def test_epochs_and_kept_weights_are_told(checkpoints: SimpleNamespace) -> None:
+    recipe = make_recipe(str(checkpoints.vision))
+    before, parts = cost_of(recipe)
+    one, two = recipe.stages
+    two = two.model_copy(update={"steps": None, "epochs": 2.0, "keep": "best"})
+    cost, _ = cost_of(recipe.model_copy(update={"stages": [one, two]}))
+    assert (cost.stages[1].samples, cost.stages[1].hours, cost.hours) == (None, {}, {})
+    assert any("epochs are counted in steps" in line for line in describe_cost(cost))
+    lora = Lora.of(recipe.model.lora, parts.llm).num_parameters
+    weights = sum(each.num_parameters for each in parts.aligners.values()) + lora
+    assert cost.training_states - before.training_states == CHECKPOINTS_AT_ONCE * 4 * weights
 
 
 def test_samples_are_cut_at_the_longest_that_the_recipe_allows(

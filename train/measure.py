@@ -1,0 +1,73 @@
+"""What a stage measures on held-out records between two steps: their loss, and its own answers.
+
+Does not decide what follows from it (see `train.best`); nothing of the training changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from anymal.errors import RecipeError
+from anymal.recipe.schema import Recipe
+from train.answers import answer_tasks, ask
+from train.data.feed import heldout_micro_batches
+from train.data.prefetch import Prefetch
+from train.data.sources import StageData
+from train.loop import heldout_loss
+from train.metrics import StepMetrics
+from train.passes import MICRO_BATCHES_AHEAD, Passes
+from train.stage_run import StageRun
+
+
+def measure(run: StageRun, number: int, passes: Passes, metrics: StepMetrics) -> StepMetrics:
+    """Measure what is due after a step.
+
+    Args:
+        run: The run.
+        number: Index of the stage.
+        passes: How its samples go through the model.
+        metrics: Of the step.
+
+    Returns:
+        The same, with what was measured.
+    """
+    stage, heldout = run.recipe.stages[number], run.data[number].heldout
+    if heldout and is_due(metrics.step, stage.eval_every, stage.num_steps):
+        metrics = replace(metrics, heldout_loss=_loss(run, number, passes))
+    if stage.ask_every is not None and is_due(metrics.step, stage.ask_every, stage.num_steps):
+        asked = ask(run.assembled, answer_tasks(heldout, limit=stage.eval_samples))
+        metrics = replace(metrics, accuracy=asked.accuracy, answers=asked.samples)
+    return metrics
+
+
+def check_questions(recipe: Recipe, data: Sequence[StageData]) -> None:
+    """Refuse a stage that asks where there is nothing to ask, before the first one begins.
+
+    Raises:
+        RecipeError: Names the stage.
+    """
+    for stage, each in zip(recipe.stages, data, strict=True):
+        if stage.ask_every and not answer_tasks(each.heldout, limit=stage.eval_samples):
+            raise RecipeError(
+                f"stages.{stage.name}.ask_every: none of its held-out records has meta.answer, "
+                "which says what is right; add it, or set ask_every: null"
+            )
+
+
+def is_due(step: int, every: int, steps: int) -> bool:
+    """Whether something done `every` so many steps and at the end is due after this step."""
+    return step == steps or step % every == 0
+
+
+def _loss(run: StageRun, number: int, passes: Passes) -> float:
+    """The mean loss of the held-out records."""
+    micro_batches = heldout_micro_batches(
+        run.recipe.stages[number],
+        run.data[number].heldout,
+        run.assembled.processor,
+        passes.layout,
+        size=passes.size,
+        threads=run.recipe.decode_workers,
+    )
+    model, apply = run.assembled.model, passes.halving.map
+    with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:
+        return heldout_loss(model, feed, objective=passes.objective, apply=apply)
