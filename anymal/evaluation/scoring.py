@@ -27,6 +27,7 @@ class Expected:
         synonyms: Other phrases that count as a choice.
         score: "choice" (exactly the right choice is named), "contains" (the answer is named) or
             "avoids" (there is an answer, and it names neither `answer` nor any of `all_of`).
+        references: What people answered, where a metric compares with all of them.
     """
 
     task: str
@@ -35,6 +36,7 @@ class Expected:
     all_of: tuple[str, ...] = ()
     synonyms: Mapping[str, Sequence[str]]
     score: Literal["choice", "contains", "avoids"] = "choice"
+    references: tuple[str, ...] = ()
 
 
 def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expected:
@@ -55,8 +57,10 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
     choices = tuple(str(choice) for choice in meta.get("choices") or ())
     all_of = tuple(str(choice) for choice in meta.get("all_of") or ())
     answer = ", ".join(all_of) if all_of else str(meta.get("answer", ""))
+    references = tuple(str(reference) for reference in meta.get("references") or ())
     score = meta.get("score", "choice" if choices else "contains")
-    if not words(answer):
+    # An answer of signs alone is nothing to look for in a text, but metrics compare with it.
+    if not words(answer) and not references:
         raise DataError(f"{name} has no meta.answer; evaluation needs the right answer there")
     if score not in _SCORES:
         allowed = ", ".join(f"'{one}'" for one in _SCORES)
@@ -74,6 +78,7 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
         all_of=all_of,
         synonyms=meta.get("synonyms") or {},
         score=score,
+        references=references,
     )
 
 
