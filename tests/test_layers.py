@@ -47,7 +47,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("processor", "protocol", "sample"),
     ),
     "evaluation": (
-        *("assemble", "decoding", "engine", "modality", "processor", "protocol", "serving"),
+        *("assemble", "decoding", "engine", "media", "modality", "playground", "processor"),
+        *("protocol", "serving"),
     ),
     "__init__": ("client", "serving"),
     "cli": (
