@@ -48,8 +48,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("processor", "protocol", "sample"),
     ),
     "evaluation": (
-        *("assemble", "data", "decoding", "engine", "modality", "processor", "protocol"),
-        *("recipe", "serving"),
+        *("assemble", "data", "decoding", "engine", "media", "modality", "playground"),
+        *("processor", "protocol", "recipe", "serving"),
     ),
     "__init__": ("client", "serving"),
     "cli": (

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from anymal.errors import DataError
 
 YES_NO = frozenset({"yes", "no"})
+NONE, SEVERAL = "(none)", "(several)"  # not among choices, which hold words
 _SCORES = ("choice", "contains", "avoids")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
@@ -107,11 +108,25 @@ def is_right(text: str, expected: Expected) -> bool:
         return named == set(phrases) if expected.score == "contains" else is_avoided
     if expected.all_of:
         return tuple(_named(text, expected)) == expected.all_of
+    return named_choice(text, expected) == expected.answer
+
+
+def named_choice(text: str, expected: Expected) -> str:
+    """The one of competing choices that a text names, as `is_right` reads it.
+
+    Args:
+        text: The generated answer.
+        expected: With choices of which one is right.
+
+    Returns:
+        The choice; `NONE` or `SEVERAL` where the text does not name just one.
+    """
     _, _, verdict = text.rpartition(":")
     if set(expected.choices) == YES_NO:
         begins = [word for part in (text, verdict) for word in words(part)[:1]]
-        return next((word for word in begins if word in YES_NO), None) == expected.answer
-    return set(_named(verdict, expected) or _named(text, expected)) == {expected.answer}
+        return next((word for word in begins if word in YES_NO), NONE)
+    named = set(_named(verdict, expected) or _named(text, expected))
+    return named.pop() if len(named) == 1 else SEVERAL if named else NONE
 
 
 def words(text: str) -> list[str]:
