@@ -122,9 +122,22 @@ def change_media(
         MediaError: A medium cannot be read or decoded.
         DataError: A kind of medium cannot be changed so.
     """
+    signals = signals_of(conversation, processor, base_dir=base_dir)
+    return with_media(conversation, [change(modality, signal) for modality, signal in signals])
+
+
+def signals_of(
+    conversation: Mapping[str, Any], processor: Processor, *, base_dir: Path | None
+) -> list[tuple[str, Any]]:
+    """The media of a conversation as the model receives them: each with its modality.
+
+    Raises:
+        MediaError: A medium cannot be read or decoded.
+        DataError: A part holds soft tokens.
+    """
     parts = [part for message in read_conversation(conversation).messages for part in message.parts]
     media = [part for part in parts if not isinstance(part, TextPart)]
-    return with_media(conversation, [_changed(part, processor, change, base_dir) for part in media])
+    return [_signal(part, processor, base_dir) for part in media]
 
 
 def blank(modality: str, signal: Any) -> Part:
@@ -164,13 +177,10 @@ def choose_donors(
     return donors
 
 
-def _changed(
-    part: MediaPart | PromptEmbedsPart,
-    processor: Processor,
-    change: Callable[[str, Any], Part],
-    base_dir: Path | None,
-) -> Part:
-    """A changed part in the place of a part."""
+def _signal(
+    part: MediaPart | PromptEmbedsPart, processor: Processor, base_dir: Path | None
+) -> tuple[str, Any]:
+    """The modality of a part, and what it decodes to."""
     if isinstance(part, PromptEmbedsPart):
         raise DataError(
             "prompt_embeds hold no medium that could be changed; evaluate with the medium itself"
@@ -178,8 +188,7 @@ def _changed(
     name = modality_of(part)
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
     preprocessor = processor.modalities[name].preprocessor
-    signal = decode_medium(medium, preprocessor, modality=name, limits=processor.limits)
-    return change(name, signal)
+    return name, decode_medium(medium, preprocessor, modality=name, limits=processor.limits)
 
 
 def _kind(part: Part) -> str:

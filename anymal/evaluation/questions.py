@@ -86,16 +86,24 @@ def read_questions(task: Task, records: Sequence[Record], processor: Processor) 
     return questions
 
 
-def check_known(controls: Sequence[str], perturbations: Sequence[str]) -> None:
-    """Refuse controls and perturbations that there are not.
+def check_known(controls: Sequence[str], perturbations: Sequence[str]) -> tuple[Perturbation, ...]:
+    """Refuse controls and perturbations that do not exist.
+
+    Args:
+        controls: Names of controls.
+        perturbations: Names of perturbations.
+
+    Returns:
+        The perturbations.
 
     Raises:
-        DataError: The message names those that there are.
+        DataError: The message names those that exist.
     """
     kinds = ("controls", controls, CONTROLS), ("perturbations", perturbations, PERTURBATIONS)
     for what, given, known in kinds:
         if unknown := sorted(set(given) - set(known)):
-            raise DataError(f"unknown {what} {unknown}; known: {list(known)}")
+            raise DataError(f"unknown {what} {unknown}; known: {', '.join(known)}")
+    return tuple(name for name in PERTURBATIONS if name in perturbations)
 
 
 def as_controls_ask(

@@ -39,6 +39,8 @@ def bundles(monkeypatch: pytest.MonkeyPatch, colours: Any) -> list[dict[str, Any
 
     monkeypatch.setattr("anymal.serving.precision.load_to_answer", load)
     monkeypatch.setattr("anymal.evaluation.answers.start_batch_assistant", start)
+    monkeypatch.setattr("anymal.bundle.digest.bundle_digest", lambda name: f"digest of {name}")
+    monkeypatch.setattr("torch.set_num_threads", lambda number: None)
     return loaded
 
 
@@ -63,9 +65,45 @@ def test_command_prints_a_table_and_writes_files(
     assert (results.bundle, results.compared_with) == ("looking", "blind")
     assert results.settings["device"] == "cpu"
     assert out.with_suffix(".png").stat().st_size > 1000
+    assert results.digest == "digest of looking"
+    assert {"anymal", "torch", "python"} <= set(results.versions)
+    assert "<html" in out.with_suffix(".html").read_text()
     lines = [json.loads(line) for line in answers.read_text().splitlines()]
-    assert {line["asked_with"] for line in lines} == {"media", "blank", "swapped", "other"}
-    assert len(lines) == 4 * 9
+    assert {line["asked_with"] for line in lines if "key" in line} == {
+        *("media", "blank", "swapped", "other")
+    }
+    assert sum("key" in line for line in lines) == 4 * 9
+    assert [line["task"] for line in lines if "values" in line] == ["colour"]
+
+
+def test_a_folder_gets_all_files_and_is_resumed(
+    tmp_path: Path, manifest: Path, bundles: list[dict[str, Any]]
+) -> None:
+    out = tmp_path / "run"
+    options = ("--suite", manifest, "--perturb", "blur, noise", "--threads", "1")
+    run("looking", *options, "--out", out)
+    names = [f"report.{ending}" for ending in ("html", "json", "jsonl", "png")]
+    assert sorted(path.name for path in out.iterdir()) == names
+    before = [(out / name).read_bytes() for name in names]
+    assert "blur" in Results.read(out / "report.json").tasks[0].perturbed
+    run("looking", *options, "--out", out, "--resume")
+    assert [(out / name).read_bytes() for name in names] == before
+
+
+def test_resume_needs_a_file(manifest: Path) -> None:
+    with pytest.raises(DataError, match="give --out or --answers"):
+        run("looking", "--suite", manifest, "--resume")
+
+
+def test_threads_are_set(
+    manifest: Path, bundles: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", numbers.append)
+    monkeypatch.setattr("anymal.cli.evaluate._num_processors", lambda: 7)
+    for options in ((), ("--threads", "5")):
+        run("looking", "--suite", manifest, "--no-controls", *options)
+    assert numbers == [3, 5]
 
 
 def test_controls_can_be_left_out(manifest: Path, bundles: list[dict[str, Any]]) -> None:
@@ -138,5 +176,6 @@ def test_both_models_are_loaded_before_an_engine_takes_the_memory(
 
     monkeypatch.setattr("anymal.serving.precision.load_to_answer", load)
     monkeypatch.setattr("anymal.evaluation.answers.start_batch_assistant", start)
+    monkeypatch.setattr("anymal.bundle.digest.bundle_digest", lambda name: name)
     run("looking", "--suite", manifest, "--compare", "other", "--no-controls")
     assert events == ["load looking", "load other", "start looking", "start other"]
