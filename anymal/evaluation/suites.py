@@ -116,6 +116,9 @@ def load_suites(
             suite = _SUITES[name](data, size=size)
         elif name in BENCHMARKS:
             suite = Suite(tasks=open_benchmark(name, data, java=java))
+        elif not Path(name).is_file():
+            known = ", ".join([*_SUITES, *BENCHMARKS])
+            raise DataError(f"no suite and no manifest {name}; suites: {known}")
         else:
             suite = Suite(tasks=read_manifest(Path(name)))
         tasks += suite.tasks
