@@ -70,11 +70,13 @@ def write_files(
     """
     from anymal.evaluation.chart import draw_chart
     from anymal.evaluation.html.page import write_page
-    from anymal.evaluation.report import table
+    from anymal.evaluation.report import metric_lines, table
 
     if results.compared_with:
         console.print(f"other: {results.compared_with}")
     console.print(table(results))
+    for line in metric_lines(results):
+        console.print(line, highlight=False)
     for name, reason in results.skipped.items():
         console.print(f"skipped {name}: {reason}", style="yellow")
     written = []
