@@ -43,11 +43,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
     ),
     "serving": (
-        *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
+        *("assemble", "bundle", "chat", "client", "engine", "llm", "media", "model"),
         *("processor", "protocol", "sample"),
     ),
     "evaluation": (
-        *("assemble", "decoding", "engine", "modality", "processor", "protocol", "serving"),
+        *("assemble", "chat", "decoding", "engine", "modality", "processor", "protocol", "serving"),
     ),
     "__init__": ("client", "serving"),
     "cli": (
