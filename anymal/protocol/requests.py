@@ -105,9 +105,9 @@ class LikelihoodRequest(ConversationRequest):
 
     answers: Annotated[
         list[Annotated[Words, Field(max_length=MAX_ANSWER_CHARACTERS)]],
+        Field(fail_fast=True, min_length=1, max_length=MAX_ANSWERS),
         at_most(MAX_ANSWERS, "answers"),
-        Field(fail_fast=True),
-    ] = Field(min_length=1, max_length=MAX_ANSWERS, description="what the assistant might say next")
+    ] = Field(description="what the assistant might say next")
     include_end: bool = Field(
         True, description="count the token that ends an answer as part of each; training teaches it"
     )
