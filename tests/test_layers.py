@@ -36,6 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "model": ("collate", "fusion", "llm"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
     "recipe": ("modality",),
+    "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
@@ -47,15 +48,26 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("processor", "protocol", "sample"),
     ),
     "evaluation": (
-        *("assemble", "chat", "decoding", "engine", "modality", "processor", "protocol", "serving"),
+        *("assemble", "chat", "data", "decoding", "engine", "media", "modality", "playground"),
+        *("processor", "protocol", "recipe", "serving"),
     ),
     "__init__": ("client", "serving"),
     "cli": (
-        *("__init__", "assemble", "bundle", "client", "evaluation", "llm", "plan", "playground"),
+        *(
+            "__init__",
+            "assemble",
+            "bundle",
+            "client",
+            "data",
+            "evaluation",
+            "llm",
+            "plan",
+            "playground",
+        ),
         *("protocol", "published", "recipe", "serving"),
     ),
 }
-MAX_ROOT_FILES, MAX_ROOMS = 10, 26
+MAX_ROOT_FILES, MAX_ROOMS = 10, 27
 # Faces for outsiders; no other __init__ passes on what is defined elsewhere.
 FACES = {"anymal/__init__.py", "anymal/client/__init__.py", "anymal/media/imu/__init__.py"}
 

@@ -19,7 +19,9 @@ _TINY_PREFIX = "tiny:"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # Paths of checkpoints, which may also be Hub ids, and paths that can only be files.
 _CHECKPOINT_KEYS = ("path", "start_from")
-_FILE_KEYS = ("manifest", "features")
+_FILE_KEYS = ("manifest", "media", "features")
+# A data set of the Hub; the revision tells it from a file.
+HUB_DATA_SET = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")
 
 
 def read_recipe_file(
@@ -128,6 +130,8 @@ def _resolve(value: Any, base_dir: Path, *, key: str) -> Any:
         return value
     if key in _CHECKPOINT_KEYS:
         return resolve_checkpoint(value, base_dir)
+    if key == "manifest" and HUB_DATA_SET.fullmatch(value) and not (base_dir / value).exists():
+        return value
     if key in _FILE_KEYS:
         return os.path.normpath(base_dir / Path(value).expanduser())
     return os.path.abspath(value) if key == "run_dir" else value

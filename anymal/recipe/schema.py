@@ -22,6 +22,21 @@ from anymal.recipe.suffixes import SUFFIXES
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
+DataFormat = Literal[
+    "anymal",
+    "llava",
+    "sharegpt",
+    "swift",
+    "trl",
+    "mimicit",
+    "hf",
+    "webdataset",
+    "audiocaps",
+    "clotho",
+    "audioset",
+    "ego4d",
+    "folder",
+]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -122,7 +137,16 @@ class ModelRecipe(Section):
 class DataRecipe(Section):
     """One source of records: exactly one of `manifest` and `source`."""
 
-    manifest: str | None = Field(None, description="JSONL file, relative to the recipe")
+    manifest: str | None = Field(None, description="data file or folder, relative to the recipe")
+    format: DataFormat = Field("anymal", description="what the rows of a manifest mean")
+    media: str | None = Field(
+        None, description="folder of the media, relative to the recipe; null: the manifest's"
+    )
+    split: str | None = Field(None, description="part of a manifest that has several")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="names of a format to those of the manifest"
+    )
+    licence: str = Field("unknown", description="SPDX name of the records' licence, or unknown")
     prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
     suffix: str | None = Field(
         None, description="named suffix of the user's last message in the rows of a manifest"

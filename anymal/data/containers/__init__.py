@@ -1,0 +1,1 @@
+"""Files as raw rows, whatever the rows mean."""

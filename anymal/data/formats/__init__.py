@@ -1,0 +1,1 @@
+"""What the rows of each published format mean: one file for each."""

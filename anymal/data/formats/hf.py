@@ -1,0 +1,88 @@
+"""Data sets of the `datasets` library: saved folders, Parquet shards, names on the Hub.
+
+Which columns hold media is told by the features that the library keeps in the schema, or else by
+the columns' names. Does not need the library, and decodes nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from anymal.data.containers.saved import open_saved
+from anymal.data.formats.plain import NAMES, plain_record
+from anymal.data.media_folder import Part, media_parts
+from anymal.data.options import Options
+from anymal.data.rows import Mapped, Record, Rows
+from anymal.modality import MODALITIES
+from anymal.recipe.prompts import PromptStyle
+
+_KEY = b"huggingface"
+_FEATURES = {"Image": "image", "Audio": "audio", "Video": "video"}
+
+
+def open_hf(path: Path, options: Options) -> Rows:
+    """Open one split of a data set.
+
+    Args:
+        path: See `open_saved`.
+        options: `columns` names the columns of messages, of questions and answers, or of captions,
+            where they are not called as usual.
+
+    Raises:
+        DataError: It cannot be opened.
+    """
+    raw = open_saved(path, options.split)
+    features = _features(raw.schema)
+    renamed = {own: name for name, own in options.columns.items()}
+    columns = {renamed.get(own, own): features.get(own) for own in raw.schema.names}
+    media = {name: found for name, feature in columns.items() if (found := _modality(name, feature))}
+    labels = {name: feature["names"] for name, feature in columns.items() if _is_label(feature)}
+    return Mapped.of(
+        path,
+        raw,
+        options,
+        make=partial(_record, media=media, labels=labels, style=options.prompt),
+        known=NAMES | media.keys(),
+    )
+
+
+def _record(
+    row: Mapping[str, Any],
+    *,
+    media: Mapping[str, str],
+    labels: Mapping[str, list[str]],
+    style: PromptStyle | None,
+) -> Record:
+    """A row as a conversation."""
+    parts: dict[str, list[Part]] = {}
+    for name, modality in media.items():
+        parts.setdefault(modality, []).extend(media_parts(modality, row.get(name)))
+    words = {name: value for name, value in row.items() if name not in media}
+    words |= {name: names[row[name]] for name, names in labels.items() if row[name] is not None}
+    return plain_record(words, parts, style)
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    """What the library says of each column; nothing where it did not write the file."""
+    metadata = (schema.metadata or {}).get(_KEY)
+    found: dict[str, Any] = json.loads(metadata)["info"]["features"] if metadata else {}
+    return found
+
+
+def _modality(name: str, feature: Any) -> str | None:
+    """The modality of a column: of its feature, or else of its name, in the singular or plural."""
+    inner = feature
+    while isinstance(inner, list | Mapping) and "feature" in inner or isinstance(inner, list):
+        inner = inner[0] if isinstance(inner, list) else inner["feature"]
+    kind = inner.get("_type") if isinstance(inner, Mapping) else None
+    by_name = name.removesuffix("s")
+    return _FEATURES.get(str(kind)) or (by_name if by_name in MODALITIES else None)
+
+
+def _is_label(feature: Any) -> bool:
+    """Whether a column holds numbers of names."""
+    return isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"

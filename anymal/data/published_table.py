@@ -1,0 +1,31 @@
+"""A table whose columns are published, so that another one is noticed when it is opened.
+
+Does not read rows.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from anymal.data.containers.csv import Csv
+from anymal.errors import DataError
+
+
+def open_table(path: Path, columns: Collection[str]) -> Csv:
+    """Open a table.
+
+    Args:
+        path: The file.
+        columns: Those that it has to have.
+
+    Raises:
+        DataError: There is no such file, or it lacks columns.
+    """
+    if not path.is_file():
+        raise DataError(f"{str(path)!r} does not exist")
+    table = Csv(path)
+    if missing := [name for name in columns if name not in table.columns]:
+        raise DataError(
+            f"{path} has the columns {', '.join(table.columns)}; this format needs "
+            f"{', '.join(columns)}; missing: {', '.join(missing)}"
+        )
+    return table

@@ -1,0 +1,93 @@
+"""The formats by name, and how a recipe's data entry is opened: the one way to read a data set.
+
+Does not import a format before it is asked for, and calls no Python sources (`train` does).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from anymal.data.options import Options
+from anymal.data.rows import Record, Rows
+from anymal.errors import DataError
+from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.schema import DataFormat, DataRecipe
+from anymal.recipe.suffixes import SUFFIXES, with_suffix
+
+Open = Callable[[Path, Options], Rows]
+
+# `module:function` in anymal.data.formats, each an `Open`.
+FORMATS: dict[str, str] = {
+    "anymal": "anymal:open_anymal",
+    "mimicit": "mimicit:open_mimicit",
+    "hf": "hf:open_hf",
+    "webdataset": "webdataset:open_webdataset",
+    "audiocaps": "audiocaps:open_audiocaps",
+    "clotho": "clotho:open_clotho",
+    "audioset": "audioset:open_audioset",
+    "ego4d": "ego4d:open_ego4d",
+    "folder": "folder:open_folder",
+}
+# Formats that have questions of their own, so that no prompt belongs around them.
+CONVERSATIONS = frozenset({"llava", "sharegpt", "swift", "trl", "mimicit"})
+
+
+def open_rows(entry: DataRecipe) -> Rows:
+    """Open the data set that an entry of a recipe names.
+
+    Args:
+        entry: With `manifest`; its paths are absolute.
+
+    Returns:
+        Its rows, with the prompt and the suffix of the entry.
+
+    Raises:
+        DataError: It cannot be opened; a row that is broken is an error of the row, when it is
+            read.
+    """
+    if entry.prompt is not None and entry.format in CONVERSATIONS:
+        raise DataError(
+            f"rows of the format {entry.format} are whole conversations already; leave prompt out"
+        )
+    options = Options(
+        media=None if entry.media is None else Path(entry.media),
+        columns=entry.columns,
+        split=entry.split,
+        licence=entry.licence,
+        prompt=None if entry.prompt is None else PROMPTS[entry.prompt],
+    )
+    rows = find_format(entry.format)(Path(str(entry.manifest)), options)
+    return rows if entry.suffix is None else _Suffixed(rows, SUFFIXES[entry.suffix])
+
+
+def find_format(name: DataFormat) -> Open:
+    """Import what opens a format."""
+    module, _, function = FORMATS[name].partition(":")
+    found: Open = getattr(import_module(f"anymal.data.formats.{module}"), function)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Suffixed:
+    """Rows with a sentence behind their questions."""
+
+    rows: Rows
+    suffix: str
+
+    @property
+    def base_dir(self) -> Path:
+        return self.rows.base_dir
+
+    @property
+    def licence(self) -> str:
+        return self.rows.licence
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int, /) -> Record:
+        return with_suffix(self.rows[index], self.suffix)
+
+    def where(self, index: int, /) -> str:
+        return self.rows.where(index)

@@ -1,0 +1,95 @@
+"""Puts the questions of a task to one model, unless the log holds the answers already.
+
+Does not choose questions or make figures of answers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anymal.engine.sampling import Sampling
+from anymal.evaluation.answer_log import AnswerLog, answer_key
+from anymal.evaluation.answered import Answered, judge_answers
+from anymal.evaluation.answers import Reply, answer_all
+from anymal.evaluation.asked import read_asked
+from anymal.evaluation.controls import text_of
+from anymal.evaluation.questions import Question
+from anymal.evaluation.task import Task
+from anymal.serving.assistant import Assistant
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """One model, and how it is asked.
+
+    Attributes:
+        assistant: What answers; see `answer_all`.
+        identity: What tells its answers from another model's in the log.
+        batch_size: Questions answered at a time.
+        max_tokens: Most tokens of an answer.
+        log: Gets every answer. What it holds already is not asked again.
+        progress: Called with what is running, questions done, questions in all.
+    """
+
+    assistant: Assistant
+    identity: str
+    batch_size: int
+    max_tokens: int
+    log: AnswerLog
+    progress: Progress | None
+
+    def ask(self, task: Task, questions: Sequence[Question], label: str) -> Answered:
+        """Get answers and judge them.
+
+        Args:
+            task: With its folder and its metrics.
+            questions: To ask.
+            label: What they are asked with: the true media, or a control.
+
+        Raises:
+            AnymalError: A question cannot be asked.
+        """
+        keys = [self._key(task, question, label) for question in questions]
+        missing = [place for place, key in enumerate(keys) if key not in self.log.replies]
+        replies = answer_all(
+            self.assistant,
+            [questions[place].prompt for place in missing],
+            base_dir=task.base_dir,
+            batch_size=self.batch_size,
+            sampling=Sampling(max_tokens=self.max_tokens),
+        )
+        done = len(questions) - len(missing)
+        for place, reply in zip(missing, replies, strict=True):
+            self.log.add(keys[place], reply, _facts(task, questions[place], label, reply))
+            done += 1
+            if self.progress is not None:
+                self.progress(f"{task.name} ({label})", done, len(questions))
+        return judge_answers(questions, [self.log.replies[key] for key in keys], task.judged_by)
+
+    def _key(self, task: Task, question: Question, label: str) -> str:
+        limits = self.assistant.processor.limits
+        as_asked = read_asked(question.prompt, limits=limits, base_dir=task.base_dir)
+        return answer_key(
+            identity=self.identity,
+            task=task.name,
+            label=label,
+            question=question.asked,
+            as_asked=as_asked.digest,
+            max_tokens=self.max_tokens,
+        )
+
+
+def _facts(task: Task, question: Question, label: str, reply: Reply) -> dict[str, Any]:
+    """What a reader of the log wants to know of an answer."""
+    facts: dict[str, Any] = {
+        "task": task.name,
+        "asked_with": label,
+        "id": question.name,
+        "question": text_of(question.prompt),
+        "expected": question.expected.answer,
+    }
+    if not task.metrics:
+        facts["right"] = task.scorer(reply.text, question.expected)
+    return facts
