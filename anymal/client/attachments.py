@@ -23,6 +23,7 @@ from anymal.protocol.conversation import (
     MediaPart,
     MediaUrl,
     VideoPart,
+    VideoUrl,
     data_url,
     validated,
 )
@@ -90,7 +91,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
             for item in _several(media.get("image"))
         ),
         *(
-            VideoPart(video_url=MediaUrl(url=_url("video", item, rate_hz, _film_file, inline)))
+            VideoPart(video_url=VideoUrl(url=_url("video", item, rate_hz, _film_file, inline)))
             for item, rate_hz in _with_rate(media.get("video"), video_rate_hz)
         ),
         *(

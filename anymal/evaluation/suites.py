@@ -1,4 +1,4 @@
-"""The tasks that come with the project: the held-out playground and the recorded data.
+"""Tasks by the names of suites: those that come with the project, and public benchmarks.
 
 Does not contain the data; recorded tasks need its folder and are skipped, with a note, where it is
 absent.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anymal.errors import DataError
+from anymal.evaluation.benchmarks.registry import BENCHMARKS, open_benchmark
 from anymal.evaluation.suite_tables import (
     LAPTOP_RECORDED,
     MIXED2,
@@ -91,25 +92,30 @@ def _suite(
     return Suite(tasks=tasks, skipped=skipped)
 
 
-def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = None) -> Suite:
+def load_suites(
+    names: Sequence[str], *, data: Path | None, size: int | None = None, java: bool = False
+) -> Suite:
     """Load suites by name.
 
     Args:
-        names: "tiny", "laptop", "mixed2", or paths of JSONL manifests.
-        data: Folder of the recorded data.
+        names: "tiny", "laptop", "mixed2", keys of `BENCHMARKS`, or paths of JSONL manifests.
+        data: Folder of the recorded data, or of the benchmarks.
         size: Records of each task of the tiny suite.
+        java: Whether to measure captions of benchmarks with what Java brings.
 
     Returns:
         All tasks together.
 
     Raises:
-        DataError: If a manifest cannot be read, or two tasks have one name.
+        DataError: If a manifest or a benchmark cannot be read, or two tasks have one name.
     """
     tasks: list[Task] = []
     skipped: dict[str, str] = {}
     for name in names:
         if name in _SUITES:
             suite = _SUITES[name](data, size=size)
+        elif name in BENCHMARKS:
+            suite = Suite(tasks=open_benchmark(name, data, java=java))
         else:
             suite = Suite(tasks=read_manifest(Path(name)))
         tasks += suite.tasks

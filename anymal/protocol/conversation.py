@@ -24,7 +24,7 @@ from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
 from anymal.protocol.input_imu import InputImu
 from anymal.protocol.sizes import OPTIONS, check_length, check_url
-from anymal.protocol.strict import Strict, StrictMedium, StrictPart
+from anymal.protocol.strict import NOT_A_BOOLEAN, Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,6 +44,8 @@ def _whole_characters(text: str) -> str:
 Words = Annotated[str, AfterValidator(_whole_characters)]
 """Text of whole characters: JSON can spell halves, which no tokeniser reads."""
 
+Second = Annotated[float, Field(ge=0, allow_inf_nan=False), NOT_A_BOOLEAN]
+
 
 class MediaUrl(StrictMedium):
     """Where a medium is: a data URL, or (manifests and data sources only) a path."""
@@ -61,12 +63,28 @@ class ImageUrl(MediaUrl):
     )
 
 
+class VideoUrl(MediaUrl):
+    """Where a film is, and which stretch of it is meant."""
+
+    start_s: Second | None = Field(None, description="where the stretch begins; 0 by default")
+    end_s: Second | None = Field(
+        None, description="where it ends; the film's own end by default, or if that is earlier"
+    )
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> Self:
+        if self.end_s is not None and self.end_s <= (self.start_s or 0):
+            raise ValueError(f"end_s is {self.end_s:g}; it has to come after start_s")
+        return self
+
+
 def _bare_url(value: Any) -> Any:
     """Other servers take the URL alone, so clients send it."""
     return {"url": value} if isinstance(value, str) else value
 
 
 Url = Annotated[MediaUrl, BeforeValidator(_bare_url, json_schema_input_type=MediaUrl | str)]
+VideoRef = Annotated[VideoUrl, BeforeValidator(_bare_url, json_schema_input_type=VideoUrl | str)]
 ImageRef = Annotated[ImageUrl, BeforeValidator(_bare_url, json_schema_input_type=ImageUrl | str)]
 
 
@@ -97,7 +115,7 @@ class VideoPart(StrictPart):
     """A video."""
 
     type: Literal["video_url"] = "video_url"
-    video_url: Url
+    video_url: VideoRef
 
 
 class InputAudioPart(StrictPart):

@@ -3,7 +3,8 @@
 Does not compute: `cider.py`, `bleu.py` and `rouge.py` do, from words alone.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
@@ -33,12 +34,14 @@ class CaptionMetric:
         compute: From the words of each caption, and of the references of each, to the values.
         tokenise: Splits captions into words, many at a time.
         tokens: What the report calls these words, which move most metrics.
+        answer_key: Key of the JSON object that answers are asked to be; None where they are plain.
     """
 
     title: str
     compute: Compute
     tokenise: Tokenise = tokenise_all
     tokens: str = OWN_TOKENS
+    answer_key: str | None = None
     chance: ClassVar[float | None] = 0.0
     needs_likelihoods: ClassVar[bool] = False
 
@@ -58,18 +61,42 @@ class CaptionMetric:
         words = self.tokenise([one for want in expected for one in want.references])
         ends = [0, *accumulate(sizes)]
         return self.compute(
-            self.tokenise([answer.text for answer in answers]),
+            self.tokenise([_caption(answer.text, self.answer_key) for answer in answers]),
             [words[start:end] for start, end in pairwise(ends)],
         )
 
 
 def caption_metrics(
-    tokenise: Tokenise = tokenise_all, tokens: str = OWN_TOKENS
+    tokenise: Tokenise = tokenise_all,
+    tokens: str = OWN_TOKENS,
+    *,
+    answer_key: str | None = None,
+    more: Mapping[str, Compute] | None = None,
 ) -> tuple[Metric, ...]:
-    """CIDEr-D first, then ROUGE-L and BLEU-1 to BLEU-4, on the words of one tokeniser."""
+    """CIDEr-D first, then ROUGE-L, BLEU-4 to BLEU-1 and more, on the words of one tokeniser.
+
+    Args:
+        tokenise: Splits captions into words.
+        tokens: What the report calls these words.
+        answer_key: See `CaptionMetric`.
+        more: Further metrics by title.
+    """
     computes: dict[str, Compute] = {"CIDEr-D": judge_cider_d, "ROUGE-L": judge_rouge_l}
-    computes |= {f"BLEU-{n}": partial(judge_bleu, longest=n) for n in range(1, 5)}
+    computes |= {f"BLEU-{n}": partial(judge_bleu, longest=n) for n in (4, 3, 2, 1)}
     return tuple(
-        CaptionMetric(title=title, compute=compute, tokenise=tokenise, tokens=tokens)
-        for title, compute in computes.items()
+        CaptionMetric(
+            title=title, compute=compute, tokenise=tokenise, tokens=tokens, answer_key=answer_key
+        )
+        for title, compute in (computes | dict(more or {})).items()
     )
+
+
+def _caption(text: str, key: str | None) -> str:
+    """The caption in an answer: under a key of JSON, or all of it where it is no such JSON."""
+    if key is None:
+        return text
+    try:
+        found = json.loads(text[text.find("{") : text.rfind("}") + 1])
+    except json.JSONDecodeError:
+        return text
+    return found[key] if isinstance(found, dict) and isinstance(found.get(key), str) else text

@@ -62,9 +62,9 @@ class VqaAccuracy:
         """The mean over people, each left out in turn."""
         given, people = _one_line(text), [_one_line(one) for one in references]
         if self.variant == "evalai":
-            given, *people = (_normal(_split_possessive(one)) for one in (given, *people))
+            given, *people = (normal_answer(_split_possessive(one)) for one in (given, *people))
         elif len(set(people)) > 1:
-            given, *people = (_normal(one) for one in (given, *people))
+            given, *people = (normal_answer(one) for one in (given, *people))
         same = [one == given for one in people]
         return sum(min(1, (sum(same) - own) / _ENOUGH) for own in same) / len(people)
 
@@ -78,7 +78,7 @@ def _split_possessive(text: str) -> str:
     return lower.replace("'s", " 's").strip()
 
 
-def _normal(text: str) -> str:
+def normal_answer(text: str) -> str:
     """An answer without signs and articles, numbers in digits, contractions with apostrophes."""
     kept = text
     for sign in _SIGNS:

@@ -7,8 +7,8 @@ from anymal.errors import DataError
 from anymal.evaluation.metrics.captions import CaptionMetric, caption_metrics
 from anymal.evaluation.metrics.tokens import tokenise
 
-TITLES = ["CIDEr-D", "ROUGE-L", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"]
-KEYS = ["cider_d", "rouge_l", "bleu_1", "bleu_2", "bleu_3", "bleu_4"]
+TITLES = ["CIDEr-D", "ROUGE-L", "BLEU-4", "BLEU-3", "BLEU-2", "BLEU-1"]
+KEYS = ["cider_d", "rouge_l", "bleu_4", "bleu_3", "bleu_2", "bleu_1"]
 
 
 def columns(items: Any) -> tuple[list[str], list[list[str]]]:
