@@ -35,6 +35,7 @@ class Choices:
     perturb: list[str]
     other: str | None
     batch_size: int
+    max_tokens: int
     threads: int
     device: str
     precision: str | None
@@ -68,6 +69,7 @@ def eval_command(
         str | None, typer.Option(help="Another bundle to put the same questions to.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 16,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 48,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -127,6 +129,7 @@ def eval_command(
         perturb=[name.strip() for name in perturb.split(",") if name.strip()],
         other=compare,
         batch_size=batch_size,
+        max_tokens=max_tokens,
         # The engine and the encoders compute at the same time, each with this many threads. More
         # threads than processors wait for each other instead of computing.
         threads=threads or max(1, _num_processors() // 2),
@@ -204,6 +207,7 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
             controls=controls,
             perturbations=perturbations,
             batch_size=choices.batch_size,
+            max_tokens=choices.max_tokens,
             limit=choices.limit,
             other=assistants[choices.other] if choices.other else None,
             bundle=choices.bundle,
