@@ -30,6 +30,7 @@ class Choices:
     suites: list[str]
     tasks: list[str]
     data: Path | None
+    java: bool
     limit: int | None
     has_controls: bool
     perturb: list[str]
@@ -50,13 +51,20 @@ def eval_command(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="'tiny' (default), 'mixed2', or a JSONL manifest with meta.answer; repeatable."
+            help="'tiny' (default), 'mixed2', a public benchmark such as 'coco' or 'vqav2', or a "
+            "JSONL manifest with meta.answer; repeatable."
         ),
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; repeatable.")] = None,
     data: Annotated[
-        Path | None, typer.Option(envvar="ANYMAL_DATA", help="Folder of the recorded data.")
+        Path | None,
+        typer.Option(
+            envvar="ANYMAL_DATA", help="Folder of the recorded data, or of the benchmark's files."
+        ),
     ] = None,
+    java: Annotated[
+        bool, typer.Option("--java", help="Measure captions also by METEOR, on Stanford's tokens.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Most records of each task.")] = None,
     controls: Annotated[
         bool,
@@ -124,6 +132,7 @@ def eval_command(
         suites=suite or ["tiny"],
         tasks=task or [],
         data=data,
+        java=java,
         limit=limit,
         has_controls=controls,
         perturb=[name.strip() for name in perturb.split(",") if name.strip()],
@@ -170,7 +179,8 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
     controls = CONTROLS if choices.has_controls else ()
     perturbations = check_known(controls, choices.perturb)
     suite = select(
-        load_suites(choices.suites, data=choices.data, size=choices.limit), choices.tasks
+        load_suites(choices.suites, data=choices.data, size=choices.limit, java=choices.java),
+        choices.tasks,
     )
 
     torch.set_num_threads(choices.threads)

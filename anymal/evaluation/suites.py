@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anymal.errors import DataError
-from anymal.evaluation.benchmarks.registry import BENCHMARKS, open_benchmark
+from anymal.evaluation.benchmarks.registry import BENCHMARKS, TEXT_ONLY, open_benchmark
 from anymal.evaluation.suite_tables import (
     LAPTOP_RECORDED,
     MIXED2,
@@ -116,6 +116,9 @@ def load_suites(
             suite = _SUITES[name](data, size=size)
         elif name in BENCHMARKS:
             suite = Suite(tasks=open_benchmark(name, data, java=java))
+        elif not Path(name).is_file():
+            known = ", ".join([*_SUITES, *BENCHMARKS])
+            raise DataError(f"no suite and no manifest {name}; suites: {known}")
         else:
             suite = Suite(tasks=read_manifest(Path(name)))
         tasks += suite.tasks
@@ -155,11 +158,12 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
 def without_refusals(suite: Suite) -> Suite:
     """The suite for a model that `needs_media`: it takes no question that lacks its medium."""
     reason = "the bundle takes no conversation without a medium (needs_media)"
+    left_out = {*REFUSALS, *TEXT_ONLY}
     return Suite(
-        tasks=[task for task in suite.tasks if task.name not in REFUSALS],
+        tasks=[task for task in suite.tasks if task.name not in left_out],
         skipped={
             **suite.skipped,
-            **{task.name: reason for task in suite.tasks if task.name in REFUSALS},
+            **{task.name: reason for task in suite.tasks if task.name in left_out},
         },
     )
 

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,48 @@ def test_a_folder_gets_all_files_and_is_resumed(
     assert "blur" in Results.read(out / "report.json").tasks[0].perturbed
     run("looking", *options, "--out", out, "--resume")
     assert [(out / name).read_bytes() for name in names] == before
+
+
+def test_a_benchmark_is_asked_from_its_official_files(
+    tmp_path: Path, bundles: list[dict[str, Any]], colours: Any
+) -> None:
+    folder = tmp_path / "vqav2" / "val2014"
+    folder.mkdir(parents=True)
+    asked, annotated = [], []
+    for number, name in enumerate(colours.names):
+        url = colours.record(name)["messages"][0]["content"][0]["image_url"]["url"]
+        picture = folder / f"COCO_val2014_{number:012d}.jpg"
+        picture.write_bytes(base64.b64decode(url.partition(",")[2]))
+        ids = {"question_id": number, "image_id": number}
+        asked.append({**ids, "question": "Which colour?"})
+        answers = [{"answer": name, "answer_id": n} for n in range(3)]
+        answers += [{"answer": "it is green", "answer_id": n} for n in range(3, 10)]
+        annotated.append({**ids, "answer_type": "other", "answers": answers})
+    for key, rows, file in (
+        ("questions", asked, "v2_OpenEnded_mscoco_val2014_questions.json"),
+        ("annotations", annotated, "v2_mscoco_val2014_annotations.json"),
+    ):
+        (tmp_path / "vqav2" / file).write_text(json.dumps({key: rows}))
+    text = run(
+        *("looking", "--suite", "vqav2", "--data", tmp_path, "--no-controls"),
+        *("--out", tmp_path / "r.json"),
+    )
+    (row,) = Results.read(tmp_path / "r.json").tasks
+    assert row.metric == "VQA accuracy (official)"
+    # It says "red" (3 of 10 people: 0.9), "it is green" (7 of 10: 1), "the picture is blue" (0).
+    assert row.score.accuracy == pytest.approx((0.9 + 1 + 0) / 3)
+    assert row.score.low < row.score.accuracy < row.score.high
+    assert list(row.figures) == ["VQA accuracy (evalai)"]
+    assert "63.3" in text
+
+
+def test_an_unknown_suite_is_answered_with_those_that_there_are(
+    bundles: list[dict[str, Any]],
+) -> None:
+    with pytest.raises(DataError, match=r"no suite and no manifest cocoa; suites: tiny, .*coco"):
+        run("looking", "--suite", "cocoa")
+    with pytest.raises(DataError, match="nocaps: no folder given"):
+        run("looking", "--suite", "nocaps")
 
 
 def test_resume_needs_a_file(manifest: Path) -> None:
