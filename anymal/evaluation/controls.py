@@ -28,8 +28,11 @@ def is_media(part: Part) -> bool:
 
 
 def prompt_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The conversation up to the question: the record without its answer."""
-    messages = list(record["messages"])
+    """The conversation up to the question: the record without its answer and marks of training."""
+    messages = [
+        {name: value for name, value in message.items() if name != "loss"}
+        for message in record["messages"]
+    ]
     if messages and messages[-1]["role"] == "assistant":
         messages = messages[:-1]
     return {"messages": messages}
