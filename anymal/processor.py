@@ -188,7 +188,7 @@ class Processor:
             )
         if not generate and not bool((sample.labels != IGNORED).any()):
             raise ConversationError(
-                f"{sample.name} has no assistant message, so there is nothing to learn; "
+                f"{sample.name} has no answer that is learnt, so there is nothing to learn; "
                 "end the conversation with the wanted answer"
             )
         if blank is not None:
@@ -232,7 +232,7 @@ class Processor:
                 error.place = f"{place}.content.{index}"
                 raise
         role: Role = "system" if message.role == "developer" else message.role
-        return Turn(role=role, content=tuple(content))
+        return Turn(role=role, content=tuple(content), is_learnt=message.is_learnt)
 
     def _segments(self, part: Part, media: _Media, base_dir: Path | None) -> list[Segment]:
         """One part."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
@@ -55,7 +55,7 @@ class AnswerLog:
     """
 
     def __init__(self, path: Path | None = None, *, resume: bool = False) -> None:
-        """Opens the file.
+        """Reads what is there; the file is opened for the first line.
 
         Args:
             path: JSONL file to write to; None keeps lines in memory only.
@@ -66,15 +66,12 @@ class AnswerLog:
         """
         self.lines: list[Mapping[str, Any]] = []
         self.replies: dict[str, Reply] = {}
+        self._path = path
+        self._mode: Literal["a", "w"] = "a" if resume else "w"
         self._file: TextIO | None = None
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and path.exists():
+        if path is not None and resume and path.exists():
             self.lines = _read_whole_lines(path)
             self.replies = {line["key"]: _reply(line) for line in self.lines if "key" in line}
-        # By line, so that what was answered is kept when the process is killed.
-        self._file = path.open("a" if resume else "w", encoding="utf-8", buffering=1)
 
     def add(self, key: str, reply: Reply, facts: Mapping[str, Any]) -> None:
         """Write an answer.
@@ -115,8 +112,13 @@ class AnswerLog:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self.lines.append(line)
-        if self._file is not None:
-            self._file.write(json.dumps(line) + "\n")
+        if self._path is None:
+            return
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # By line, so that what was answered is kept when the process is killed.
+            self._file = self._path.open(self._mode, encoding="utf-8", buffering=1)
+        self._file.write(json.dumps(line) + "\n")
 
 
 def read_lines(path: Path) -> list[Mapping[str, Any]]:

@@ -68,7 +68,8 @@ def follows_donor(swapped: Answered) -> Share | None:
     """How often the answer is right for the medium that was swapped in."""
     pairs = zip(swapped.questions, swapped.replies, strict=True)
     known = [(question, reply) for question, reply in pairs if question.donor is not None]
-    if not known:
+    # What is made of all answers together says nothing about these few.
+    if not known or swapped.judged.total is not None:
         return None
     answers = _answers([reply for _, reply in known])
     donors = [question.donor for question, _ in known if question.donor is not None]

@@ -28,8 +28,11 @@ def is_media(part: Part) -> bool:
 
 
 def prompt_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The conversation up to the question: the record without its answer."""
-    messages = list(record["messages"])
+    """The conversation up to the question: the record without its answer and marks of training."""
+    messages = [
+        {name: value for name, value in message.items() if name != "loss"}
+        for message in record["messages"]
+    ]
     if messages and messages[-1]["role"] == "assistant":
         messages = messages[:-1]
     return {"messages": messages}
@@ -122,9 +125,22 @@ def change_media(
         MediaError: A medium cannot be read or decoded.
         DataError: A kind of medium cannot be changed so.
     """
+    signals = signals_of(conversation, processor, base_dir=base_dir)
+    return with_media(conversation, [change(modality, signal) for modality, signal in signals])
+
+
+def signals_of(
+    conversation: Mapping[str, Any], processor: Processor, *, base_dir: Path | None
+) -> list[tuple[str, Any]]:
+    """The media of a conversation as the model receives them: each with its modality.
+
+    Raises:
+        MediaError: A medium cannot be read or decoded.
+        DataError: A part holds soft tokens.
+    """
     parts = [part for message in read_conversation(conversation).messages for part in message.parts]
     media = [part for part in parts if not isinstance(part, TextPart)]
-    return with_media(conversation, [_changed(part, processor, change, base_dir) for part in media])
+    return [_signal(part, processor, base_dir) for part in media]
 
 
 def blank(modality: str, signal: Any) -> Part:
@@ -164,13 +180,10 @@ def choose_donors(
     return donors
 
 
-def _changed(
-    part: MediaPart | PromptEmbedsPart,
-    processor: Processor,
-    change: Callable[[str, Any], Part],
-    base_dir: Path | None,
-) -> Part:
-    """A changed part in the place of a part."""
+def _signal(
+    part: MediaPart | PromptEmbedsPart, processor: Processor, base_dir: Path | None
+) -> tuple[str, Any]:
+    """The modality of a part, and what it decodes to."""
     if isinstance(part, PromptEmbedsPart):
         raise DataError(
             "prompt_embeds hold no medium that could be changed; evaluate with the medium itself"
@@ -178,8 +191,7 @@ def _changed(
     name = modality_of(part)
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
     preprocessor = processor.modalities[name].preprocessor
-    signal = decode_medium(medium, preprocessor, modality=name, limits=processor.limits)
-    return change(name, signal)
+    return name, decode_medium(medium, preprocessor, modality=name, limits=processor.limits)
 
 
 def _kind(part: Part) -> str:
@@ -190,8 +202,9 @@ def _kind(part: Part) -> str:
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:
     """Pair each member with one of another answer, where there is any."""
-    ordered = sorted(group, key=lambda index: (expected[index].answer, index))
-    answers = [expected[index].answer for index in ordered]
+    own = {index: (expected[index].answer, expected[index].references) for index in group}
+    ordered = sorted(group, key=lambda index: (own[index], index))
+    answers = [own[index] for index in ordered]
     # Sorted by answer, a turn by the largest class moves every member out of its own class,
     # unless that class holds more than half; those go on to the next member of another class.
     step = max(answers.count(answer) for answer in set(answers))

@@ -14,6 +14,7 @@ from anymal.evaluation.metrics.base import Judged, Picks
 Z_95 = 1.959963984540054
 SEED = 0
 _RESAMPLES = 2000
+_MOST_DRAWN = 2**20  # indices in memory at once
 
 
 class Share(BaseModel):
@@ -155,14 +156,24 @@ def _groups(media: Sequence[str], indices: Picks) -> list[Picks]:
 def _quantiles(judged: Judged, groups: Sequence[Picks]) -> tuple[float, float]:
     """The middle 95% of a figure over resampled groups."""
     random = np.random.default_rng(SEED)
-    draws = (random.integers(0, len(groups), size=len(groups)) for _ in range(_RESAMPLES))
+    at_once = max(1, _MOST_DRAWN // len(groups))
+    draws = (
+        random.integers(0, len(groups), size=(min(at_once, _RESAMPLES - first), len(groups)))
+        for first in range(0, _RESAMPLES, at_once)
+    )
     if judged.total is None:
         sums = np.array([judged.values[group].sum() for group in groups])
         sizes = np.array([len(group) for group in groups])
-        figures = [sums[drawn].sum() / sizes[drawn].sum() for drawn in draws]
+        figures = np.concatenate(
+            [sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in draws]
+        )
     else:
-        figures = [
-            judged.over(np.concatenate([groups[index] for index in drawn])) for drawn in draws
-        ]
+        figures = np.array(
+            [
+                judged.over(np.concatenate([groups[index] for index in row]))
+                for drawn in draws
+                for row in drawn
+            ]
+        )
     low, high = np.quantile(figures, [0.025, 0.975])
     return float(low), float(high)

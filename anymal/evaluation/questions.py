@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.asked import digest_of, read_asked
 from anymal.evaluation.controls import (
@@ -24,7 +25,7 @@ from anymal.evaluation.controls import (
 )
 from anymal.evaluation.perturb import PERTURBATIONS, Perturbation, perturb_part
 from anymal.evaluation.scoring import Expected, read_expected
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.evaluation.wrong_medium import other_kind, wrong_medium
 from anymal.processor import Processor
 
@@ -86,16 +87,24 @@ def read_questions(task: Task, records: Sequence[Record], processor: Processor) 
     return questions
 
 
-def check_known(controls: Sequence[str], perturbations: Sequence[str]) -> None:
-    """Refuse controls and perturbations that there are not.
+def check_known(controls: Sequence[str], perturbations: Sequence[str]) -> tuple[Perturbation, ...]:
+    """Refuse controls and perturbations that do not exist.
+
+    Args:
+        controls: Names of controls.
+        perturbations: Names of perturbations.
+
+    Returns:
+        The perturbations.
 
     Raises:
-        DataError: The message names those that there are.
+        DataError: The message names those that exist.
     """
     kinds = ("controls", controls, CONTROLS), ("perturbations", perturbations, PERTURBATIONS)
     for what, given, known in kinds:
         if unknown := sorted(set(given) - set(known)):
-            raise DataError(f"unknown {what} {unknown}; known: {list(known)}")
+            raise DataError(f"unknown {what} {unknown}; known: {', '.join(known)}")
+    return tuple(name for name in PERTURBATIONS if name in perturbations)
 
 
 def as_controls_ask(

@@ -6,6 +6,7 @@ Does not ask by itself (`asker.py`) and does not print: callbacks get the progre
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from anymal.data.rows import Record
 from anymal.evaluation import answered as figures
 from anymal.evaluation.answer_log import AnswerLog, Valued
 from anymal.evaluation.answered import Answered
@@ -24,7 +25,7 @@ from anymal.evaluation.questions import (
     read_questions,
 )
 from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
-from anymal.evaluation.task import Record, Task, as_tasks, pick
+from anymal.evaluation.task import Task, as_tasks, pick
 from anymal.evaluation.ways import Way
 from anymal.serving.assistant import Assistant
 

@@ -26,6 +26,18 @@ WAYS: tuple[Way, ...] = get_args(Way)
 _INSTRUCTION = "Answer with the letter."
 
 
+def check_way(name: str | None) -> Way | None:
+    """Refuse a way that does not exist.
+
+    Raises:
+        DataError: The message names those that do.
+    """
+    found = next((way for way in WAYS if way == name), None)
+    if found is None and name is not None:
+        raise DataError(f"unknown way to answer '{name}'; known: {', '.join(WAYS)}")
+    return found
+
+
 def way_of(task: Task, wanted: Way | None) -> Way:
     """How the questions of a task are answered.
 

@@ -1,8 +1,9 @@
-"""The precision study as a table in the docs and as a picture.
+"""A precision study as a table in the docs and as a picture.
 
-Does not train or serve; `precision` does, and writes what is read here.
+Does not train or serve; `study` does, and writes what is read here.
 
     .venv/bin/python -m benchmarks.precision.report
+    .venv/bin/python -m benchmarks.precision.report runs/speech-*.json --section speech
 """
 
 import argparse
@@ -19,10 +20,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from anymal.evaluation.intervals import Share, wilson
-from benchmarks.precision.study import PRECISIONS
 
-BEGIN, END = "<!-- precision: written by benchmarks.precision.report -->", "<!-- /precision -->"
-_COLOURS = dict(zip(PRECISIONS, ("#2b6cb0", "#2f855a", "#e0a458", "#c53030"), strict=True))
+_COLOURS = {
+    "fp32": "#2b6cb0",
+    "bf16": "#2f855a",
+    "int8": "#e0a458",
+    "int4": "#805ad5",
+    "nf4": "#c53030",
+}
 _STEP = 0.18  # between the marks of two pairs
 
 
@@ -33,7 +38,7 @@ class Pair:
     Attributes:
         losses: Held-out, one for each seed, in nats.
         accuracy: Right answers of all seeds together.
-        agreement: Answers like those of the pair that is fp32 throughout.
+        agreement: Answers like those of the study's reference.
     """
 
     losses: tuple[float, ...]
@@ -51,17 +56,16 @@ def read_pairs(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Pair]
         rows: `pairs` of the file.
 
     Returns:
-        Those pairs that were measured.
+        Those pairs that were measured, in the order of the study.
     """
     found: dict[tuple[str, str], Pair] = {}
-    for key in [(trained, served) for trained in PRECISIONS for served in PRECISIONS]:
+    for key in dict.fromkeys((row["trained"], row["served"]) for row in rows):
         own = [row for row in rows if (row["trained"], row["served"]) == key]
-        if own:
-            found[key] = Pair(
-                losses=tuple(row["heldout_loss"] for row in own),
-                accuracy=_pooled([row["accuracy"] for row in own]),
-                agreement=_pooled([row["same_answers"] for row in own]),
-            )
+        found[key] = Pair(
+            losses=tuple(row["heldout_loss"] for row in own),
+            accuracy=_pooled([row["accuracy"] for row in own]),
+            agreement=_pooled([row["same_answers"] for row in own]),
+        )
     return found
 
 
@@ -73,7 +77,7 @@ def _pooled(shares: Sequence[Mapping[str, Any]]) -> Share:
 def as_table(pairs: Pairs) -> str:
     """A row of Markdown for each pair."""
     lines = [
-        "| trained at | served at | held-out loss | right answers, % | answers as fp32, % |",
+        "| trained at | served at | held-out loss | right answers, % | answers as reference, % |",
         "|---|---|---|---|---|",
     ]
     for (trained, served), pair in pairs.items():
@@ -93,12 +97,13 @@ def _percent(share: Share) -> str:
     return f"{100 * share.accuracy:.1f} ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
-def in_docs(text: str, table: str) -> str:
+def in_docs(text: str, table: str, *, section: str) -> str:
     """Put the table between its marks.
 
     Args:
         text: Of the page.
         table: Markdown.
+        section: Which table it is.
 
     Returns:
         The page.
@@ -106,10 +111,14 @@ def in_docs(text: str, table: str) -> str:
     Raises:
         ValueError: The page lacks a mark.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    opening = f"<!-- {section}: written by benchmarks.precision.report -->"
+    closing = f"<!-- /{section} -->"
+    before, begin, rest = text.partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN!r} and {END!r}; write both where the table goes")
+        raise ValueError(
+            f"the page has no {opening!r} and {closing!r}; write both where the table goes"
+        )
     return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
@@ -120,32 +129,31 @@ def draw(pairs: Pairs, path: Path) -> None:
         pairs: From `read_pairs`.
         path: The PNG to write.
     """
+    all_trained, all_served = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     losses, right, same = figure.subplots(1, 3)
-    _panel(losses, "held-out loss, nats (mean and range over seeds)")
-    _panel(right, "right answers, % (95% interval)")
-    _panel(same, "answers as fp32/fp32, % (95% interval)")
-    for lane, trained in enumerate(PRECISIONS):
-        for place, served in enumerate(PRECISIONS):
-            pair = pairs.get((trained, served))
-            if pair is not None:
-                where = place + (lane - 1.5) * _STEP
-                mean = fmean(pair.losses)
-                _mark(losses, where, mean, min(pair.losses), max(pair.losses), trained)
-                for axes, share in ((right, pair.accuracy), (same, pair.agreement)):
-                    ends = (100 * share.accuracy, 100 * share.low, 100 * share.high)
-                    _mark(axes, where, *ends, trained)
-    handles = [losses.plot([], [], "o", color=colour)[0] for colour in _COLOURS.values()]
-    labels = [f"trained at {name}" for name in PRECISIONS]
+    _panel(losses, "held-out loss, nats (mean and range over seeds)", all_served)
+    _panel(right, "right answers, % (95% interval)", all_served)
+    _panel(same, "answers as the reference, % (95% interval)", all_served)
+    for (trained, served), pair in pairs.items():
+        lane = all_trained.index(trained) - (len(all_trained) - 1) / 2
+        where = all_served.index(served) + lane * _STEP
+        mean = fmean(pair.losses)
+        _mark(losses, where, mean, min(pair.losses), max(pair.losses), trained)
+        for axes, share in ((right, pair.accuracy), (same, pair.agreement)):
+            ends = (100 * share.accuracy, 100 * share.low, 100 * share.high)
+            _mark(axes, where, *ends, trained)
+    handles = [losses.plot([], [], "o", color=_COLOURS[name])[0] for name in all_trained]
+    labels = [f"trained at {name}" for name in all_trained]
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
-def _panel(axes: Axes, title: str) -> None:
+def _panel(axes: Axes, title: str, served: Sequence[str]) -> None:
     axes.set_title(title, fontsize=9)
-    axes.set_xticks(range(len(PRECISIONS)), PRECISIONS)
+    axes.set_xticks(range(len(served)), served)
     axes.set_xlabel("served at")
     axes.grid(axis="y", color="#c5c9d0", linewidth=0.5)
 
@@ -158,16 +166,23 @@ def _mark(axes: Axes, x: float, y: float, low: float, high: float, trained: str)
 
 def main() -> None:
     """Write the table and the picture."""
-    parser = argparse.ArgumentParser(description="Report the precision study.")
-    parser.add_argument("--study", type=Path, default=Path("benchmarks/results/precision.json"))
+    parser = argparse.ArgumentParser(description="Report a precision study.")
+    parser.add_argument(
+        "studies", nargs="*", type=Path, default=[Path("benchmarks/results/precision.json")]
+    )
     parser.add_argument("--docs", type=Path, default=Path("docs/benchmarks.md"))
-    parser.add_argument("--picture", type=Path, default=Path("docs/images/precision.png"))
+    parser.add_argument(
+        "--section", default="precision", help="of the page, and the picture's name"
+    )
     options = parser.parse_args()
-    pairs = read_pairs(json.loads(options.study.read_text())["pairs"])
-    draw(pairs, options.picture)
-    where = os.path.relpath(options.picture, options.docs.parent)
+    rows = [row for path in options.studies for row in json.loads(path.read_text())["pairs"]]
+    pairs = read_pairs(rows)
+    picture = options.docs.parent / "images" / f"{options.section}.png"
+    draw(pairs, picture)
+    where = os.path.relpath(picture, options.docs.parent)
     section = f"{as_table(pairs)}\n\n![The same as a picture]({where})"
-    options.docs.write_text(in_docs(options.docs.read_text(), section))
+    page = in_docs(options.docs.read_text(), section, section=options.section)
+    options.docs.write_text(page)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""The same aligner trained and served at nf4, int8, bf16 and fp32: what each pair of them costs.
+"""The same aligner trained and served at several precisions: what each pair of them costs.
 
-For every seed an aligner is trained four times, between the built-in encoder and the built-in
-language model held at one precision, and each of the four bundles is served at all four. Held-out
-questions about generated sounds tell loss and accuracy; answers are compared, word for word, with
-those of the pair that is fp32 throughout. Figures are written after every pair, and what was
+For every seed a recipe is trained with its language model held at each precision, and each bundle
+is served at several, held as `anymal serve` holds it. Questions of the recipe's first held-out
+source tell loss and accuracy; answers are compared, word for word, with those of the reference: the
+first precision trained at, served at the first. Figures are written after every pair, and what was
 trained stays in the run folder, so that a study that was cut short goes on after the last of them.
 
     .venv/bin/python -m benchmarks.precision.study --seeds 3 --out benchmarks/results/precision.json
     .venv/bin/python -m benchmarks.precision.report
+
+`speech.yaml` is the same with a published model, and says how to run it.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import platform
 import sys
 import time
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,55 +30,82 @@ from rich.console import Console
 from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
 from anymal.collate import collate
+from anymal.data.rows import Record
 from anymal.evaluation.answer_log import AnswerLog
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.intervals import share_of
 from anymal.evaluation.runner import evaluate
-from anymal.evaluation.task import Record, Task
-from anymal.playground.sources import sounds
-from anymal.recipe.schema import load_recipe
+from anymal.evaluation.task import Task, pick
+from anymal.recipe.schema import Recipe, load_recipe
+from anymal.serving.precision import serving_precision
+from train.data.sources import open_data
 from train.loop import heldout_loss
 from train.run import run
 from train.run_folder import RunFolder
 
 RECIPE = Path(__file__).with_suffix(".yaml")
 PRECISIONS = ("fp32", "bf16", "int8", "nf4")
-REFERENCE = ("fp32", "fp32")
 _BATCH = 16
 
 Row = dict[str, Any]
 
 
-def pairs(
-    *,
-    seeds: int,
-    questions: int,
-    overrides: Sequence[str],
-    folder: Path,
-    done: Container[tuple[int, str, str]] = (),
-) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What is trained, and how it is served.
+
+    Attributes:
+        recipe: YAML file; the study sets `model.llm.precision`, `seed` and `run_dir`.
+        overrides: `key=value` for it.
+        trained: Precisions to train at; with the first of `served`, the first is the reference.
+        served: Precisions to serve at.
+        seeds: How often everything is trained.
+        questions: At most so many of the recipe's first held-out source, the same for every pair.
+        folder: Of the runs; a bundle that is there is not trained again.
+    """
+
+    recipe: Path
+    overrides: Sequence[str] = ()
+    trained: Sequence[str] = PRECISIONS
+    served: Sequence[str] = PRECISIONS
+    seeds: int
+    questions: int
+    folder: Path
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """Trained at and served at, of the pair whose answers the others are compared with."""
+        return self.trained[0], self.served[0]
+
+    def load(self, *own: str) -> Recipe:
+        """The recipe with the study's own overrides."""
+        return load_recipe(self.recipe, [*self.overrides, *own])
+
+    def records(self) -> list[Record]:
+        """The held-out questions."""
+        source = open_data(self.load())[-1].heldout[0]
+        return pick(source.records, self.questions)
+
+
+def pairs(study: Study, *, done: Container[tuple[int, str, str]] = ()) -> Iterator[Row]:
     """Train and measure.
 
     Args:
-        seeds: How often everything is trained.
-        questions: Held-out ones, the same for every pair.
-        overrides: `key=value` for the recipe.
-        folder: Of the runs; a bundle that is there is not trained again.
+        study: What to do.
         done: Seed, trained and served of the pairs to leave out. The reference of a seed that lacks
             any other pair is measured again, for its answers.
 
     Yields:
         A row for each pair of precisions, the reference first for every seed.
     """
-    records = list(sounds(split="heldout", size=questions, seed=1))
-    for seed in range(seeds):
+    records = study.records()
+    for seed in range(study.seeds):
         reference: list[str] = []
-        for trained, own in _missing(seed, done).items():
-            bundle, train_s = _bundle(trained, seed, overrides, folder)
+        for trained, own in _missing(study, seed, done).items():
+            bundle, train_s = _bundle(study, trained, seed)
             for served in own:
                 start = time.perf_counter()
-                model = load_bundle(bundle, precision=served)
-                found, texts = _measure(model, records)
+                found, texts = _measure(_load(bundle, trained, served), records)
                 reference = reference or texts
                 if (seed, trained, served) in done:
                     continue
@@ -91,31 +121,36 @@ def pairs(
                 }
 
 
-def _missing(seed: int, done: Container[tuple[int, str, str]]) -> dict[str, list[str]]:
+def _missing(
+    study: Study, seed: int, done: Container[tuple[int, str, str]]
+) -> dict[str, list[str]]:
     """By precision trained at, those to serve at; the reference first, empty where all is done."""
     missing = {
-        trained: [served for served in PRECISIONS if (seed, trained, served) not in done]
-        for trained in PRECISIONS
+        trained: [served for served in study.served if (seed, trained, served) not in done]
+        for trained in study.trained
     }
-    if any(missing.values()) and (seed, *REFERENCE) in done:
-        trained, served = REFERENCE
+    if any(missing.values()) and (seed, *study.reference) in done:
+        trained, served = study.reference
         missing[trained].insert(0, served)
     return {trained: own for trained, own in missing.items() if own}
 
 
-def _bundle(
-    precision: str, seed: int, overrides: Sequence[str], folder: Path
-) -> tuple[Path, float | None]:
-    """Train one aligner, or find it; returns its bundle, and the seconds that training took."""
-    run_dir = folder / f"{precision}-{seed}"
+def _bundle(study: Study, precision: str, seed: int) -> tuple[Path, float | None]:
+    """Train one bundle, or find it; returns it, and the seconds that training took."""
+    run_dir = study.folder / f"{precision}-{seed}"
     bundle = RunFolder(run_dir).bundle
     if bundle.exists():
         return bundle, None
-    own = [f"run_dir={run_dir}", f"seed={seed}", f"model.llm.precision={precision}"]
+    own = (f"run_dir={run_dir}", f"seed={seed}", f"model.llm.precision={precision}")
     start = time.perf_counter()
-    recipe = load_recipe(RECIPE, [*overrides, *own])
-    made = run(recipe, resume=run_dir.exists(), console=Console(stderr=True))
+    made = run(study.load(*own), resume=run_dir.exists(), console=Console(stderr=True))
     return made, round(time.perf_counter() - start, 1)
+
+
+def _load(bundle: Path, trained: str, served: str) -> Assembled:
+    """Load a bundle at a precision, held as the service holds it on a CPU."""
+    held = serving_precision(trained=trained, device="cpu", precision=served)
+    return load_bundle(bundle, precision=held.precision, merge_lora=held.merge_lora)
 
 
 def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any], list[str]]:
@@ -129,7 +164,7 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
     with start_batch_assistant(model, name="study", batch_size=_BATCH) as assistant:
         results = evaluate(
             assistant,
-            [Task(name="sounds", records=records)],
+            [Task(name="heldout", records=records)],
             controls=(),
             batch_size=_BATCH,
             log=log,
@@ -175,38 +210,40 @@ def write_rows(path: Path, settings: dict[str, Any], rows: Sequence[Row]) -> Non
 
 def main() -> None:
     """Run the study, and write the figures after every pair."""
-    parser = argparse.ArgumentParser(description="Train and serve at four precisions.")
+    parser = argparse.ArgumentParser(description="Train and serve at several precisions.")
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--trained", nargs="+", default=list(PRECISIONS), metavar="PRECISION")
+    parser.add_argument("--served", nargs="+", default=list(PRECISIONS), metavar="PRECISION")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--questions", type=int, default=300, help="held-out, of every pair")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=Path, default=Path("runs/precision"))
     parser.add_argument("--out", type=Path, default=Path("runs/precision/precision.json"))
-    parser.add_argument("overrides", nargs="*", help="key=value for the recipe")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="overrides", help="in the recipe"
+    )
+    options = vars(parser.parse_args())
+    torch.set_num_threads(options.pop("threads"))
+    out = options.pop("out")
+    study = Study(**options)
     settings = {
-        "recipe": RECIPE.name,
-        "overrides": options.overrides,
-        "seeds": options.seeds,
-        "questions": options.questions,
+        "recipe": study.recipe.name,
+        "trained": list(study.trained),
+        "served": list(study.served),
+        "seeds": study.seeds,
+        "questions": study.questions,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "bitsandbytes")},
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        rows = read_rows(options.out, settings)
+        rows = read_rows(out, settings)
     except ValueError as error:
         parser.error(str(error))
-    study = pairs(
-        seeds=options.seeds,
-        questions=options.questions,
-        overrides=options.overrides,
-        folder=options.folder,
-        done={(row["seed"], row["trained"], row["served"]) for row in rows},
-    )
-    for row in study:
+    done = {(row["seed"], row["trained"], row["served"]) for row in rows}
+    for row in pairs(study, done=done):
         rows.append(row)
-        write_rows(options.out, settings, rows)
+        write_rows(out, settings, rows)
         sys.stderr.write(json.dumps(row) + "\n")
 
 

@@ -164,6 +164,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 
 
+# Tasks whose questions have no medium.
+TEXT_ONLY = frozenset({"scienceqa-text"})
+
+
 def open_benchmark(name: str, data: Path | None, *, java: bool = False) -> list[Task]:
     """Open a benchmark from its official files.
 

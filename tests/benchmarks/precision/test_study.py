@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.precision import study as module
-from benchmarks.precision.study import PRECISIONS, pairs, read_rows, write_rows
+from benchmarks.precision.study import PRECISIONS, Study, pairs, read_rows, write_rows
 
 ALL = [(0, trained, served) for trained in PRECISIONS for served in PRECISIONS]
 SETTINGS = {"recipe": "precision.yaml", "seeds": 1, "questions": 2}
@@ -18,22 +18,25 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was served, in order; an answer is the precision served at."""
     seen: list[tuple[str, str]] = []
 
-    def load(bundle: Path, *, precision: str) -> tuple[str, str]:
-        seen.append((bundle.name, precision))
-        return bundle.name, precision
+    def load(bundle: Path, trained: str, served: str) -> tuple[str, str]:
+        seen.append((bundle.name, served))
+        return bundle.name, served
 
     def measure(model: tuple[str, str], records: object) -> tuple[dict[str, Any], list[str]]:
         return {"heldout_loss": 0.5}, ["same", model[1]]
 
-    monkeypatch.setattr(module, "_bundle", lambda trained, *_: (Path(trained), 1.0))
-    monkeypatch.setattr(module, "load_bundle", load)
+    monkeypatch.setattr(module, "_bundle", lambda _, trained, __: (Path(trained), 1.0))
+    monkeypatch.setattr(module, "_load", load)
+    monkeypatch.setattr(Study, "records", lambda _: [{}, {}])
     monkeypatch.setattr(module, "_measure", measure)
     return seen
 
 
-def study(done: set[tuple[int, str, str]], seeds: int = 1) -> list[dict[str, Any]]:
-    found = pairs(seeds=seeds, questions=2, overrides=[], folder=Path("runs"), done=done)
-    return list(found)
+def study(
+    done: set[tuple[int, str, str]], seeds: int = 1, **precisions: list[str]
+) -> list[dict[str, Any]]:
+    own = Study(recipe=module.RECIPE, seeds=seeds, questions=2, folder=Path("runs"), **precisions)
+    return list(pairs(own, done=done))
 
 
 def keys(rows: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
@@ -57,6 +60,18 @@ def test_pairs_that_are_there_are_left_out_and_the_rest_is_the_same(
 def test_a_seed_that_is_complete_is_not_touched(worked: list[tuple[str, str]]) -> None:
     assert keys(study(set(ALL), seeds=2)) == [(1, *pair) for _, *pair in ALL]
     assert len(worked) == len(ALL)
+
+
+def test_answers_are_compared_with_the_first_pair(worked: list[tuple[str, str]]) -> None:
+    rows = study(set(), trained=["nf4"], served=["fp32", "int4"])
+    assert keys(rows) == [(0, "nf4", "fp32"), (0, "nf4", "int4")]
+    assert [row["same_answers"]["correct"] for row in rows] == [2, 1]
+
+
+def test_the_questions_are_those_of_the_recipe() -> None:
+    own = Study(recipe=module.RECIPE, seeds=1, questions=3, folder=Path("runs"))
+    assert len(own.records()) == 3
+    assert all("meta" in record for record in own.records())
 
 
 def test_rows_are_read_back_for_the_same_settings_and_more_seeds(tmp_path: Path) -> None:

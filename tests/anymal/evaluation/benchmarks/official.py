@@ -22,13 +22,10 @@ def as_json(root: Path, name: str, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def as_csv(
-    root: Path, name: str, rows: Sequence[Mapping[str, Any]], *, header: bool = True
-) -> None:
+def as_csv(root: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     with (root / name).open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        if header:
-            writer.writeheader()
+        writer.writeheader()
         writer.writerows(rows)
 
 
@@ -153,7 +150,7 @@ def textvqa(root: Path) -> None:
         "image_classes": ["Camera"],
         "question_id": 34602,
         "set_name": "val",
-        "answers": ["nous les gosses", "dakota", *["dakota"] * 6, "clos culombu", "dakota digital"],
+        "answers": ["dakota"] * 7 + ["dakota digital", "nokia", "digital"],
     }
     as_json(root, "TextVQA_0.5.1_val.json", {"dataset_type": "val", "data": [row]})
     media(root, "train_images/003a8ae2ef43b901.jpg")
