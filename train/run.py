@@ -3,7 +3,6 @@
 Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from anymal.recipe.schema import Recipe
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data.check import check_rows
-from train.data.sources import RecordFile, StageData, open_data
+from train.data.sources import open_data
 from train.device import device_of
 from train.interrupt import StopSignals
 from train.metrics import MetricsLog
@@ -66,7 +65,6 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
     data = open_data(recipe)
-    _tell_empty_answers(data, console)
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
@@ -79,7 +77,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
     with decoder(recipe.decode_workers) as decode:
         assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
         if checks_rows:
-            check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+            data = check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
         folder.write_recipe(recipe)
         with (
             MetricsLog(
@@ -106,18 +104,6 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
             if stop.requested is not None:  # since the last step
                 interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
         return _finish(this, console)
-
-
-def _tell_empty_answers(data: Sequence[StageData], console: Console) -> None:
-    """Count the rows that teach the model to say nothing."""
-    sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
-    for records in {id(source.records): source.records for source in sources}.values():
-        if isinstance(records, RecordFile) and records.num_empty:
-            console.print(
-                f"{records.path}: {records.num_empty:,} of {len(records):,} rows have an answer "
-                "without words, from which the model learns to say nothing",
-                markup=False,
-            )
 
 
 def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:

@@ -75,7 +75,8 @@ class JinjaFormat:
                 segments += markup(before), *content
                 tail = ""
         if self.closing and not generate and turns[-1].role == "assistant":
-            return [*segments, TextSegment(text=self.closing, is_target=True, is_markup=True)]
+            learnt = turns[-1].is_learnt
+            return [*segments, TextSegment(text=self.closing, is_target=learnt, is_markup=True)]
         return [*segments, markup(_without(rest, tail))]
 
 

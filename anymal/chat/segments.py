@@ -61,10 +61,17 @@ Segment = TextSegment | MediaSegment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One message, its contents in order."""
+    """One message, its contents in order.
+
+    Attributes:
+        role: Whose it is.
+        content: What it says.
+        is_learnt: Of an answer: whether the model learns to write it.
+    """
 
     role: Role
     content: tuple[Segment, ...]
+    is_learnt: bool = True
 
 
 def markup(text: str) -> Segment:
@@ -80,7 +87,7 @@ def markup(text: str) -> Segment:
 
 
 def answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
-    """Write an answer with what belongs to it, all of it learnt.
+    """Write an answer with what belongs to it, all of it learnt or none.
 
     Args:
         turn: The assistant's turn.
@@ -91,13 +98,13 @@ def answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
         The segments.
     """
     content = [
-        replace(item, is_target=True) if isinstance(item, TextSegment) else item
+        replace(item, is_target=turn.is_learnt) if isinstance(item, TextSegment) else item
         for item in turn.content
     ]
     return [
-        TextSegment(text=before, is_target=True, is_markup=True),
+        TextSegment(text=before, is_target=turn.is_learnt, is_markup=True),
         *content,
-        TextSegment(text=after, is_target=True, is_markup=True),
+        TextSegment(text=after, is_target=turn.is_learnt, is_markup=True),
     ]
 
 

@@ -34,8 +34,10 @@ class Choices:
     limit: int | None
     has_controls: bool
     perturb: list[str]
+    answer: str | None
     other: str | None
     batch_size: int
+    max_tokens: int
     threads: int
     device: str
     precision: str | None
@@ -72,10 +74,19 @@ def eval_command(
     perturb: Annotated[
         str, typer.Option(help="Also ask about changed media: blur,crop,noise,shift or some.")
     ] = "",
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="How a choice is asked for: text, letter, likelihood or likelihood-per-token; by "
+            "default text, and likelihood where a metric needs it.",
+            show_default=False,
+        ),
+    ] = None,
     compare: Annotated[
         str | None, typer.Option(help="Another bundle to put the same questions to.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at a time.")] = 16,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 48,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -134,8 +145,10 @@ def eval_command(
         limit=limit,
         has_controls=controls,
         perturb=[name.strip() for name in perturb.split(",") if name.strip()],
+        answer=answer,
         other=compare,
         batch_size=batch_size,
+        max_tokens=max_tokens,
         # The engine and the encoders compute at the same time, each with this many threads. More
         # threads than processors wait for each other instead of computing.
         threads=threads or max(1, _num_processors() // 2),
@@ -170,11 +183,13 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
     from anymal.evaluation.runner import evaluate
     from anymal.evaluation.suites import load_suites, select, without_refusals
     from anymal.evaluation.versions import versions
+    from anymal.evaluation.ways import check_way
     from anymal.serving.assistant import Assistant
     from anymal.serving.precision import load_to_answer
 
     controls = CONTROLS if choices.has_controls else ()
     perturbations = check_known(controls, choices.perturb)
+    way = check_way(choices.answer)
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit, java=choices.java),
         choices.tasks,
@@ -213,7 +228,9 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
             suite.tasks,
             controls=controls,
             perturbations=perturbations,
+            way=way,
             batch_size=choices.batch_size,
+            max_tokens=choices.max_tokens,
             limit=choices.limit,
             other=assistants[choices.other] if choices.other else None,
             bundle=choices.bundle,

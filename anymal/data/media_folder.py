@@ -1,12 +1,17 @@
-"""A medium as a row has it to a part of a message: a path, a URL, bytes, or a struct of them.
+"""A medium as a row has it, a path, a URL, bytes, a struct of them or frames, to a message part.
 
-Does not open files; the processor does, and takes no path that leaves its folder.
+Only frames are read here, to join them to a film; other files are opened by the processor. Neither
+takes a path that leaves the media folder.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from anymal.errors import DataError
+from anymal.media.frames import film_of
+from anymal.media.limits import Limits
+from anymal.media.source import read_source
 from anymal.modality import MODALITIES
 from anymal.protocol.conversation import data_url
 
@@ -20,7 +25,8 @@ def media_part(modality: str, value: Any) -> Part:
         modality: `image`, `video`, `audio` or `imu`.
         value: A path, relative to the media folder or absolute below it; a data URL; bytes; a
             mapping with `url` and options of the part; or a mapping with `bytes` and `path`, of
-            which bytes count where there are any.
+            which bytes count where there are any. For a video also a list of pictures, its frames:
+            `with_films` completes such a part.
 
     Returns:
         The part.
@@ -28,17 +34,10 @@ def media_part(modality: str, value: Any) -> Part:
     Raises:
         DataError: It is none of these.
     """
-    if isinstance(value, Mapping) and "url" not in value:
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes | bytearray | memoryview):
-        value = data_url(bytes(value))
-    if isinstance(value, str) and value:
-        value = {"url": value}
-    if not isinstance(value, Mapping):
-        raise DataError(
-            f"a medium of kind {modality} is {_shown(value)}; it should be a path, a data URL or "
-            "bytes"
-        )
+    if modality == "video" and isinstance(value, list | tuple) and value:
+        value = {"url": [_url("image", frame) for frame in value]}
+    elif not isinstance(value, Mapping) or "url" not in value:
+        value = {"url": _url(modality, value)}
     # Of the part types of a modality, the last takes a URL.
     part_type = MODALITIES[modality].part_types[-1]
     return {"type": part_type, part_type: dict(value)}
@@ -52,15 +51,74 @@ def media_parts(modality: str, values: Any) -> list[Part]:
         values: One medium, or a list of them; None is no medium.
 
     Raises:
-        DataError: One of them cannot be read.
+        DataError: One of them is no medium.
     """
     if values is None or values == "":
         return []
-    if not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray):
-        values = [values]
-    return [media_part(modality, value) for value in values]
+    return [media_part(modality, value) for value in (values if is_list(values) else [values])]
 
 
-def _shown(value: Any) -> str:
-    """A value in an error, in a few words."""
-    return "missing" if value is None or value == "" else f"{type(value).__name__} {value!r:.80}"
+def with_films(messages: Any, base_dir: Path) -> Any:
+    """Join the frames of each video that is a list of pictures to a film, a second for each.
+
+    Args:
+        messages: In the REST shape; what is of another shape is left to what checks it.
+        base_dir: The folder that paths are relative to and may not leave.
+
+    Returns:
+        The messages; the same where no video is a list.
+
+    Raises:
+        MediaError: A frame cannot be read.
+        DataError: The frames differ in size.
+    """
+    if not is_list(messages) or not any(_frames(part) for part in _parts(messages)):
+        return messages
+    return [
+        {**one, "content": [_filmed(part, base_dir) for part in one["content"]]}
+        if is_list(one["content"])
+        else one
+        for one in messages
+    ]
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is a list, and neither text nor bytes."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+
+
+def _url(modality: str, value: Any) -> str:
+    """A medium as a path or a data URL."""
+    if isinstance(value, Mapping):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes | bytearray | memoryview):
+        return data_url(bytes(value))
+    if not isinstance(value, str) or not value:
+        found = "missing" if not value else f"{type(value).__name__} {value!r:.80}"
+        raise DataError(
+            f"a medium of kind {modality} is {found}; it should be a path, a data URL or bytes"
+        )
+    return value
+
+
+def _parts(messages: Sequence[Any]) -> list[Any]:
+    """All parts of some messages."""
+    contents: list[Any] = [one.get("content") for one in messages if isinstance(one, Mapping)]
+    return [part for content in contents if is_list(content) for part in content]
+
+
+def _frames(part: Any) -> list[str] | None:
+    """The frames of a video that is a list of pictures."""
+    body = part.get("video_url") if isinstance(part, Mapping) else None
+    url = body.get("url") if isinstance(body, Mapping) else None
+    return url if isinstance(url, list) else None
+
+
+def _filmed(part: Any, base_dir: Path) -> Any:
+    """A part, its frames joined."""
+    if (frames := _frames(part)) is None:
+        return part
+    limits = Limits()
+    pictures = [read_source(frame, limits=limits, base_dir=base_dir) for frame in frames]
+    film = data_url(film_of(pictures, limits), "video/x-matroska")
+    return {**part, "video_url": {**part["video_url"], "url": film}}

@@ -5,10 +5,11 @@ Does not know where a format keeps its media or its words.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from anymal.data.media_folder import Part
+from anymal.data.media_folder import Part, is_list, media_part
 from anymal.errors import DataError
 from anymal.modality import MODALITIES
 
@@ -16,6 +17,22 @@ Media = Mapping[str, Sequence[Part]]
 """The media of a row by modality, in order."""
 
 _PLACEHOLDER = re.compile(f"<({'|'.join(MODALITIES)})>(?:\\r?\\n)?")
+# What parts of other tools are called, and what they carry.
+_PART_TYPES = {
+    **{name: name for name in MODALITIES},
+    **{kind: name for name, row in MODALITIES.items() for kind in row.part_types},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the next medium of a modality stands."""
+
+    modality: str
+
+
+Piece = str | Place | Part
+"""Words, a place for a medium, or a medium that stands there already."""
 
 
 def with_media(
@@ -26,7 +43,8 @@ def with_media(
     A line break behind a placeholder goes with it: a model writes its own there (`suffix`).
 
     Args:
-        messages: With `role` and `content`, a string; other keys are kept.
+        messages: With `role` and `content`, a string or a list of parts; other keys are kept. A
+            part of text may hold placeholders, and a part of a medium that carries none is one.
         media: Of the row.
         none_is_first: Whether media of a kind without any placeholder stand at the beginning of
             the first message of the user; otherwise that is a mistake.
@@ -35,49 +53,97 @@ def with_media(
         Messages whose content is a string where it has no medium, and a list of parts elsewhere.
 
     Raises:
-        DataError: There are more placeholders than media of a kind, or fewer.
+        DataError: There are more placeholders than media of a kind, or fewer; or a part is of no
+            known type.
     """
-    found = placeholders_of(message["content"] for message in messages)
-    first: list[Part] = []
+    contents = [pieces_of(message.get("content")) for message in messages]
+    places = Counter(
+        piece.modality for content in contents for piece in content if isinstance(piece, Place)
+    )
+    first: list[Piece] = []
     for modality in MODALITIES:
         given = list(media.get(modality, ()))
-        if none_is_first and not found[modality]:
+        if none_is_first and not places[modality]:
             first += given
-        elif len(given) != found[modality]:
-            raise DataError(_counts(modality, found[modality], len(given)))
-    waiting = {modality: iter(media.get(modality, ())) for modality in MODALITIES}
-    filled = [{**message, "content": _content(message["content"], waiting)} for message in messages]
-    return _with_first(filled, first) if first else filled
+        elif len(given) != places[modality]:
+            raise DataError(_counts(modality, places[modality], len(given)))
+    if first:
+        asked = [number for number, one in enumerate(messages) if one.get("role") == "user"]
+        if not asked:
+            raise DataError("there are media, and no message of the user to put them in; add one")
+        contents[asked[0]] = [*first, *contents[asked[0]]]
+    waiting = {modality: iter(media.get(modality, ())) for modality in places}
+    return [
+        {**message, "content": _content(content, waiting)}
+        for message, content in zip(messages, contents, strict=True)
+    ]
 
 
-def placeholders_of(texts: Iterable[str]) -> Counter[str]:
-    """Count the placeholders in some texts, by modality."""
-    return Counter(match[1] for text in texts for match in _PLACEHOLDER.finditer(text))
+def pieces_of(content: Any) -> list[Piece]:
+    """Take the content of a message apart.
+
+    Args:
+        content: A string with placeholders, or a list of parts as OpenAI, Anthropic, Qwen or TRL
+            write them.
+
+    Raises:
+        DataError: It is something else.
+    """
+    if isinstance(content, str):
+        return _cut(content)
+    if not is_list(content):
+        raise DataError(
+            f"the content of a message is {type(content).__name__}; it should be text, or a list "
+            "of parts"
+        )
+    return [piece for part in content for piece in _pieces_of_part(part)]
 
 
-def _content(text: str, waiting: Mapping[str, Iterator[Part]]) -> str | list[Part]:
-    """One message, its placeholders replaced by the media that come next."""
-    parts, end = [], 0
+def _cut(text: str) -> list[Piece]:
+    """Words cut at their placeholders."""
+    pieces: list[Piece] = []
+    end = 0
     for match in _PLACEHOLDER.finditer(text):
-        parts += [*_words(text[end : match.start()]), next(waiting[match[1]])]
+        pieces += [text[end : match.start()], Place(match[1])]
         end = match.end()
-    return [*parts, *_words(text[end:])] if parts else text
+    return [*pieces, text[end:]]
 
 
-def _words(text: str) -> list[Part]:
-    """Words between media; white space alone is none."""
-    return [{"type": "text", "text": text}] if text.strip() else []
+def _pieces_of_part(part: Any) -> list[Piece]:
+    """One part: words, a medium, or the place of one."""
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text":
+        return _cut(str(part.get("text", part.get("value", ""))))
+    if kind == "input_audio" and isinstance(part.get(kind), Mapping):
+        return [dict(part)]
+    modality = _PART_TYPES.get(str(kind))
+    if modality is None:
+        known = ", ".join(["text", *_PART_TYPES])
+        raise DataError(f"a part of a message has the type {kind!r}; known: {known}")
+    carried = [part[name] for name in (kind, "source", "url", "path", "value") if part.get(name)]
+    return [media_part(modality, _body(carried[0])) if carried else Place(modality)]
 
 
-def _with_first(messages: list[dict[str, Any]], first: list[Part]) -> list[dict[str, Any]]:
-    """Put media at the beginning of the first message of the user."""
-    for number, message in enumerate(messages):
-        if message["role"] == "user":
-            content = message["content"]
-            rest = _words(content) if isinstance(content, str) else content
-            changed = {**message, "content": [*first, *rest]}
-            return [*messages[:number], changed, *messages[number + 1 :]]
-    raise DataError("there are media and no message of the user's to put them in; add one")
+def _body(value: Any) -> Any:
+    """What a part carries; Anthropic's are base64 with a type."""
+    if isinstance(value, Mapping) and value.get("type") == "base64":
+        return f"data:{value.get('media_type', '')};base64,{value.get('data', '')}"
+    return value
+
+
+def _content(pieces: Sequence[Piece], waiting: Mapping[str, Iterator[Part]]) -> str | list[Part]:
+    """The content of a message, each place taken by the medium that comes next."""
+    if all(isinstance(piece, str) for piece in pieces):
+        return "".join(piece for piece in pieces if isinstance(piece, str))
+    parts: list[Part] = []
+    for piece in pieces:
+        if isinstance(piece, Place):
+            parts.append(next(waiting[piece.modality]))
+        elif not isinstance(piece, str):
+            parts.append(piece)
+        elif piece.strip():
+            parts.append({"type": "text", "text": piece})
+    return parts
 
 
 def _counts(modality: str, found: int, given: int) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from anymal.data.options import Options
 from anymal.data.rows import Record, Rows
 from anymal.errors import DataError
+from anymal.recipe.data_entry import DataFormat, DataRecipe
 from anymal.recipe.prompts import PROMPTS
-from anymal.recipe.schema import DataFormat, DataRecipe
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
 
 Open = Callable[[Path, Options], Rows]
@@ -20,6 +20,10 @@ Open = Callable[[Path, Options], Rows]
 # `module:function` in anymal.data.formats, each an `Open`.
 FORMATS: dict[str, str] = {
     "anymal": "anymal:open_anymal",
+    "llava": "llava:open_llava",
+    "sharegpt": "sharegpt:open_sharegpt",
+    "swift": "swift:open_swift",
+    "trl": "trl:open_trl",
     "mimicit": "mimicit:open_mimicit",
     "hf": "hf:open_hf",
     "webdataset": "webdataset:open_webdataset",

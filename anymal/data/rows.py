@@ -3,7 +3,6 @@
 Does not know any file or format.
 """
 
-import logging
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from anymal.data.containers.raw import Raw
+from anymal.data.media_folder import with_films
 from anymal.data.options import Options
+from anymal.data.unread import Unread
 from anymal.errors import AnymalError, DataError
-
-logger = logging.getLogger(__name__)
 
 Record = Mapping[str, Any]
 """`messages` as the REST API has them, and perhaps `id` and `meta`.
@@ -58,6 +57,7 @@ class Mapped:
         licence: SPDX name, or `unknown`.
         columns: From the names that `make` knows to those of the file, where they differ.
         known: Names that `make` reads; others are left out, and told once. None: `make` sees to it.
+        unread: Tells them.
     """
 
     raw: Raw
@@ -66,7 +66,7 @@ class Mapped:
     licence: str
     columns: Mapping[str, str] = field(default_factory=dict)
     known: frozenset[str] | None = None
-    _told: set[str] = field(default_factory=set)
+    unread: Unread | None = None
 
     @classmethod
     def of(
@@ -85,6 +85,7 @@ class Mapped:
             licence=options.licence,
             columns=options.columns,
             known=None if known is None else frozenset(known),
+            unread=Unread(path),
         )
 
     def __len__(self) -> int:
@@ -92,9 +93,11 @@ class Mapped:
 
     def __getitem__(self, index: int, /) -> Record:
         row = self._named(self.raw[index])
-        self._tell_unknown(row, index)
+        if self.known is not None and self.unread is not None:
+            self.unread.tell(row, self.known)
         try:
-            return self.make(row)
+            record = self.make(row)
+            return {**record, "messages": with_films(record.get("messages"), self.base_dir)}
         except AnymalError as error:
             raise DataError(f"{self.where(index)}: {error}") from error
 
@@ -109,15 +112,6 @@ class Mapped:
         moved = {*self.columns, *self.columns.values()}
         kept = {name: value for name, value in row.items() if name not in moved}
         return kept | {name: row[own] for name, own in self.columns.items() if own in row}
-
-    def _tell_unknown(self, row: Mapping[str, Any], index: int) -> None:
-        """Log columns that are left out, each once."""
-        if self.known is None or not (unknown := row.keys() - self.known - self._told):
-            return
-        self._told.update(unknown)
-        logger.warning(
-            "%s: columns that are not read: %s", self.where(index), ", ".join(sorted(unknown))
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ def read_asked(prompt: Mapping[str, Any], *, limits: Limits, base_dir: Path | No
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """The first 128 bits of SHA-256 of a JSON-able value; more would only make logs longer."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 _TEXT = "text"

@@ -28,8 +28,11 @@ def is_media(part: Part) -> bool:
 
 
 def prompt_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The conversation up to the question: the record without its answer."""
-    messages = list(record["messages"])
+    """The conversation up to the question: the record without its answer and marks of training."""
+    messages = [
+        {name: value for name, value in message.items() if name != "loss"}
+        for message in record["messages"]
+    ]
     if messages and messages[-1]["role"] == "assistant":
         messages = messages[:-1]
     return {"messages": messages}
@@ -199,8 +202,9 @@ def _kind(part: Part) -> str:
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:
     """Pair each member with one of another answer, where there is any."""
-    ordered = sorted(group, key=lambda index: (expected[index].answer, index))
-    answers = [expected[index].answer for index in ordered]
+    own = {index: (expected[index].answer, expected[index].references) for index in group}
+    ordered = sorted(group, key=lambda index: (own[index], index))
+    answers = [own[index] for index in ordered]
     # Sorted by answer, a turn by the largest class moves every member out of its own class,
     # unless that class holds more than half; those go on to the next member of another class.
     step = max(answers.count(answer) for answer in set(answers))

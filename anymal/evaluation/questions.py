@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.asked import digest_of, read_asked
 from anymal.evaluation.controls import (
@@ -24,7 +25,7 @@ from anymal.evaluation.controls import (
 )
 from anymal.evaluation.perturb import PERTURBATIONS, Perturbation, perturb_part
 from anymal.evaluation.scoring import Expected, read_expected
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.evaluation.wrong_medium import other_kind, wrong_medium
 from anymal.processor import Processor
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.benchmarks.registry import BENCHMARKS, TEXT_ONLY, open_benchmark
 from anymal.evaluation.suite_tables import (
@@ -21,7 +22,8 @@ from anymal.evaluation.suite_tables import (
     REFUSALS,
     Entry,
 )
-from anymal.evaluation.task import Record, Task, read_manifest
+from anymal.evaluation.task import Task, read_manifest
+from anymal.recipe.data_entry import DataRecipe
 
 DEFAULT_SIZE = 300
 
@@ -116,11 +118,11 @@ def load_suites(
             suite = _SUITES[name](data, size=size)
         elif name in BENCHMARKS:
             suite = Suite(tasks=open_benchmark(name, data, java=java))
-        elif not Path(name).is_file():
-            known = ", ".join([*_SUITES, *BENCHMARKS])
-            raise DataError(f"no suite and no manifest {name}; suites: {known}")
+        elif not Path(name).exists():
+            known = ", ".join(map(repr, [*_SUITES, *BENCHMARKS]))
+            raise DataError(f"no suite and no manifest {name!r}; give {known}, or a data file")
         else:
-            suite = Suite(tasks=read_manifest(Path(name)))
+            suite = Suite(tasks=read_manifest(DataRecipe(manifest=name)))
         tasks += suite.tasks
         skipped |= suite.skipped
     task_names = [task.name for task in tasks]

@@ -3,20 +3,23 @@
 Does not generate answers; see `runner.py`.
 """
 
-import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import overload
 
+from anymal.data.registry import open_rows
+from anymal.data.rows import Chosen, Record, Rows
 from anymal.errors import DataError
 from anymal.evaluation.metrics.base import Metric
 from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.scoring import Expected, is_right
+from anymal.recipe.data_entry import DataRecipe
 
-Record = Mapping[str, Any]
 Scorer = Callable[[str, Expected], bool]
+
+_NUM_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,31 +68,59 @@ def pick(records: Sequence[Record], limit: int | None, *, seed: int = 0) -> list
     ]
 
 
-def read_manifest(path: Path) -> list[Task]:
-    """Read a JSONL manifest as tasks, one for each `meta.task`.
+def read_manifest(entry: DataRecipe) -> list[Task]:
+    """Open a data set as tasks, one for each `meta.task`.
 
     Args:
-        path: One conversation on each line; its paths are relative to the manifest.
+        entry: As a recipe names data to train on; its paths are absolute or relative to the working
+            directory.
 
     Returns:
-        Tasks in the order of their first record.
+        Tasks in the order of their first record, whose records are read when they are asked.
 
     Raises:
-        DataError: If the file or one of its lines cannot be read.
+        DataError: If the data set or some of its rows cannot be read; the message names rows.
     """
-    if not path.is_file():
-        raise DataError(f"no manifest {path}; give 'tiny' or a JSONL file of conversations")
-    groups: dict[str, list[Record]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            record = _read_line(line, f"{path}:{number}")
-            name = str((record.get("meta") or {}).get("task") or path.stem)
-            groups.setdefault(name, []).append(record)
-    if not groups:
-        raise DataError(f"manifest {path} is empty; write one conversation on each line")
+    rows = open_rows(entry)
+    groups: dict[str, list[int]] = {}
+    problems: list[str] = []
+    for index in range(len(rows)):
+        try:
+            meta = rows[index].get("meta")
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        name = str((meta or {}).get("task") or entry.name or Path(str(entry.manifest)).stem)
+        groups.setdefault(name, []).append(index)
+    if problems:
+        named = "; ".join(problems[:_NUM_NAMED])
+        raise DataError(
+            f"{len(problems)} of {len(rows):,} rows cannot be read: {named}; repair or remove them"
+        )
     return [
-        Task(name=name, records=records, base_dir=path.parent) for name, records in groups.items()
+        Task(name=name, records=Named(Chosen.of(rows, indices)), base_dir=rows.base_dir)
+        for name, indices in groups.items()
     ]
+
+
+class Named(Sequence[Record]):
+    """Records of a data set; one without an `id` is called by its place."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        return {"id": self._rows.where(number), **self._rows[number]}
 
 
 def as_tasks(tasks: Iterable[Task] | Mapping[str, Sequence[Record]]) -> list[Task]:
@@ -97,16 +128,3 @@ def as_tasks(tasks: Iterable[Task] | Mapping[str, Sequence[Record]]) -> list[Tas
     if isinstance(tasks, Mapping):
         return [Task(name=name, records=records) for name, records in tasks.items()]
     return list(tasks)
-
-
-def _read_line(line: str, place: str) -> Record:
-    """One record of a manifest."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place} is not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise DataError(
-            f"{place} holds {type(record).__name__}; it must be an object with messages"
-        )
-    return {"id": place, **record}

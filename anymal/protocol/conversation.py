@@ -237,6 +237,11 @@ class Message(Strict):
             return {}
         return {n: part for n, part in enumerate(self.content) if not isinstance(part, TextPart)}
 
+    @property
+    def is_learnt(self) -> bool:
+        """Whether a model that trains on it learns to write it."""
+        return self.role == "assistant"
+
 
 class Conversation(Strict):
     """Turns, oldest first."""

@@ -30,11 +30,12 @@ from rich.console import Console
 from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
 from anymal.collate import collate
+from anymal.data.rows import Record
 from anymal.evaluation.answer_log import AnswerLog
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.intervals import share_of
 from anymal.evaluation.runner import evaluate
-from anymal.evaluation.task import Record, Task, pick
+from anymal.evaluation.task import Task, pick
 from anymal.recipe.schema import Recipe, load_recipe
 from anymal.serving.precision import serving_precision
 from train.data.sources import open_data

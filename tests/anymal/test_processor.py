@@ -263,7 +263,7 @@ def test_an_error_tells_the_part_at_fault(
 
 
 def test_nothing_to_learn_is_an_error(processor: Processor, talk: Talk) -> None:
-    with pytest.raises(ConversationError, match="has no assistant message"):
+    with pytest.raises(ConversationError, match="has no answer that is learnt"):
         processor(talk("What?"))
 
 

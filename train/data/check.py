@@ -1,9 +1,10 @@
-"""Every row of the manifests, made into a sample before the first step.
+"""Every row of the manifests, read and made into a sample before the first step.
 
 So a broken medium or a row that is too long shows before hours of training, not in their midst.
 Python sources are not read: they make their records, and some never end.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from rich.console import Console
 from anymal.errors import AnymalError, DataError
 from anymal.processor import Processor
 from train.data.feed import read_sample
-from train.data.sources import RecordFile, Source, StageData
+from train.data.records import has_empty_answer
+from train.data.sources import Source, StageData
 from train.progress import Bar
 
 _NUM_NAMED = 5
@@ -22,16 +24,36 @@ _ROWS_AT_ONCE = 256  # submitted to the threads; more only takes memory
 _LINES_FROM = 1000  # rows; fewer are checked before anyone wants to know how far it is
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one row showed.
+
+    Attributes:
+        source: Whose it is.
+        row: Its index there.
+        problem: Why it cannot be used, with its place; None if it can.
+        is_empty: Whether it has an answer without words.
+    """
+
+    source: Source
+    row: int
+    problem: str | None = None
+    is_empty: bool = False
+
+
 def check_rows(
     data: Sequence[StageData], processor: Processor, *, max_bad: int, console: Console
-) -> None:
+) -> list[StageData]:
     """Process all rows of all manifests, and leave out those that cannot be used.
 
     Args:
-        data: The opened data of all stages; manifests lose their bad rows.
+        data: The opened data of all stages.
         processor: The one that will process them in training.
         max_bad: Most rows that may be left out.
-        console: Where progress and the rows left out are shown.
+        console: Where progress, the rows left out and those with empty answers are shown.
+
+    Returns:
+        The data; manifests without their bad rows.
 
     Raises:
         DataError: More than `max_bad` rows cannot be used, or a whole manifest; the message names
@@ -40,56 +62,79 @@ def check_rows(
     manifests = _manifests(data)
     total = sum(len(source.records) for source in manifests)
     with Bar(console, "checking rows", total=total) as bar:
-        found = list(_find_bad(manifests, processor, bar))
-    problems = [problem for _, _, problem in found]
+        found = list(_look_through(manifests, processor, bar))
+    _tell_empty_answers(manifests, found, console)
+    bad = [one for one in found if one.problem is not None]
+    problems = [str(one.problem) for one in bad]
     if len(problems) > max_bad:
         raise DataError(_too_many(problems, total, max_bad))
-    for source in manifests:
-        if bad := {row for other, row, _ in found if other is source}:
-            assert isinstance(source.records, RecordFile), source.origin
-            source.records.leave_out(bad)
-    if problems:
-        console.print(f"left out {len(problems)} of {total:,} rows (max_bad is {max_bad}):")
-        for problem in problems:
-            console.print(f"  {problem}", markup=False)
+    if not problems:
+        return list(data)
+    console.print(f"left out {len(problems)} of {total:,} rows (max_bad is {max_bad}):")
+    for problem in problems:
+        console.print(f"  {problem}", markup=False)
+    rows = [(id(one.source.records), one.row) for one in bad]
+    return [
+        StageData(
+            training=[_without(source, rows) for source in stage.training],
+            heldout=[_without(source, rows) for source in stage.heldout],
+        )
+        for stage in data
+    ]
 
 
-def _find_bad(
-    manifests: Sequence[Source], processor: Processor, bar: Bar
-) -> Iterator[tuple[Source, int, str]]:
-    """Yield the rows that cannot be used, and why, in order."""
+def _without(source: Source, bad: Sequence[tuple[int, int]]) -> Source:
+    """A source without its bad rows."""
+    own = {row for records, row in bad if records == id(source.records)}
+    return source.without(own) if own else source
+
+
+def _look_through(manifests: Sequence[Source], processor: Processor, bar: Bar) -> Iterator[_Found]:
+    """Yield what there is to say of rows, in order."""
     places = ((source, row) for source in manifests for row in range(len(source.records)))
     total = sum(len(source.records) for source in manifests)
     done = 0
     pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="check")
     try:
         while chosen := list(islice(places, _ROWS_AT_ONCE)):
-            problems = pool.map(lambda place: _problem_of(place[0], place[1], processor), chosen)
-            for (source, row), problem in zip(chosen, problems, strict=True):
+            for found in pool.map(lambda place: _look_at(place[0], place[1], processor), chosen):
                 done += 1
                 bar.show(done, numbers="rows")
                 if total >= _LINES_FROM and bar.needs_line(done):
                     bar.say(f"checked {done:,} of {total:,} rows")
-                if problem is not None:
-                    yield source, row, problem
+                if found.problem is not None or found.is_empty:
+                    yield found
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _look_at(source: Source, row: int, processor: Processor) -> _Found:
+    """Read and process one row."""
+    try:
+        conversation, _ = read_sample(source, row, processor)
+    except AnymalError as error:
+        return _Found(source=source, row=row, problem=str(error))
+    return _Found(source=source, row=row, is_empty=has_empty_answer(conversation))
 
 
 def _manifests(data: Sequence[StageData]) -> list[Source]:
     """The sources that are manifests; one that several stages name, once."""
     sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
-    files = {id(s.records): s for s in sources if isinstance(s.records, RecordFile)}
-    return list(files.values())
+    return list({id(s.records): s for s in sources if s.rows is not None}.values())
 
 
-def _problem_of(source: Source, row: int, processor: Processor) -> str | None:
-    """Why a row cannot be used, with its place; None if it can."""
-    try:
-        read_sample(source, row, processor)
-    except AnymalError as error:
-        return str(error)
-    return None
+def _tell_empty_answers(
+    manifests: Sequence[Source], found: Sequence[_Found], console: Console
+) -> None:
+    """Count the rows that teach the model to say nothing."""
+    for source in manifests:
+        number = sum(one.is_empty and one.source is source for one in found)
+        if number:
+            console.print(
+                f"{source.origin}: {number:,} of {len(source.records):,} rows have an answer "
+                "without words, from which the model learns to say nothing",
+                markup=False,
+            )
 
 
 def _too_many(problems: Sequence[str], total: int, max_bad: int) -> str:

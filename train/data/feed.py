@@ -203,13 +203,14 @@ def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> in
     return characters // CHARACTERS_PER_TOKEN + sum(slots.get(modality_of(p), 0) for p in media)
 
 
-def read_sample(source: Source, record: int, processor: Processor) -> Sample:
-    """One record, as a stage processes it.
+def read_sample(source: Source, record: int, processor: Processor) -> tuple[Conversation, Sample]:
+    """One record, as it was read and as a stage processes it.
 
     Raises:
         DataError: It cannot be used; the message names it.
     """
-    return _process(_read(Draw(source=0, record=record), [source]), processor)
+    row = _read(Draw(source=0, record=record), [source])
+    return row.conversation, _process(row, processor)
 
 
 def _read(draw: Draw, sources: Sequence[Source]) -> _Row:

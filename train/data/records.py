@@ -6,13 +6,12 @@ Does not read manifests or call sources; `train.data.sources` does.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from anymal.data.rows import Record
 from anymal.errors import ConversationError, DataError
 from anymal.modality import MODALITIES
-from anymal.protocol.conversation import Conversation, Message, TextPart, read_conversation
-
-Record = Mapping[str, Any]
+from anymal.protocol.conversation import Conversation, Message, TextPart
+from anymal.protocol.record import read_record
 
 _KEYS = ("messages", "id", "meta")
 # Where other tools put a medium that stands beside the messages.
@@ -37,13 +36,13 @@ def check_record(record: object, *, where: str, base_dir: Path | None) -> Conver
         raise DataError(f"{where}: a record is an object, not {type(record).__name__}")
     _check_keys(record, where=where)
     try:
-        conversation = read_conversation(record)
+        conversation = read_record(record)
     except ConversationError as error:
         raise DataError(f"{where}: {error}") from error
-    if not any(message.role == "assistant" for message in conversation.messages):
+    if not any(message.is_learnt for message in conversation.messages):
         raise DataError(
-            f"{where}: no message has the role 'assistant', so there is nothing to learn; "
-            "end the conversation with the wanted answer"
+            f"{where}: no message has the role 'assistant' and is learnt, so there is nothing to "
+            "learn; end the conversation with the wanted answer"
         )
     for number, message in enumerate(conversation.messages):
         _check_words(message, where=f"{where}: messages.{number}.content")
@@ -53,9 +52,9 @@ def check_record(record: object, *, where: str, base_dir: Path | None) -> Conver
 
 
 def has_empty_answer(conversation: Conversation) -> bool:
-    """Whether an assistant's message has no words."""
+    """Whether an answer that is learnt has no words."""
     return any(
-        message.role == "assistant" and not "".join(_texts(message)).strip()
+        message.is_learnt and not "".join(_texts(message)).strip()
         for message in conversation.messages
     )
 
@@ -94,6 +93,6 @@ def _check_files(conversation: Conversation, *, where: str, base_dir: Path) -> N
             continue
         if not (base_dir / url).is_file():
             raise DataError(
-                f"{where}: {url!r} does not exist in {str(base_dir)!r}; "
-                "paths are relative to the manifest"
+                f"{where}: {url!r} does not exist in {str(base_dir)!r}; paths are relative to the "
+                "manifest, or to the folder that media names"
             )

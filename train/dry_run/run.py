@@ -17,6 +17,7 @@ from anymal.bundle.manifest import MANIFEST
 from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
@@ -111,7 +112,10 @@ class _Data:
         for entry in values["data"] + (values["heldout"] or []):
             manifest = self._manifest(entry["prompt"], tuple(modalities))
             name = entry["name"] or entry["source"] or Path(entry["manifest"]).name
-            entry |= {"manifest": manifest, "source": None, "args": {}, "name": name}
+            own = DataRecipe(
+                manifest=manifest, name=name, prompt=entry["prompt"], suffix=entry["suffix"]
+            )
+            entry |= own.model_dump(exclude={"weight"}) | {"source": None}
         return values
 
     def _manifest(self, prompt: str | None, modalities: tuple[str, ...]) -> str:

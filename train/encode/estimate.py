@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from train.data.sources import RecordFile, Source
+from train.data.sources import Source
 from train.encode.media import Place, places
 
 RECORDS_PER_SOURCE = 32
@@ -93,7 +93,7 @@ def _look_through(
 ) -> tuple[dict[str, _Seen], float]:
     """Some media of a source by modality, and the factor to all of them."""
     size = num_records(source, limit)
-    step = 1 if isinstance(source.records, RecordFile) else max(1, size // RECORDS_PER_SOURCE)
+    step = max(1, size // RECORDS_PER_SOURCE) if source.rows is None else 1
     indices = range(0, size, step)
     seen: dict[str, _Seen] = {}
     random_ = random.Random(0)

@@ -19,6 +19,13 @@ _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+[{}\[\]]", re.DO
 # The same for the outermost level, where commas part the items.
 _TO_COMMA = re.compile(rb'(?:[^"{}\[\],]++|' + _STRING + rb")*+[{}\[\],]", re.DOTALL)
 
+# A whole item that is at most three levels deep, as most are, and what ends it: found at one go.
+_FLAT = rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+"
+_TWO = rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|[{\[]" + _FLAT + rb"[}\]])*+"
+_THREE = rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|[{\[]" + _TWO + rb"[}\]])*+"
+_ITEM = re.compile(
+    rb"\s*+(?:" + _STRING + rb"\s*+:\s*+)?+[{\[]" + _THREE + rb"[}\]]\s*+[,}\]]", re.DOTALL
+)
 _DEPTH = {b"[": 1, b"{": 1, b"]": -1, b"}": -1, b",": 0}
 
 
@@ -68,6 +75,10 @@ def spans(path: Path, start: int = 0) -> Iterator[tuple[int, int]]:
         text.skip_to(_TO_BRACKET)
         number, depth, first, is_blank = 1, 1, text.place, True
         while depth:
+            if is_blank and (mark := text.skip_over(_ITEM)):
+                yield first, text.place - 1
+                number, first, depth = number + 1, text.place, depth + _DEPTH[mark]
+                continue
             lead, mark = text.skip_to(_TO_COMMA if depth == 1 else _TO_BRACKET)
             if not mark:
                 raise DataError(
@@ -107,6 +118,14 @@ class _Text:
         found, self._next = match.group(), match.end()
         self.place += len(found)
         return found[:-1], found[-1:]
+
+    def skip_over(self, pattern: re.Pattern[bytes]) -> bytes:
+        """Move behind what comes next, if the piece has it whole; returns its last byte or none."""
+        if (match := pattern.match(self._piece, self._next)) is None:
+            return b""
+        self.place += match.end() - self._next
+        self._next = match.end()
+        return self._piece[self._next - 1 : self._next]
 
 
 def _check_nothing_follows(path: Path, end: int) -> None:

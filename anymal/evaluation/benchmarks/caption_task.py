@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made
 from anymal.evaluation.metrics.captions import caption_metrics
 from anymal.evaluation.metrics.java import java_metrics
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.recipe.prompts import PROMPTS
 
 

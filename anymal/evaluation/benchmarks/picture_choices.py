@@ -5,12 +5,13 @@ Does not read pictures.
 
 from typing import Any
 
+from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made, Row
 from anymal.evaluation.metrics.auc import Auc
 from anymal.evaluation.metrics.letters import LetterAccuracy, lettered
 from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.scoring import is_right
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.recipe.prompts import PROMPTS
 
 _KEYS = ("question", "choices", "answer", "subject")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made, Row
 from anymal.evaluation.metrics.exact import ExactMatch
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made, Row
 from anymal.evaluation.metrics.vqa import VqaAccuracy
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.recipe.prompts import PROMPTS
 
 _COCO_PICTURE = "COCO_val2014_{:012d}.jpg"

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from anymal.errors import DataError
+from anymal.evaluation.suites import load_suites
 from anymal.evaluation.task import Task, as_tasks, pick, read_manifest
+from anymal.recipe.data_entry import DataRecipe
 
 RECORDS = [{"id": str(index), "messages": []} for index in range(50)]
 
@@ -31,7 +33,7 @@ def test_manifest_is_split_by_task(tmp_path: Path) -> None:
         {"messages": []},
     ]
     path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
-    tasks = read_manifest(path)
+    tasks = read_manifest(DataRecipe(manifest=str(path)))
     assert [task.name for task in tasks] == ["b", "a", "heldout"]
     assert {task.base_dir for task in tasks} == {tmp_path}
     assert tasks[0].records[0]["id"] == f"{path}:1"
@@ -40,18 +42,24 @@ def test_manifest_is_split_by_task(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "is empty"), ("{\n", "heldout.jsonl:1 is not JSON"), ("[]\n", "must be an object")],
+    [
+        ("", "has no rows"),
+        (
+            '{"messages": []}\n{\n[1]\n',
+            r"2 of 3 rows .*jsonl:2: not valid JSON.*jsonl:3: .* object",
+        ),
+    ],
 )
 def test_bad_manifest_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "heldout.jsonl"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
-        read_manifest(path)
+        read_manifest(DataRecipe(manifest=str(path)))
 
 
 def test_missing_manifest_names_what_is_allowed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="give 'tiny' or a JSONL file"):
-        read_manifest(tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match="give 'tiny', .*'coco', .*or a data file"):
+        load_suites([str(tmp_path / "none.jsonl")], data=None)
 
 
 def test_mapping_is_enough() -> None:

@@ -8,7 +8,7 @@ from anymal.errors import ConversationError, RecipeError
 from anymal.modality import MODALITIES
 from anymal.protocol.conversation import read_conversation
 from anymal.recipe.prompts import PROMPTS
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.section import parse_section
 
 
@@ -80,7 +80,7 @@ def test_missing_and_unknown_keys_are_named() -> None:
     ("data", "says"),
     [
         ({"manifest": "a.jsonl", "prompt": "vqaa"}, "unknown prompt 'vqaa'; known: image"),
-        ({"source": "a:b", "prompt": "vqa"}, "prompt and suffix belong to a manifest"),
+        ({"source": "a:b", "prompt": "vqa"}, "prompt belong to a manifest"),
     ],
 )
 def test_a_recipe_names_a_known_prompt_of_a_manifest(data: dict[str, str], says: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from anymal.errors import RecipeError
 from anymal.protocol.conversation import read_conversation
-from anymal.recipe.schema import DataRecipe
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.section import parse_section
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
 
@@ -65,7 +65,7 @@ def test_what_is_no_conversation_is_left_to_the_check_of_records(other: dict[str
     ("data", "says"),
     [
         ({"manifest": "a.jsonl", "suffix": "shrt"}, "unknown suffix 'shrt'; known: short, choice"),
-        ({"source": "a:b", "suffix": "short"}, "prompt and suffix belong to a manifest"),
+        ({"source": "a:b", "suffix": "short"}, "suffix belong to a manifest"),
     ],
 )
 def test_a_recipe_names_a_known_suffix_of_a_manifest(data: dict[str, str], says: str) -> None:

@@ -1,6 +1,5 @@
 """What a record may hold."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from anymal.errors import DataError
 from anymal.protocol.conversation import read_conversation
 from train.data.records import check_record, has_empty_answer
-from train.data.sources import RecordFile
 
 
 def record(question: Any = "Is it?", answer: Any = "Yes.", **more: Any) -> dict[str, Any]:
@@ -60,16 +58,16 @@ def test_an_answer_without_words_is_empty(answer: Any, is_empty: bool) -> None:
     assert has_empty_answer(read_conversation(record(answer=answer))) == is_empty
 
 
-def test_a_manifest_counts_its_empty_answers(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    row = '{"messages": [{"role": "assistant", "content": "%s"}]}\n'
-    path.write_text("".join(row % answer for answer in ("", "Yes.", " ")))
-    assert RecordFile(path).num_empty == 2
+def test_what_is_read_without_being_learnt_may_be_empty_and_is_no_answer() -> None:
+    unlearnt = {"role": "assistant", "content": "", "loss": False}
+    both = {"messages": [unlearnt, *record()["messages"]]}
+    assert not has_empty_answer(check_record(both, where="a:1", base_dir=None))
+    with pytest.raises(DataError, match=r"^a:1: no message has the role 'assistant' and is learnt"):
+        check_record({"messages": [unlearnt]}, where="a:1", base_dir=None)
 
 
-@pytest.mark.parametrize("text", ['[\n  {"id": 1}\n]', '[{"id": 1}]', '\n\ufeff[{"id": 1}]'])
-def test_a_json_list_is_told_from_a_manifest(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "llava.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match="a JSON list; one object per line"):
-        RecordFile(path)
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_only_an_answer_may_be_marked_as_unlearnt(role: str) -> None:
+    wrong = {"messages": [{"role": role, "content": "Hi.", "loss": False}, *record()["messages"]]}
+    with pytest.raises(DataError, match=r"^a:1: messages\.0: loss belongs to a message of the"):
+        check_record(wrong, where="a:1", base_dir=None)

@@ -3,14 +3,16 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from anymal.errors import DataError
+from anymal.data.rows import Rows
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import Recipe
-from train.data.sources import RecordFile, Source, open_data
+from train.data import sources
+from train.data.sources import Source, open_data
 
 
 def conversation(answer: str = "Yes.", **extra: object) -> dict[str, object]:
@@ -30,10 +32,10 @@ def write(path: Path, rows: list[object]) -> Path:
 
 def test_manifest_reads_rows_lazily_and_skips_blank_lines(tmp_path: Path) -> None:
     rows = [conversation("one"), "", conversation("zwei \u00fc"), "  ", conversation("three")]
-    manifest = RecordFile(write(tmp_path / "a.jsonl", rows))
-    assert len(manifest) == 3
-    assert manifest[1]["messages"][1]["content"] == "zwei \u00fc"
-    assert manifest[2] == conversation("three")
+    manifest = open_one(manifest=str(write(tmp_path / "a.jsonl", rows)))
+    assert len(manifest.records) == 3
+    assert manifest.records[1]["messages"][1]["content"] == "zwei \u00fc"
+    assert manifest.records[2] == conversation("three")
     assert [manifest.where(i).rpartition(":")[2] for i in range(3)] == ["1", "3", "5"]
 
 
@@ -63,8 +65,10 @@ def test_manifest_reads_rows_lazily_and_skips_blank_lines(tmp_path: Path) -> Non
 )
 def test_a_bad_row_is_named_by_file_and_number(tmp_path: Path, row: object, says: str) -> None:
     path = write(tmp_path / "bad.jsonl", [conversation(), "", row])
+    source = open_one(manifest=str(path))  # which only finds the rows
+    source.read(0)
     with pytest.raises(DataError) as caught:
-        RecordFile(path)
+        source.read(1)
     assert str(caught.value).startswith(f"{path}:3: ")
     assert says in str(caught.value)
 
@@ -72,12 +76,12 @@ def test_a_bad_row_is_named_by_file_and_number(tmp_path: Path, row: object, says
 @pytest.mark.parametrize("rows", [[], ["", " "]])
 def test_an_empty_manifest_is_refused(tmp_path: Path, rows: list[object]) -> None:
     with pytest.raises(DataError, match="has no rows"):
-        RecordFile(write(tmp_path / "empty.jsonl", rows))
+        open_one(manifest=str(write(tmp_path / "empty.jsonl", rows)))
 
 
 def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        RecordFile(tmp_path / "none.jsonl")
+        open_one(manifest=str(tmp_path / "none.jsonl"))
 
 
 def open_one(**entry: object) -> Source:
@@ -154,13 +158,13 @@ def test_what_two_stages_name_is_opened_once(
 ) -> None:
     path = write(tmp_path / "a.jsonl", [conversation()])
     opened = []
-    real = RecordFile.__init__
+    real = sources.open_rows
 
-    def count(self: RecordFile, given: Path, **arguments: Any) -> None:
-        opened.append(given)
-        real(self, given, **arguments)
+    def count(entry: DataRecipe) -> Rows:
+        opened.append(entry.manifest)
+        return real(entry)
 
-    monkeypatch.setattr(RecordFile, "__init__", count)
+    monkeypatch.setattr(sources, "open_rows", count)
     entry = {"manifest": str(path)}
     stage = {
         "kind": "align",
@@ -182,20 +186,33 @@ def test_what_two_stages_name_is_opened_once(
     )
     data = open_data(recipe)
     assert [source.weight for source in data[1].training] == [1.0, 3.0]
-    assert opened == [path]
+    assert opened == [str(path)]
+    assert data[0].training[0].records is data[1].heldout[0].records
 
 
 def test_a_prompt_makes_conversations_of_plain_rows(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     row = {"image": "a.png", "text": "A dog."}
-    manifest = RecordFile(write(tmp_path / "a.jsonl", [row]), prompt=PROMPTS["describe_image"])
-    assert manifest[0] == PROMPTS["describe_image"].conversation(row)
-    rows = [row, {"image": "a.png", "caption": "A dog."}]
-    with pytest.raises(DataError, match=r"b\.jsonl:2: .*missing: text; unknown: caption"):
-        RecordFile(write(tmp_path / "b.jsonl", rows), prompt=PROMPTS["describe_image"])
-    gone = write(tmp_path / "c.jsonl", [row | {"image": "b.png"}])
-    with pytest.raises(DataError, match=r"'b\.png' does not exist"):
-        RecordFile(gone, prompt=PROMPTS["describe_image"])
+    rows = [row, {"image": "a.png", "caption": "A dog."}, row | {"image": "b.png"}]
+    path = write(tmp_path / "a.jsonl", rows)
+    source = open_one(manifest=str(path), prompt="describe_image")
+    assert source.records[0] == PROMPTS["describe_image"].conversation(row)
+    with pytest.raises(DataError, match=r"a\.jsonl:2: .*missing: text; unknown: caption"):
+        source.read(1)
+    with pytest.raises(DataError, match=r"a\.jsonl:3: 'b\.png' does not exist"):
+        source.read(2)
+
+
+def test_a_format_and_its_licence_reach_a_source(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").touch()
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A dog."}]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"image": "a.png", "conversations": turns}]))
+    media = str(tmp_path / "pictures")
+    source = open_one(manifest=str(path), format="llava", media=media, licence="CC-BY-4.0")
+    assert source.read(0).messages[1].content == "A dog."
+    assert (source.licence, source.where(0)) == ("CC-BY-4.0", f"{path}:1")
 
 
 def test_the_suffix_of_a_recipe_ends_the_questions_of_its_manifest(tmp_path: Path) -> None:

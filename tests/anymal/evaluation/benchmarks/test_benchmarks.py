@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.benchmarks.registry import BENCHMARKS, open_benchmark
 from anymal.evaluation.controls import media_of, prompt_of, text_of
 from anymal.evaluation.metrics.base import Answer
 from anymal.evaluation.scoring import read_expected
 from anymal.evaluation.suites import Suite, without_refusals
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.protocol.conversation import read_conversation
 from tests.anymal.evaluation.benchmarks.official import COCO_JPG, OFFICIAL, as_json, ten
 

@@ -1,0 +1,81 @@
+"""LLaVA's format: `conversations` of `{from, value}`, and an image beside them.
+
+After LLaVA's docs/Finetune_Custom_Data.md. Other media have columns of their own; does not read
+files.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anymal.data.containers.choose import open_raw
+from anymal.data.formats.turns import (
+    KEPT,
+    MEDIA_NAMES,
+    SHAREGPT,
+    Message,
+    kept,
+    media_of,
+    read_turns,
+)
+from anymal.data.options import Options
+from anymal.data.placeholders import Media, Place, pieces_of, with_media
+from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.unread import Unread
+
+_COLUMN = "conversations"
+
+
+def open_llava(path: Path, options: Options) -> Rows:
+    """Open a JSON array or a JSONL file of LLaVA's rows.
+
+    Args:
+        path: The file.
+        options: As the recipe says; `media` is LLaVA's image folder.
+
+    Raises:
+        DataError: The file cannot be opened.
+    """
+    unread = Unread(path)
+    return Mapped.of(
+        path,
+        open_raw(path),
+        options,
+        make=lambda row: llava_record(row, unread),
+        known=(_COLUMN, *MEDIA_NAMES, *KEPT),
+    )
+
+
+def llava_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
+    """Make a record of one row.
+
+    Args:
+        row: With `conversations`, and perhaps `image` and its like.
+        unread: Is told which keys of turns are left out.
+
+    Raises:
+        DataError: It is of another shape, or its placeholders do not match its media.
+    """
+    messages = read_turns(row.get(_COLUMN), column=_COLUMN, tags=SHAREGPT, unread=unread)
+    media = media_of(row)
+    messages = _with_own_placeholder(messages, media)
+    return {"messages": with_media(messages, media, none_is_first=True)} | kept(row)
+
+
+def _with_own_placeholder(messages: list[Message], media: Media) -> list[Message]:
+    """Let `<image>` stand for the media of a row that has no image.
+
+    LLaVA knows no other placeholder; LLaVA-Video-178K writes it for a video.
+    """
+    given = [modality for modality, parts in media.items() if parts]
+    if len(given) != 1 or given == ["image"]:
+        return messages
+    pieces = [piece for message in messages for piece in pieces_of(message["content"])]
+    if Place(given[0]) in pieces:
+        return messages
+    return [
+        {**message, "content": message["content"].replace("<image>", f"<{given[0]}>")}
+        if isinstance(message["content"], str)
+        else message
+        for message in messages
+    ]

@@ -1,0 +1,69 @@
+"""TRL's vision data sets: `messages`, or `prompt` and `completion`, with images in a column.
+
+After TRL's `prepare_multimodal_messages`: images of messages that are text go before the first
+question; parts that are images and carry none are filled in order. Does not read files.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anymal.data.containers.choose import open_raw
+from anymal.data.formats.turns import KEPT, LOSS, MEDIA_NAMES, Message, kept, media_of, read_turns
+from anymal.data.options import Options
+from anymal.data.placeholders import with_media
+from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.unread import Unread
+
+_COLUMNS = ("messages", "prompt", "completion")
+
+
+def open_trl(path: Path, options: Options) -> Rows:
+    """Open a file of TRL's rows.
+
+    Args:
+        path: JSONL, a JSON array, or a table.
+        options: As the recipe says.
+
+    Raises:
+        DataError: The file cannot be opened.
+    """
+    unread = Unread(path)
+    return Mapped.of(
+        path,
+        open_raw(path),
+        options,
+        make=lambda row: trl_record(row, unread),
+        known=(*_COLUMNS, *MEDIA_NAMES, *KEPT),
+    )
+
+
+def trl_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
+    """Make a record of one row.
+
+    Args:
+        row: With `messages`, or `prompt` and `completion`, each text or a list of messages; of
+            these, as in TRL, the completion alone is learnt.
+        unread: Is told which keys of messages are left out.
+
+    Raises:
+        DataError: It is of another shape, or its parts do not match its media.
+    """
+    if row.get("messages") is not None:
+        messages = read_turns(row["messages"], column="messages", unread=unread)
+    else:
+        asked = [_unlearnt(one) for one in _turns(row, "prompt", "user", unread)]
+        messages = [*asked, *_turns(row, "completion", "assistant", unread)]
+    return {"messages": with_media(messages, media_of(row), none_is_first=True)} | kept(row)
+
+
+def _turns(row: Mapping[str, Any], column: str, role: str, unread: Unread | None) -> list[Message]:
+    """A prompt or a completion as messages."""
+    if isinstance(row.get(column), str):
+        return [{"role": role, "content": row[column]}]
+    return read_turns(row.get(column), column=column, unread=unread)
+
+
+def _unlearnt(message: Message) -> Message:
+    """A message of a prompt."""
+    return {**message, LOSS: False} if message["role"] == "assistant" else message
