@@ -18,16 +18,14 @@ from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 from anymal.protocol.conversation import (
     AudioUrlPart,
     ImagePart,
-    ImageUrl,
     ImuPart,
     MediaPart,
-    MediaUrl,
     VideoPart,
-    VideoUrl,
     data_url,
     validated,
 )
 from anymal.protocol.input_imu import AccelerationUnit, InputImu, RotationUnit
+from anymal.protocol.media_url import ImageUrl, MediaUrl, VideoUrl
 
 _MOST_OF_16_BITS = 2**16 - 1
 # A file states its rate: whole samples a second in a WAV, 32-bit microseconds a frame in an AVI.

@@ -125,8 +125,13 @@ def hygiene(true: Answered) -> dict[str, Share]:
 
 
 def breakdown(true: Answered) -> dict[str, Share]:
-    """The score by kind of question where there are several, else by right answer."""
+    """The score by kind of question where there are several, else by right answer.
+
+    Where people gave several answers, as of captions, there is none to go by.
+    """
     kinds = {question.expected.task for question in true.questions}
+    if len(kinds) == 1 and any(question.expected.references for question in true.questions):
+        return {}
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for place, question in enumerate(true.questions):
         want = question.expected
