@@ -3,9 +3,10 @@
 Does not read recipe files (see `anymal.recipe`) or bundles (see `anymal.bundle`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -13,11 +14,11 @@ from torch import nn
 from aligners.base import Aligner
 from aligners.limits import AlignerError
 from aligners.registry import build_aligner
-from anymal.chat.template import build_template
+from anymal.chat.template import ChatTemplate, build_template
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.llm.causal_lm import LLM
-from anymal.llm.load import load_llm, without_progress
+from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
@@ -75,32 +76,20 @@ def build(
             lora=lora_options(model_recipe.lora),
             revision=model_recipe.llm.revision,
         )
-    template = build_template(
-        model_recipe.llm.template,
-        llm.tokenizer,
-        modalities=tuple(model_recipe.modalities),
-        markers=model_recipe.llm.markers,
-    )
+    template = _template(model_recipe, llm.tokenizer)
     encoders: dict[str, nn.Module] = {}
     aligners: dict[str, nn.Module] = {}
     inputs: dict[str, ModalityInput] = {}
     for name, recipe in model_recipe.modalities.items():
         encoder = build_frozen(name, recipe.encoder)
-        encoders[name] = cast(nn.Module, encoder)
-        aligners[name] = _build_aligner(name, recipe, encoders[name], llm)
-        num_tokens = recipe.aligner.num_tokens
-        aligner = cast(Aligner, aligners[name])
-        inputs[name] = ModalityInput(
-            preprocessor=encoder.preprocessor,
-            num_tokens=num_tokens,
-            layout=encoder.layout,
-            count=aligner.count if num_tokens is None else None,
-            prefix=recipe.prefix,
-            suffix=recipe.suffix,
-            features=None
-            if features is None
-            else open_features(Path(features), modality=name, encoder=encoder),
+        aligner = _build_aligner(
+            name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=llm.embedding_rms
         )
+        encoders[name], aligners[name] = cast(nn.Module, encoder), aligner
+        inputs[name] = _input(recipe, encoder, aligner)
+        if features is not None:
+            cached = open_features(Path(features), modality=name, encoder=encoder)
+            inputs[name] = replace(inputs[name], features=cached)
     end_of_turn = llm.tokenizer.convert_tokens_to_ids(template.end_of_turn)
     model = AnyMAL(
         encoders=encoders,
@@ -112,21 +101,45 @@ def build(
         place_encoder(model.encoders, torch.device(device), llm.dtype)
     model.aligners.to(device)
     model.set_trainable((), lora=False)
-    processor = Processor(
-        tokenizer=llm.tokenizer,
-        template=template,
-        modalities=inputs,
-        max_tokens=model_recipe.llm.max_tokens,
-        embeds_dim=llm.hidden_size,
-        media_first=model_recipe.media_first,
-        needs_media=model_recipe.needs_media,
-    )
+    processor = _processor(model_recipe, llm, template, inputs)
     llm_recipe = model_recipe.llm.model_copy(update={"markers": dict(template.markers or {})})
     return Assembled(
         model=model.eval(),
         processor=processor,
         model_recipe=model_recipe.model_copy(update={"llm": llm_recipe}),
     )
+
+
+def build_processor(model_recipe: ModelRecipe) -> Processor:
+    """Build the processor of a model without the weights of its language model and aligners.
+
+    Args:
+        model_recipe: What the model is made of, its paths absolute.
+
+    Returns:
+        The same processor as `build` makes, which decodes media.
+
+    Raises:
+        RecipeError: A part cannot be built; the message names its key.
+    """
+    path = model_recipe.llm.path
+    try:
+        llm = empty_llm(path, dtype=torch.float32, revision=model_recipe.llm.revision)
+    except (OSError, ValueError, KeyError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise RecipeError(
+            f"cannot read the tokeniser of {path!r}: {why}; give the Hub id or folder of a causal "
+            "language model in Hugging Face's format"
+        ) from error
+    inputs: dict[str, ModalityInput] = {}
+    for name, recipe in model_recipe.modalities.items():
+        encoder = build_frozen(name, recipe.encoder)
+        with torch.device("meta"):
+            aligner = _build_aligner(
+                name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=1.0
+            )
+        inputs[name] = _input(recipe, encoder, aligner)
+    return _processor(model_recipe, llm, _template(model_recipe, llm.tokenizer), inputs)
 
 
 def from_media(assembled: Assembled) -> Assembled:
@@ -181,9 +194,52 @@ def place_encoder(encoder: nn.Module, device: torch.device, dtype: torch.dtype) 
     encoder.to(device, dtype if device.type == "cuda" else None)
 
 
-def _build_aligner(name: str, recipe: ModalityRecipe, encoder: nn.Module, llm: LLM) -> nn.Module:
+def _template(model_recipe: ModelRecipe, tokenizer: Any) -> ChatTemplate:
+    """How a conversation becomes text."""
+    return build_template(
+        model_recipe.llm.template,
+        tokenizer,
+        modalities=tuple(model_recipe.modalities),
+        markers=model_recipe.llm.markers,
+    )
+
+
+def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> ModalityInput:
+    """What the processor knows of a modality."""
+    num_tokens = recipe.aligner.num_tokens
+    return ModalityInput(
+        preprocessor=encoder.preprocessor,
+        num_tokens=num_tokens,
+        layout=encoder.layout,
+        count=cast(Aligner, aligner).count if num_tokens is None else None,
+        prefix=recipe.prefix,
+        suffix=recipe.suffix,
+    )
+
+
+def _processor(
+    model_recipe: ModelRecipe,
+    llm: LLM,
+    template: ChatTemplate,
+    inputs: Mapping[str, ModalityInput],
+) -> Processor:
+    """The processor of a model."""
+    return Processor(
+        tokenizer=llm.tokenizer,
+        template=template,
+        modalities=inputs,
+        max_tokens=model_recipe.llm.max_tokens,
+        embeds_dim=llm.hidden_size,
+        media_first=model_recipe.media_first,
+        needs_media=model_recipe.needs_media,
+    )
+
+
+def _build_aligner(
+    name: str, recipe: ModalityRecipe, encoder: Encoder, *, llm_dim: int, embedding_rms: float
+) -> nn.Module:
     """Build the aligner between an encoder and the language model."""
-    if recipe.aligner.num_tokens is None and cast(Encoder, encoder).layout is None:
+    if recipe.aligner.num_tokens is None and encoder.layout is None:
         raise RecipeError(
             f"modalities.{name}.aligner.num_tokens is null (one soft token per feature), but the "
             f"encoder '{recipe.encoder.kind}' does not tell how many features a medium will have; "
@@ -192,9 +248,9 @@ def _build_aligner(name: str, recipe: ModalityRecipe, encoder: nn.Module, llm: L
     try:
         return build_aligner(
             recipe.aligner.kind,
-            encoder_dim=cast(Encoder, encoder).width,
-            llm_dim=llm.hidden_size,
-            embedding_rms=llm.embedding_rms,
+            encoder_dim=encoder.width,
+            llm_dim=llm_dim,
+            embedding_rms=embedding_rms,
             num_tokens=recipe.aligner.num_tokens,
             **recipe.aligner.options,
         )

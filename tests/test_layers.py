@@ -53,18 +53,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "__init__": ("client", "serving"),
     "cli": (
-        *(
-            "__init__",
-            "assemble",
-            "bundle",
-            "client",
-            "data",
-            "evaluation",
-            "llm",
-            "plan",
-            "playground",
-        ),
-        *("protocol", "published", "recipe", "serving"),
+        *("__init__", "assemble", "bundle", "client", "data", "decoding", "evaluation", "llm"),
+        *("media", "modality", "plan", "playground", "processor", "protocol", "published"),
+        *("recipe", "sample", "serving"),
     ),
 }
 MAX_ROOT_FILES, MAX_ROOMS = 10, 27

@@ -30,6 +30,13 @@ def train(
             "over-long ones.",
         ),
     ] = True,
+    commercial: Annotated[
+        bool,
+        typer.Option(
+            "--commercial",
+            help="Refuse training data whose licence is unknown or not for commercial use.",
+        ),
+    ] = False,
     dry_run: Annotated[
         Literal["tiny"] | None,
         typer.Option(
@@ -60,16 +67,15 @@ def train(
             typer.echo("Stopped; nothing was kept.", err=True)
             raise typer.Exit(interrupted.exit_code) from None
         return
-    unchecked = [] if check else ["--no-check"]
-    command = shlex.join(
-        ["anymal", "train", str(recipe), *(overrides or []), *unchecked, "--resume"]
-    )
+    flags = [*([] if check else ["--no-check"]), *(["--commercial"] if commercial else [])]
+    command = shlex.join(["anymal", "train", str(recipe), *(overrides or []), *flags, "--resume"])
     try:
         run(
             load_recipe(recipe, overrides or []),
             resume=resume,
             console=plain_console(),
             checks_rows=check,
+            is_commercial=commercial,
         )
     except Interrupted as interrupted:
         typer.echo(f"{interrupted} To resume: {command}", err=True)

@@ -21,6 +21,7 @@ from anymal.recipe.schema import Recipe
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data.check import check_rows
+from train.data.commercial import refuse_non_commercial
 from train.data.sources import open_data
 from train.device import device_of
 from train.interrupt import StopSignals
@@ -33,7 +34,14 @@ from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 from train.stage import StageRun, draw_curve, interrupt, train_stage
 
 
-def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = True) -> Path:
+def run(
+    recipe: Recipe,
+    *,
+    resume: bool,
+    console: Console,
+    checks_rows: bool = True,
+    is_commercial: bool = False,
+) -> Path:
     """Train every stage of a recipe.
 
     Args:
@@ -41,23 +49,21 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
         resume: Continue from the newest checkpoint in `run_dir`.
         console: Where progress and results are shown.
         checks_rows: Whether every row is decoded once before the first step.
+        is_commercial: Refuse data whose licence is unknown or does not allow commercial use.
 
     Returns:
         The folder of the final bundle.
 
     Raises:
-        RecipeError: It cannot fit into memory, or leaves out rows that nobody checks.
+        RecipeError: It cannot fit into memory, leaves out rows that nobody checks, or is to be
+            commercial and uses data that may not be.
         DataError: A source or record cannot be used.
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
     recipe = extended(recipe)
     check_stage_names(recipe)
-    if recipe.max_bad and not checks_rows:
-        raise RecipeError(
-            f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
-            "run without --no-check, or set max_bad=0"
-        )
+    _check_max_bad(recipe, checks_rows=checks_rows)
     refuse_what_cannot_fit(recipe, say=console.print)
     folder = RunFolder(Path(recipe.run_dir))
     folder.claim(resume=resume)
@@ -68,6 +74,8 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
+    if is_commercial:
+        refuse_non_commercial(data, [] if started_from is None else started_from.data_sources)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(recipe.model, device=device_of(recipe), features=recipe.features)
     if start is not None:
@@ -104,6 +112,15 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
             if stop.requested is not None:  # since the last step
                 interrupt(this, recipe.stages[-1].name, recipe.stages[-1].steps)
         return _finish(this, console)
+
+
+def _check_max_bad(recipe: Recipe, *, checks_rows: bool) -> None:
+    """Refuse to leave out rows that nobody looks for."""
+    if recipe.max_bad and not checks_rows:
+        raise RecipeError(
+            f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
+            "run without --no-check, or set max_bad=0"
+        )
 
 
 def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:

@@ -49,6 +49,26 @@ _OWN = {
     "data": LateCommand(
         target="anymal.cli.data:data", help="Generate recordings with questions and answers."
     ),
+    "data check": LateCommand(
+        target="anymal.cli.data_check:check",
+        help="Find every problem in a data file, or in those of a recipe.",
+    ),
+    "data show": LateCommand(
+        target="anymal.cli.data_show:show",
+        help="Show one row: its words, what is learnt of them, and its media.",
+    ),
+    "data audit": LateCommand(
+        target="anymal.cli.data_audit:audit",
+        help="Find media of the evaluation in the training data.",
+    ),
+    "data import": LateCommand(
+        target="anymal.cli.data_import:import_",
+        help="Write a data set of any format as our manifest, or as archives.",
+    ),
+    "data export": LateCommand(
+        target="anymal.cli.data_export:export",
+        help="Write a data set in the format of another trainer or benchmark tool.",
+    ),
 }
 # Commands of this project's other packages; those of third parties have no line of help here.
 _HELP = {

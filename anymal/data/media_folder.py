@@ -17,16 +17,18 @@ from anymal.protocol.conversation import data_url
 
 Part = dict[str, Any]
 
+_PLACES = ("url", "bytes", "path")
+
 
 def media_part(modality: str, value: Any) -> Part:
     """Write a medium as a part in the REST shape.
 
     Args:
         modality: `image`, `video`, `audio` or `imu`.
-        value: A path, relative to the media folder or absolute below it; a data URL; bytes; a
-            mapping with `url` and options of the part; or a mapping with `bytes` and `path`, of
-            which bytes count where there are any. For a video also a list of pictures, its frames:
-            `with_films` completes such a part.
+        value: A path, relative to the media folder or absolute below it; a data URL; bytes; or a
+            mapping with options of the part beside `url`, or `bytes` and `path`, of which bytes
+            count where there are any; or beside `samples`, rows of numbers. For a video also a list
+            of pictures, its frames: `with_films` completes such a part.
 
     Returns:
         The part.
@@ -34,13 +36,17 @@ def media_part(modality: str, value: Any) -> Part:
     Raises:
         DataError: It is none of these.
     """
+    options: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        options = {key: one for key, one in value.items() if key not in _PLACES and one is not None}
+        value = next((value[key] for key in _PLACES if value.get(key)), None)
     if modality == "video" and isinstance(value, list | tuple) and value:
-        value = {"url": [_url("image", frame) for frame in value]}
-    elif not isinstance(value, Mapping) or "url" not in value:
-        value = {"url": _url(modality, value)}
+        options["url"] = [_url("image", frame) for frame in value]
+    elif value is not None or "samples" not in options:
+        options["url"] = _url(modality, value)
     # Of the part types of a modality, the last takes a URL.
     part_type = MODALITIES[modality].part_types[-1]
-    return {"type": part_type, part_type: dict(value)}
+    return {"type": part_type, part_type: options}
 
 
 def media_parts(modality: str, values: Any) -> list[Part]:

@@ -77,7 +77,7 @@ class MotionCsv:
         return Cut(data=b"\n".join(lines) + b"\n", times=times)
 
     def _time_at(self, offset: int) -> float:
-        """The time of the first line that begins at a place or after it; inf where there is none."""
+        """The time of the first line that begins at a place or after it; inf if there is none."""
         return next((time for _, time in self._lines(offset)), math.inf)
 
     def _lines(self, offset: int) -> Iterator[tuple[bytes, float]]:

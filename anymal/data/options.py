@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.prompts import PromptStyle
-
-UNKNOWN_LICENCE = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class Options:
     media: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
-    licence: str = UNKNOWN_LICENCE
+    licence: str = UNKNOWN
     prompt: PromptStyle | None = None
 
     def media_of(self, path: Path) -> Path:

@@ -26,7 +26,7 @@ def clip_names(youtube_id: str, start: str) -> list[str]:
     try:
         seconds = float(start)
     except ValueError as error:
-        raise DataError(f"the clip of {youtube_id} begins at {start!r}, which is no time") from error
+        raise DataError(f"{youtube_id}: the clip begins at {start!r}, which is no time") from error
     starts = ("", f"_{seconds:.0f}", f"_{seconds:.3f}", f"_{seconds * 1000:.0f}")
     stems = [f"{mark}{youtube_id}{begin}" for begin in reversed(starts) for mark in ("", "Y")]
     return [stem + ending for stem in stems for ending in ENDINGS]

@@ -81,12 +81,13 @@ def load_llm(
     return llm
 
 
-def empty_llm(path: str, *, dtype: torch.dtype) -> LLM:
+def empty_llm(path: str, *, dtype: torch.dtype, revision: str | None = None) -> LLM:
     """Build a language model without weights, from a configuration and a vocabulary alone.
 
     Args:
-        path: Folder in Hugging Face's format, of a model that `load_llm` has loaded before.
+        path: Hub id or folder in Hugging Face's format.
         dtype: Of what would not be quantised.
+        revision: Hub revision.
 
     Returns:
         The model of the checkpoint's class, not quantised, on the meta device.
@@ -95,9 +96,10 @@ def empty_llm(path: str, *, dtype: torch.dtype) -> LLM:
         OSError: A file is missing.
         ValueError: A file cannot be read.
     """
+    source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     with without_progress():
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, **source)
+        tokenizer: Any = AutoTokenizer.from_pretrained(path, **source)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
                 config, dtype=dtype, trust_remote_code=False

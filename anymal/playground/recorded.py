@@ -46,12 +46,12 @@ MOTION_RATE_HZ = 50
 WINDOW_SAMPLES = 128
 _FILM_SIDE = 100
 
-_SIGNS_LICENCE = "Sign Language Digits Dataset, Apache-2.0"
-_SPEECH_LICENCE = "Free Spoken Digit Dataset, CC BY-SA 4.0"
-_CLOTHES_LICENCE = "Fashion-MNIST, MIT"
-_MOTION_LICENCE = "UCI HAPT, no commercial use"
-_BOTH_LICENCES = f"{_SIGNS_LICENCE}; {_SPEECH_LICENCE}"
-ALL_LICENCES = f"{_BOTH_LICENCES}; {_CLOTHES_LICENCE}; {_MOTION_LICENCE}"
+_SIGNS_LICENCE = "Apache-2.0"  # Sign Language Digits Dataset
+_SPEECH_LICENCE = "CC-BY-SA-4.0"  # Free Spoken Digit Dataset
+_CLOTHES_LICENCE = "MIT"  # Fashion-MNIST
+_MOTION_LICENCE = "LicenseRef-HAPT-NC"  # UCI HAPT: "any commercial use is prohibited"
+_BOTH_LICENCES = f"{_SIGNS_LICENCE} AND {_SPEECH_LICENCE}"
+ALL_LICENCES = f"{_BOTH_LICENCES} AND {_CLOTHES_LICENCE} AND {_MOTION_LICENCE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Kind:
         topic: What is said and asked about it.
         load: A folder and a split to recordings.
         part: A recording to a message part; varied where a generator is given.
-        licence: The data set and its licence.
+        licence: SPDX name of the data set's licence.
     """
 
     topic: Topic

@@ -94,7 +94,7 @@ def _of_talks(name: str, draw: _Draw, split: Split, size: int, seed: int, data: 
     licence = LazyRecords.licence
     if data:
         show |= recorded.renderers(data, split)
-        shown, licence = PLAYGROUND + RECORDED, f"{licence}; {recorded.ALL_LICENCES}"
+        shown, licence = PLAYGROUND + RECORDED, f"{licence} AND {recorded.ALL_LICENCES}"
 
     def part_of(turn: Turn, place: int, rng: np.random.Generator) -> Part:
         medium = turn.media[place]

@@ -4,10 +4,11 @@ Does not open it; `anymal.data.registry` does.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from anymal.recipe.licences import UNKNOWN, check_licence
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.section import Section
 from anymal.recipe.suffixes import SUFFIXES
@@ -42,7 +43,9 @@ class DataRecipe(Section):
     columns: dict[str, str] = Field(
         default_factory=dict, description="names of a format to those of the manifest"
     )
-    licence: str = Field("unknown", description="SPDX name of the records' licence, or unknown")
+    licence: Annotated[str, AfterValidator(check_licence)] = Field(
+        UNKNOWN, description="SPDX name of the records' licence, or unknown"
+    )
     prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
     suffix: str | None = Field(
         None, description="named suffix of the user's last message in the rows of a manifest"

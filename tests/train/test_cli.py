@@ -31,8 +31,10 @@ def test_recipe_overrides_and_resume_reach_the_run(
     assert given["recipe"].stages[0].steps == 3
     assert given["resume"] is True
     assert given["checks_rows"] is True
-    assert CliRunner().invoke(app, [str(path), "--no-check"]).exit_code == 0
+    assert given["is_commercial"] is False
+    assert CliRunner().invoke(app, [str(path), "--no-check", "--commercial"]).exit_code == 0
     assert given["checks_rows"] is False
+    assert given["is_commercial"] is True
 
 
 def test_ctrl_c_exits_130_and_says_how_to_resume(
@@ -46,6 +48,8 @@ def test_ctrl_c_exits_130_and_says_how_to_resume(
     result = CliRunner().invoke(app, [str(path), "model.lora={r: 4}"])
     assert result.exit_code == 130
     assert f"anymal train {path} 'model.lora={{r: 4}}' --resume" in result.output
+    result = CliRunner().invoke(app, [str(path), "--commercial", "--no-check"])
+    assert f"anymal train {path} --no-check --commercial --resume" in result.output
 
 
 def test_a_mistake_in_the_recipe_is_told(tmp_path: Path) -> None:

@@ -5,13 +5,11 @@ Python sources are not read: they make their records, and some never end.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 from rich.console import Console
 
+from anymal.data.in_order import in_order
 from anymal.errors import AnymalError, DataError
 from anymal.processor import Processor
 from train.data.feed import read_sample
@@ -20,7 +18,6 @@ from train.data.sources import Source, StageData
 from train.progress import Bar
 
 _NUM_NAMED = 5
-_ROWS_AT_ONCE = 256  # submitted to the threads; more only takes memory
 _LINES_FROM = 1000  # rows; fewer are checked before anyone wants to know how far it is
 
 
@@ -93,19 +90,13 @@ def _look_through(manifests: Sequence[Source], processor: Processor, bar: Bar) -
     """Yield what there is to say of rows, in order."""
     places = ((source, row) for source in manifests for row in range(len(source.records)))
     total = sum(len(source.records) for source in manifests)
-    done = 0
-    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="check")
-    try:
-        while chosen := list(islice(places, _ROWS_AT_ONCE)):
-            for found in pool.map(lambda place: _look_at(place[0], place[1], processor), chosen):
-                done += 1
-                bar.show(done, numbers="rows")
-                if total >= _LINES_FROM and bar.needs_line(done):
-                    bar.say(f"checked {done:,} of {total:,} rows")
-                if found.problem is not None or found.is_empty:
-                    yield found
-    finally:
-        pool.shutdown(cancel_futures=True)
+    found_all = in_order(places, lambda place: _look_at(*place, processor), name="check")
+    for done, found in enumerate(found_all, start=1):
+        bar.show(done, numbers="rows")
+        if total >= _LINES_FROM and bar.needs_line(done):
+            bar.say(f"checked {done:,} of {total:,} rows")
+        if found.problem is not None or found.is_empty:
+            yield found
 
 
 def _look_at(source: Source, row: int, processor: Processor) -> _Found:

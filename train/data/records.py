@@ -3,19 +3,18 @@
 Does not read manifests or call sources; `train.data.sources` does.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from anymal.data.rows import Record
+from anymal.data.checks.mistake import Mistake
+from anymal.data.checks.turns import key_mistakes, turn_mistakes
 from anymal.errors import ConversationError, DataError
-from anymal.modality import MODALITIES
 from anymal.protocol.conversation import Conversation, Message, TextPart
 from anymal.protocol.record import read_record
 
-_KEYS = ("messages", "id", "meta")
-# Where other tools put a medium that stands beside the messages.
-_PLACEHOLDER = re.compile(rf"<({'|'.join(MODALITIES)})>", re.IGNORECASE)
+# Mistakes with which nothing can be learnt from a record, or the wrong thing; others are told by
+# `anymal data check` alone. Its shape is judged when it is read.
+_STOPPING = ("unknown_key", "placeholder", "no_answer")
 
 
 def check_record(record: object, *, where: str, base_dir: Path | None) -> Conversation:
@@ -34,18 +33,12 @@ def check_record(record: object, *, where: str, base_dir: Path | None) -> Conver
     """
     if not isinstance(record, Mapping):
         raise DataError(f"{where}: a record is an object, not {type(record).__name__}")
-    _check_keys(record, where=where)
+    _refuse(key_mistakes(record), where=where)
     try:
         conversation = read_record(record)
     except ConversationError as error:
         raise DataError(f"{where}: {error}") from error
-    if not any(message.is_learnt for message in conversation.messages):
-        raise DataError(
-            f"{where}: no message has the role 'assistant' and is learnt, so there is nothing to "
-            "learn; end the conversation with the wanted answer"
-        )
-    for number, message in enumerate(conversation.messages):
-        _check_words(message, where=f"{where}: messages.{number}.content")
+    _refuse(turn_mistakes(record), where=where)
     if base_dir is not None:
         _check_files(conversation, where=where, base_dir=base_dir)
     return conversation
@@ -59,24 +52,11 @@ def has_empty_answer(conversation: Conversation) -> bool:
     )
 
 
-def _check_keys(record: Record, *, where: str) -> None:
-    """Refuse keys that would be left out of what is learnt."""
-    if unknown := [key for key in record if key not in _KEYS]:
-        raise DataError(
-            f"{where}: {', '.join(map(repr, unknown))} is not understood here; a record has "
-            "messages, and perhaps id and meta, and media are parts of its messages"
-        )
-
-
-def _check_words(message: Message, *, where: str) -> None:
-    """Refuse words that stand for a medium."""
-    for text in _texts(message):
-        if found := _PLACEHOLDER.search(text):
-            part_type = MODALITIES[found[1].lower()].part_types[-1]
-            raise DataError(
-                f"{where}: {found[0]!r} is left as words; put the medium in its place as a part "
-                f"of the type {part_type}, or write it otherwise if it means no medium"
-            )
+def _refuse(mistakes: Iterable[Mistake], *, where: str) -> None:
+    """Refuse a record with a mistake that would spoil what is learnt."""
+    for mistake in mistakes:
+        if mistake.kind in _STOPPING:
+            raise DataError(f"{where}: {mistake.reason}; {mistake.change}")
 
 
 def _texts(message: Message) -> list[str]:

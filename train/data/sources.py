@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from anymal.data.options import UNKNOWN_LICENCE
 from anymal.data.registry import open_rows
 from anymal.data.rows import Chosen, Record, Rows
 from anymal.errors import DataError
 from anymal.protocol.conversation import Conversation
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.schema import Recipe
 from train.data.records import check_record
 
@@ -136,11 +136,11 @@ def _from_source(entry: DataRecipe) -> Source:
     origin = str(entry.source)
     records = _call_source(origin, entry.args)
     base_dir = getattr(records, "base_dir", None)
-    stated = str(getattr(records, "licence", UNKNOWN_LICENCE))
+    stated = str(getattr(records, "licence", UNKNOWN))
     return Source(
         name=origin.rpartition(":")[2],
         origin=origin,
-        licence=stated if entry.licence == UNKNOWN_LICENCE else entry.licence,
+        licence=stated if entry.licence == UNKNOWN else entry.licence,
         records=records,
         weight=entry.weight,
         base_dir=None if base_dir is None else Path(base_dir),

@@ -3,7 +3,7 @@
 The files are mapped, so that rows take memory only while they are read. Does not interpret columns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from anymal.errors import DataError
 _FILE_FORMAT = b"ARROW1"
 
 
-def open_arrow(paths: Sequence[Path]) -> GroupedRows:
+def open_arrow(*paths: Path) -> GroupedRows:
     """Open the files of one table.
 
     Raises:

@@ -15,6 +15,8 @@ _ROOM = "anymal.data.containers"
 _BY_START = {
     b"[": "json_array:JsonArray",
     b"{": "jsonl:Jsonl",
+    b"PAR1": "parquet:open_parquet",
+    b"ARROW1": "arrow:open_arrow",
 }
 _BY_ENDING = {
     ".csv": "csv:Csv",
@@ -22,6 +24,7 @@ _BY_ENDING = {
     ".jsonl": "jsonl:Jsonl",
     ".ndjson": "jsonl:Jsonl",
     ".json": "jsonl:Jsonl",
+    ".arrow": "arrow:open_arrow",
 }
 
 
@@ -37,6 +40,8 @@ def open_raw(path: Path) -> Raw:
     Raises:
         DataError: There is no such file, it has no rows, or it is of no kind that is read.
     """
+    if path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; name a file of it, or another format")
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist; paths are relative to the recipe")
     with path.open("rb") as file:

@@ -80,5 +80,7 @@ class JsonObject:
         try:
             key, length = _DECODER.raw_decode(text)
         except ValueError as error:
-            raise DataError(f"{self.path}: at byte {start:,} begins no entry of an object") from error
+            raise DataError(
+                f"{self.path}: at byte {start:,} begins no entry of an object"
+            ) from error
         return str(key), len(head) - len(stripped) + len(text[:length].encode())

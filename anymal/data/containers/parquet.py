@@ -4,7 +4,7 @@ Reading one row reads its whole row group, so files for training in random order
 ones. Does not interpret columns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,17 +15,14 @@ from anymal.data.containers.groups import Group, GroupedRows
 from anymal.errors import DataError
 
 
-def open_parquet(paths: Sequence[Path]) -> GroupedRows:
+def open_parquet(*paths: Path) -> GroupedRows:
     """Open the files of one table; only their footers are read.
 
     Raises:
         DataError: One of them is no Parquet file.
     """
-    return GroupedRows([group for path in paths for group in _groups(path)], _schema(paths[0]))
-
-
-def _schema(path: Path) -> pa.Schema:
-    return pq.read_schema(path)
+    groups = [group for path in paths for group in _groups(path)]
+    return GroupedRows(groups, pq.read_schema(paths[0]))
 
 
 def _groups(path: Path) -> Iterator[Group]:

@@ -39,15 +39,15 @@ def open_saved(path: Path, split: str | None) -> GroupedRows:
         path /= _choose(_read(path / _SPLITS)["splits"], split, path)
         split = None
     if path.is_dir() and not (path / _STATE).is_file():
-        return open_parquet(_shards_of(path, split))
+        return open_parquet(*_shards_of(path, split))
     if split is not None:
         raise DataError(f"{str(path)!r} is one table without splits; leave split out")
     if path.is_dir():
         names = [entry["filename"] for entry in _read(path / _STATE)["_data_files"]]
-        return open_arrow([path / name for name in names])
+        return open_arrow(*(path / name for name in names))
     if path.suffix == ".arrow":
-        return open_arrow(find_shards(path, ".arrow"))
-    return open_parquet(find_shards(path, ".parquet"))
+        return open_arrow(*find_shards(path, ".arrow"))
+    return open_parquet(*find_shards(path, ".parquet"))
 
 
 def _shards_of(folder: Path, split: str | None) -> list[Path]:

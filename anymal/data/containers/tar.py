@@ -101,7 +101,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(path, "r:") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # else it keeps all
+                archive.members.clear()  # type: ignore[attr-defined]  # else it keeps all
                 if not member.isdir():
                     _check(member, path)
                     yield member

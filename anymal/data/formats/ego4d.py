@@ -13,6 +13,7 @@ import string
 from array import array
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ _WEARER = re.compile(r"#[Cc]\b")
 _MARKS = re.compile(r"#C C |#C")
 _LONGEST = 128  # characters of a narration
 _FEWEST_SAMPLES = 10
-_MOST_MISSING = 1000  # milliseconds without samples at either end of a window
+_LONGEST_HOLE = 1000  # milliseconds without samples in a window
 
 
 def clean_narration(text: str) -> str:
@@ -118,15 +119,11 @@ class Windows:
         """The window as a data URL; a recording with a hole there is an error of the row."""
         first, end = start * 1000, (start + _WINDOW) * 1000
         cut = MotionCsv(self._media / f"{uid}.csv", clock=_CLOCK).cut(first, end)
-        is_whole = (
-            len(cut.times) >= _FEWEST_SAMPLES
-            and cut.times[0] - first <= _MOST_MISSING
-            and end - cut.times[-1] <= _MOST_MISSING
-        )
-        if not is_whole:
+        hole = max(b - a for a, b in pairwise([first, *cut.times, end]))
+        if len(cut.times) < _FEWEST_SAMPLES or hole > _LONGEST_HOLE:
             raise DataError(
-                f"{place}: {uid}.csv has {len(cut.times)} samples from {start} to "
-                f"{start + _WINDOW} s, not the whole window; list it in {_BAD_WINDOWS}"
+                f"{place}: of {start} to {start + _WINDOW} s, {uid}.csv has {len(cut.times)} "
+                f"samples, and {hole / 1000:.1f} s without any; list the window in {_BAD_WINDOWS}"
             )
         return data_url(cut.data, "text/csv")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from anymal.data.containers.raw import parse_object
 from anymal.data.containers.saved import open_saved
-from anymal.data.formats.plain import NAMES, plain_record
-from anymal.data.media_folder import Part, media_parts
+from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Record, Rows
 from anymal.modality import MODALITIES
@@ -37,16 +37,22 @@ def open_hf(path: Path, options: Options) -> Rows:
     """
     raw = open_saved(path, options.split)
     features = _features(raw.schema)
-    renamed = {own: name for name, own in options.columns.items()}
-    columns = {renamed.get(own, own): features.get(own) for own in raw.schema.names}
-    media = {name: found for name, feature in columns.items() if (found := _modality(name, feature))}
-    labels = {name: feature["names"] for name, feature in columns.items() if _is_label(feature)}
+    named = {own: name for name, own in options.columns.items()}
+    columns = {own: named.get(own, own) for own in raw.schema.names}
+    media = {
+        name: modality
+        for own, name in columns.items()
+        if (modality := _modality(name, features.get(own)))
+    }
+    labels = {
+        columns[own]: feature["names"] for own, feature in features.items() if _is_label(feature)
+    }
     return Mapped.of(
         path,
         raw,
         options,
         make=partial(_record, media=media, labels=labels, style=options.prompt),
-        known=NAMES | media.keys(),
+        known=known_names(options) | media.keys(),
     )
 
 
@@ -58,12 +64,14 @@ def _record(
     style: PromptStyle | None,
 ) -> Record:
     """A row as a conversation."""
-    parts: dict[str, list[Part]] = {}
-    for name, modality in media.items():
-        parts.setdefault(modality, []).extend(media_parts(modality, row.get(name)))
     words = {name: value for name, value in row.items() if name not in media}
     words |= {name: names[row[name]] for name, names in labels.items() if row[name] is not None}
-    return plain_record(words, parts, style)
+    if isinstance(row.get("meta"), str):  # as `anymal data export` writes it
+        words["meta"] = parse_object(row["meta"].encode(), where="meta")
+    found: dict[str, list[Any]] = {}
+    for name, modality in media.items():
+        found.setdefault(MEDIA[modality], []).extend(listed(row[name]))
+    return plain_record(words | found, style)
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
@@ -75,12 +83,15 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
 
 def _modality(name: str, feature: Any) -> str | None:
     """The modality of a column: of its feature, or else of its name, in the singular or plural."""
-    inner = feature
-    while isinstance(inner, list | Mapping) and "feature" in inner or isinstance(inner, list):
-        inner = inner[0] if isinstance(inner, list) else inner["feature"]
-    kind = inner.get("_type") if isinstance(inner, Mapping) else None
-    by_name = name.removesuffix("s")
-    return _FEATURES.get(str(kind)) or (by_name if by_name in MODALITIES else None)
+    if isinstance(feature, list):  # how versions before 4 write a list
+        return _modality(name, feature[0])
+    if isinstance(feature, Mapping):
+        if "feature" in feature:
+            return _modality(name, feature["feature"])
+        if found := _FEATURES.get(feature.get("_type", "")):
+            return found
+    singular = name.removesuffix("s")
+    return singular if singular in MODALITIES else None
 
 
 def _is_label(feature: Any) -> bool:

@@ -47,7 +47,7 @@ class ImagesInParquet:
     """Images of one Parquet table, in one file or a folder of parts."""
 
     def __init__(self, path: Path) -> None:
-        self._rows = open_parquet(find_shards(path, ".parquet"))
+        self._rows = open_parquet(*find_shards(path, ".parquet"))
         names = [name for name in _NAMES_OF_IDS if name in self._rows.schema.names]
         if not names or _BASE64 not in self._rows.schema.names:
             raise DataError(
@@ -162,5 +162,5 @@ def _find(identity: str, stores: Sequence[Images]) -> str:
     for store in stores:
         if (found := store.find(identity)) is not None:
             # Some files have the letters of URLs, which other programs do not take.
-            return f"data:image/jpeg;base64,{found.translate(_URL_LETTERS)}"
+            return f"data:application/octet-stream;base64,{found.translate(_URL_LETTERS)}"
     raise DataError(f"image {identity!r} is in none of the {len(stores)} files of images")

@@ -6,6 +6,7 @@ It converts nothing by a guess: where values look like another unit, that is an 
 import logging
 import math
 import re
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,13 @@ _NEAR_ONE = (0.7, 1.4)
 _SHORTEST_S = 0.5
 # Half of the time faster than a skater's spin begins, or faster than such sensors measure.
 _MOST_USUAL, _MOST_OFTEN = 10.0, 35.0
+
+
+class Doubt(NamedTuple):
+    """What values look like: what was found in them, and the unit that it fits."""
+
+    found: str
+    unit: str
 
 
 def unit_of(text: str, *, times: bool = False) -> str | None:
@@ -100,8 +108,7 @@ def check_undeclared(
     Raises:
         MediaUnsupported: They do.
     """
-    doubt = _of_acceleration(values, rate_hz) if letter == "a" else _of_rotation(values)
-    if doubt is None:
+    if (doubt := doubt_of(letter, values, rate_hz)) is None:
         return
     found, unit = doubt
     option = OPTIONS[letter]
@@ -116,7 +123,21 @@ def check_undeclared(
     logger.warning("%s: found %s; read as %s. Give %s", name, told, SI[letter], accepted)
 
 
-def _of_acceleration(values: NDArray[np.float64], rate_hz: float) -> tuple[str, str] | None:
+def doubt_of(letter: str, values: NDArray[np.float64], rate_hz: float) -> Doubt | None:
+    """Tell whether values look like another unit than SI.
+
+    Args:
+        letter: The sensor, "a" or "g".
+        values: [N, 3], taken to be in m/s2 or rad/s.
+        rate_hz: Rows in a second.
+
+    Returns:
+        What they look like; None where they may well be SI.
+    """
+    return _of_acceleration(values, rate_hz) if letter == "a" else _of_rotation(values)
+
+
+def _of_acceleration(values: NDArray[np.float64], rate_hz: float) -> Doubt | None:
     """What acceleration looks like: its mean over a second is gravity, whatever the motion."""
     if len(values) < _SHORTEST_S * rate_hz or len(values) < 2:
         return None
@@ -128,11 +149,11 @@ def _of_acceleration(values: NDArray[np.float64], rate_hz: float) -> tuple[str, 
     low, high = _NEAR_ONE
     for size, unit in ((1.0, "g"), (1000.0, "mg")):
         if low * size <= gravity <= high * size:
-            return f"gravity of {gravity:.3g} in the acceleration", unit
+            return Doubt(f"gravity of {gravity:.3g} in the acceleration", unit)
     return None
 
 
-def _of_rotation(values: NDArray[np.float64]) -> tuple[str, str] | None:
+def _of_rotation(values: NDArray[np.float64]) -> Doubt | None:
     """What rotation looks like: people do not turn that fast for long."""
     if len(values) < 2:
         return None
@@ -141,4 +162,4 @@ def _of_rotation(values: NDArray[np.float64]) -> tuple[str, str] | None:
     if usual <= _MOST_USUAL and often <= _MOST_OFTEN:
         return None
     fast = f"{usual:.3g} half of the time" if usual > _MOST_USUAL else f"up to {often:.3g}"
-    return f"rotation of {fast}", "deg/s"
+    return Doubt(f"rotation of {fast}", "deg/s")

@@ -285,5 +285,9 @@ def test_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_own_late_commands_have_a_line_of_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_commands, "entry_points", points(train="train.cli:train"))
     late: Mapping[str, late_commands.LateCommand] = late_commands.late_commands()
-    assert list(late) == ["cache", "eval", "eval compare", "plan", "data", "train"]
+    assert list(late) == [
+        *("cache", "eval", "eval compare", "plan", "data", "data check", "data show", "data audit"),
+        *("data import", "data export"),
+        "train",
+    ]
     assert all(command.help for command in late.values())

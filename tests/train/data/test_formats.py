@@ -4,12 +4,15 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from anymal.recipe.schema import load_recipe
+from tests import tiny
+from tests.anymal.data.examples import EXAMPLES
 from train.metrics import read_metrics
 from train.run import run
 
@@ -57,22 +60,39 @@ FORMATS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(name="trained")
-def _trained(workshop: Path, write_recipe: WriteRecipe, tmp_path: Path) -> list[Any]:
-    """The steps of a run with a stage of one step for each format, on pictures elsewhere."""
-    stages = []
+@pytest.fixture(name="entries")
+def _entries(workshop: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """Data entries by name: files of rows about pictures elsewhere, and whole data sets."""
+    entries: dict[str, dict[str, Any]] = {}
     for name, rows in FORMATS.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(rows))
-        entry = {"manifest": str(path), "format": name, "media": str(workshop / "squares")}
-        stage = {"name": name, "kind": "align", "data": [entry], "steps": 1, "batch_size": 2}
-        stages.append({**stage, "lr": 0.01, "warmup_steps": 0})
-    recipe = load_recipe(write_recipe(tmp_path / "run"), [f"stages={json.dumps(stages)}"])
-    console = Console(file=io.StringIO(), width=300)
-    run(recipe, resume=False, console=console)
-    return read_metrics(tmp_path / "run" / "metrics.jsonl")
+        entries[name] = {"manifest": str(path), "format": name, "media": str(workshop / "squares")}
+    for name, save in EXAMPLES.items():
+        (tmp_path / name).mkdir()
+        entries[name] = save(tmp_path / name)
+    return entries
 
 
-def test_two_rows_of_each_format_train_a_step(trained: list[Any]) -> None:
-    assert [step.stage for step in trained] == list(FORMATS)
+def test_two_rows_of_each_format_train_a_step(
+    entries: dict[str, dict[str, Any]], write_recipe: WriteRecipe, workshop: Path, tmp_path: Path
+) -> None:
+    checkpoints = SimpleNamespace(
+        llm=workshop / "llm",
+        vision=workshop / "vision",
+        audio=tiny.save_audio(workshop / "audio"),
+        imu=tiny.save_imu(workshop / "imu"),
+    )
+    model = tiny.model_section(checkpoints, ["image", "audio", "imu"], max_tokens=1024)
+    stages = [
+        {"name": name, "kind": "align", "data": [entry], "steps": 1, "batch_size": 2, "lr": 0.01}
+        for name, entry in entries.items()
+    ]
+    changes = {"stages": stages, "model": model}
+    recipe = load_recipe(
+        write_recipe(tmp_path / "run"), [f"{key}={json.dumps(to)}" for key, to in changes.items()]
+    )
+    run(recipe, resume=False, console=Console(file=io.StringIO(), width=300))
+    trained = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [step.stage for step in trained] == list(entries)
     assert all(step.grad_norm > 0 and step.targets > 0 for step in trained)

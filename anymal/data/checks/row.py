@@ -1,0 +1,139 @@
+"""One row through every check that looks at a row.
+
+Does not compare rows (see `repeats`) and does not go over a data set (see `run`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from anymal.data.checks.length import Length, length_mistakes
+from anymal.data.checks.lists import list_mistakes
+from anymal.data.checks.media import CheckedMedium, DecodeOne, check_medium, decode_alone
+from anymal.data.checks.mistake import Mistake, mistake_of
+from anymal.data.checks.repeats import Fingerprint, fingerprint
+from anymal.data.checks.turns import key_mistakes, readable, turn_mistakes
+from anymal.data.rows import Rows
+from anymal.errors import AnymalError, DataError
+from anymal.modality import Medium
+from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
+
+
+class Model(Protocol):
+    """What a recipe's model knows of rows; several threads ask at once."""
+
+    def decode(self, medium: Medium, modality: str) -> Any:
+        """Decode a medium as its encoder wants it."""
+        ...
+
+    def length(self, conversation: Conversation, base_dir: Path, decode: DecodeOne) -> Length:
+        """Measure a conversation in tokens.
+
+        Raises:
+            AnymalError: The model does not take it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRow:
+    """What became of a row.
+
+    Attributes:
+        mistakes: What is wrong with it.
+        found: Its fingerprint; None where it could not be read.
+        media: By modality, the size of each medium that could be decoded (see `CheckedMedium`).
+        num_words: Words of all its turns.
+        num_tokens: Its length, where a model measured it.
+    """
+
+    mistakes: tuple[Mistake, ...]
+    found: Fingerprint | None = None
+    media: dict[str, list[float]] = field(default_factory=dict)
+    num_words: int = 0
+    num_tokens: int | None = None
+
+
+def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
+    """Check one row.
+
+    Args:
+        rows: A data set.
+        index: Number of the row.
+        model: Measures its length; None leaves that out.
+
+    Returns:
+        What is wrong with it, and what else was learnt on the way.
+    """
+    mistakes: list[Mistake] = []
+    try:
+        mistakes += list_mistakes(rows, index)
+        record = rows[index]
+    except DataError as error:
+        told = mistake_of(error, "unreadable", change="repair it", where=rows.where(index))
+        # What says more about the same stands for it.
+        return CheckedRow(mistakes=tuple(mistakes) or (told,))
+    mistakes += [*key_mistakes(record), *turn_mistakes(record)]
+    conversation = readable(record)
+    if isinstance(conversation, Mistake):
+        return CheckedRow(mistakes=tuple(mistakes) or (conversation,))
+    media = list(checked_media(conversation, rows.base_dir, model))
+    of_media = [mistake for medium in media for mistake in medium.mistakes]
+    num_tokens = None
+    if model is not None and not mistakes and not of_media:
+        try:
+            length = model.length(conversation, rows.base_dir, decoded_before(media))
+        except AnymalError as error:
+            mistakes.append(mistake_of(error, "unfit", change="change the row, or the model"))
+        else:
+            num_tokens = length.num_tokens
+            mistakes += length_mistakes(length)
+    sizes: dict[str, list[float]] = {}
+    for medium in media:
+        if medium.size is not None:
+            sizes.setdefault(medium.modality, []).append(medium.size)
+    return CheckedRow(
+        mistakes=(*mistakes, *of_media),
+        found=fingerprint(conversation, [medium.digest for medium in media], record.get("id")),
+        media=sizes,
+        num_words=_num_words(conversation),
+        num_tokens=num_tokens,
+    )
+
+
+def checked_media(
+    conversation: Conversation, base_dir: Path, model: Model | None
+) -> Iterator[CheckedMedium]:
+    """Check the media of a conversation, in order.
+
+    Args:
+        conversation: Its turns.
+        base_dir: Folder that paths are relative to.
+        model: Decodes as its encoders want it; None decodes without them.
+
+    Yields:
+        Each medium; soft tokens too, which are no files and are not checked.
+    """
+    decode = decode_alone if model is None else model.decode
+    for part in (part for message in conversation.messages for part in message.parts):
+        if isinstance(part, PromptEmbedsPart):
+            yield CheckedMedium(modality="embeds", digest=part.prompt_embeds.data, mistakes=())
+        elif not isinstance(part, TextPart):
+            yield check_medium(part, base_dir, decode)
+
+
+def decoded_before(media: Sequence[CheckedMedium]) -> DecodeOne:
+    """Make a way to decode that gives the signals which some media were decoded to."""
+    signals = {(medium.modality, medium.digest): medium.signal for medium in media}
+
+    def decode(medium: Medium, modality: str) -> Any:
+        return signals[modality, medium.digest]
+
+    return decode
+
+
+def _num_words(conversation: Conversation) -> int:
+    """Words of all turns, white space between them."""
+    parts = (part for message in conversation.messages for part in message.parts)
+    return sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))

@@ -1,0 +1,67 @@
+"""Records as questions of EvalScope's `general_vqa`: OpenAI's messages, and the right answer.
+
+EvalScope reads files from the folder that it runs in, so paths are written whole. It has no motion.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from anymal.data.conversation_media import map_media
+from anymal.data.exporting.json_file import write_lines
+from anymal.data.media_folder import Part, is_list
+from anymal.errors import DataError
+
+_SOUNDS = {".wav": "wav", ".mp3": "mp3"}
+_FILMS = (".mp4", ".mpeg", ".mov", ".avi")
+FILE = "data.jsonl"
+
+
+def export_evalscope(records: Iterable[Mapping[str, Any]], folder: Path, base_dir: Path) -> Path:
+    """Write records.
+
+    Args:
+        records: Ours. What is asked is all up to the last answer, which is the right one unless
+            `meta` names another.
+        folder: Where `data.jsonl` is written.
+        base_dir: Folder that paths in the records are relative to.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: A record has no answer, or a medium that EvalScope does not take.
+    """
+    return write_lines((_row(record, base_dir.resolve()) for record in records), folder / FILE)
+
+
+def _row(record: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    """A record as a question."""
+    *asked, last = record["messages"]
+    if last["role"] != "assistant":
+        asked, last = record["messages"], None
+    answer = (record.get("meta") or {}).get("answer", last and last["content"])
+    if not isinstance(answer, str):
+        raise DataError(f"record {record.get('id', '?')!r} has no answer in words")
+    messages = [
+        {"role": message["role"], "content": message["content"]}
+        for message in map_media(asked, lambda part: _part(part, base_dir))
+    ]
+    return {"messages": messages, "answer": answer}
+
+
+def _part(part: Part, base_dir: Path) -> Part:
+    """A medium as EvalScope takes it."""
+    kind = part["type"]
+    url = part[kind].get("url") if kind != "input_imu" else None
+    if url is None or is_list(url):
+        raise DataError(f"EvalScope takes no {'frames' if is_list(url) else kind}; leave it out")
+    path = base_dir / url
+    ending = path.suffix.lower()
+    if kind == "audio_url" and ending in _SOUNDS:
+        audio = {"data": str(path), "format": _SOUNDS[ending]}
+        return {"type": "input_audio", "input_audio": audio}
+    if kind == "image_url" or (kind == "video_url" and ending in _FILMS):
+        return {"type": kind, kind: {"url": str(path)}}
+    taken = ", ".join([*_SOUNDS, *_FILMS])
+    raise DataError(f"EvalScope takes no {ending} file as {kind}; it takes {taken}; convert {url}")

@@ -1,0 +1,119 @@
+"""Saved folders, Parquet shards and the Hub: splits, features, usual columns."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anymal.errors import DataError
+from anymal.recipe.prompts import PROMPTS
+from tests.anymal.data import examples
+from tests.anymal.data.examples import png
+from tests.anymal.data.reading import media, opened, words
+
+AUDIO = PROMPTS["audio"]
+
+
+@pytest.mark.parametrize("save", [examples.hf_saved, examples.hf_parquet])
+def test_hf_reads_features_of_media_and_of_labels(tmp_path: Path, save: Any) -> None:
+    rows = opened(save(tmp_path))
+    assert len(rows) == 3
+    assert words(rows[2]) == ["user: []Which colour has picture 2?", "assistant: blue"]
+    assert media(rows[2]) == [png(2)]
+
+
+@pytest.mark.parametrize("save", [examples.hf_saved, examples.hf_parquet])
+def test_hf_asks_which_of_several_splits(tmp_path: Path, save: Any) -> None:
+    entry = save(tmp_path)
+    assert words(opened(entry, split="test")[0])[0].startswith("user: []Which colour")
+    with pytest.raises(DataError, match="name one as split"):
+        opened(entry, split=None)
+    with pytest.raises(DataError, match="split is 'dev'; name one of them"):
+        opened(entry, split="dev")
+
+
+def test_hf_takes_one_split_of_a_saved_data_set(tmp_path: Path) -> None:
+    entry = examples.hf_saved(tmp_path)
+    assert len(opened(entry, manifest=str(tmp_path / "test"), split=None)) == 1
+    with pytest.raises(DataError, match="without splits; leave split out"):
+        opened(entry, manifest=str(tmp_path / "test"), split="test")
+
+
+def test_hf_fetches_a_revision_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def fake(name: str, *, repo_type: str, revision: str, allow_patterns: list[str]) -> str:
+        asked.append((name, repo_type, revision, allow_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr("anymal.data.containers.hub.snapshot_download", fake)
+    entry = examples.hf_parquet(tmp_path)
+    assert len(opened(entry, manifest="org/pictures@v1.0")) == 3
+    assert asked == [("org/pictures", "dataset", "v1.0", ["*train*.parquet"])]
+
+
+def test_hf_says_what_the_hub_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="data set 'org/none' at revision 'main' cannot be fetched"):
+        opened({"manifest": "org/none@main", "format": "hf"})
+
+
+def hf_table(folder: Path, rows: list[dict[str, Any]]) -> examples.Entry:
+    examples.pq.write_table(examples.pa.Table.from_pylist(rows), folder / "a.parquet")
+    return {"manifest": str(folder / "a.parquet"), "format": "hf"}
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (
+            {
+                "images": [{"bytes": b"a", "path": None}, {"bytes": b"b", "path": None}],
+                "messages": [
+                    {"role": "user", "content": "Compare <image> with <image>."},
+                    {"role": "assistant", "content": "Same."},
+                ],
+            },
+            ["user: Compare [] with [].", "assistant: Same."],
+        ),
+        (
+            {
+                "image": {"bytes": b"a", "path": None},
+                "conversations": [
+                    {"from": "human", "value": "<image>\nWhat?"},
+                    {"from": "gpt", "value": "This."},
+                ],
+            },
+            ["user: []What?", "assistant: This."],
+        ),
+        (
+            {"audio": {"bytes": b"a", "path": "a.wav"}, "prompt": "What?", "completion": "A bird."},
+            ["user: []What?", "assistant: A bird."],
+        ),
+        (
+            {"audio": {"bytes": b"a", "path": None}, "caption": "A bird sings."},
+            [f"system: {AUDIO.system}[]", f"user: {AUDIO.user}", "assistant: A bird sings."],
+        ),
+    ],
+)
+def test_hf_knows_the_usual_columns(tmp_path: Path, row: dict[str, Any], found: list[str]) -> None:
+    assert words(opened(hf_table(tmp_path, [row]))[0]) == found
+
+
+def test_hf_takes_other_columns_by_name_and_a_prompt(tmp_path: Path) -> None:
+    rows = [{"photo": {"bytes": b"a", "path": None}, "q": "Is it red?", "a": "Yes", "rest": 1}]
+    named = {"image": "photo", "question": "q", "answer": "a"}
+    record = opened(hf_table(tmp_path, rows), columns=named, prompt="vqa")[0]
+    assert words(record)[1:] == [
+        "user: In the image, Is it red? Reply in one word.",
+        "assistant: Yes",
+    ]
+    assert media(record) == [b"a"]
+    with pytest.raises(DataError, match=r"a.parquet:1: the row has photo, q, a, rest: neither"):
+        opened(hf_table(tmp_path, rows))[0]
+
+
+def test_hf_reads_paths_below_media(tmp_path: Path) -> None:
+    rows = [{"image": {"bytes": None, "path": "p/1.png"}, "text": "A square."}]
+    found = opened(hf_table(tmp_path, rows), media="/data")
+    assert media(found[0]) == ["p/1.png"]
+    assert found.base_dir == Path("/data")
