@@ -219,8 +219,8 @@ def _decode_image(medium: Medium, limits: Limits) -> Signal:
 
 
 def _decode_video(medium: Medium, limits: Limits, *, num_frames: int) -> Signal:
-    """As many frames of a video file as its encoder wants."""
-    return decode_video(_file(medium), limits, num_frames=num_frames)
+    """As many frames of a video file as its encoder wants, from the declared stretch."""
+    return decode_video(_file(medium), limits, num_frames=num_frames, **medium.options)
 
 
 def _decode_audio(medium: Medium, limits: Limits) -> Signal:

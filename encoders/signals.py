@@ -63,8 +63,9 @@ class Video:
 
     Attributes:
         frames: [F, H, W, 3] uint8, RGB, upright.
-        times_s: [F] float64, strictly increasing, measured from the first frame of the film.
-        duration_s: Length of the whole film in seconds; 0 for a still image.
+        times_s: [F] float64, strictly increasing, measured from the first frame of the film, or
+            from the beginning of the stretch that was asked for.
+        duration_s: Length of the whole film, or of that stretch, in seconds; 0 for a still image.
         audio: The sound track where the caller asked for it and the film has one.
     """
 

@@ -38,6 +38,10 @@ _OWN = {
         target="anymal.cli.evaluate:eval_command",
         help="Measure how often a bundle's answers are right.",
     ),
+    "eval compare": LateCommand(
+        target="anymal.cli.compare:compare_command",
+        help="Compare two evaluations of the same questions.",
+    ),
     "plan": LateCommand(
         target="anymal.cli.plan:plan",
         help="Say whether a recipe's run fits into memory, and what disk and time it takes.",

@@ -18,15 +18,14 @@ from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 from anymal.protocol.conversation import (
     AudioUrlPart,
     ImagePart,
-    ImageUrl,
     ImuPart,
     MediaPart,
-    MediaUrl,
     VideoPart,
     data_url,
     validated,
 )
 from anymal.protocol.input_imu import AccelerationUnit, InputImu, RotationUnit
+from anymal.protocol.media_url import ImageUrl, MediaUrl, VideoUrl
 
 _MOST_OF_16_BITS = 2**16 - 1
 # A file states its rate: whole samples a second in a WAV, 32-bit microseconds a frame in an AVI.
@@ -90,7 +89,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
             for item in _several(media.get("image"))
         ),
         *(
-            VideoPart(video_url=MediaUrl(url=_url("video", item, rate_hz, _film_file, inline)))
+            VideoPart(video_url=VideoUrl(url=_url("video", item, rate_hz, _film_file, inline)))
             for item, rate_hz in _with_rate(media.get("video"), video_rate_hz)
         ),
         *(

@@ -1,24 +1,40 @@
-"""Puts questions to an assistant, several at a time, and returns the texts of its answers.
+"""Puts questions to an assistant, several at a time, and yields its answers.
 
 Does not score. The processor, the soft tokens and the engine are those that serve.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anymal.assemble import Assembled
-from anymal.engine.events import TextDelta
+from anymal.engine.events import EndReason, Finished, TextDelta
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.serving.assistant import Assistant, start_assistant
 
-Progress = Callable[[int, int], None]
 # Nobody waits for the next word, so prompts need not be cut into short chunks beside answers.
 _STEP_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model said.
+
+    Attributes:
+        text: Its words.
+        ended: Why they end: the model stopped, or the limit of tokens was reached.
+        choice: Which choice that is, where it was asked for by letter or likelihood; else None.
+        likelihoods: Of all choices, the log-likelihoods; empty where they were not asked for.
+    """
+
+    text: str
+    ended: EndReason
+    choice: str | None = None
+    likelihoods: tuple[float, ...] = ()
 
 
 def start_batch_assistant(assembled: Assembled, *, name: str, batch_size: int) -> Assistant:
@@ -49,8 +65,7 @@ def answer_all(
     base_dir: Path | None,
     batch_size: int,
     sampling: Sampling,
-    progress: Progress | None = None,
-) -> list[str]:
+) -> Iterator[Reply]:
     """Answer conversations.
 
     Args:
@@ -60,30 +75,26 @@ def answer_all(
         batch_size: How many questions are answered at a time.
         sampling: How answers are drawn. With a seed, each prompt gets its own, counted up from
             it, so that the same prompt asked twice is drawn twice.
-        progress: Called after each answer with the number of answers given, and of all.
 
-    Returns:
-        One text for each prompt, in their order.
+    Yields:
+        One reply for each prompt, in their order, as soon as it is there.
 
     Raises:
         ConversationError: The model does not take a conversation.
         MediaError: A medium cannot be read or decoded.
     """
 
-    def ask(number: int) -> str:
+    def ask(number: int) -> Reply:
         own = sampling
         if sampling.seed is not None:
             own = replace(sampling, seed=sampling.seed + number)
         sample = assistant.processor(prompts[number], base_dir=base_dir, generate=True)
         prompt = assistant.soft_tokens.prompt(sample)
-        with closing(assistant.engine.submit(prompt, own)) as events:
-            pieces = [event.text for event in events if isinstance(event, TextDelta)]
-        return "".join(pieces).strip()
+        with closing(assistant.engine.submit(prompt, own)) as submitted:
+            events = list(submitted)
+        (ended,) = [event.reason for event in events if isinstance(event, Finished)]
+        pieces = [event.text for event in events if isinstance(event, TextDelta)]
+        return Reply(text="".join(pieces).strip(), ended=ended)
 
-    texts: list[str] = []
     with ThreadPoolExecutor(max_workers=batch_size) as pool:
-        for text in pool.map(ask, range(len(prompts))):
-            texts.append(text)
-            if progress is not None:
-                progress(len(texts), len(prompts))
-    return texts
+        yield from pool.map(ask, range(len(prompts)))

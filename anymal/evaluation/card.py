@@ -67,13 +67,17 @@ def _measured(results: Results) -> str:
 
 def _controls(tasks: Sequence[TaskResult]) -> str:
     """How the answers fall without the right medium."""
-    head = ["task", "true media, %", "blank, %", "swapped, %", "guessing, %", "follows, %"]
+    head = [
+        *("task", "true media, %", "blank, %", "swapped, %", "wrong medium, %"),
+        *("guessing, %", "follows, %"),
+    ]
     rows = [
         [
             row.name,
             percent(row.score.accuracy),
             _control(row, "blank"),
             _control(row, "swapped"),
+            _control(row, "wrong_medium"),
             percent(row.baseline),
             percent(row.follows_donor.accuracy) if row.follows_donor else "-",
         ]

@@ -87,13 +87,14 @@ those that must be refused. Never refusing reaches 100% there.
 CONTROLS = """## Does it look and listen?
 
 The same questions were asked with blanked media (a grey image, a black clip, silence, a sensor that
-reads zero; same size and length), and with media swapped for those of another question of the same
-kind that has a different answer. *Guessing* is the better of chance and always giving the most
-frequent answer to that kind of question. Without its media, a model that relies on them drops to
-guessing. With swapped media it can drop below guessing, because the correct answer for the media
-shown then counts as wrong. Refusals do not depend on what a medium shows, so they have no controls.
-*Follows* uses the cases where the same question was asked about both media: it is how often the
-model gave the correct answer for the media that it was shown.
+reads zero; same size and length), with media swapped for those of another question of the same kind
+that has a different answer, and with a medium of another kind (a sound for an image). *Guessing* is
+the better of chance and always giving the most frequent answer to that kind of question. Without
+its media, a model that relies on them drops to guessing. With swapped media it can drop below
+guessing, because the correct answer for the media shown then counts as wrong. Refusals do not
+depend on what a medium shows, so they have no controls. *Follows* uses the cases where the same
+question was asked about both media: it is how often the model gave the correct answer for the media
+that it was shown.
 """
 
 COMPARED = """## Before and after `instruct`

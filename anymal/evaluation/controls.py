@@ -1,12 +1,13 @@
-"""The same questions with the wrong medium: blanked, or swapped with another record's.
+"""The same questions with other media: changed, left out, or swapped with another record's.
 
 A model that looks and listens falls to chance on these; one that guesses from the question does
-not. Does not generate or score; it only rewrites conversations, so that both controls pass through
+not. Does not generate or score; it only rewrites conversations, so that all controls pass through
 the ordinary path.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from anymal.decoding.medium import decode_medium
 from anymal.errors import DataError
 from anymal.evaluation.neutral import neutral_part
 from anymal.evaluation.scoring import Expected
-from anymal.modality import blank_part, find_modality, modality_of, read_medium
+from anymal.modality import MODALITIES, blank_part, find_modality, modality_of, read_medium
 from anymal.processor import Processor
 from anymal.protocol.conversation import MediaPart, PromptEmbedsPart, TextPart, read_conversation
 
@@ -48,6 +49,14 @@ def media_of(conversation: Mapping[str, Any]) -> list[Part]:
     ]
 
 
+def modality_of_part(part: Part) -> str:
+    """The modality that a part carries, before it is validated."""
+    kind = str(part["type"])
+    if kind == "input_media":
+        return str(part["input_media"]["modality"])
+    return next((name for name, row in MODALITIES.items() if kind in row.part_types), kind)
+
+
 def text_of(conversation: Mapping[str, Any]) -> str:
     """The words of a conversation, in order."""
     contents = [message["content"] for message in conversation["messages"]]
@@ -76,26 +85,68 @@ def with_media(conversation: Mapping[str, Any], media: Sequence[Part]) -> dict[s
     return {"messages": messages}
 
 
-def blank_media(
-    conversation: Mapping[str, Any], processor: Processor, *, base_dir: Path | None
+def without_medium(conversation: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The conversation with one of its media, counted from 0, left out."""
+    places = count()
+    messages = [
+        message
+        if isinstance(message["content"], str)
+        else {
+            **message,
+            "content": [
+                part for part in message["content"] if not is_media(part) or next(places) != number
+            ]
+            or "",
+        }
+        for message in conversation["messages"]
+    ]
+    return {"messages": messages}
+
+
+def change_media(
+    conversation: Mapping[str, Any],
+    processor: Processor,
+    change: Callable[[str, Any], Part],
+    *,
+    base_dir: Path | None,
 ) -> dict[str, Any]:
-    """The conversation with media that say nothing, of the same kinds, sizes and lengths.
+    """The conversation with media made from its own.
 
     Args:
         conversation: A conversation that the processor accepts.
         processor: The model's own: it decodes as the model does.
+        change: From a modality and a signal of it to a part.
         base_dir: Folder that media paths are relative to.
 
     Returns:
-        The conversation with neutral media as data.
+        The conversation with new media as data.
 
     Raises:
         MediaError: A medium cannot be read or decoded.
-        DataError: A kind of medium has no neutral one.
+        DataError: A kind of medium cannot be changed so.
+    """
+    signals = signals_of(conversation, processor, base_dir=base_dir)
+    return with_media(conversation, [change(modality, signal) for modality, signal in signals])
+
+
+def signals_of(
+    conversation: Mapping[str, Any], processor: Processor, *, base_dir: Path | None
+) -> list[tuple[str, Any]]:
+    """The media of a conversation as the model receives them: each with its modality.
+
+    Raises:
+        MediaError: A medium cannot be read or decoded.
+        DataError: A part holds soft tokens.
     """
     parts = [part for message in read_conversation(conversation).messages for part in message.parts]
-    blanks = [_blank(part, processor, base_dir) for part in parts if not isinstance(part, TextPart)]
-    return with_media(conversation, blanks)
+    media = [part for part in parts if not isinstance(part, TextPart)]
+    return [_signal(part, processor, base_dir) for part in media]
+
+
+def blank(modality: str, signal: Any) -> Part:
+    """A medium that says nothing, of the same kind, size and length; for `change_media`."""
+    row = find_modality(modality)
+    return neutral_part(signal) if row.part_types else blank_part(row)
 
 
 def choose_donors(
@@ -129,18 +180,18 @@ def choose_donors(
     return donors
 
 
-def _blank(
+def _signal(
     part: MediaPart | PromptEmbedsPart, processor: Processor, base_dir: Path | None
-) -> dict[str, Any]:
-    """A neutral part in the place of a part."""
+) -> tuple[str, Any]:
+    """The modality of a part, and what it decodes to."""
     if isinstance(part, PromptEmbedsPart):
-        raise DataError("prompt_embeds have no neutral medium; evaluate with the medium itself")
+        raise DataError(
+            "prompt_embeds hold no medium that could be changed; evaluate with the medium itself"
+        )
     name = modality_of(part)
-    if not find_modality(name).part_types:
-        return blank_part(find_modality(name))
     medium = read_medium(part, limits=processor.limits, base_dir=base_dir)
     preprocessor = processor.modalities[name].preprocessor
-    return neutral_part(decode_medium(medium, preprocessor, modality=name, limits=processor.limits))
+    return name, decode_medium(medium, preprocessor, modality=name, limits=processor.limits)
 
 
 def _kind(part: Part) -> str:
@@ -151,8 +202,9 @@ def _kind(part: Part) -> str:
 
 def _rotate(group: Sequence[int], expected: Sequence[Expected]) -> dict[int, int]:
     """Pair each member with one of another answer, where there is any."""
-    ordered = sorted(group, key=lambda index: (expected[index].answer, index))
-    answers = [expected[index].answer for index in ordered]
+    own = {index: (expected[index].answer, expected[index].references) for index in group}
+    ordered = sorted(group, key=lambda index: (own[index], index))
+    answers = [own[index] for index in ordered]
     # Sorted by answer, a turn by the largest class moves every member out of its own class,
     # unless that class holds more than half; those go on to the next member of another class.
     step = max(answers.count(answer) for answer in set(answers))

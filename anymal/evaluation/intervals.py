@@ -1,6 +1,6 @@
-"""Confidence intervals for shares of right answers.
+"""Confidence intervals for shares of right answers, and for other figures.
 
-Knows nothing of tasks or models: counts in, intervals out.
+Knows nothing of tasks or models: values of questions in, intervals out.
 """
 
 import math
@@ -9,17 +9,25 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from anymal.evaluation.metrics.base import Judged, Picks
+
 Z_95 = 1.959963984540054
+SEED = 0
+_RESAMPLES = 2000
+_MOST_DRAWN = 2**20  # indices in memory at once
 
 
 class Share(BaseModel):
-    """A share of right answers with its Wilson 95% interval; all shares are between 0 and 1."""
+    """A share of right answers, or another figure, with its 95% interval.
+
+    A share is between 0 and 1. A metric may go beyond, as CIDEr-D does, which goes up to 10.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    correct: int = Field(ge=0, description="Right answers.")
+    correct: int | float = Field(ge=0, description="Right answers; the sum of a metric's values.")
     n: int = Field(ge=0, description="Answers.")
-    accuracy: float = Field(description="correct / n.")
+    accuracy: float = Field(description="correct / n, or what the metric makes of all values.")
     low: float = Field(description="Lower end of the 95% interval.")
     high: float = Field(description="Upper end of the 95% interval.")
 
@@ -64,22 +72,108 @@ def share_of(verdicts: Sequence[bool]) -> Share:
     return wilson(sum(verdicts), len(verdicts))
 
 
-def paired_difference(
-    after: Sequence[float], before: Sequence[float], *, resamples: int = 2000, seed: int = 0
-) -> Difference:
-    """Bootstrap the difference of two models over the same questions.
+def figure_of(judged: Judged, media: Sequence[str], picks: Sequence[int] | None = None) -> Share:
+    """The figure over some questions, and its interval.
+
+    Wilson's where each question has a medium of its own and is right or wrong. Otherwise media are
+    resampled, each with all of its questions: questions about one medium are right or wrong
+    together, so that twice as many of them are not twice as much evidence (Miller, Adding Error
+    Bars to Evals, arXiv 2411.00640, section 2.2). Where all values are equal, resampling shows no
+    spread, and Wilson's interval over the number of media is taken.
+
+    Args:
+        judged: The values of all questions.
+        media: What tells the medium of each question from the others.
+        picks: The questions; None takes all.
+
+    Returns:
+        The figure with its 95% interval.
+    """
+    chosen = np.arange(len(media)) if picks is None else np.asarray(picks, dtype=np.intp)
+    values = judged.values[chosen]
+    groups = _groups([media[index] for index in chosen], chosen)
+    kinds = set(values.tolist())
+    if not kinds or (judged.total is None and kinds <= {0.0, 1.0}):
+        share = wilson(round(float(values.sum())), len(values))
+        if len(groups) == len(values):
+            return share
+        if len(kinds) == 1:  # resampling shows no spread
+            ends = wilson(len(groups) * int(values[0]), len(groups))
+            return share.model_copy(update={"low": ends.low, "high": ends.high})
+    low, high = _quantiles(judged, groups)
+    return Share(
+        correct=float(values.sum()),
+        n=len(values),
+        accuracy=judged.over(chosen),
+        low=low,
+        high=high,
+    )
+
+
+def difference_of(after: Judged, before: Judged, media: Sequence[str]) -> Difference:
+    """How much better one set of answers is than another, question by question.
+
+    Args:
+        after: The values of one.
+        before: Those of the other, on the same questions in the same order.
+        media: What tells the medium of each question from the others.
+
+    Returns:
+        `after - before` with its 95% percentile interval; media are resampled.
+    """
+    assert len(after.values) == len(before.values) == len(media) > 0, "unpaired"
+    is_mean = after.total is None and before.total is None
+    gains = Judged(
+        values=after.values - before.values,
+        total=None if is_mean else lambda picks: after.over(picks) - before.over(picks),
+    )
+    low, high = _quantiles(gains, _groups(media, np.arange(len(media))))
+    return Difference(mean=gains.figure, low=low, high=high)
+
+
+def paired_difference(after: Sequence[float], before: Sequence[float]) -> Difference:
+    """Bootstrap the difference of two models over the same questions, each with its own medium.
 
     Args:
         after: Verdicts, or other figures, of the first model.
         before: Those of the second, on the same questions in the same order.
-        resamples: Bootstrap resamples of the questions.
-        seed: Seed of the resampling.
 
     Returns:
         The mean of `after - before` with its 95% percentile interval.
     """
-    assert len(after) == len(before) > 0, f"{len(after)} and {len(before)} figures"
-    gains = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    picks = np.random.default_rng(seed).integers(0, len(gains), size=(resamples, len(gains)))
-    low, high = np.quantile(gains[picks].mean(axis=1), [0.025, 0.975])
-    return Difference(mean=float(gains.mean()), low=float(low), high=float(high))
+    values = [Judged(values=np.asarray(each, dtype=np.float64)) for each in (after, before)]
+    return difference_of(values[0], values[1], [str(index) for index in range(len(after))])
+
+
+def _groups(media: Sequence[str], indices: Picks) -> list[Picks]:
+    """The indices of the questions about each medium."""
+    groups: dict[str, list[int]] = {}
+    for medium, index in zip(media, indices.tolist(), strict=True):
+        groups.setdefault(medium, []).append(index)
+    return [np.asarray(group, dtype=np.intp) for group in groups.values()]
+
+
+def _quantiles(judged: Judged, groups: Sequence[Picks]) -> tuple[float, float]:
+    """The middle 95% of a figure over resampled groups."""
+    random = np.random.default_rng(SEED)
+    at_once = max(1, _MOST_DRAWN // len(groups))
+    draws = (
+        random.integers(0, len(groups), size=(min(at_once, _RESAMPLES - first), len(groups)))
+        for first in range(0, _RESAMPLES, at_once)
+    )
+    if judged.total is None:
+        sums = np.array([judged.values[group].sum() for group in groups])
+        sizes = np.array([len(group) for group in groups])
+        figures = np.concatenate(
+            [sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in draws]
+        )
+    else:
+        figures = np.array(
+            [
+                judged.over(np.concatenate([groups[index] for index in row]))
+                for drawn in draws
+                for row in drawn
+            ]
+        )
+    low, high = np.quantile(figures, [0.025, 0.975])
+    return float(low), float(high)

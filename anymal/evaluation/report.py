@@ -1,14 +1,21 @@
-"""The figures of an evaluation as a table in the terminal.
+"""The figures of an evaluation, or of a comparison of two, as a table in the terminal.
 
-Does not compute; it lays out `results.py`.
+Does not compute; it lays out `results.py` and `compare.py`.
 """
+
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from anymal.evaluation.intervals import Share
-from anymal.evaluation.results import Results, TaskResult
+from anymal.evaluation.compare import Pair
+from anymal.evaluation.intervals import Difference, Share
+from anymal.evaluation.questions import WITHOUT
+from anymal.evaluation.results import RIGHT, Results, TaskResult
+
+# The headings of the controls; of those with a medium left out, the best one is shown.
+_CONTROLS = {"blank": "blank", "swapped": "swapped", "wrong_medium": "wrong", WITHOUT: "without"}
 
 
 def table(results: Results) -> Table:
@@ -23,7 +30,7 @@ def table(results: Results) -> Table:
     """
     grid = Table(
         title=f"anymal eval {results.bundle}",
-        caption="percent right; blank and swapped: the same with wrong media, should be at chance",
+        caption="percent right; the last ones: with other media, should be at chance",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
@@ -31,7 +38,7 @@ def table(results: Results) -> Table:
         pad_edge=False,
     )
     is_compared = any(row.compared for row in results.tasks)
-    headings = ("n", "right", "95% CI", "target", "ref.", "chance", "blank", "swapped")
+    headings = ("n", "right", "95% CI", "target", "ref.", "chance", *_CONTROLS.values())
     grid.add_column("task", no_wrap=True)
     for heading in (*headings, *(("other", "gain") if is_compared else ())):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -44,10 +51,39 @@ def table(results: Results) -> Table:
             whole(row.target),
             whole(row.reference),
             percent(row.chance),
-            _control(row, "blank"),
-            _control(row, "swapped"),
+            *(_control(row, name) for name in _CONTROLS),
         ]
         grid.add_row(*cells, *(_compared(row) if is_compared else ()))
+    return grid
+
+
+def metric_lines(results: Results) -> list[str]:
+    """One line for each task that has metrics of its own: what its score is, and the others."""
+    return [
+        f"{row.name}: {row.metric} {percent(row.score.accuracy)}"
+        + "".join(f"; {name} {percent(share.accuracy)}" for name, share in row.figures.items())
+        for row in results.tasks
+        if row.metric != RIGHT
+    ]
+
+
+def comparison_table(pairs: Sequence[Pair]) -> Table:
+    """The table that `anymal eval compare` prints: one row for each task, in percent."""
+    grid = Table(
+        caption="percent; gain: B minus A in points, with its 95% interval, paired by question",
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    grid.add_column("task", no_wrap=True)
+    for heading in ("n", "A", "B", "gain", "A better", "B better"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("verdict", no_wrap=True)
+    for pair in pairs:
+        figures = (percent(pair.a.accuracy), percent(pair.b.accuracy), points(pair.gain))
+        counts = (str(pair.worse), str(pair.better))
+        grid.add_row(pair.task, str(pair.n), *figures, *counts, pair.verdict)
     return grid
 
 
@@ -61,12 +97,20 @@ def interval(share: Share) -> str:
     return f"{percent(share.low)}-{percent(share.high)}"
 
 
+def spread(share: Share) -> str:
+    """A figure in percent with its interval."""
+    return f"{percent(share.accuracy)} ({percent(share.low)} to {percent(share.high)})"
+
+
+def points(difference: Difference) -> str:
+    """A difference in points with its interval."""
+    figures = (100 * value for value in (difference.mean, difference.low, difference.high))
+    return "{:+.1f} ({:+.1f} to {:+.1f})".format(*figures)
+
+
 def gain(row: TaskResult) -> str:
     """The paired difference of a row, in points."""
-    if row.compared is None:
-        return "-"
-    points = row.compared.gain
-    return f"{100 * points.mean:+.1f} ({100 * points.low:+.1f} to {100 * points.high:+.1f})"
+    return "-" if row.compared is None else points(row.compared.gain)
 
 
 def whole(value: float | None) -> str:
@@ -76,6 +120,10 @@ def whole(value: float | None) -> str:
 
 def _control(row: TaskResult, name: str) -> str | Text:
     """A control's accuracy, marked by whether it is at chance."""
+    if name == WITHOUT:
+        left = [share for label, share in row.controls.items() if label.startswith(WITHOUT)]
+        # Not marked: a question may be about one of several media.
+        return percent(max(share.accuracy for share in left)) if left else "-"
     if name not in row.controls or row.controls[name].n == 0:
         return "-"
     return _verdict(percent(row.controls[name].accuracy), row.relies_on_media(name))

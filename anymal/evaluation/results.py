@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from anymal.errors import DataError
 from anymal.evaluation.intervals import Difference, Share
 
+RIGHT = "right"  # the figure of tasks without metrics
+
 
 class _Figures(BaseModel):
     """Frozen; a key that is not declared is an error."""
@@ -26,25 +28,57 @@ class Compared(_Figures):
     gain: Difference = Field(description="This bundle minus the other one, paired by question.")
 
 
+class Perturbed(_Figures):
+    """The same questions about media that were changed a little."""
+
+    score: Share = Field(description="Right answers about the changed media.")
+    change: Difference = Field(description="Changed minus true media, paired by question.")
+
+
 class TaskResult(_Figures):
     """One row of the table."""
 
     name: str
     note: str = Field("", description="What is asked, about what.")
     modalities: list[str] = Field(description="Part types of the media in the questions.")
-    score: Share = Field(description="Right answers.")
+    metric: str = Field(RIGHT, description="What the score is: its name, with the variant.")
+    score: Share = Field(description="Right answers, or the task's first metric.")
+    figures: dict[str, Share] = Field(
+        default_factory=dict, description="Further metrics of the same answers, by name."
+    )
+    num_media: int | None = Field(
+        None, description="Different media; fewer than questions means that media were resampled."
+    )
     chance: float = Field(description="Mean of 1 / choices; the majority where there are none.")
     prior: float = Field(
         description="Guessing from the question: the most frequent answer to its kind elsewhere."
     )
-    controls: dict[str, Share] = Field(description="Right answers with blank and swapped media.")
+    controls: dict[str, Share] = Field(
+        description="Right answers with other media: blank, swapped, of a wrong kind, one left out."
+    )
     follows_donor: Share | None = Field(
         None,
         description="Swapped media, same question: answers that are right for the swapped medium.",
     )
+    share: dict[str, Share] = Field(
+        default_factory=dict,
+        description="By modality: answers that change without a medium, or with a blank only one.",
+    )
+    perturbed: dict[str, Perturbed] = Field(
+        default_factory=dict, description="By perturbation; see `anymal.evaluation.perturb`."
+    )
+    hygiene: dict[str, Share] = Field(
+        default_factory=dict,
+        description="Answers that hit the token limit, are empty, or echo the question.",
+    )
+    confusion: dict[str, dict[str, dict[str, int]]] = Field(
+        default_factory=dict,
+        description="By kind of question: right choice to named choice to number of answers.",
+    )
     breakdown: dict[str, Share] = Field(description="By kind of question, else by right answer.")
     words: list[str] = Field(description="The choices that the task's answers name.")
     example: str = Field(description="One question with the model's answer.")
+    prompt: str = Field("", description="The first question as the language model reads it.")
     target: float | None = Field(None, description="Accuracy to reach, in percent.")
     reference: float | None = Field(None, description="A plain supervised network, in percent.")
     compared: Compared | None = None
@@ -68,6 +102,10 @@ class Results(_Figures):
     """One evaluation of one bundle."""
 
     bundle: str = Field(description="What was evaluated.")
+    digest: str = Field("", description="SHA-256 of the bundle's files.")
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="Versions of what computed the answers."
+    )
     compared_with: str | None = Field(None, description="The other bundle.")
     settings: dict[str, Any] = Field(description="What another run needs to get the same figures.")
     tasks: list[TaskResult]

@@ -1,68 +1,36 @@
-"""Asks the model every question, with the true, the blank and the swapped medium, and counts.
+"""Measures a model on tasks: with the true media, as the controls ask, and with perturbed media.
 
-Does not decode media, tokenise or generate; `answers.py` does, through the assistant that serves.
-Does not print: one callback gets the progress, another every answer.
+Does not ask by itself (`asker.py`) and does not print: callbacks get the progress and the answers.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from statistics import fmean
-from typing import Any, Literal
+from dataclasses import replace
 
 from anymal.data.rows import Record
-from anymal.engine.sampling import Sampling
-from anymal.errors import DataError
-from anymal.evaluation.answers import answer_all
-from anymal.evaluation.controls import (
-    blank_media,
-    choose_donors,
-    media_of,
-    prompt_of,
-    text_of,
-    with_media,
+from anymal.evaluation import answered as figures
+from anymal.evaluation.answer_log import AnswerLog, Valued
+from anymal.evaluation.answered import Answered
+from anymal.evaluation.asker import Asker, Progress
+from anymal.evaluation.controls import text_of
+from anymal.evaluation.guessing import chance_of, prior_of
+from anymal.evaluation.intervals import SEED, difference_of
+from anymal.evaluation.perturb import Perturbation
+from anymal.evaluation.prompt_text import prompt_text
+from anymal.evaluation.questions import (
+    CONTROLS,
+    Control,
+    as_controls_ask,
+    check_known,
+    perturbed,
+    read_questions,
 )
-from anymal.evaluation.intervals import Share, paired_difference, share_of
-from anymal.evaluation.results import Compared, Results, TaskResult
-from anymal.evaluation.scoring import Expected, read_expected
+from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 from anymal.evaluation.task import Task, as_tasks, pick
+from anymal.evaluation.ways import Way
 from anymal.serving.assistant import Assistant
 
-Control = Literal["blank", "swapped"]
-CONTROLS: tuple[Control, ...] = ("blank", "swapped")
-Progress = Callable[[str, int, int], None]
-Log = Callable[[Mapping[str, Any]], None]
-
-# A breakdown by more answers than this (orders of three signs, say) would be a list of ones.
-_MAX_BREAKDOWN = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One question of a task, ready to be asked.
-
-    Attributes:
-        prompt: The conversation without its answer.
-        expected: What the answer has to say.
-        donor: What the answer would have to say about swapped media, where that is known.
-    """
-
-    prompt: Mapping[str, Any]
-    expected: Expected
-    donor: Expected | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """Questions with their answers, and which of those are right."""
-
-    questions: Sequence[Question]
-    texts: Sequence[str]
-    right: Sequence[bool]
-
-
-Ask = Callable[[Assistant, Task, Sequence[Question], str], Answered]
+TRUE, OTHER = "media", "other"
+Watch = Callable[[Task, Answered], None]
 
 
 def evaluate(
@@ -70,13 +38,17 @@ def evaluate(
     tasks: Iterable[Task] | Mapping[str, Sequence[Record]],
     *,
     controls: Sequence[Control] = CONTROLS,
+    perturbations: Sequence[Perturbation] = (),
+    way: Way | None = None,
     batch_size: int = 16,
     limit: int | None = None,
     max_tokens: int = 48,
     other: Assistant | None = None,
     bundle: str = "",
+    identities: tuple[str, str] = ("", OTHER),
     progress: Progress | None = None,
-    log: Log | None = None,
+    log: AnswerLog | None = None,
+    watch: Watch | None = None,
 ) -> Results:
     """Measure a model on tasks, greedily and repeatably.
 
@@ -84,13 +56,17 @@ def evaluate(
         assistant: What answers; see `answer_all`.
         tasks: Tasks, or just a mapping of name to records.
         controls: Which controls to run besides the true media.
+        perturbations: Which changes of the media to try besides.
+        way: How questions are answered; None: by text, or by likelihood where a metric needs it.
         batch_size: Questions answered at a time.
         limit: Most records of each task; None takes all.
         max_tokens: Most tokens of an answer.
         other: Another model to compare with, question by question.
         bundle: Name of the model in the report.
+        identities: What tells the answers of the model, and of the other one, in the log.
         progress: Called with what is running, questions done, questions in all.
-        log: Called with every answer as a JSON-able mapping.
+        log: Gets every answer. What it holds already is not asked again.
+        watch: Called with the answers of each task about its true media.
 
     Returns:
         The figures.
@@ -98,165 +74,102 @@ def evaluate(
     Raises:
         DataError: If a record or a control is not usable.
     """
-    unknown = sorted(set(controls) - set(CONTROLS))
-    if unknown:
-        raise DataError(f"unknown controls {unknown}; known: {list(CONTROLS)}")
-
-    def ask(model: Assistant, task: Task, questions: Sequence[Question], label: str) -> Answered:
-        texts = answer_all(
-            model,
-            [question.prompt for question in questions],
-            base_dir=task.base_dir,
-            batch_size=batch_size,
-            sampling=Sampling(max_tokens=max_tokens),
-            progress=partial(progress, f"{task.name} ({label})") if progress else None,
-        )
-        pairs = list(zip(questions, texts, strict=True))
-        right = [task.scorer(text, question.expected) for question, text in pairs]
-        if log is not None:
-            for (question, text), verdict in zip(pairs, right, strict=True):
-                log(_line(task.name, label, question, text, verdict))
-        return Answered(questions=questions, texts=texts, right=right)
-
-    rows = [
-        _measure(assistant, task, pick(task.records, limit), controls, other, ask)
-        for task in as_tasks(tasks)
-    ]
-    settings = {"batch_size": batch_size, "limit": limit, "max_tokens": max_tokens}
+    check_known(controls, perturbations)
+    asker = Asker(
+        assistant=assistant,
+        identity=identities[0],
+        batch_size=batch_size,
+        max_tokens=max_tokens,
+        way=way,
+        log=AnswerLog() if log is None else log,
+        progress=progress,
+    )
+    theirs = replace(asker, assistant=other, identity=identities[1]) if other else None
+    processor = assistant.processor
+    rows = []
+    for task in as_tasks(tasks):
+        questions = read_questions(task, pick(task.records, limit, seed=SEED), processor)
+        true = asker.ask(task, questions, TRUE)
+        _log_values(asker.log, task, true)
+        if watch is not None:
+            watch(task, true)
+        asked = {
+            label: asker.ask(task, rewritten, label)
+            for label, rewritten in as_controls_ask(questions, task, processor, controls)
+            if rewritten
+        }
+        changed: dict[str, Answered] = {
+            how: asker.ask(task, perturbed(questions, task, processor, how), how)
+            for how in perturbations
+        }
+        others = theirs.ask(task, questions, OTHER) if theirs else None
+        prompt = prompt_text(processor, questions[0].prompt, base_dir=task.base_dir)
+        rows.append(_row(task, true, asked, changed, others, prompt))
+    settings = {
+        "batch_size": batch_size,
+        "limit": limit,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "seed": SEED,
+        "controls": list(controls),
+        "perturb": list(perturbations),
+        "answer": way or "by task",
+    }
     return Results(bundle=bundle, settings=settings, tasks=rows)
 
 
-def _measure(
-    assistant: Assistant,
+def _row(
     task: Task,
-    records: Sequence[Record],
-    controls: Sequence[Control],
-    other: Assistant | None,
-    ask: Ask,
+    true: Answered,
+    asked: Mapping[str, Answered],
+    changed: Mapping[str, Answered],
+    others: Answered | None,
+    prompt: str,
 ) -> TaskResult:
     """One row of the table."""
-    if not records:
-        raise DataError(f"task '{task.name}' has no records; give at least one")
-    questions = [
-        Question(prompt=prompt_of(record), expected=read_expected(record, default_task=task.name))
-        for record in records
-    ]
-    true = ask(assistant, task, questions, "media")
-    asked = {
-        control: ask(assistant, task, _rewrite(assistant, task, questions, control), control)
-        for control in (controls if task.has_controls else ())
-    }
-    expected = [question.expected for question in questions]
+    expected = [question.expected for question in true.questions]
+    chance = true.metrics[0].chance
     return TaskResult(
         name=task.name,
         note=task.note,
-        modalities=_modalities(questions),
-        score=share_of(true.right),
-        chance=_chance(expected),
-        prior=_prior(expected),
-        controls={name: share_of(answered.right) for name, answered in asked.items()},
-        follows_donor=_follows_donor(task, asked["swapped"]) if "swapped" in asked else None,
-        breakdown=_breakdown(true),
+        modalities=figures.modalities(true),
+        metric=true.metrics[0].name,
+        score=true.score(),
+        figures=figures.further(true),
+        num_media=len(set(true.media)),
+        chance=chance_of(expected) if chance is None else chance,
+        prior=prior_of(expected) if chance is None else 0.0,
+        controls={name: answered.score() for name, answered in asked.items()},
+        follows_donor=figures.follows_donor(asked["swapped"]) if "swapped" in asked else None,
+        share=figures.share(true, asked),
+        perturbed={
+            how: Perturbed(score=answered.score(), change=figures.change_from(true, answered))
+            for how, answered in changed.items()
+            if answered.questions
+        },
+        hygiene=figures.hygiene(true),
+        confusion=figures.confusion(true),
+        breakdown=figures.breakdown(true),
         words=list(dict.fromkeys(word for want in expected for word in want.choices)),
-        example=f"{text_of(questions[0].prompt)} -> {true.texts[0]}",
+        example=f"{text_of(true.questions[0].prompt)} -> {true.replies[0].text}",
+        prompt=prompt,
         target=task.target,
         reference=task.reference,
-        compared=_compare(true, ask(other, task, questions, "other")) if other else None,
+        compared=_compare(true, others) if others else None,
     )
 
 
-def _rewrite(
-    assistant: Assistant, task: Task, questions: Sequence[Question], control: Control
-) -> list[Question]:
-    """The questions as a control asks them; those that it cannot ask are left out."""
-    if control == "blank":
-        return [
-            replace(
-                question,
-                prompt=blank_media(question.prompt, assistant.processor, base_dir=task.base_dir),
-            )
-            for question in questions
-            if media_of(question.prompt)
-        ]
-    prompts = [question.prompt for question in questions]
-    donors = choose_donors(prompts, [question.expected for question in questions])
-    return [
-        replace(
-            question,
-            prompt=with_media(question.prompt, media_of(prompts[donor])),
-            # Only an answer to the same question says what is right for the donor's media.
-            donor=questions[donor].expected
-            if text_of(prompts[donor]) == text_of(question.prompt)
-            else None,
-        )
-        for question, donor in zip(questions, donors, strict=True)
-        if donor is not None
+def _log_values(log: AnswerLog, task: Task, true: Answered) -> None:
+    """Write what each answer is worth, for `anymal eval compare`."""
+    values = [
+        Valued(asked=question.asked, medium=question.medium, value=value)
+        for question, value in zip(true.questions, true.judged.values.tolist(), strict=True)
     ]
-
-
-def _follows_donor(task: Task, swapped: Answered) -> Share | None:
-    """How often the answer is right for the medium that was swapped in."""
-    verdicts = [
-        task.scorer(text, question.donor)
-        for question, text in zip(swapped.questions, swapped.texts, strict=True)
-        if question.donor is not None
-    ]
-    return share_of(verdicts) if verdicts else None
-
-
-def _chance(expected: Sequence[Expected]) -> float:
-    """What blind guessing among the choices reaches; an open question is never guessed."""
-    if not any(want.choices for want in expected):
-        return max(Counter(want.answer for want in expected).values()) / len(expected)
-    return fmean(
-        len(want.choices) ** -max(1, len(want.all_of)) if want.choices else 0.0 for want in expected
-    )
-
-
-def _prior(expected: Sequence[Expected]) -> float:
-    """What the most frequent answer to such questions reaches, each record left out in turn."""
-    answers: defaultdict[Any, Counter[str]] = defaultdict(Counter)
-    for want in expected:
-        answers[want.task, want.choices][want.answer] += 1
-    hits = 0
-    for want in expected:
-        # Without leaving the record out, a question that is asked once would always be "guessed".
-        others = answers[want.task, want.choices] - Counter([want.answer])
-        hits += bool(others) and max(sorted(others), key=others.__getitem__) == want.answer
-    return hits / len(expected)
-
-
-def _breakdown(answered: Answered) -> dict[str, Share]:
-    """Shares by kind of question where there are several, else by right answer."""
-    kinds = {question.expected.task for question in answered.questions}
-    groups: defaultdict[str, list[bool]] = defaultdict(list)
-    for question, right in zip(answered.questions, answered.right, strict=True):
-        want = question.expected
-        groups[want.task if len(kinds) > 1 else want.answer].append(right)
-    if len(groups) > _MAX_BREAKDOWN:
-        return {}
-    return {name: share_of(groups[name]) for name in sorted(groups)}
+    is_mean = true.judged.total is None
+    log.add_values(task.name, true.metrics[0].name, values, is_mean=is_mean)
 
 
 def _compare(this: Answered, other: Answered) -> Compared:
     """Another model's figures on the same questions."""
-    return Compared(score=share_of(other.right), gain=paired_difference(this.right, other.right))
-
-
-def _modalities(questions: Sequence[Question]) -> list[str]:
-    """The types of media parts in the questions."""
-    return sorted(
-        {str(part["type"]) for question in questions for part in media_of(question.prompt)}
-    )
-
-
-def _line(task: str, label: str, question: Question, text: str, right: bool) -> dict[str, Any]:
-    """One answer for the log."""
-    return {
-        "task": task,
-        "asked_with": label,
-        "question": text_of(question.prompt),
-        "expected": question.expected.answer,
-        "answer": text,
-        "right": right,
-    }
+    gain = difference_of(this.judged, other.judged, this.media)
+    return Compared(score=other.score(), gain=gain)

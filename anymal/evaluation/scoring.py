@@ -11,6 +11,7 @@ from typing import Any, Literal
 from anymal.errors import DataError
 
 YES_NO = frozenset({"yes", "no"})
+NONE, SEVERAL = "(none)", "(several)"  # not among choices, which hold words
 _SCORES = ("choice", "contains", "avoids")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
@@ -27,6 +28,7 @@ class Expected:
         synonyms: Other phrases that count as a choice.
         score: "choice" (exactly the right choice is named), "contains" (the answer is named) or
             "avoids" (there is an answer, and it names neither `answer` nor any of `all_of`).
+        references: What people answered, where a metric compares with all of them.
     """
 
     task: str
@@ -35,6 +37,7 @@ class Expected:
     all_of: tuple[str, ...] = ()
     synonyms: Mapping[str, Sequence[str]]
     score: Literal["choice", "contains", "avoids"] = "choice"
+    references: tuple[str, ...] = ()
 
 
 def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expected:
@@ -55,8 +58,10 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
     choices = tuple(str(choice) for choice in meta.get("choices") or ())
     all_of = tuple(str(choice) for choice in meta.get("all_of") or ())
     answer = ", ".join(all_of) if all_of else str(meta.get("answer", ""))
+    references = tuple(str(reference) for reference in meta.get("references") or ())
     score = meta.get("score", "choice" if choices else "contains")
-    if not words(answer):
+    # An answer of signs alone is nothing to look for in a text, but metrics compare with it.
+    if not words(answer) and not references:
         raise DataError(f"{name} has no meta.answer; evaluation needs the right answer there")
     if score not in _SCORES:
         allowed = ", ".join(f"'{one}'" for one in _SCORES)
@@ -74,6 +79,7 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
         all_of=all_of,
         synonyms=meta.get("synonyms") or {},
         score=score,
+        references=references,
     )
 
 
@@ -102,11 +108,25 @@ def is_right(text: str, expected: Expected) -> bool:
         return named == set(phrases) if expected.score == "contains" else is_avoided
     if expected.all_of:
         return tuple(_named(text, expected)) == expected.all_of
+    return named_choice(text, expected) == expected.answer
+
+
+def named_choice(text: str, expected: Expected) -> str:
+    """The one of competing choices that a text names, as `is_right` reads it.
+
+    Args:
+        text: The generated answer.
+        expected: With choices of which one is right.
+
+    Returns:
+        The choice; `NONE` or `SEVERAL` where the text does not name just one.
+    """
     _, _, verdict = text.rpartition(":")
     if set(expected.choices) == YES_NO:
         begins = [word for part in (text, verdict) for word in words(part)[:1]]
-        return next((word for word in begins if word in YES_NO), None) == expected.answer
-    return set(_named(verdict, expected) or _named(text, expected)) == {expected.answer}
+        return next((word for word in begins if word in YES_NO), NONE)
+    named = set(_named(verdict, expected) or _named(text, expected))
+    return named.pop() if len(named) == 1 else SEVERAL if named else NONE
 
 
 def words(text: str) -> list[str]:

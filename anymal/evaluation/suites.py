@@ -1,22 +1,31 @@
-"""The tasks that come with the project: the held-out playground and the recorded data.
+"""Tasks by the names of suites: those that come with the project, and public benchmarks.
 
 Does not contain the data; recorded tasks need its folder and are skipped, with a note, where it is
 absent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from anymal.data.rows import Record
 from anymal.errors import DataError
+from anymal.evaluation.benchmarks.registry import BENCHMARKS, TEXT_ONLY, open_benchmark
+from anymal.evaluation.suite_tables import (
+    LAPTOP_RECORDED,
+    MIXED2,
+    MIXED2_RECORDED,
+    PLAYGROUND,
+    RECORDED,
+    REFUSALS,
+    Entry,
+)
 from anymal.evaluation.task import Task, read_manifest
 from anymal.recipe.data_entry import DataRecipe
 
 DEFAULT_SIZE = 300
-TINY, LAPTOP = "tiny", "laptop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,116 +41,6 @@ class Suite:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A task of the tiny suite before its records are opened.
-
-    Attributes:
-        source: `module:function`, as in recipes.
-        note: What is asked, about what.
-        target: Accuracy to reach, in percent.
-        reference: Accuracy of a plain supervised network, in percent.
-        is_drawn: Whether records are drawn at random, as many as wanted; else they are files.
-        has_controls: Whether blank and swapped media make sense.
-        options: Of the source, besides split and seed.
-    """
-
-    source: str
-    note: str
-    target: float | None = None
-    reference: float | None = None
-    is_drawn: bool = True
-    has_controls: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _recorded(name: str, note: str, **figures: Any) -> Entry:
-    """A task on recordings."""
-    return Entry(source=f"anymal.playground.recorded:{name}", note=note, **figures)
-
-
-def _generated(name: str, note: str, **figures: Any) -> Entry:
-    """A task on generated media."""
-    return Entry(source=f"anymal.playground.sources:{name}", note=note, **figures)
-
-
-PLAYGROUND: Mapping[str, Entry] = {
-    "scenes": _generated("scenes", "generated images", target=95),
-    "clips": _generated("clips", "generated videos", target=95),
-    "sounds": _generated("sounds", "generated sounds", target=95),
-    "motions": _generated("motions", "generated motion recordings", target=95),
-    "mixed": _generated("mixed", "two generated media, compared"),
-    "later_turns": _generated("later_turns", "a second generated medium, in a later turn"),
-}
-
-RECORDED: Mapping[str, Entry] = {
-    "digits": _recorded(
-        "digits",
-        "spoken digits: other takes of the trained speakers (target: of an unheard one)",
-        target=89,
-        reference=94,
-        is_drawn=False,
-    ),
-    "activities": _recorded(
-        "activities",
-        "phone motion: people who were not trained on",
-        target=88,
-        reference=93,
-        is_drawn=False,
-    ),
-    "signs": _recorded(
-        "signs", "hand signs: other photos", target=93, reference=98, is_drawn=False
-    ),
-    "clothing": _recorded(
-        "clothing", "clothing: other photos", target=79, reference=84, is_drawn=False
-    ),
-    "sign_clips": _recorded("sign_clips", "clips of three hand signs: their order", target=80),
-    "sign_and_speech": _recorded(
-        "sign_and_speech", "a hand sign and a spoken digit: do they match?", target=85
-    ),
-    "larger_digit": _recorded("larger_digit", "a hand sign and a spoken digit: which is larger?"),
-}
-
-
-def _refusing(name: str, note: str, **figures: Any) -> Entry:
-    """A task about what is to be refused, or not; right whatever the medium holds."""
-    source = f"anymal.playground.refused_records:{name}"
-    return Entry(source=source, note=note, has_controls=False, **figures)
-
-
-REFUSALS: Mapping[str, Entry] = {
-    "refused_absent": _refusing("refused_absent", "a medium that did not come", target=95),
-    "refused_kind": _refusing("refused_kind", "another kind of medium than came", target=95),
-    "refused_outside": _refusing(
-        "refused_outside", "the rest of the world, in words never trained on", target=95
-    ),
-    "false_refusals": _refusing(
-        "false_refusals",
-        "questions of every kind that have to be answered: share that is not refused",
-        target=99,
-    ),
-}
-
-
-# Whom the recipes of `train/recipes/laptop` leave out.
-_UNHEARD = {"unheard": "theo"}
-# By `train/recipes/laptop`, which are not about refusals.
-_LAPTOP_RECORDED: Mapping[str, Entry] = {
-    "digits": replace(
-        RECORDED["digits"],
-        note="spoken digits of a speaker who was never heard",
-        target=98,
-        options=_UNHEARD,
-    ),
-    "activities": replace(RECORDED["activities"], target=93),
-    "signs": replace(RECORDED["signs"], target=97),
-    "clothing": replace(RECORDED["clothing"], target=82),
-    "sign_clips": replace(RECORDED["sign_clips"], target=88),
-    "sign_and_speech": replace(RECORDED["sign_and_speech"], target=95, options=_UNHEARD),
-    "larger_digit": replace(RECORDED["larger_digit"], target=90, options=_UNHEARD),
-}
-
-
 def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
     """The tasks by which the built-in model is judged.
 
@@ -154,18 +53,24 @@ def tiny_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> 
     Returns:
         Held-out tasks, and the skipped ones with the reason.
     """
-    return _suite(RECORDED, REFUSALS, data=data, size=size, seed=seed)
+    return _suite(PLAYGROUND, RECORDED, REFUSALS, data=data, size=size, seed=seed)
 
 
 def laptop_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
     """The tasks by which the chat model of `train/recipes/laptop` is judged; see `tiny_suite`."""
-    return _suite(_LAPTOP_RECORDED, {}, data=data, size=size, seed=seed)
+    return _suite(PLAYGROUND, LAPTOP_RECORDED, {}, data=data, size=size, seed=seed)
 
 
-_SUITES = {TINY: tiny_suite, LAPTOP: laptop_suite}
+def mixed2_suite(data: Path | None, *, size: int | None = None, seed: int = 0) -> Suite:
+    """Questions about two media of which one alone says nothing; see `tiny_suite`."""
+    return _suite(MIXED2, MIXED2_RECORDED, {}, data=data, size=size, seed=seed)
+
+
+_SUITES = {"tiny": tiny_suite, "laptop": laptop_suite, "mixed2": mixed2_suite}
 
 
 def _suite(
+    generated: Mapping[str, Entry],
     recorded: Mapping[str, Entry],
     others: Mapping[str, Entry],
     *,
@@ -173,10 +78,10 @@ def _suite(
     size: int | None,
     seed: int,
 ) -> Suite:
-    """The playground, recordings where there are any, and others."""
+    """Generated tasks, recordings where there are any, and others."""
     options: dict[str, Any] = {"split": "heldout", "seed": seed}
     size = size or DEFAULT_SIZE
-    tasks = [_open(name, entry, options, size) for name, entry in PLAYGROUND.items()]
+    tasks = [_open(name, entry, options, size) for name, entry in generated.items()]
     skipped: dict[str, str] = {}
     if data is None or not data.is_dir():
         why = "no data folder given" if data is None else f"no folder {data}"
@@ -189,27 +94,32 @@ def _suite(
     return Suite(tasks=tasks, skipped=skipped)
 
 
-def load_suites(names: Sequence[str], *, data: Path | None, size: int | None = None) -> Suite:
+def load_suites(
+    names: Sequence[str], *, data: Path | None, size: int | None = None, java: bool = False
+) -> Suite:
     """Load suites by name.
 
     Args:
-        names: "tiny", "laptop", or paths of JSONL manifests.
-        data: Folder of the recorded data.
+        names: "tiny", "laptop", "mixed2", keys of `BENCHMARKS`, or paths of JSONL manifests.
+        data: Folder of the recorded data, or of the benchmarks.
         size: Records of each task of the tiny suite.
+        java: Whether to measure captions of benchmarks with what Java brings.
 
     Returns:
         All tasks together.
 
     Raises:
-        DataError: If a manifest cannot be read, or two tasks have one name.
+        DataError: If a manifest or a benchmark cannot be read, or two tasks have one name.
     """
     tasks: list[Task] = []
     skipped: dict[str, str] = {}
     for name in names:
         if name in _SUITES:
             suite = _SUITES[name](data, size=size)
+        elif name in BENCHMARKS:
+            suite = Suite(tasks=open_benchmark(name, data, java=java))
         elif not Path(name).exists():
-            known = ", ".join(map(repr, _SUITES))
+            known = ", ".join(map(repr, [*_SUITES, *BENCHMARKS]))
             raise DataError(f"no suite and no manifest {name!r}; give {known}, or a data file")
         else:
             suite = Suite(tasks=read_manifest(DataRecipe(manifest=name)))
@@ -250,11 +160,12 @@ def select(suite: Suite, names: Sequence[str]) -> Suite:
 def without_refusals(suite: Suite) -> Suite:
     """The suite for a model that `needs_media`: it takes no question that lacks its medium."""
     reason = "the bundle takes no conversation without a medium (needs_media)"
+    left_out = {*REFUSALS, *TEXT_ONLY}
     return Suite(
-        tasks=[task for task in suite.tasks if task.name not in REFUSALS],
+        tasks=[task for task in suite.tasks if task.name not in left_out],
         skipped={
             **suite.skipped,
-            **{task.name: reason for task in suite.tasks if task.name in REFUSALS},
+            **{task.name: reason for task in suite.tasks if task.name in left_out},
         },
     )
 

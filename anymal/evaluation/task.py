@@ -12,6 +12,8 @@ from typing import overload
 from anymal.data.registry import open_rows
 from anymal.data.rows import Chosen, Record, Rows
 from anymal.errors import DataError
+from anymal.evaluation.metrics.base import Metric
+from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.scoring import Expected, is_right
 from anymal.recipe.data_entry import DataRecipe
 
@@ -28,7 +30,8 @@ class Task:
         name: Name of the row.
         records: Conversations, each with `meta` (see `scoring.py`); a last turn of the assistant
             is taken off.
-        scorer: Decides whether an answer is right.
+        scorer: Decides whether an answer is right, where there are no metrics.
+        metrics: What is measured instead; the first one is the task's score.
         base_dir: Folder to which paths in the records are relative; None allows data URLs only.
         target: Accuracy to reach, in percent.
         reference: Accuracy of a plain supervised network on the same data, in percent.
@@ -40,11 +43,17 @@ class Task:
     name: str
     records: Sequence[Record]
     scorer: Scorer = is_right
+    metrics: Sequence[Metric] = ()
     base_dir: Path | None = None
     target: float | None = None
     reference: float | None = None
     note: str = ""
     has_controls: bool = True
+
+    @property
+    def judged_by(self) -> Sequence[Metric]:
+        """What is measured, the score first."""
+        return self.metrics or (RightOrWrong(scorer=self.scorer),)
 
 
 def pick(records: Sequence[Record], limit: int | None, *, seed: int = 0) -> list[Record]:

@@ -14,7 +14,7 @@ from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from anymal.errors import MediaCorrupt, MediaTooLarge
+from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge
 from anymal.media.audio import read_track
 from anymal.media.colour import to_rgb
 from anymal.media.container import decoder_options, open_container
@@ -31,11 +31,17 @@ logger = logging.getLogger(__name__)
 
 
 def decode_video(
-    source: Source, limits: Limits, num_frames: int = 8, *, with_audio: bool = False
+    source: Source,
+    limits: Limits,
+    num_frames: int = 8,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    with_audio: bool = False,
 ) -> Video:
-    """Decodes frames spread evenly over a film, each with its time.
+    """Decodes frames spread evenly over a film, or over a stretch of it, each with its time.
 
-    The film's length is cut into `num_frames` equal stretches and the frame that is on screen in
+    The length is cut into `num_frames` equal stretches and the frame that is on screen in
     the middle of each is taken; frames are never repeated, so a short film gives fewer. Variable
     frame rates, turns, mirrors, pixels that are not square and HDR are honoured; frames of another
     size than the first are scaled to it; transparency is laid over white.
@@ -44,13 +50,18 @@ def decode_video(
         source: A film, or a still image, which becomes one frame at time 0.
         limits: How many bytes, pixels, frames and seconds are accepted.
         num_frames: How many frames to take at most.
-        with_audio: Decode the sound track too.
+        start_s: Where the stretch begins, in seconds from the first frame; of a still image, both
+            ends mean nothing.
+        end_s: Where it ends; None, or a time after the film's end, is that end.
+        with_audio: Decode the sound track too, all of it.
 
     Returns:
-        The frames, upright; times count from the first frame of the film.
+        The frames, upright; times count from the beginning of the stretch. The first one may be
+        on screen before that.
 
     Raises:
-        MediaError: Not a film, without pictures, broken, cut short, or too large.
+        MediaError: Not a film, without pictures, broken, cut short, too large, or over before the
+            stretch begins.
         ValueError: `num_frames` is less than 1.
     """
     if num_frames < 1:
@@ -62,12 +73,14 @@ def decode_video(
         film = read_film(container, source.name, limits)
         _check_frames(film, (film.stream.width, film.stream.height), num_frames, limits)
         film.stream.codec_context.options = decoder_options(limits)
-        frames, times = _shown(film, num_frames, limits, in_order=key == "avi")
+        stretch = _stretch(film, start_s, end_s)
+        plan = _plan(film, stretch, num_frames)
+        frames, times = _shown(film, plan, num_frames, limits, in_order=key == "avi")
         tick_s = film.tick_s
         return Video(
             frames=frames,
-            times_s=(np.array(times, dtype=np.float64) - film.shown[0]) * tick_s,
-            duration_s=(film.end - film.shown[0]) * tick_s,
+            times_s=(np.array(times, dtype=np.float64) - stretch.start) * tick_s,
+            duration_s=len(stretch) * tick_s,
             audio=_sound(source, key, limits) if with_audio else None,
         )
 
@@ -102,11 +115,23 @@ def _check_frames(film: Film, size: Size, num_frames: int, limits: Limits) -> Si
     return width, height
 
 
-def _plan(film: Film, num_frames: int) -> list[int]:
-    """The times of the frames on screen in the middle of each stretch, without repetition."""
+def _stretch(film: Film, start_s: float, end_s: float | None) -> range:
+    """A stretch of a film, in units of its time base."""
     first = film.shown[0]
-    stretch = (film.end - first) / num_frames
-    middles = (first + (place + 0.5) * stretch for place in range(num_frames))
+    start = first + round(start_s / film.tick_s) if start_s else first
+    end = film.end if end_s is None else min(film.end, first + round(end_s / film.tick_s))
+    if start_s and start >= end:
+        found = (
+            f"{(film.end - first) * film.tick_s:.2f} seconds, of which none is after {start_s:g}"
+        )
+        raise MediaEmpty(film.name, found, "a stretch inside the film")
+    return range(start, end)
+
+
+def _plan(film: Film, stretch: range, num_frames: int) -> list[int]:
+    """The times of the frames on screen in the middle of each part, without repetition."""
+    length = len(stretch) / num_frames
+    middles = (stretch.start + (place + 0.5) * length for place in range(num_frames))
     return sorted({film.shown[max(0, bisect_right(film.shown, middle) - 1)] for middle in middles})
 
 
@@ -172,13 +197,12 @@ def _decode_from(film: Film, start: int, *, in_order: bool) -> Iterator[tuple[in
 
 
 def _shown(
-    film: Film, num_frames: int, limits: Limits, *, in_order: bool
+    film: Film, plan: Sequence[int], num_frames: int, limits: Limits, *, in_order: bool
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """The chosen frames as they are to be shown, all in the size of the first, and their times."""
     times: list[int] = []
     frames, matrix = np.empty(0, np.uint8), None
     first = size = (0, 0)
-    plan = _plan(film, num_frames)
     for time, frame in _decode(film, plan, limits, in_order=in_order):
         stored = (frame.width, frame.height)
         if not times:

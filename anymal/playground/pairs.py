@@ -78,7 +78,7 @@ def _in_any_order(pair: Pair, rng: np.random.Generator) -> Pair:
     return Pair(media=(pair.media[1], pair.media[0]), ask=pair.ask)
 
 
-def _draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]) -> Any:
+def draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]) -> Any:
     """Draws facts until they are of the kind that a comparison needs."""
     while True:
         facts = topic.draw(rng)
@@ -88,9 +88,9 @@ def _draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any
 
 def _count_pair(rng: np.random.Generator) -> Pair:
     """Shapes in a picture against beeps in a sound."""
-    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
+    sound: Sound = draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
     same = bool(rng.random() < 0.4)
-    scene: Scene = _draw_until(
+    scene: Scene = draw_until(
         topics.SCENE,
         rng,
         lambda s: len(s.things) <= MAX_BEEPS and (len(s.things) == sound.count) == same,
@@ -103,18 +103,8 @@ def _count_pair(rng: np.random.Generator) -> Pair:
 
 def _ask_about_counts(shapes: int, beeps: int, rng: np.random.Generator) -> Question:
     """Whether there are as many, or of which there are more."""
-    verb, noun = ("is", "shape") if shapes == 1 else ("are", "shapes")
-    counts = f"there {verb} {DIGITS[shapes]} {noun} and {DIGITS[beeps]} beeps"
-    phrasings: tuple[str, ...]
     if rng.random() < 0.5:
-        phrasings = (
-            "Are there as many shapes as beeps?",
-            "Is the number of shapes equal to the number of beeps?",
-            "Do the shapes and the beeps have the same number?",
-        )
-        word, verdict = ("yes", "equally many") if shapes == beeps else ("no", "not equally many")
-        answer = weigh(counts, f"{word}, {verdict}")
-        return ask(rng, phrasings, answer, task="mixed same count", expected=word, choices=YES_NO)
+        return ask_same_count(shapes, beeps, rng)
     phrasings = (
         "Are there more shapes or more beeps?",
         "Which are more, the shapes or the beeps?",
@@ -124,42 +114,61 @@ def _ask_about_counts(shapes: int, beeps: int, rng: np.random.Generator) -> Ques
     return ask(
         rng,
         phrasings,
-        weigh(counts, verdict),
+        weigh(_both_counts(shapes, beeps), verdict),
         task="mixed more",
         expected=verdict,
         choices=("more shapes", "more beeps", "equally many"),
     )
 
 
+def ask_same_count(shapes: int, beeps: int, rng: np.random.Generator) -> Question:
+    """Whether there are as many shapes as beeps."""
+    phrasings = (
+        "Are there as many shapes as beeps?",
+        "Is the number of shapes equal to the number of beeps?",
+        "Do the shapes and the beeps have the same number?",
+    )
+    word, verdict = ("yes", "equally many") if shapes == beeps else ("no", "not equally many")
+    answer = weigh(_both_counts(shapes, beeps), f"{word}, {verdict}")
+    return ask(rng, phrasings, answer, task="mixed same count", expected=word, choices=YES_NO)
+
+
+def _both_counts(shapes: int, beeps: int) -> str:
+    verb, noun = ("is", "shape") if shapes == 1 else ("are", "shapes")
+    return f"there {verb} {DIGITS[shapes]} {noun} and {DIGITS[beeps]} beeps"
+
+
 def _way_pair(rng: np.random.Generator) -> Pair:
     """A shape that moves up or down against a tone that rises or falls."""
-    clip: Clip = _draw_until(topics.CLIP, rng, lambda c: c.direction in ("up", "down"))
-    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind in _GLIDES)
-    heard = _GLIDES[sound.kind]
-    same = clip.direction == heard
+    clip: Clip = draw_until(topics.CLIP, rng, lambda c: c.direction in ("up", "down"))
+    sound: Sound = draw_until(topics.SOUND, rng, lambda s: s.kind in GLIDES)
+    return Pair(
+        media=(Medium(topic=topics.CLIP, facts=clip), Medium(topic=topics.SOUND, facts=sound)),
+        ask=partial(ask_same_way, clip.direction, GLIDES[sound.kind]),
+    )
+
+
+def ask_same_way(seen: str, heard: str, rng: np.random.Generator) -> Question:
+    """Whether a shape and a tone both go up or both go down."""
     phrasings = (
         "Do the shape and the tone go the same way?",
         "Does the tone go the way the shape moves?",
         "Do the video and the sound go in the same direction?",
     )
-    statement = (
-        f"both go {heard}" if same else f"the shape goes {clip.direction} and the tone goes {heard}"
-    )
-    return Pair(
-        media=(Medium(topic=topics.CLIP, facts=clip), Medium(topic=topics.SOUND, facts=sound)),
-        ask=_asks_whether(phrasings, same, statement, "mixed same way"),
-    )
+    same = seen == heard
+    statement = f"both go {heard}" if same else f"the shape goes {seen} and the tone goes {heard}"
+    return ask_whether(rng, phrasings, same, statement, task="mixed same way")
 
 
-_GLIDES = {"rising tone": "up", "falling tone": "down"}
+GLIDES = {"rising tone": "up", "falling tone": "down"}
 
 
 def _colour_pair(rng: np.random.Generator) -> Pair:
     """The colour of a lone shape in a picture against that of a moving shape."""
-    clip: Clip = _draw_until(topics.CLIP, rng, lambda c: c.kind == "move")
+    clip: Clip = draw_until(topics.CLIP, rng, lambda c: c.kind == "move")
     same = bool(rng.random() < 0.5)
     seen = clip.colours[0]
-    scene: Scene = _draw_until(
+    scene: Scene = draw_until(
         topics.SCENE,
         rng,
         lambda s: len(s.things) == 1 and (s.things[0].colour == seen) == same,
@@ -179,8 +188,8 @@ def _colour_pair(rng: np.random.Generator) -> Pair:
 
 def _pace_pair(rng: np.random.Generator) -> Pair:
     """The pace of a walk against the tempo of beeps."""
-    motion: PhoneMotion = _draw_until(topics.MOTION, rng, lambda m: m.pace != "")
-    sound: Sound = _draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
+    motion: PhoneMotion = draw_until(topics.MOTION, rng, lambda m: m.pace != "")
+    sound: Sound = draw_until(topics.SOUND, rng, lambda s: s.kind == "beeps")
     same = motion.pace == sound.tempo
     phrasings = (
         "Do the beeps fit the walking pace?",

@@ -23,7 +23,8 @@ from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
 from anymal.protocol.input_imu import InputImu
-from anymal.protocol.sizes import OPTIONS, check_length, check_url
+from anymal.protocol.media_url import ImageRef, MediaUrl, Url, VideoRef
+from anymal.protocol.sizes import OPTIONS, check_length
 from anymal.protocol.strict import Strict, StrictMedium, StrictPart
 from anymal.protocol.without_effect import MESSAGE, Rows
 
@@ -43,31 +44,6 @@ def _whole_characters(text: str) -> str:
 
 Words = Annotated[str, AfterValidator(_whole_characters)]
 """Text of whole characters: JSON can spell halves, which no tokeniser reads."""
-
-
-class MediaUrl(StrictMedium):
-    """Where a medium is: a data URL, or (manifests and data sources only) a path."""
-
-    url: Annotated[str, AfterValidator(check_url)] = Field(
-        min_length=1, description="data: URL; a relative path only in manifests"
-    )
-
-
-class ImageUrl(MediaUrl):
-    """Where an image is."""
-
-    detail: Literal["auto", "low", "high", "original"] = Field(
-        "auto", description="without effect: the encoder sets the size"
-    )
-
-
-def _bare_url(value: Any) -> Any:
-    """Other servers take the URL alone, so clients send it."""
-    return {"url": value} if isinstance(value, str) else value
-
-
-Url = Annotated[MediaUrl, BeforeValidator(_bare_url, json_schema_input_type=MediaUrl | str)]
-ImageRef = Annotated[ImageUrl, BeforeValidator(_bare_url, json_schema_input_type=ImageUrl | str)]
 
 
 class InputAudio(StrictMedium):
@@ -97,7 +73,7 @@ class VideoPart(StrictPart):
     """A video."""
 
     type: Literal["video_url"] = "video_url"
-    video_url: Url
+    video_url: VideoRef
 
 
 class InputAudioPart(StrictPart):

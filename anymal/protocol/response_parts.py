@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from anymal.protocol.conversation import ImageRef, MediaPart, Part, PromptEmbedsPart, TextPart
+from anymal.protocol.conversation import MediaPart, Part, PromptEmbedsPart, TextPart
 from anymal.protocol.file_part import FilePart, kind_of_file, refused_file
+from anymal.protocol.media_url import ImageRef
 from anymal.protocol.sizes import check_url
 from anymal.protocol.strict import StrictPart
 from anymal.protocol.without_effect import ANSWER_PARTS

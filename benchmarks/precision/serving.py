@@ -195,13 +195,14 @@ def answers(num_questions: int) -> Iterator[dict[str, Any]]:
         with start_batch_assistant(
             load_bundle("tiny", **way), name=name, batch_size=16
         ) as assistant:
-            texts = answer_all(
+            replies = answer_all(
                 assistant,
                 prompts,
                 base_dir=None,
                 batch_size=16,
                 sampling=Sampling(max_tokens=48),
             )
+            texts = [reply.text for reply in replies]
         trained = trained or texts
         same = sum(one == other for one, other in zip(texts, trained, strict=True))
         yield {"case": "answers", "held": name, "same": same, "of": len(texts)}

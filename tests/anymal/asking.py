@@ -30,10 +30,11 @@ def answers(
 ) -> list[str]:
     """Through the engine, `batch_size` at a time."""
     with start_batch_assistant(assembled, name="model", batch_size=batch_size) as assistant:
-        return answer_all(
+        replies = answer_all(
             assistant,
             records,
             base_dir=None,
             batch_size=batch_size,
             sampling=Sampling(**sampling),
         )
+        return [reply.text for reply in replies]

@@ -286,7 +286,7 @@ def test_own_late_commands_have_a_line_of_help(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(late_commands, "entry_points", points(train="train.cli:train"))
     late: Mapping[str, late_commands.LateCommand] = late_commands.late_commands()
     assert list(late) == [
-        *("cache", "eval", "plan", "data", "data check", "data show", "data audit"),
+        *("cache", "eval", "eval compare", "plan", "data", "data check", "data show", "data audit"),
         *("data import", "data export"),
         "train",
     ]

@@ -33,10 +33,10 @@ COLOURS = {"red": (220, 0, 0), "green": (0, 220, 0), "blue": (0, 0, 220)}
 ANSWERS = {"red": "red", "green": "it is green", "blue": "the picture is blue"}
 
 
-def picture(colour: str) -> dict[str, Any]:
-    """An image part of one colour."""
+def picture(colour: str, number: int = 0) -> dict[str, Any]:
+    """An image part of one colour, of another size for each number."""
     buffer = io.BytesIO()
-    PillowImage.new("RGB", (6, 4), COLOURS[colour]).save(buffer, format="PNG")
+    PillowImage.new("RGB", (6, 4 + number), COLOURS[colour]).save(buffer, format="PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
@@ -46,7 +46,10 @@ def record(colour: str, question: str = "Which colour?", *, number: int = 0) -> 
     return {
         "id": f"picture-{number}",
         "messages": [
-            {"role": "user", "content": [picture(colour), {"type": "text", "text": question}]},
+            {
+                "role": "user",
+                "content": [picture(colour, number), {"type": "text", "text": question}],
+            },
             {"role": "assistant", "content": f"The picture is {colour}."},
         ],
         "meta": {"task": "colour", "answer": colour, "choices": list(COLOURS)},
@@ -80,10 +83,15 @@ class ColourModel:
         self._lock = threading.Lock()
         self._at_once = 0
         self.most_at_once = 0
+        self.num_asked = 0
+        self.fails_after: int | None = None
 
     def prompt(self, sample: Sample) -> Prompt:
         """The mean colour of the picture, as its soft token."""
         with self._lock:
+            if self.num_asked == self.fails_after:
+                raise KeyboardInterrupt
+            self.num_asked += 1
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         (medium,) = sample.media["image"]

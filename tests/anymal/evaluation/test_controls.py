@@ -88,3 +88,12 @@ def test_donors_have_the_same_kinds_of_media() -> None:
 def test_replacing_too_few_places_is_caught() -> None:
     with pytest.raises(AssertionError, match="2 media"):
         with_media(prompt("?", image("0")), [image("1"), image("2")])
+
+
+def test_captions_differ_by_their_references() -> None:
+    prompts = [prompt("Describe it.", image(str(index))) for index in range(3)]
+    captions = [
+        Expected(task="t", answer="", synonyms={}, references=(words,))
+        for words in ("a dog", "a cat", "a dog")
+    ]
+    assert choose_donors(prompts, captions) == [1, 2, 1]

@@ -1,8 +1,16 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anymal.evaluation.intervals import paired_difference, share_of, wilson
+from anymal.evaluation.intervals import (
+    difference_of,
+    figure_of,
+    paired_difference,
+    share_of,
+    wilson,
+)
+from anymal.evaluation.metrics.base import Judged
 
 
 @pytest.mark.parametrize(
@@ -43,3 +51,67 @@ def test_paired_difference_of_equal_verdicts_is_nothing() -> None:
     verdicts = [True, False, True]
     difference = paired_difference(verdicts, verdicts)
     assert (difference.mean, difference.low, difference.high) == (0, 0, 0)
+
+
+def judged(*values: float) -> Judged:
+    return Judged(values=np.array(values, dtype=np.float64))
+
+
+def test_questions_with_a_medium_each_get_wilsons_interval() -> None:
+    verdicts = [1.0] * 7 + [0.0] * 3
+    media = [str(index) for index in range(10)]
+    assert figure_of(judged(*verdicts), media) == wilson(7, 10)
+    assert figure_of(judged(*verdicts), media, [0, 7]) == wilson(1, 2)
+
+
+def test_copies_of_a_question_are_no_evidence() -> None:
+    # Ten pictures of which seven are understood, each asked about ten times: as wide as ten.
+    values = [float(picture < 7) for picture in range(10) for _ in range(10)]
+    media = [str(picture) for picture in range(10) for _ in range(10)]
+    share = figure_of(judged(*values), media)
+    assert (share.correct, share.n, share.accuracy) == (70, 100, 0.7)
+    # The middle 95% of a binomial of 10 draws at 0.7: from 4 right ones to 9 or 10.
+    assert share.low == pytest.approx(0.4)
+    assert share.high >= 0.9 - 1e-9
+
+
+def test_interval_of_media_agrees_with_the_sandwich_formula() -> None:
+    random = np.random.default_rng(3)
+    sizes = random.integers(1, 6, size=200)
+    chances = random.beta(0.5, 0.5, size=200)
+    groups = [random.random(size) < chance for size, chance in zip(sizes, chances, strict=True)]
+    values = np.concatenate(groups).astype(float)
+    media = [str(index) for index, group in enumerate(groups) for _ in group]
+    share = figure_of(judged(*values), media)
+    # Miller, arXiv 2411.00640, equation 4: deviations are summed in a cluster, then squared.
+    sums = [float((group - values.mean()).sum()) for group in groups]
+    error = np.sqrt(np.square(sums).sum()) / len(values)
+    assert share.high - share.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+    unclustered = np.sqrt(values.var() / len(values))
+    assert error > 1.3 * unclustered
+
+
+def test_equal_values_about_few_media_are_as_sure_as_the_media_are_many() -> None:
+    share = figure_of(judged(*[1.0] * 30), [str(index // 10) for index in range(30)])
+    assert (share.n, share.low, share.high) == (30, wilson(3, 3).low, 1)
+
+
+def test_values_between_right_and_wrong_are_resampled() -> None:
+    share = figure_of(judged(*[0.3, 0.6, 0.9] * 40), [str(index) for index in range(120)])
+    assert share.accuracy == pytest.approx(0.6)
+    half = 1.96 * np.sqrt(0.06 / 120)  # variance of 0.3, 0.6 and 0.9
+    assert (share.low, share.high) == pytest.approx((0.6 - half, 0.6 + half), abs=0.01)
+
+
+def test_figure_that_is_no_mean_is_computed_again_for_each_resample() -> None:
+    values = np.arange(1.0, 51.0)
+    largest = Judged(values=values, total=lambda picks: float(values[picks].max()))
+    share = figure_of(largest, [str(index) for index in range(50)])
+    assert (share.accuracy, share.high) == (50, 50)
+    assert 45 < share.low < 50
+    gain = difference_of(largest, largest, [str(index) for index in range(50)])
+    assert (gain.mean, gain.low, gain.high) == (0, 0, 0)
+
+
+def test_nothing_picked_says_nothing() -> None:
+    assert figure_of(judged(1.0), ["a"], []) == wilson(0, 0)

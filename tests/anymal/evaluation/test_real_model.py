@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from anymal.assemble import Assembled
 from anymal.bundle.save import save_bundle
 from anymal.cli.evaluate import eval_command
+from anymal.evaluation.answer_log import AnswerLog
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.runner import evaluate
 from tests.anymal.asking import answers
@@ -47,19 +48,16 @@ def test_answers_do_not_depend_on_the_batch(
 def test_controls_pass_through_the_ordinary_path(
     assembled: Assembled, records: list[dict[str, Any]]
 ) -> None:
-    heard: list[dict[str, Any]] = []
+    log = AnswerLog()
     with start_batch_assistant(assembled, name="model", batch_size=16) as assistant:
-        results = evaluate(
-            assistant,
-            {"colour": records},
-            max_tokens=4,
-            log=heard.append,  # type: ignore[arg-type]  # the log is only read here
-        )
+        results = evaluate(assistant, {"colour": records}, max_tokens=4, log=log)
     (row,) = results.tasks
-    assert {name: share.n for name, share in row.controls.items()} == {"blank": 6, "swapped": 6}
+    controls = ["blank", "swapped", "wrong_medium", "without image", "without imu"]
+    assert {name: share.n for name, share in row.controls.items()} == dict.fromkeys(controls, 6)
+    assert set(row.share) == {"image", "imu"}
     assert row.modalities == ["image_url", "input_imu"]
-    asked = [answer["asked_with"] for answer in heard]
-    assert asked == ["media"] * 6 + ["blank"] * 6 + ["swapped"] * 6
+    asked = [line["asked_with"] for line in log.lines if "key" in line]
+    assert asked == [label for label in ["media", *controls] for _ in range(6)]
 
 
 def test_figures_fit_into_a_bundle(

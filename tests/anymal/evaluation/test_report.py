@@ -28,7 +28,11 @@ def row(name: str = "digits", **changes: Any) -> TaskResult:
         "score": wilson(93, 100),
         "chance": 0.1,
         "prior": 0.05,
-        "controls": {"blank": wilson(9, 100), "swapped": wilson(40, 100)},
+        "controls": {
+            "blank": wilson(9, 100),
+            "swapped": wilson(40, 100),
+            "wrong_medium": wilson(11, 100),
+        },
         "follows_donor": wilson(92, 100),
         "breakdown": {"seven": wilson(8, 9)},
         "words": ["six", "seven"],
@@ -97,7 +101,7 @@ def test_card_takes_every_figure_from_the_results(tmp_path: Path) -> None:
     card = path.read_text()
     assert "| digits | spoken digits | 100 | **93.0** | 86.3-96.6 | 89 (met) | 94 | 10.0 |" in card
     assert "88 (missed)" in card
-    assert "| digits | 93.0 | 9.0 | 40.0 \\* | 10.0 | 92.0 |" in card
+    assert "| digits | 93.0 | 9.0 | 40.0 \\* | 11.0 | 10.0 | 92.0 |" in card
     assert "| digits | 50.0 | 93.0 | +43.0 (+30.0 to +55.0) |" in card
     assert "Not measured: signs (no data folder given)." in card
     assert "| `world:speech` | CC BY-SA 4.0 | audio, instruct |" in card

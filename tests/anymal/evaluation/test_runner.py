@@ -1,11 +1,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
 from anymal.errors import ConversationError, DataError
+from anymal.evaluation.answer_log import AnswerLog
+from anymal.evaluation.intervals import wilson
+from anymal.evaluation.metrics.base import Judged
+from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.runner import evaluate
+from anymal.evaluation.scoring import is_right
 from anymal.evaluation.task import Task
 
 
@@ -61,17 +67,12 @@ def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str,
     results = []
     for batch_size in (1, 5, 64):
         assistant = colours.assistant()
-        heard: list[Any] = []
-        results.append(
-            evaluate(assistant, {"c": records}, batch_size=batch_size, log=heard.append).tasks
-        )
+        log = AnswerLog()
+        results.append(evaluate(assistant, {"c": records}, batch_size=batch_size, log=log).tasks)
         assert 1 <= assistant.engine.most_at_once <= batch_size
-        assert [line["answer"] for line in heard[:3]] == [
-            "red",
-            "it is green",
-            "the picture is blue",
-        ]
-        assert len(heard) == 36
+        texts = [reply.text for reply in log.replies.values()]
+        assert texts[:3] == ["red", "it is green", "the picture is blue"]
+        assert len(texts) == 36
     assert results[0] == results[1] == results[2]
 
 
@@ -145,3 +146,69 @@ def test_open_questions_are_not_guessed(colours: Any, records: list[dict[str, An
     assert row.chance == pytest.approx(1 / 6)
     (row,) = evaluate(colours.assistant(), {"c": [open_item] * 2}, controls=()).tasks
     assert row.chance == 1
+
+
+def test_questions_about_one_picture_count_together(colours: Any) -> None:
+    same = [colours.record(name, number=0) for name in colours.names * 8]
+    (row,) = evaluate(colours.assistant(), {"c": same}, controls=()).tasks
+    assert (row.score.n, row.num_media) == (24, 3)
+    assert row.score.low == pytest.approx(wilson(3, 3).low)
+    own = [colours.record(name, number=index) for index, name in enumerate(colours.names * 8)]
+    (row,) = evaluate(colours.assistant(), {"c": own}, controls=()).tasks
+    assert (row.num_media, row.score) == (24, wilson(24, 24))
+
+
+def test_report_says_what_was_asked_and_what_was_mistaken(
+    colours: Any, records: list[dict[str, Any]]
+) -> None:
+    results = evaluate(colours.assistant(is_blind=True), {"c": records}, controls=())
+    (row,) = results.tasks
+    assert row.confusion == {"colour": {name: {"red": 4} for name in colours.names}}
+    assert {name: share.correct for name, share in row.hygiene.items()} == {
+        "token_limit": 0,
+        "empty": 0,
+        "echo": 0,
+    }
+    assert "<image: 4>" in row.prompt
+    assert results.settings["seed"] == 0
+
+
+def test_share_of_the_only_medium_is_what_blanking_changes(
+    colours: Any, records: list[dict[str, Any]]
+) -> None:
+    (row,) = evaluate(colours.assistant(), {"c": records}).tasks
+    # The model says red about a blank picture, so that answers about red ones stay.
+    assert row.share["image"].accuracy == pytest.approx(2 / 3)
+    assert "wrong_medium" not in row.controls, "the model takes images only"
+
+
+class Length:
+    """A metric with values of its own: words of an answer, beside how far it is from the last."""
+
+    name = "length (words)"
+    chance = 0.5
+    needs_likelihoods = False
+
+    def judge(self, answers: Any, expected: Any) -> Judged:
+        return Judged(values=np.array([float(len(one.text.split())) for one in answers]))
+
+
+def test_a_task_may_have_metrics_of_its_own(colours: Any, records: list[dict[str, Any]]) -> None:
+    task = Task(name="c", records=records, metrics=(Length(), RightOrWrong(scorer=is_right)))
+    (row,) = evaluate(colours.assistant(), [task], controls=["blank"]).tasks
+    assert (row.metric, row.baseline) == ("length (words)", 0.5)
+    assert row.score.accuracy == pytest.approx((1 + 3 + 4) / 3)
+    assert row.score.low < row.score.accuracy < row.score.high
+    assert row.controls["blank"].accuracy == 1
+    assert row.figures["right"].accuracy == 1
+
+
+def test_perturbed_media_are_compared_with_the_true_ones(
+    colours: Any, records: list[dict[str, Any]]
+) -> None:
+    (row,) = evaluate(
+        colours.assistant(), {"c": records}, controls=(), perturbations=["blur", "shift"]
+    ).tasks
+    assert list(row.perturbed) == ["blur", "shift"]
+    assert row.perturbed["blur"].score.accuracy == 1
+    assert row.perturbed["blur"].change.mean == 0

@@ -8,10 +8,14 @@ import pytest
 from anymal.errors import DataError
 from anymal.evaluation import suites
 from anymal.evaluation.scoring import is_right, read_expected
-from anymal.evaluation.suites import (
+from anymal.evaluation.suite_tables import (
+    MIXED2,
+    MIXED2_RECORDED,
     PLAYGROUND,
     RECORDED,
     REFUSALS,
+)
+from anymal.evaluation.suites import (
     Suite,
     laptop_suite,
     load_suites,
@@ -124,6 +128,20 @@ def test_manifests_join_the_suite(tmp_path: Path) -> None:
     assert [task.name for task in suite.tasks] == [*PLAYGROUND, *REFUSALS, "mine"]
     with pytest.raises(DataError, match=r"\['mine'\] come from two suites"):
         load_suites([str(path), str(path)], data=None)
+
+
+def test_mixed2_is_a_suite_of_whole_blocks(recordings: Path) -> None:
+    suite = load_suites(["mixed2", "tiny"], data=None, size=21)
+    sizes = {task.name: len(task.records) for task in suite.tasks}
+    assert {name: sizes[name] for name in MIXED2} == {
+        "mixed2_image_sound": 16,
+        "mixed2_image_motion": 20,
+        "mixed2_video_sound": 20,
+    }
+    assert [name for name in suite.skipped if name in MIXED2_RECORDED] == list(MIXED2_RECORDED)
+    tasks = load_suites(["mixed2"], data=recordings, size=21).tasks
+    assert [task.name for task in tasks] == [*MIXED2, *MIXED2_RECORDED]
+    assert len(tasks[-1].records) == 20
 
 
 def test_select_keeps_what_was_named() -> None:

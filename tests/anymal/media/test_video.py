@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from anymal.errors import MediaCorrupt, MediaTooLarge, MediaUnsupported
+from anymal.errors import MediaCorrupt, MediaEmpty, MediaTooLarge, MediaUnsupported
 from anymal.media.limits import Limits
 from anymal.media.source import Source
 from anymal.media.video import decode_video
@@ -59,6 +59,21 @@ def test_frames_are_spread_evenly(
     assert video.audio is None
     if container != "gif":  # whose palette has eight reds
         assert reds(video) == [2, 6, 10, 14, 18]
+
+
+@pytest.mark.parametrize("container", ["mp4", "avi", "webm"])
+def test_a_stretch_is_spread_evenly(container: str, film: Callable[..., bytes]) -> None:
+    codec = {"webm": "libvpx"}.get(container, "mpeg4")
+    source = Source(name="film", data=film(container, codec))  # frames 0 to 19, ten a second
+    video = decode_video(source, Limits(), 4, start_s=0.8, end_s=1.6)
+    assert reds(video) == [9, 11, 13, 15]
+    assert video.times_s == pytest.approx([0.1, 0.3, 0.5, 0.7], abs=1e-3)
+    assert video.duration_s == pytest.approx(0.8, abs=1e-3)
+    # Beyond the film's end, it ends there; inside one frame, that frame is shown.
+    assert reds(decode_video(source, Limits(), 2, start_s=1.6, end_s=60)) == [17, 19]
+    assert reds(decode_video(source, Limits(), 8, start_s=0.52, end_s=0.58)) == [5]
+    with pytest.raises(MediaEmpty, match=r"2\.00 seconds, of which none is after 2"):
+        decode_video(source, Limits(), 4, start_s=2, end_s=3)
 
 
 @pytest.mark.parametrize(("container", "codec"), STREAMS)

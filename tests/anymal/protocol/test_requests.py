@@ -108,6 +108,16 @@ def test_a_url_may_stand_alone() -> None:
         assert getattr(part, kind).url == "a.bin"
 
 
+def test_a_stretch_of_a_video_goes_forward() -> None:
+    body = {"url": "a.mp4", "start_s": 3, "end_s": 4.5}
+    (part,) = read_conversation(user({"type": "video_url", "video_url": body})).messages[0].parts
+    assert (part.video_url.start_s, part.video_url.end_s) == (3, 4.5)
+    for wrong in ({"end_s": 3}, {"end_s": 0, "start_s": None}, {"start_s": -1}, {"start_s": True}):
+        changed = {"type": "video_url", "video_url": {**body, **wrong}}
+        with pytest.raises(ConversationError, match=r"messages\.0\.content\.0\.video_url"):
+            read_conversation(user(changed))
+
+
 @pytest.mark.parametrize("content", [{}, {"content": None}, {"content": []}, {"content": ""}])
 def test_an_answer_may_be_empty_and_a_question_may_not(content: dict[str, Any]) -> None:
     talk = read_conversation({"messages": [{"role": "assistant", **content}]})

@@ -1,0 +1,1 @@
+"""Public benchmarks, read from their official files in a local folder."""

@@ -1,0 +1,1 @@
+"""Metrics of captions, answers and labels, as the benchmarks compute them."""
