@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 
+from anymal.chat.given import GivenAnswers, blank_of
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
 from anymal.chat.tokens import TextEncoder, runs_of
@@ -144,6 +145,7 @@ class Processor:
         generate: bool = False,
         name: str | None = None,
         budget: Budget | None = None,
+        answers: GivenAnswers | None = None,
     ) -> Sample:
         """Process one conversation.
 
@@ -153,6 +155,7 @@ class Processor:
             generate: End where the answer begins, without labels.
             name: What to call the sample; by default the record's `id`.
             budget: What all media together may hold; None bounds each by itself.
+            answers: Given answers to grade; with `generate`.
 
         Returns:
             The sample.
@@ -173,7 +176,8 @@ class Processor:
         ]
         if generate and self.needs_media and not media.items:
             raise ConversationError(what_is_needed(self.modalities))
-        segments = self.template.render(turns, generate=generate)
+        blank = None if answers is None else blank_of(self.template, turns, answers)
+        segments = blank.before if blank else self.template.render(turns, generate=generate)
         sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
         if len(sample.ids) > self.max_tokens:
             found = f"{sample.name} takes {len(sample.ids)} tokens"
@@ -187,6 +191,9 @@ class Processor:
                 f"{sample.name} has no answer that is learnt, so there is nothing to learn; "
                 "end the conversation with the wanted answer"
             )
+        if blank is not None:
+            ids = blank.filled(self._text, used=len(sample.ids), most=self.max_tokens)
+            sample = replace(sample, answers=ids)
         return sample
 
     def _check_length(self, conversation: Conversation, budget: Budget, name: str) -> None:

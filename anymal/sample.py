@@ -66,6 +66,7 @@ class Sample:
         labels: `[S]` int64; `IGNORED` where nothing is learnt.
         slots: Where soft tokens go, in order.
         media: Items by modality.
+        answers: Ids of given answers to grade after it; none where it is learnt or answered.
         name: What errors and reports call it.
     """
 
@@ -73,6 +74,7 @@ class Sample:
     labels: Tensor
     slots: tuple[Slot, ...]
     media: dict[str, list[Item]]
+    answers: tuple[tuple[int, ...], ...] = ()
     name: str = "sample"
 
 

@@ -45,7 +45,17 @@ from server.local_media import LocalMedia
 from server.logs import take_over_libraries
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
-from server.routes import admin, align, ask, monitoring, openai, page, reference, responses
+from server.routes import (
+    admin,
+    align,
+    ask,
+    likelihood,
+    monitoring,
+    openai,
+    page,
+    reference,
+    responses,
+)
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
 from server.served.bundles import Bundles
@@ -135,7 +145,7 @@ def create_app(
     app.state.house = House(house_bytes(settings), are_shared=lambda: keyring.has_several)
     app.state.reading = Turns(1)  # of large bodies
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, responses, ask, align, admin, monitoring, page, reference):
+    for routes in (openai, responses, ask, likelihood, align, admin, monitoring, page, reference):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)

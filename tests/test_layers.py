@@ -44,11 +44,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
     ),
     "serving": (
-        *("assemble", "bundle", "client", "engine", "llm", "media", "model"),
+        *("assemble", "bundle", "chat", "client", "engine", "llm", "media", "model"),
         *("processor", "protocol", "sample"),
     ),
     "evaluation": (
-        *("assemble", "data", "decoding", "engine", "media", "modality", "playground"),
+        *("assemble", "chat", "data", "decoding", "engine", "media", "modality", "playground"),
         *("processor", "protocol", "recipe", "serving"),
     ),
     "__init__": ("client", "serving"),

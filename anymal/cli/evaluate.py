@@ -34,6 +34,7 @@ class Choices:
     limit: int | None
     has_controls: bool
     perturb: list[str]
+    answer: str | None
     other: str | None
     batch_size: int
     max_tokens: int
@@ -73,6 +74,14 @@ def eval_command(
     perturb: Annotated[
         str, typer.Option(help="Also ask about changed media: blur,crop,noise,shift or some.")
     ] = "",
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="How a choice is asked for: text, letter, likelihood or likelihood-per-token; by "
+            "default text, and likelihood where a metric needs it.",
+            show_default=False,
+        ),
+    ] = None,
     compare: Annotated[
         str | None, typer.Option(help="Another bundle to put the same questions to.")
     ] = None,
@@ -136,6 +145,7 @@ def eval_command(
         limit=limit,
         has_controls=controls,
         perturb=[name.strip() for name in perturb.split(",") if name.strip()],
+        answer=answer,
         other=compare,
         batch_size=batch_size,
         max_tokens=max_tokens,
@@ -173,11 +183,13 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
     from anymal.evaluation.runner import evaluate
     from anymal.evaluation.suites import load_suites, select, without_refusals
     from anymal.evaluation.versions import versions
+    from anymal.evaluation.ways import check_way
     from anymal.serving.assistant import Assistant
     from anymal.serving.precision import load_to_answer
 
     controls = CONTROLS if choices.has_controls else ()
     perturbations = check_known(controls, choices.perturb)
+    way = check_way(choices.answer)
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit, java=choices.java),
         choices.tasks,
@@ -216,6 +228,7 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
             suite.tasks,
             controls=controls,
             perturbations=perturbations,
+            way=way,
             batch_size=choices.batch_size,
             max_tokens=choices.max_tokens,
             limit=choices.limit,

@@ -3,6 +3,7 @@
 Imports httpx and pydantic, never torch; numpy only where arrays come back.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
 
@@ -15,6 +16,7 @@ from anymal.client.connection import AsyncConnection, Connection
 from anymal.client.errors import ClientError
 from anymal.client.requests import (
     AlignOptions,
+    LikelihoodOptions,
     Messages,
     ServiceAskOptions,
     ServiceOptions,
@@ -22,13 +24,15 @@ from anymal.client.requests import (
     ask_call,
     chat_call,
     get_call,
+    likelihood_call,
     read_answer,
+    read_likelihoods,
     read_models,
 )
 from anymal.client.retries import Backoff
 from anymal.client.soft_tokens import Aligned, read_aligned
 from anymal.protocol.conversation import Message
-from anymal.protocol.responses import ModelCard
+from anymal.protocol.responses import LikelihoodReply, ModelCard
 
 _MODELS = "v1/models"
 _READY = "readyz"
@@ -117,6 +121,26 @@ class Client:
     def message(self, question: str, **media: Unpack[Media]) -> Message:
         """A user's turn for `chat` and `stream`: the media, then the question."""
         return user_message(question, inline=True, **media)
+
+    def likelihood(
+        self, messages: Messages, answers: Sequence[str], **options: Unpack[LikelihoodOptions]
+    ) -> LikelihoodReply:
+        """Tell how likely given answers to a conversation are.
+
+        Args:
+            messages: The conversation, oldest turn first; see `message`.
+            answers: What the assistant might say next.
+            **options: `include_end`, `model` and `on_upload`.
+
+        Returns:
+            For each answer, in its order, the sum and the mean of its tokens' log-probabilities,
+            and its probability among the answers.
+
+        Raises:
+            AnymalError: For messages that cannot be sent, and `ClientError` for the rest.
+        """
+        call = likelihood_call(messages, answers, options)
+        return read_likelihoods(self._connection.send(call))
 
     def align(self, **options: Unpack[AlignOptions]) -> Aligned:
         """Turn one medium into the soft tokens that the language model reads; needs numpy.
@@ -213,6 +237,13 @@ class AsyncClient:
     def message(self, question: str, **media: Unpack[Media]) -> Message:
         """A user's turn for `chat` and `stream`: the media, then the question."""
         return user_message(question, inline=True, **media)
+
+    async def likelihood(
+        self, messages: Messages, answers: Sequence[str], **options: Unpack[LikelihoodOptions]
+    ) -> LikelihoodReply:
+        """Tell how likely given answers are; see `Client.likelihood`."""
+        call = await run_sync(lambda: likelihood_call(messages, answers, options))
+        return read_likelihoods(await self._connection.send(call))
 
     async def align(self, **options: Unpack[AlignOptions]) -> Aligned:
         """Turn one medium into soft tokens; see `Client.align`."""

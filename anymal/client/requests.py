@@ -27,7 +27,13 @@ from anymal.client.attachments import Media, attach
 from anymal.client.errors import ServerError, error_for
 from anymal.errors import MediaUnsupported
 from anymal.protocol.conversation import Message
-from anymal.protocol.responses import ChatCompletionResponse, ErrorBody, ModelCard, ModelList
+from anymal.protocol.responses import (
+    ChatCompletionResponse,
+    ErrorBody,
+    LikelihoodReply,
+    ModelCard,
+    ModelList,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 Messages = Sequence[Message | Mapping[str, Any]]
@@ -60,6 +66,13 @@ class ServiceAskOptions(Media, ServiceOptions, total=False):
 
 class AlignOptions(Media, _Sending, total=False):
     """The options of `align`: a medium, and where to send it."""
+
+
+class LikelihoodOptions(_Sending, total=False):
+    """The options of `likelihood`."""
+
+    include_end: bool
+    """Count the token that ends an answer as part of each, as training does; the default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +121,7 @@ def chat_call(messages: Messages, options: ServiceOptions, *, stream: bool = Fal
         fields |= {"logprobs": True, "top_logprobs": fields["logprobs"]}
     if stream:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    plain = [item.model_dump(mode="json", exclude_none=True) for item in as_messages(messages)]
-    body = {"messages": plain, **fields, **extra}
+    body = {"messages": _plain(messages), **fields, **extra}
     return Call(path="v1/chat/completions", content=_json(body), on_upload=on_upload)
 
 
@@ -124,6 +136,15 @@ def ask_call(question: str, options: ServiceAskOptions, *, stream: bool) -> Call
     media, rest = split_media(options)
     message = user_message(question, inline=True, **media)
     return chat_call([message], cast("ServiceOptions", rest), stream=stream)
+
+
+def likelihood_call(messages: Messages, answers: Sequence[str], options: LikelihoodOptions) -> Call:
+    """The request for the likelihoods of given answers; raises what `chat_call` does."""
+    refuse_unknown(options, LikelihoodOptions)
+    fields: dict[str, Any] = {key: item for key, item in options.items() if item is not None}
+    on_upload = fields.pop("on_upload", None)
+    body = {"messages": _plain(messages), "answers": list(answers), **fields}
+    return Call(path="v1/likelihood", content=_json(body), on_upload=on_upload)
 
 
 def align_call(options: AlignOptions) -> Call:
@@ -207,6 +228,11 @@ def read_answer(response: httpx.Response) -> Answer:
     )
 
 
+def read_likelihoods(response: httpx.Response) -> LikelihoodReply:
+    """How likely the given answers are."""
+    return parse(LikelihoodReply, response.content, response.headers.get(REQUEST_ID))
+
+
 def read_models(response: httpx.Response) -> list[ModelCard]:
     """What a service serves."""
     return parse(ModelList, response.content, response.headers.get(REQUEST_ID)).data
@@ -259,6 +285,11 @@ def _seconds_since_1970(text: str) -> float | None:
     except ValueError:
         return None
     return (date if date.tzinfo else datetime.combine(date.date(), date.time(), UTC)).timestamp()
+
+
+def _plain(messages: Messages) -> list[dict[str, Any]]:
+    """Messages as JSON has them."""
+    return [item.model_dump(mode="json", exclude_none=True) for item in as_messages(messages)]
 
 
 def _json(body: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from anymal.engine.events import Event
+from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
@@ -47,12 +48,15 @@ class Events(Iterator[Event], Protocol):
 
 
 class Engine(Protocol):
-    """Answers prompts, some now and some later."""
+    """Answers prompts, some now and some later; or tells how likely given answers are."""
 
-    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+    def start(
+        self, prompt: Prompt, wanted: Sampling | Given, emit: Callable[[Event], None]
+    ) -> Ticket:
         """Queue a prompt; `emit` is called with each event, on a thread of the engine.
 
-        The last event is `Finished` or `Failed`. After `Ticket.cancel` none may come at all.
+        The last event is `Finished` or `Failed`, or `Likelihoods` of given answers, which is the
+        only one then. After `Ticket.cancel` none may come at all.
 
         Raises:
             EngineBusy: If the queue is full.
@@ -60,7 +64,7 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, prompt: Prompt, sampling: Sampling) -> Events:
+    def submit(self, prompt: Prompt, wanted: Sampling | Given) -> Events:
         """Queue a prompt and iterate over its events; closing the iterator cancels.
 
         Raises:

@@ -7,71 +7,24 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
 
+from anymal.engine.arrival import Arrival, requests_of
 from anymal.engine.base import EngineBusy, EngineClosed, Ticket
-from anymal.engine.blocks import BLOCK_SIZE, Blocks, Fingerprints
+from anymal.engine.blocks import BLOCK_SIZE, Blocks
 from anymal.engine.events import Event, Failed, Finished
+from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
-from anymal.engine.reply import Drawn, Reply, Vocabulary
+from anymal.engine.reply import Drawn, Result
 from anymal.engine.request import Request, Work
+from anymal.engine.runner import Runner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget, Scheduler
 from anymal.engine.stats import EngineStats, Step
 from anymal.engine.stream import Stream
-from anymal.errors import AnymalError, EngineError, TooLong
+from anymal.errors import AnymalError
 
 logger = logging.getLogger(__name__)
-
-
-class Runner(Protocol):
-    """What the engine needs of a model. Only the engine's thread calls it, except `check`.
-
-    Attributes:
-        vocabulary: Ids to text.
-        context: Most positions of a sequence.
-        num_blocks: Blocks of `BLOCK_SIZE` positions that there is room for.
-        block_bytes: Size of one.
-        root: What keys and values depend on besides the positions; None if blocks are not kept.
-    """
-
-    vocabulary: Vocabulary
-    context: int
-    num_blocks: int
-    block_bytes: int
-    root: bytes | None
-
-    def check(self, prompt: Prompt) -> None:
-        """Refuse a prompt that `step` could not compute.
-
-        Raises:
-            AnymalError: The message says why.
-        """
-        ...
-
-    def step(self, works: Sequence[Work]) -> Sequence[Drawn | Exception | None]:
-        """Compute stretches, and draw a token behind each complete one.
-
-        Returns:
-            For each stretch its token, what went wrong with it alone, or None.
-        """
-        ...
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Overwrite what a failed request left in its blocks."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Arrival:
-    """A request that the engine's thread has not seen yet."""
-
-    prompt: Prompt
-    sampling: Sampling
-    emit: Callable[[Event], None]
-    ticket: Ticket = field(default_factory=Ticket)
 
 
 class BatchingEngine:
@@ -99,7 +52,7 @@ class BatchingEngine:
         self._on_step = on_step
         self._scheduler = Scheduler(Blocks(runner.num_blocks), self._budget)
         self._num_steps = self._num_tokens = 0
-        self._arrivals: deque[_Arrival] = deque()
+        self._arrivals: deque[Arrival] = deque()
         self._is_closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="anymal-engine", daemon=True)
@@ -107,9 +60,11 @@ class BatchingEngine:
 
     # --- any thread -----------------------------------------------------------------------------
 
-    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+    def start(
+        self, prompt: Prompt, wanted: Sampling | Given, emit: Callable[[Event], None]
+    ) -> Ticket:
         """See `Engine.start`."""
-        arrival = _Arrival(prompt=prompt, sampling=sampling, emit=emit)
+        arrival = Arrival(prompt=prompt, wanted=wanted, emit=emit)
         with self._changed:
             if self._is_closed:
                 raise EngineClosed("the engine is closed; start a new one")
@@ -122,9 +77,9 @@ class BatchingEngine:
             self._changed.notify()
         return arrival.ticket
 
-    def submit(self, prompt: Prompt, sampling: Sampling) -> Stream:
+    def submit(self, prompt: Prompt, wanted: Sampling | Given) -> Stream:
         """See `Engine.submit`."""
-        return Stream(lambda emit: self.start(prompt, sampling, emit))
+        return Stream(lambda emit: self.start(prompt, wanted, emit))
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -151,9 +106,9 @@ class BatchingEngine:
         self._thread.join()
 
     def _num_waiting(self) -> int:
-        """Requests that wait and were not given up; the lock is held."""
-        waiting: list[Request | _Arrival] = [*self._arrivals, *list(self._scheduler.waiting)]
-        return sum(not each.ticket.is_cancelled for each in waiting)
+        """Arrivals that wait and were not given up; the lock is held."""
+        waiting: list[Request | Arrival] = [*self._arrivals, *list(self._scheduler.waiting)]
+        return len({each.ticket for each in waiting if not each.ticket.is_cancelled})
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -166,7 +121,7 @@ class BatchingEngine:
                 self._abandon(error)
         self._abandon(EngineClosed("the engine was closed before the answer ended"))
 
-    def _wait(self) -> list[_Arrival] | None:
+    def _wait(self) -> list[Arrival] | None:
         """Wait until there is something to do; returns what is new, or None when closed."""
         with self._changed:
             self._changed.wait_for(
@@ -177,7 +132,7 @@ class BatchingEngine:
             # They leave the queue one by one as they are read, so that an exception loses none.
             return list(self._arrivals)
 
-    def _turn(self, arrivals: Sequence[_Arrival]) -> None:
+    def _turn(self, arrivals: Sequence[Arrival]) -> None:
         """Take requests in, and go one step."""
         for arrival in arrivals:
             self._take_in(arrival)
@@ -185,39 +140,18 @@ class BatchingEngine:
         if works := self._scheduler.plan():
             self._step(works)
 
-    def _take_in(self, arrival: _Arrival) -> None:
+    def _take_in(self, arrival: Arrival) -> None:
         with self._changed:
             self._arrivals.remove(arrival)
         try:
-            self._scheduler.add(self._request(arrival))
+            most = self._scheduler.blocks.total * BLOCK_SIZE
+            for request in requests_of(arrival, self._runner, most_positions=most):
+                self._scheduler.add(request)
         except AnymalError as error:
             _emit(arrival.emit, Failed(error=error))
         except Exception as error:  # one bad request must not end the others
             logger.exception("a request could not be read")
             _emit(arrival.emit, Failed(error=error))
-
-    def _request(self, arrival: _Arrival) -> Request:
-        runner, prompt, sampling = self._runner, arrival.prompt, arrival.sampling
-        runner.check(prompt)
-        length = len(prompt)
-        room = min(runner.context, self._scheduler.blocks.total * BLOCK_SIZE) - length
-        if length == 0:
-            raise EngineError("the prompt is empty; give at least one token")
-        if room < 1:
-            raise TooLong(
-                f"the prompt has {length} tokens and fills the model's context of "
-                f"{room + length}; shorten the text or send fewer media"
-            )
-        root = runner.root
-        return Request(
-            prompt=prompt,
-            sampling=sampling,
-            emit=arrival.emit,
-            ticket=arrival.ticket,
-            limit=min(sampling.max_tokens, room),
-            reply=Reply(runner.vocabulary, prompt, sampling),
-            fingerprints=None if root is None else Fingerprints(prompt, root=root),
-        )
 
     def _step(self, works: Sequence[Work]) -> None:
         began = perf_counter()
@@ -238,7 +172,7 @@ class BatchingEngine:
         if self._on_step is not None:
             self._on_step(Step(num_sequences=len(works), num_tokens=num_tokens, seconds=seconds))
 
-    def _advance(self, work: Work, result: Drawn | Exception | None) -> None:
+    def _advance(self, work: Work, result: Result | Exception | None) -> None:
         """Apply the result of one request's stretch."""
         request, scheduler = work.request, self._scheduler
         if isinstance(result, Exception):
@@ -256,10 +190,10 @@ class BatchingEngine:
             logger.exception("the events of an answer could not be made")
             self._fail(request, error)
             return
-        if events and isinstance(events[-1], Finished):
-            scheduler.finish(request)
-        else:
+        if isinstance(result, Drawn) and not (events and isinstance(events[-1], Finished)):
             scheduler.append(request, result.id)
+        else:
+            scheduler.finish(request)
         _emit(request.emit, *events)
 
     def _fail(self, request: Request, error: Exception) -> None:
@@ -276,7 +210,7 @@ class BatchingEngine:
         with self._changed:
             arrivals, self._arrivals = self._arrivals, deque()
         scheduler = self._scheduler
-        requests: list[Request | _Arrival] = [*scheduler.running, *scheduler.waiting, *arrivals]
+        requests: list[Request | Arrival] = [*scheduler.running, *scheduler.waiting, *arrivals]
         self._scheduler = Scheduler(Blocks(self._runner.num_blocks), self._budget)
         for request in requests:
             if not request.ticket.is_cancelled:

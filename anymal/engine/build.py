@@ -6,8 +6,9 @@ Does not know media: prompts come from `anymal.serving.soft_tokens`.
 import logging
 from collections.abc import Callable, Collection
 
-from anymal.engine.batching import BatchingEngine, Runner
+from anymal.engine.batching import BatchingEngine
 from anymal.engine.packed import PackedRunner
+from anymal.engine.runner import Runner
 from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.engine.unpacked import UnpackedRunner

@@ -81,10 +81,37 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """How likely a given answer is.
+
+    Attributes:
+        logprobs: Of each of its tokens, the natural logarithm of its probability after the prompt
+            and the tokens before it.
+        is_greedy: Whether each of them is the likeliest there, so that the model would say this.
+    """
+
+    logprobs: tuple[float, ...]
+    is_greedy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihoods:
+    """How likely each of the given answers is.
+
+    Attributes:
+        answers: One for each, in the order they were given.
+        counts: What they took; `completion` counts the tokens of the given answers.
+    """
+
+    answers: tuple[Likelihood, ...]
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """The answer will not be completed."""
 
     error: Exception
 
 
-Event = TextDelta | Finished | Failed
+Event = TextDelta | Finished | Likelihoods | Failed

@@ -14,9 +14,11 @@ from torch import Tensor
 from anymal.engine.attention import PackedAttention, Stretch
 from anymal.engine.blocks import BLOCK_SIZE, blocks_for
 from anymal.engine.draw import draw_all
+from anymal.engine.events import Likelihood
+from anymal.engine.grade import grade_all
 from anymal.engine.key_values import KeyValues
 from anymal.engine.prompt import Prompt
-from anymal.engine.reply import Drawn, Vocabulary
+from anymal.engine.reply import Drawn, Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_ids, embed_request
 from anymal.llm.attention import attention_is
@@ -92,7 +94,7 @@ class PackedRunner:
         self._cache.scrub(blocks)
 
     @torch.no_grad()
-    def step(self, works: Sequence[Work]) -> list[Drawn | Exception | None]:
+    def step(self, works: Sequence[Work]) -> list[Result | Exception | None]:
         """See `Runner.step`."""
         try:
             return self._step(works)
@@ -100,7 +102,7 @@ class PackedRunner:
             torch.cuda.empty_cache()  # so that the next step finds what this one could not get
             raise
 
-    def _step(self, works: Sequence[Work]) -> list[Drawn | Exception | None]:
+    def _step(self, works: Sequence[Work]) -> list[Result | Exception | None]:
         decoding = [work for work in works if _is_decoding(work)]
         chunks = [work for work in works if not _is_decoding(work)]
         ordered = [*decoding, *chunks]
@@ -116,8 +118,10 @@ class PackedRunner:
             torch.tensor(positions, device=self._llm.device),
             attention,
         )
-        drawn = self._draw(ordered, hidden)
-        return [drawn.get(work) for work in works]
+        parts = torch.split(hidden, [work.stop - work.start for work in ordered])
+        given = [pair for pair in zip(ordered, parts, strict=True) if pair[0].request.given]
+        told = {**self._draw(ordered, hidden), **self._graded(given)}
+        return [told.get(work) for work in works]
 
     def _rows(self, decoding: Sequence[Work], chunks: Sequence[Work]) -> Tensor:
         """What the layers read, `[T, D_llm]`."""
@@ -134,18 +138,29 @@ class PackedRunner:
 
     def _draw(self, ordered: Sequence[Work], hidden: Tensor) -> dict[Work, Drawn | Exception]:
         """The next tokens of those whose stretches are complete."""
-        rows, ends = [], 0
+        rows: list[int] = []
+        complete: list[Work] = []
+        ends = 0
         for work in ordered:
             ends += work.stop - work.start
-            if work.is_complete:
+            if work.is_complete and not work.request.given:
                 rows.append(ends - 1)
-        complete = [work for work in ordered if work.is_complete]
+                complete.append(work)
         if not complete:
             return {}
         logits = self._llm.head(hidden[rows])  # [N, V]
         requests = [work.request for work in complete]
         drawn = draw_all(requests, logits, stop_ids=self._stop_ids)
         return dict(zip(complete, drawn, strict=True))
+
+    def _graded(
+        self, given: Sequence[tuple[Work, Tensor]]
+    ) -> dict[Work, Likelihood | Exception | None]:
+        """How likely given answers are, by stretch."""
+        if not given:
+            return {}
+        works, hidden = zip(*given, strict=True)
+        return dict(zip(works, grade_all(self._llm, works, hidden), strict=True))
 
 
 Decode = Callable[[Tensor, Tensor, PackedAttention], Tensor]

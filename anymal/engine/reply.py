@@ -11,6 +11,7 @@ from anymal.engine.events import (
     EndReason,
     Event,
     Finished,
+    Likelihood,
     Logprob,
     TextDelta,
     TokenCounts,
@@ -46,6 +47,27 @@ class Drawn:
     ends: bool = False
 
 
+Result = Drawn | Likelihood
+"""What a runner tells of a request whose next token can be drawn, or whose answer is graded."""
+
+
+class Growing(Protocol):
+    """The answer of one request."""
+
+    def push(self, result: Result, *, limit: int, num_cached: int) -> list[Event]:
+        """Take a result.
+
+        Args:
+            result: The runner's.
+            limit: Most tokens of the answer.
+            num_cached: Positions of the prompt that were found and not computed.
+
+        Returns:
+            Events, the last one of the answer at its end.
+        """
+        ...
+
+
 class Vocabulary(Protocol):
     """Ids to text."""
 
@@ -69,17 +91,10 @@ class Reply:
         self._logprobs: list[Logprob] = []
         self._num_tokens = 0
 
-    def push(self, drawn: Drawn, *, limit: int, num_cached: int) -> list[Event]:
-        """Add a token.
-
-        Args:
-            drawn: The token.
-            limit: Most tokens of the answer.
-            num_cached: For the counts.
-
-        Returns:
-            Events; `Finished` is the last one if this token ends the answer.
-        """
+    def push(self, result: Result, *, limit: int, num_cached: int) -> list[Event]:
+        """Add a token; `Finished` is the last event if it ends the answer. See `Growing.push`."""
+        assert isinstance(result, Drawn), "a runner draws the tokens of an answer that grows"
+        drawn = result
         if drawn.ends:
             return self._finish("stop", num_cached)
         self._num_tokens += 1

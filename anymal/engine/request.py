@@ -11,7 +11,7 @@ from anymal.engine.base import Ticket
 from anymal.engine.blocks import Fingerprints
 from anymal.engine.events import Event
 from anymal.engine.prompt import Prompt
-from anymal.engine.reply import Reply
+from anymal.engine.reply import Growing
 from anymal.engine.sampling import Sampling
 
 
@@ -21,11 +21,14 @@ class Request:
 
     Attributes:
         prompt: What to continue.
-        sampling: How.
+        sampling: How; without effect where the answer is given.
         emit: Called with its events.
         ticket: Cancels it.
         limit: Most tokens of the answer, no more than fit.
         reply: The answer so far, as events.
+        given: Ids of an answer to grade instead of drawing one; the prompt ends with all of them
+            but the last.
+        graded: Of the given ids so far, the log-probability, and whether each was the likeliest.
         fingerprints: Of its whole blocks; None where none are kept.
         ids: Tokens of the answer so far.
         blocks: Numbers of the blocks that it holds, in order.
@@ -38,11 +41,13 @@ class Request:
     """
 
     prompt: Prompt
-    sampling: Sampling
+    sampling: Sampling = field(default_factory=Sampling)
     emit: Callable[[Event], None]
     limit: int
-    reply: Reply
+    reply: Growing
     ticket: Ticket = field(default_factory=Ticket)
+    given: tuple[int, ...] = ()
+    graded: list[tuple[float, bool]] = field(default_factory=list)
     fingerprints: Fingerprints | None = None
     ids: list[int] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)
@@ -70,6 +75,11 @@ class Request:
     def num_left(self) -> int:
         """Positions to compute before the next token can be drawn: 1 in the middle of an answer."""
         return self.length - self.num_computed
+
+    @property
+    def num_reusable(self) -> int:
+        """Positions that need not be computed if they are found: no token is predicted at them."""
+        return self.length - max(1, len(self.given))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -147,6 +147,7 @@ class Scheduler:
         self.blocks.release(request.blocks)
         request.blocks = []
         request.num_computed = 0
+        request.graded = []
         request.scratch = None
 
     def _admit(self, left: int) -> None:
@@ -217,7 +218,7 @@ class Scheduler:
 
 
 def _reusable(request: Request) -> list[bytes]:
-    """Digests of the blocks that end before the last known position, which must be computed."""
+    """Digests of the blocks that end before the first position that must be computed."""
     if request.fingerprints is None:
         return []
-    return request.fingerprints.digests[: (request.length - 1) // BLOCK_SIZE]
+    return request.fingerprints.digests[: request.num_reusable // BLOCK_SIZE]

@@ -11,8 +11,9 @@ import torch
 
 from anymal.engine.blocks import blocks_for
 from anymal.engine.draw import draw_all
+from anymal.engine.grade import grade_all
 from anymal.engine.prompt import Prompt
-from anymal.engine.reply import Drawn, Vocabulary
+from anymal.engine.reply import Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_work
 from anymal.llm.causal_lm import LLM
@@ -51,11 +52,11 @@ class UnpackedRunner:
         """See `Runner.scrub`; a request's cache ends with it."""
 
     @torch.no_grad()
-    def step(self, works: Sequence[Work]) -> list[Drawn | Exception | None]:
+    def step(self, works: Sequence[Work]) -> list[Result | Exception | None]:
         """See `Runner.step`."""
         return [self._step(work) for work in works]
 
-    def _step(self, work: Work) -> Drawn | Exception | None:
+    def _step(self, work: Work) -> Result | Exception | None:
         request, llm = work.request, self._llm
         if request.scratch is None:
             request.scratch = llm.new_cache()
@@ -63,9 +64,10 @@ class UnpackedRunner:
             rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
             hidden = llm.decode(rows, positions=places, cache=request.scratch)
+            if request.given:
+                return grade_all(llm, [work], [hidden[0]])[0]
             if not work.is_complete:
                 return None
-            (drawn,) = draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)
+            return draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)[0]
         except Exception as error:  # one request's failure must not end the others
             return error
-        return drawn

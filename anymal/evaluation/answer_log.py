@@ -82,7 +82,12 @@ class AnswerLog:
             facts: What else a reader wants to know of it.
         """
         self.replies[key] = reply
-        self._write({**facts, "answer": reply.text, "ended": reply.ended, "key": key})
+        line = {**facts, "answer": reply.text, "ended": reply.ended}
+        if reply.choice is not None:
+            line |= {"choice": reply.choice}
+        if reply.likelihoods:
+            line |= {"likelihoods": list(reply.likelihoods)}
+        self._write({**line, "key": key})
 
     def add_values(
         self, task: str, metric: str, questions: Sequence[Valued], *, is_mean: bool
@@ -156,4 +161,9 @@ def _line(path: Path, number: int, text: str) -> Mapping[str, Any]:
 
 
 def _reply(line: Mapping[str, Any]) -> Reply:
-    return Reply(text=line["answer"], ended=line["ended"])
+    return Reply(
+        text=line["answer"],
+        ended=line["ended"],
+        choice=line.get("choice"),
+        likelihoods=tuple(line.get("likelihoods", ())),
+    )

@@ -148,7 +148,8 @@ def confusion(true: Answered) -> dict[str, dict[str, dict[str, int]]]:
     for question, reply in zip(true.questions, true.replies, strict=True):
         want = question.expected
         choices[want.task].add(() if want.all_of else want.choices)
-        tables[want.task][want.answer][named_choice(reply.text, want)] += 1
+        named = named_choice(reply.text, want) if reply.choice is None else reply.choice
+        tables[want.task][want.answer][named] += 1
     return {
         kind: {answer: dict(row) for answer, row in sorted(table.items())}
         for kind, table in sorted(tables.items())
@@ -169,7 +170,13 @@ def _judge(metric: Metric, questions: Sequence[Question], replies: Sequence[Repl
 
 def _answers(replies: Sequence[Reply]) -> list[Answer]:
     """What metrics read of replies."""
-    return [Answer(text=reply.text) for reply in replies]
+    return [
+        Answer(
+            text=reply.text if reply.choice is None else reply.choice,
+            likelihoods=reply.likelihoods,
+        )
+        for reply in replies
+    ]
 
 
 def _share(verdicts: Sequence[tuple[str, bool]]) -> Share:

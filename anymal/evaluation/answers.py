@@ -27,10 +27,14 @@ class Reply:
     Attributes:
         text: Its words.
         ended: Why they end: the model stopped, or the limit of tokens was reached.
+        choice: Which choice that is, where it was asked for by letter or likelihood; else None.
+        likelihoods: Of all choices, the log-likelihoods; empty where they were not asked for.
     """
 
     text: str
     ended: EndReason
+    choice: str | None = None
+    likelihoods: tuple[float, ...] = ()
 
 
 def start_batch_assistant(assembled: Assembled, *, name: str, batch_size: int) -> Assistant:

@@ -3,7 +3,7 @@
 Does not choose questions or make figures of answers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,19 @@ from anymal.engine.sampling import Sampling
 from anymal.evaluation.answer_log import AnswerLog, answer_key
 from anymal.evaluation.answered import Answered, judge_answers
 from anymal.evaluation.answers import Reply, answer_all
-from anymal.evaluation.asked import read_asked
+from anymal.evaluation.asked import digest_of, read_asked
 from anymal.evaluation.controls import text_of
 from anymal.evaluation.questions import Question
 from anymal.evaluation.task import Task
+from anymal.evaluation.ways import (
+    Way,
+    by_letter,
+    by_likelihood,
+    choices_of,
+    metrics_of,
+    way_of,
+    with_letters,
+)
 from anymal.serving.assistant import Assistant
 
 Progress = Callable[[str, int, int], None]
@@ -29,6 +38,7 @@ class Asker:
         identity: What tells its answers from another model's in the log.
         batch_size: Questions answered at a time.
         max_tokens: Most tokens of an answer.
+        way: How all questions are answered; None leaves it to their tasks.
         log: Gets every answer. What it holds already is not asked again.
         progress: Called with what is running, questions done, questions in all.
     """
@@ -37,6 +47,7 @@ class Asker:
     identity: str
     batch_size: int
     max_tokens: int
+    way: Way | None
     log: AnswerLog
     progress: Progress | None
 
@@ -51,32 +62,54 @@ class Asker:
         Raises:
             AnymalError: A question cannot be asked.
         """
-        keys = [self._key(task, question, label) for question in questions]
+        way = way_of(task, self.way)
+        keys = [self._key(task, question, label, way) for question in questions]
         missing = [place for place, key in enumerate(keys) if key not in self.log.replies]
-        replies = answer_all(
-            self.assistant,
-            [questions[place].prompt for place in missing],
-            base_dir=task.base_dir,
-            batch_size=self.batch_size,
-            sampling=Sampling(max_tokens=self.max_tokens),
-        )
+        replies = self._replies(task, [questions[place] for place in missing], way)
         done = len(questions) - len(missing)
         for place, reply in zip(missing, replies, strict=True):
             self.log.add(keys[place], reply, _facts(task, questions[place], label, reply))
             done += 1
             if self.progress is not None:
                 self.progress(f"{task.name} ({label})", done, len(questions))
-        return judge_answers(questions, [self.log.replies[key] for key in keys], task.judged_by)
+        found = [self.log.replies[key] for key in keys]
+        return judge_answers(questions, found, metrics_of(task, way))
 
-    def _key(self, task: Task, question: Question, label: str) -> str:
+    def _replies(self, task: Task, questions: Sequence[Question], way: Way) -> Iterator[Reply]:
+        prompts = [question.prompt for question in questions]
+        choices = [choices_of(question, task, way) for question in questions if way != "text"]
+        if way in ("likelihood", "likelihood-per-token"):
+            yield from by_likelihood(
+                self.assistant,
+                list(zip(prompts, choices, strict=True)),
+                base_dir=task.base_dir,
+                batch_size=self.batch_size,
+                per_token=way == "likelihood-per-token",
+            )
+            return
+        if way == "letter":
+            prompts = [with_letters(*each) for each in zip(prompts, choices, strict=True)]
+        replies = answer_all(
+            self.assistant,
+            prompts,
+            base_dir=task.base_dir,
+            batch_size=self.batch_size,
+            sampling=Sampling(max_tokens=self.max_tokens),
+        )
+        for question, reply in zip(questions, replies, strict=True):
+            yield by_letter(reply, question) if way == "letter" else reply
+
+    def _key(self, task: Task, question: Question, label: str, way: Way) -> str:
         limits = self.assistant.processor.limits
-        as_asked = read_asked(question.prompt, limits=limits, base_dir=task.base_dir)
+        as_asked = read_asked(question.prompt, limits=limits, base_dir=task.base_dir).digest
+        if way != "text":
+            as_asked = digest_of([as_asked, way, question.expected.choices])
         return answer_key(
             identity=self.identity,
             task=task.name,
             label=label,
             question=question.asked,
-            as_asked=as_asked.digest,
+            as_asked=as_asked,
             max_tokens=self.max_tokens,
         )
 
@@ -90,6 +123,8 @@ def _facts(task: Task, question: Question, label: str, reply: Reply) -> dict[str
         "question": text_of(question.prompt),
         "expected": question.expected.answer,
     }
-    if not task.metrics:
+    if reply.choice is not None:
+        facts["right"] = reply.choice == question.expected.answer
+    elif not task.metrics:
         facts["right"] = task.scorer(reply.text, question.expected)
     return facts

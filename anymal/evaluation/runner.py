@@ -26,6 +26,7 @@ from anymal.evaluation.questions import (
 )
 from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 from anymal.evaluation.task import Task, as_tasks, pick
+from anymal.evaluation.ways import Way
 from anymal.serving.assistant import Assistant
 
 TRUE, OTHER = "media", "other"
@@ -38,6 +39,7 @@ def evaluate(
     *,
     controls: Sequence[Control] = CONTROLS,
     perturbations: Sequence[Perturbation] = (),
+    way: Way | None = None,
     batch_size: int = 16,
     limit: int | None = None,
     max_tokens: int = 48,
@@ -55,6 +57,7 @@ def evaluate(
         tasks: Tasks, or just a mapping of name to records.
         controls: Which controls to run besides the true media.
         perturbations: Which changes of the media to try besides.
+        way: How questions are answered; None: by text, or by likelihood where a metric needs it.
         batch_size: Questions answered at a time.
         limit: Most records of each task; None takes all.
         max_tokens: Most tokens of an answer.
@@ -77,6 +80,7 @@ def evaluate(
         identity=identities[0],
         batch_size=batch_size,
         max_tokens=max_tokens,
+        way=way,
         log=AnswerLog() if log is None else log,
         progress=progress,
     )
@@ -109,6 +113,7 @@ def evaluate(
         "seed": SEED,
         "controls": list(controls),
         "perturb": list(perturbations),
+        "answer": way or "by task",
     }
     return Results(bundle=bundle, settings=settings, tasks=rows)
 

@@ -9,11 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart
+from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart, Words
 from anymal.protocol.sizes import (
+    MAX_ANSWER_CHARACTERS,
+    MAX_ANSWERS,
     MAX_NAME_CHARACTERS,
     MAX_STOP_CHARACTERS,
     MAX_STOPS,
+    at_most,
     check_keys,
     check_length,
 )
@@ -75,10 +78,8 @@ class StreamOptions(Strict):
     include_usage: bool = Field(False, description="send a last chunk with the token counts")
 
 
-class ChatCompletionRequest(TolerantRequest):
-    """Body of `POST /v1/chat/completions`."""
-
-    without_effect: ClassVar[Rows] = REQUEST
+class ConversationRequest(TolerantRequest):
+    """A request about a conversation."""
 
     model: str | None = Field(
         None,
@@ -88,6 +89,35 @@ class ChatCompletionRequest(TolerantRequest):
     messages: Annotated[list[Message], Field(fail_fast=True)] = Field(
         min_length=1, description="turns, oldest first"
     )
+
+    @property
+    def has_embeds(self) -> bool:
+        """Whether a part brings soft tokens of the caller's own."""
+        return any(
+            isinstance(part, PromptEmbedsPart)
+            for message in self.messages
+            for part in message.media.values()
+        )
+
+
+class LikelihoodRequest(ConversationRequest):
+    """Body of `POST /v1/likelihood`."""
+
+    answers: Annotated[
+        list[Annotated[Words, Field(max_length=MAX_ANSWER_CHARACTERS)]],
+        Field(fail_fast=True, min_length=1, max_length=MAX_ANSWERS),
+        at_most(MAX_ANSWERS, "answers"),
+    ] = Field(description="what the assistant might say next")
+    include_end: bool = Field(
+        True, description="count the token that ends an answer as part of each; training teaches it"
+    )
+
+
+class ChatCompletionRequest(ConversationRequest):
+    """Body of `POST /v1/chat/completions`."""
+
+    without_effect: ClassVar[Rows] = REQUEST
+
     n: Whole = Field(1, ge=1, le=8, description="how many answers")
     stream: bool = Field(False, description="answer as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with stream")
@@ -159,15 +189,6 @@ class ChatCompletionRequest(TolerantRequest):
     def num_logprobs(self) -> int | None:
         """How many alternatives to return with each log-probability; None returns neither."""
         return (self.top_logprobs or 0) if self.logprobs else None
-
-    @property
-    def has_embeds(self) -> bool:
-        """Whether a part brings soft tokens of the caller's own."""
-        return any(
-            isinstance(part, PromptEmbedsPart)
-            for message in self.messages
-            for part in message.media.values()
-        )
 
 
 def _wrong(param: str, reason: str) -> PydanticCustomError:

@@ -110,6 +110,26 @@ class ChatCompletionChunk(_Reply):
     usage: Usage | None = None
 
 
+class AnswerLikelihood(_Reply):
+    """How likely one given answer is; logarithms are natural."""
+
+    sum: float = Field(description="of its tokens' log-probabilities: the answer's own")
+    per_token: float = Field(description="their mean, which does not fall with length")
+    tokens: int = Field(description="how many there are, the end among them if it is counted")
+    is_greedy: bool = Field(description="each token is the likeliest: the model would say this")
+    probability: float = Field(description="among the given answers, by the sums")
+    probability_per_token: float = Field(description="among the given answers, by the means")
+
+
+class LikelihoodReply(_Reply):
+    """How likely given answers are, in the order they came in."""
+
+    object: Literal["likelihood"] = "likelihood"
+    model: str
+    answers: list[AnswerLikelihood]
+    usage: Usage
+
+
 class SoftTokensReply(_Reply):
     """A medium as the language model reads it."""
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, Self, Unpack, overload
 
 from anymal.assemble import Assembled
 from anymal.bundle.parts import ANYWHERE, Reach
+from anymal.chat.given import GivenAnswers
 from anymal.client.answer import (
     Answer,
     AnswerOptions,
@@ -24,17 +25,18 @@ from anymal.client.answer import (
 from anymal.client.attachments import Media
 from anymal.engine.base import Engine
 from anymal.engine.build import build_engine
-from anymal.engine.events import Failed, Finished, TextDelta
+from anymal.engine.events import Finished, Likelihoods, TextDelta
+from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, Message
-from anymal.protocol.responses import TokenLogprob
+from anymal.protocol.responses import LikelihoodReply, TokenLogprob
 from anymal.sample import Sample
 from anymal.serving.precision import load_to_answer
-from anymal.serving.shapes import finish_reason_of, logprob_of, usage_of
+from anymal.serving.shapes import finish_reason_of, likelihood_reply, logprob_of, usage_of
 from anymal.serving.soft_tokens import DEFAULT_CACHE_BYTES, SoftTokens
 
 logger = logging.getLogger(__name__)
@@ -234,6 +236,27 @@ class Assistant:
         """Answer a conversation piece by piece; work begins with the first piece."""
         return AnswerStream(self._stream(as_messages(messages), _sampling(options)))
 
+    def likelihood(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        answers: Sequence[str],
+        *,
+        include_end: bool = True,
+    ) -> LikelihoodReply:
+        """Tell how likely given answers to a conversation are; see `anymal.Client.likelihood`."""
+        given = GivenAnswers(texts=tuple(answers), with_end=include_end)
+        conversation = Conversation(messages=as_messages(messages))
+        sample = self.processor(conversation, base_dir=_ANYWHERE, generate=True, answers=given)
+        return likelihood_reply(self.grade(sample), model=self.name)
+
+    def grade(self, sample: Sample) -> Likelihoods:
+        """Tell how likely the answers of a sample are."""
+        prompt = self.soft_tokens.prompt(sample)
+        with closing(self.engine.submit(prompt, Given(answers=sample.answers))) as events:
+            found = next(events)
+        assert isinstance(found, Likelihoods), "the only event of given answers"
+        return found
+
     def message(self, question: str, **media: Unpack[Media]) -> Message:
         """A user's turn for `chat` and `stream`: the media, then the question."""
         return user_message(question, inline=False, **media)
@@ -246,7 +269,7 @@ class Assistant:
         logprobs: list[TokenLogprob] = []
         with closing(self.engine.submit(prompt, sampling)) as events:
             for event in events:
-                if not isinstance(event, Failed):
+                if isinstance(event, TextDelta | Finished):
                     logprobs += map(logprob_of, event.logprobs)
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)

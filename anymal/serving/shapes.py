@@ -1,15 +1,18 @@
-"""What an engine reports, in OpenAI's shapes: probabilities, token counts, and why it ended.
+"""What an engine reports, in the API's shapes: probabilities, token counts, and why it ended.
 
 Does not write responses; `server.answering.completions` and `server.answering.sse` do.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from anymal.engine.events import EndReason, Logprob, TokenCounts
+from anymal.engine.events import EndReason, Likelihoods, Logprob, TokenCounts
 from anymal.protocol.responses import (
+    AnswerLikelihood,
     ChoiceLogprobs,
     FinishReason,
+    LikelihoodReply,
     TokenLogprob,
     TopLogprob,
     Usage,
@@ -66,3 +69,38 @@ def usage_of_all(counts: Mapping[int, TokenCounts]) -> Usage:
     """
     completion = sum(each.completion for each in counts.values())
     return usage_of(replace(counts[min(counts)], completion=completion))
+
+
+def likelihood_reply(found: Likelihoods, *, model: str) -> LikelihoodReply:
+    """How likely given answers are, each by itself and among the others.
+
+    Args:
+        found: What the engine found.
+        model: Whose name the reply bears.
+    """
+    sums = [math.fsum(each.logprobs) for each in found.answers]
+    means = [total / len(each.logprobs) for total, each in zip(sums, found.answers, strict=True)]
+    rows = zip(found.answers, sums, means, _softmax(sums), _softmax(means), strict=True)
+    return LikelihoodReply(
+        model=model,
+        answers=[
+            AnswerLikelihood(
+                sum=total,
+                per_token=mean,
+                tokens=len(each.logprobs),
+                is_greedy=each.is_greedy,
+                probability=by_sum,
+                probability_per_token=by_mean,
+            )
+            for each, total, mean, by_sum, by_mean in rows
+        ],
+        usage=usage_of(found.counts),
+    )
+
+
+def _softmax(scores: Sequence[float]) -> list[float]:
+    """Probabilities in proportion to the exponentials of some scores."""
+    most = max(scores)
+    weights = [math.exp(score - most) for score in scores]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]

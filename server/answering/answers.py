@@ -12,6 +12,7 @@ from functools import partial
 
 from anymal.engine.base import Engine, Ticket
 from anymal.engine.events import Event, Failed, TextDelta, TokenCounts
+from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
 from server.errors import TimedOut
@@ -65,7 +66,7 @@ def samplings_of(sampling: Sampling, number: int) -> list[Sampling]:
 async def answers(
     engine: Engine,
     prompt: Prompt,
-    samplings: Sequence[Sampling],
+    samplings: Sequence[Sampling | Given],
     *,
     deadline: float,
     guard: Guard,
@@ -78,7 +79,7 @@ async def answers(
     Args:
         engine: What answers.
         prompt: The prompt.
-        samplings: One for each answer.
+        samplings: One for each answer; or all the given answers, which end with one event.
         deadline: When all must have ended, on the clock of the event loop.
         guard: What every piece passes.
 
@@ -112,7 +113,9 @@ class _Running:
         open: The answers that have not ended.
     """
 
-    def __init__(self, *, engine: Engine, prompt: Prompt, samplings: Sequence[Sampling]) -> None:
+    def __init__(
+        self, *, engine: Engine, prompt: Prompt, samplings: Sequence[Sampling | Given]
+    ) -> None:
         self.mailbox = _Mailbox()
         self.open = set(range(len(samplings)))
         self._engine = engine

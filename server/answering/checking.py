@@ -3,6 +3,7 @@
 Does not judge; `safety` holds the checks, which may block and therefore run on threads.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio.to_thread
@@ -50,6 +51,23 @@ async def check_conversation(checks: Checks, conversation: Conversation) -> None
     await anyio.to_thread.run_sync(_apply, checks, conversation)
 
 
+async def check_answers(checks: Checks, answers: Sequence[str]) -> None:
+    """Refuse given answers by their words.
+
+    Raises:
+        ContentRefused: If a check does.
+    """
+    if checks.has_input_checks:
+        await anyio.to_thread.run_sync(_apply_to_answers, checks, answers)
+
+
+def _apply_to_answers(checks: Checks, answers: Sequence[str]) -> None:
+    """Raise the first refusal of an answer."""
+    for index, answer in enumerate(answers):
+        if answer and (refusal := checks.prompt(answer)) is not None:
+            raise _refused(refusal, f"answers.{index}")
+
+
 def _apply(checks: Checks, conversation: Conversation) -> None:
     """Raise the first refusal of a conversation, message by message."""
     for index, message in enumerate(conversation.messages):
@@ -84,7 +102,7 @@ def guard_for(checks: Checks, conversation: Conversation, prompt: Prompt) -> Gua
         where answers are checked as a whole.
     """
     if not (checks.has_sentence_checks or checks.has_exchange_checks):
-        return _pass
+        return pass_on
     growing: dict[int, _Answer] = {}
     judge = _Judge(checks=checks, conversation=conversation, prompt=prompt)
 
@@ -95,7 +113,7 @@ def guard_for(checks: Checks, conversation: Conversation, prompt: Prompt) -> Gua
     return guard
 
 
-async def _pass(piece: Piece) -> list[Piece]:
+async def pass_on(piece: Piece) -> list[Piece]:
     """Nothing is checked, nothing held back."""
     return [piece]
 

@@ -10,18 +10,23 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from anymal.chat.given import GivenAnswers
 from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import DecoderPool, DecodingStopped
+from anymal.engine.given import Given
 from anymal.engine.prompt import Owner, Prompt
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation
 from server.answering.turns import Turns
 from server.served.models import Backend
+
+if TYPE_CHECKING:  # the app starts without torch
+    from anymal.sample import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -65,17 +70,34 @@ class Preparing:
         Raises:
             AnymalError: If the conversation or its media are refused.
         """
+        _, prompt = await self._sample_and_prompt(backend, conversation, owner)
+        return prompt
+
+    async def prompt_and_answers(
+        self, backend: Backend, conversation: Conversation, answers: GivenAnswers, owner: Owner
+    ) -> tuple[Prompt, Given]:
+        """Process a conversation and answers to grade after it; see `prompt`."""
+        sample, prompt = await self._sample_and_prompt(backend, conversation, owner, answers)
+        return prompt, Given(answers=sample.answers)
+
+    async def _sample_and_prompt(
+        self, backend: Backend, conversation: Conversation, owner: Owner, *answers: GivenAnswers
+    ) -> tuple["Sample", Prompt]:
         if not _has_media(conversation):
-            to_sample = partial(backend.to_sample, conversation, decode_medium)
-            return await self.on_thread(lambda: backend.to_prompt(to_sample(), owner))
+
+            def make() -> tuple["Sample", Prompt]:
+                sample = backend.to_sample(conversation, decode_medium, *answers)
+                return sample, backend.to_prompt(sample, owner)
+
+            return await self.on_thread(make)
         decode, stop = decode_medium, _cannot_stop
         if self._decoders is not None:
             errand = self._decoders.errand()
             decode, stop = errand.decode, errand.stop
-        to_sample = partial(backend.to_sample, conversation, decode)
+        to_sample = partial(backend.to_sample, conversation, decode, *answers)
         async with self._decoding.turn(owner.name):
             sample = await self._to_its_end(to_sample, stop)
-        return await self.on_thread(partial(backend.to_prompt, sample, owner))
+        return sample, await self.on_thread(partial(backend.to_prompt, sample, owner))
 
     async def on_thread(self, work: Callable[[], Result]) -> Result:
         """Do some work on a thread, when there is a place; if this is cancelled, it still ends."""

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from anymal.engine.events import Failed
-from anymal.protocol.requests import ChatCompletionRequest
+from anymal.protocol.requests import ChatCompletionRequest, ConversationRequest
 from server.answering.answers import Piece
 from server.answering.disconnect import unless_disconnected
 from server.answering.sse import EventStream, Writer, events
@@ -57,11 +57,7 @@ async def respond(
         ClientGone: If the client went away before the response began.
         AnymalError: If the worker refuses the request.
     """
-    if body.has_embeds and not caller.may_send_embeds:
-        raise EmbedsNotAllowed(
-            f"the caller {caller.name!r} may not send prompt_embeds; send the medium itself, or "
-            "ask the operator for a key that may"
-        )
+    refuse_embeds(body, caller)
     name = worker.models.find(body.model).name
     pieces = worker.answer(body.model_copy(update={"model": name}), caller)
     shape = shape_of(name)
@@ -75,6 +71,19 @@ async def respond(
             raise first.event.error
         stack.pop_all()  # the response closes the pieces from here on
         return EventStream(events(_after(first, pieces), shape), pieces)
+
+
+def refuse_embeds(body: ConversationRequest, caller: Caller) -> None:
+    """Refuse soft tokens from a caller who is not trusted with them.
+
+    Raises:
+        EmbedsNotAllowed: If the caller may not send soft tokens, and did.
+    """
+    if body.has_embeds and not caller.may_send_embeds:
+        raise EmbedsNotAllowed(
+            f"the caller {caller.name!r} may not send prompt_embeds; send the medium itself, or "
+            "ask the operator for a key that may"
+        )
 
 
 async def _after(first: Piece, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:

@@ -12,19 +12,31 @@ from functools import partial
 
 import anyio
 
+from anymal.chat.given import GivenAnswers
 from anymal.decoding.pool import DecoderPool
-from anymal.engine.events import Finished, TextDelta
+from anymal.engine.events import Failed, Likelihoods
 from anymal.engine.prompt import EmbeddingSpan, Owner
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, MediaPart, Message
 from anymal.protocol.explain import BodyProblem
-from anymal.protocol.requests import ChatCompletionRequest
-from server.answering.answers import Piece, Withheld, answers, samplings_of
-from server.answering.checking import check_conversation, check_request, guard_for
+from anymal.protocol.requests import (
+    ChatCompletionRequest,
+    ConversationRequest,
+    LikelihoodRequest,
+)
+from server.answering.answers import Piece, answers, samplings_of
+from server.answering.checking import (
+    check_answers,
+    check_conversation,
+    check_request,
+    guard_for,
+    pass_on,
+)
 from server.answering.places import Places
 from server.answering.preparing import Preparing
 from server.answering.stopping import stopping_at
+from server.answering.stopwatch import Stopwatch
 from server.edge.keys import ANONYMOUS, Caller
 from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
@@ -141,7 +153,7 @@ class Worker:
             TimedOut: If it takes too long.
             AnymalError: If the conversation or its media are refused.
         """
-        clock = _Stopwatch(self._metrics)
+        clock = Stopwatch(self._metrics)
         deadline = asyncio.get_running_loop().time() + self._request_seconds
         sampling = self._sampling(request)
         with self.models.lease(request.model) as backend, self._places.admit(caller, request.n):
@@ -161,6 +173,41 @@ class Worker:
                 async for piece in pieces:
                     clock.note(piece)
                     yield piece
+
+    async def likelihood(
+        self, request: LikelihoodRequest, caller: Caller = ANONYMOUS
+    ) -> Likelihoods:
+        """Tell how likely given answers are; the request holds one place, as one answer does.
+
+        Args:
+            request: A validated request.
+            caller: Who asks.
+
+        Returns:
+            The likelihood of each answer.
+
+        Raises:
+            Exception: As `answer` does.
+        """
+        clock = Stopwatch(self._metrics)
+        deadline = asyncio.get_running_loop().time() + self._request_seconds
+        given = GivenAnswers(texts=tuple(request.answers), with_end=request.include_end)
+        with self.models.lease(request.model) as backend, self._places.admit(caller, 1):
+            with _until(deadline):
+                conversation = await self._fetched(_conversation_of(request))
+                await check_conversation(self._checks, conversation)
+                await check_answers(self._checks, request.answers)
+                prompt, wanted = await self._preparing.prompt_and_answers(
+                    backend, conversation, given, self._owner(caller)
+                )
+            pieces = answers(backend.engine, prompt, [wanted], deadline=deadline, guard=pass_on)
+            async with aclosing(pieces):
+                piece = await anext(pieces)
+            clock.note(piece)
+        if isinstance(piece.event, Failed):
+            raise piece.event.error
+        assert isinstance(piece.event, Likelihoods), "the only event of given answers"
+        return piece.event
 
     async def align(
         self, part: MediaPart, model: str | None = None, caller: Caller = ANONYMOUS
@@ -232,7 +279,7 @@ class Worker:
         )
 
 
-def _conversation_of(request: ChatCompletionRequest) -> Conversation:
+def _conversation_of(request: ConversationRequest) -> Conversation:
     """Its messages, which are valid; to check very many once more would hold up the event loop."""
     return Conversation.model_construct(messages=request.messages)
 
@@ -247,36 +294,3 @@ def _until(deadline: float) -> Iterator[None]:
             "the media took longer than this service allows; send fewer or shorter ones, or raise "
             "the service's request_seconds"
         )
-
-
-class _Stopwatch:
-    """Measures the time between pieces, and counts tokens."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._clock = asyncio.get_running_loop().time
-        self._began = self._clock()
-        self._last: dict[int, float] = {}
-        self._has_prompt = False
-
-    def note(self, piece: Piece) -> None:
-        """Take note of a piece."""
-        now = self._clock()
-        before = self._last.get(piece.index)
-        match piece.event:
-            case TextDelta() if before is not None:
-                self._metrics.next_token(now - before)
-            case TextDelta() if not self._last:
-                self._metrics.first_token(now - self._began)
-            case Finished() | Withheld():
-                self._count(piece.event)
-        self._last[piece.index] = now
-
-    def _count(self, end: Finished | Withheld) -> None:
-        """Count tokens; those of the prompt once, however many answers it has."""
-        if not self._has_prompt:
-            self._has_prompt = True
-            for kind, number in end.counts.by_kind.items():
-                self._metrics.tokens(kind, number)
-            self._metrics.tokens("cached", end.counts.cached)
-        self._metrics.tokens("completion", end.counts.completion)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from anymal.bundle.parts import ANYWHERE, Reach
+from anymal.chat.given import GivenAnswers
 from anymal.decoding.medium import Decode
 from anymal.engine.build import build_engine
 from anymal.engine.stats import Step
@@ -78,6 +79,13 @@ def load_backend(
     )
 
 
-def _to_sample(processor: Processor, conversation: Conversation, decode: Decode) -> Sample:
+def _to_sample(
+    processor: Processor,
+    conversation: Conversation,
+    decode: Decode,
+    answers: GivenAnswers | None = None,
+) -> Sample:
     budget = Budget(RequestLimits(), check=check_stopped)
-    return processor.decoding_by(decode)(conversation, generate=True, budget=budget)
+    return processor.decoding_by(decode)(
+        conversation, generate=True, budget=budget, answers=answers
+    )

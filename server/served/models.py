@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from anymal.decoding.medium import Decode
 from anymal.engine.base import Engine
@@ -20,10 +20,25 @@ from anymal.protocol.conversation import Conversation
 from server.errors import BundleConflict, ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
+    from anymal.chat.given import GivenAnswers
     from anymal.sample import Sample
     from anymal.serving.soft_tokens import SoftTokenStats
 
 logger = logging.getLogger(__name__)
+
+
+class ToSample(Protocol):
+    """Makes a sample of a conversation, and of answers to grade after it, if some are given."""
+
+    def __call__(
+        self, conversation: Conversation, decode: Decode, answers: "GivenAnswers | None" = None, /
+    ) -> "Sample":
+        """Process them.
+
+        Raises:
+            AnymalError: They are refused, or a medium is.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,7 +59,7 @@ class Backend:
 
     name: str
     modalities: tuple[str, ...]
-    to_sample: Callable[[Conversation, Decode], "Sample"]
+    to_sample: ToSample
     to_prompt: Callable[["Sample", Owner], Prompt]
     engine: Engine
     close: Callable[[], None]

@@ -18,10 +18,13 @@ from anymal.engine.events import (
     Event,
     Failed,
     Finished,
+    Likelihood,
+    Likelihoods,
     Logprob,
     TextDelta,
     TokenCounts,
 )
+from anymal.engine.given import Given
 from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
 from anymal.engine.stats import EngineStats
@@ -46,14 +49,15 @@ class EchoEngine:
     """Says what the prompt holds, a letter a step, each answer on a thread of its own.
 
     `forever` ends with `max_tokens` alone and `#` fails. Of a prompt that was there before, all is
-    cached but the last position. Stop strings are single letters.
+    cached but the last position. Stop strings are single letters. Each token of a given answer is
+    as unlikely as its id is great.
     """
 
     def __init__(self, *, pause_s: float = 0.001) -> None:
         self.pause_s = pause_s  # between letters of `forever`
         self.has_begun = threading.Event()
         self.has_ended = threading.Event()
-        self.samplings: list[Sampling] = []
+        self.samplings: list[Any] = []
         self.prompts: list[str] = []
         self.tickets: list[Ticket] = []
         self.is_closed = False
@@ -62,7 +66,7 @@ class EchoEngine:
     def last_sampling(self) -> Sampling:
         return self.samplings[-1]
 
-    def start(self, prompt: Prompt, sampling: Sampling, emit: Callable[[Event], None]) -> Ticket:
+    def start(self, prompt: Prompt, sampling: Any, emit: Callable[[Event], None]) -> Ticket:
         if self.is_closed:
             raise EngineClosed("the engine is closed; start a new one")
         text, ticket = said_by(prompt), Ticket()
@@ -73,7 +77,15 @@ class EchoEngine:
 
         def run() -> None:
             try:
-                for event in say(prompt, sampling, cached, self.pause_s):
+                is_given = isinstance(sampling, Given)
+                while is_given and text == "forever" and not ticket.is_cancelled:
+                    threading.Event().wait(self.pause_s)
+                events = (
+                    grade(prompt, sampling, cached)
+                    if is_given
+                    else say(prompt, sampling, cached, self.pause_s)
+                )
+                for event in events:
                     if ticket.is_cancelled:
                         return
                     self.has_begun.set()
@@ -122,6 +134,22 @@ def say(prompt: Prompt, sampling: Sampling, cached: int, pause_s: float) -> Iter
     yield Finished(reason=reason, counts=counts)  # type: ignore[arg-type]
 
 
+def grade(prompt: Prompt, given: Given, cached: int) -> Iterator[Event]:
+    if "#" in said_by(prompt):
+        raise RuntimeError("a secret of the house")
+    counts = TokenCounts(
+        prompt=len(prompt),
+        completion=sum(map(len, given.answers)),
+        cached=cached,
+        by_kind=prompt.counts(),
+    )
+    answers = [
+        Likelihood(logprobs=tuple(-float(id_) for id_ in ids), is_greedy=ids == (1,))
+        for ids in given.answers
+    ]
+    yield Likelihoods(answers=tuple(answers), counts=counts)
+
+
 def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     """The letter had half the chance, others none at all."""
     if num_top is None:
@@ -131,14 +159,24 @@ def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     return (said,)
 
 
-def echo(conversation: Conversation, decode: Any) -> Any:
-    """The last words, and how many media came with them."""
+class Said(str):
+    """A sample: what will be said, and the answers to grade."""
+
+    answers: tuple[tuple[int, ...], ...] = ()
+
+
+def echo(conversation: Conversation, decode: Any, answers: Any = None) -> Any:
+    """The last words, and how many media came with them; of given answers, lengths of words."""
     parts = conversation.messages[-1].parts
     text = "".join(part.text for part in parts if isinstance(part, TextPart))
     if text in MISTAKES:
         raise MISTAKES[text]()
     num_media = sum(not isinstance(part, TextPart) for part in parts)
-    return f"{text} +{num_media}" if num_media else text
+    said = Said(f"{text} +{num_media}" if num_media else text)
+    if answers is not None:
+        end = (1,) if answers.with_end else ()
+        said.answers = tuple((*map(len, each.split()), *end) for each in answers.texts)
+    return said
 
 
 def to_prompt(text: Any, owner: Owner = NOBODY) -> Prompt:

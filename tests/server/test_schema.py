@@ -20,6 +20,7 @@ OPERATIONS = [
     ("POST", "/v1/chat/completions"),
     ("POST", "/v1/responses"),
     ("POST", "/v1/ask"),
+    ("POST", "/v1/likelihood"),
     ("POST", "/v1/align"),
     ("POST", "/admin/bundles"),
     ("GET", "/admin/bundles"),

@@ -30,7 +30,7 @@ class LetterAccuracy:
     def judge(self, answers: Sequence[Answer], expected: Sequence[Expected]) -> Judged:
         """See `Metric`; the letters count the choices in their order."""
         verdicts = [
-            _choice(answer.text, want) == want.answer
+            chosen_by_letter(answer.text, want) == want.answer
             for answer, want in zip(answers, expected, strict=True)
         ]
         return Judged(values=np.array(verdicts, dtype=np.float64))
@@ -42,8 +42,16 @@ def lettered(choices: Sequence[str]) -> str:
     return " ".join(f"({letter}) {choice}" for letter, choice in pairs)
 
 
-def _choice(text: str, want: Expected) -> str:
-    """The choice that an answer gives."""
+def chosen_by_letter(text: str, want: Expected) -> str:
+    """The choice that an answer gives by its letter, or names in words.
+
+    Args:
+        text: The answer.
+        want: With the choices, in the order of the letters.
+
+    Returns:
+        The choice; of an answer that gives none or several, what `named_choice` calls that.
+    """
     letter = read_letter(text)
     place = ascii_uppercase.index(letter) if letter else len(want.choices)
     return want.choices[place] if place < len(want.choices) else named_choice(text, want)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
-from anymal.engine.batching import BatchingEngine, Runner
+from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Finished, Logprob, TextDelta
 from anymal.engine.packed import PackedRunner
 from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.runner import Runner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.engine.unpacked import UnpackedRunner

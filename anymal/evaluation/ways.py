@@ -1,0 +1,143 @@
+"""Ways to learn which choice a model takes: its words, a letter, or how likely it finds each.
+
+Does not ask about words; `answers.py` does. Does not judge.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import fsum
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, Literal, get_args
+
+from anymal.chat.given import GivenAnswers
+from anymal.errors import DataError
+from anymal.evaluation.answers import Reply
+from anymal.evaluation.metrics.base import Metric
+from anymal.evaluation.metrics.chosen import Chosen
+from anymal.evaluation.metrics.letters import chosen_by_letter, lettered
+from anymal.evaluation.questions import Question
+from anymal.evaluation.task import Task
+from anymal.serving.assistant import Assistant
+
+Way = Literal["text", "letter", "likelihood", "likelihood-per-token"]
+WAYS: tuple[Way, ...] = get_args(Way)
+_INSTRUCTION = "Answer with the letter."
+
+
+def check_way(name: str | None) -> Way | None:
+    """Refuse a way that does not exist.
+
+    Raises:
+        DataError: The message names those that do.
+    """
+    found = next((way for way in WAYS if way == name), None)
+    if found is None and name is not None:
+        raise DataError(f"unknown way to answer '{name}'; known: {', '.join(WAYS)}")
+    return found
+
+
+def way_of(task: Task, wanted: Way | None) -> Way:
+    """How the questions of a task are answered.
+
+    Args:
+        task: With its metrics, some of which need likelihoods.
+        wanted: By whoever evaluates; None leaves it to the task.
+    """
+    if wanted is not None:
+        return wanted
+    return "likelihood" if any(each.needs_likelihoods for each in task.judged_by) else "text"
+
+
+def metrics_of(task: Task, way: Way) -> Sequence[Metric]:
+    """What is measured; of answers that are choices, whether the right one was taken."""
+    if way == "text":
+        return task.judged_by
+    return (*(each for each in task.metrics if each.needs_likelihoods), Chosen(way=way))
+
+
+def choices_of(question: Question, task: Task, way: Way) -> tuple[str, ...]:
+    """What a question may be answered with, where one of several choices is right.
+
+    Raises:
+        DataError: None compete, several are right at once, or there are more than letters.
+    """
+    want = question.expected
+    if want.all_of or want.score != "choice":
+        raise DataError(
+            f"question '{question.name}' of task '{task.name}' is no choice of one of "
+            f"meta.choices, so it cannot be answered by {way}; answer it by text"
+        )
+    if way == "letter" and len(want.choices) > len(ascii_uppercase):
+        raise DataError(
+            f"question '{question.name}' of task '{task.name}' has {len(want.choices)} choices, "
+            f"more than letters; answer it by text or by likelihood"
+        )
+    return want.choices
+
+
+def with_letters(prompt: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:
+    """A question followed by its choices as (A), (B) and so on.
+
+    Args:
+        prompt: A conversation that ends with the question.
+        choices: In the order of the letters.
+    """
+    *before, last = prompt["messages"]
+    options = f"\n{lettered(choices)}\n{_INSTRUCTION}"
+    content = last["content"]
+    if isinstance(content, str):
+        content += options
+    else:
+        content = list(content)
+        place = max((n for n, part in enumerate(content) if part["type"] == "text"), default=None)
+        if place is None:
+            content.append({"type": "text", "text": options.lstrip()})
+        else:
+            content[place] = {**content[place], "text": content[place]["text"] + options}
+    return {**prompt, "messages": [*before, {**last, "content": content}]}
+
+
+def by_letter(reply: Reply, question: Question) -> Reply:
+    """A reply with the choice whose letter it gives."""
+    return replace(reply, choice=chosen_by_letter(reply.text, question.expected))
+
+
+def by_likelihood(
+    assistant: Assistant,
+    questions: Sequence[tuple[Mapping[str, Any], Sequence[str]]],
+    *,
+    base_dir: Path | None,
+    batch_size: int,
+    per_token: bool,
+) -> Iterator[Reply]:
+    """Take the likeliest choice.
+
+    Args:
+        assistant: As `answer_all` takes it.
+        questions: Conversations, each with the choices for its answer.
+        base_dir: Folder that media paths are relative to; None refuses paths.
+        batch_size: How many questions are answered at a time.
+        per_token: Compare the means of the tokens' log-probabilities instead of their sums, which
+            favour short choices. The token that ends an answer is counted, as in training.
+
+    Yields:
+        One reply for each question, in their order; of choices that are equally likely, the first.
+
+    Raises:
+        ConversationError: The model does not take a conversation.
+        MediaError: A medium cannot be read or decoded.
+    """
+
+    def ask(question: tuple[Mapping[str, Any], Sequence[str]]) -> Reply:
+        prompt, choices = question
+        given = GivenAnswers(texts=tuple(choices))
+        sample = assistant.processor(prompt, base_dir=base_dir, generate=True, answers=given)
+        rows = [each.logprobs for each in assistant.grade(sample).answers]
+        scores = tuple(fsum(row) / (len(row) if per_token else 1) for row in rows)
+        choice = choices[scores.index(max(scores))]
+        return Reply(text=choice, ended="stop", choice=choice, likelihoods=scores)
+
+    with ThreadPoolExecutor(max_workers=batch_size) as pool:
+        yield from pool.map(ask, questions)
