@@ -54,7 +54,7 @@ def _grade(llm: LLM, rows: Tensor, ids: Tensor) -> list[tuple[float, bool]]:
     """The log-probability of each id, and whether it is the likeliest; few scores at a time."""
     most = chunk_rows(llm.vocab_size)
     graded: list[tuple[float, bool]] = []
-    for own, targets in zip(rows.split(most), ids.split(most), strict=True):
+    for own, targets in zip(torch.split(rows, most), torch.split(ids, most), strict=True):
         if len(own) == 0:
             continue
         logits = llm.head(own)
