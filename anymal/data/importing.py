@@ -17,7 +17,7 @@ from typing import Any
 from anymal.data.conversation_media import Rewriter
 from anymal.data.rows import Rows
 from anymal.durable import write_folder
-from anymal.errors import DataError
+from anymal.errors import AnymalError, DataError
 
 MANIFEST = "manifest.jsonl"
 MEDIA = "media"
@@ -53,7 +53,6 @@ def import_rows(
 
     Raises:
         DataError: The folder holds something, or a record cannot be used.
-        MediaError: A file cannot be read.
     """
     with new_folder(folder) as draft:
         rewriter = Rewriter(base_dir=rows.base_dir, copies=copy_media, put=media_folder(draft))
@@ -84,7 +83,6 @@ def import_to_archives(
 
     Raises:
         DataError: The folder holds something, or a record cannot be used.
-        MediaError: A file cannot be read.
     """
     sample = _Sample()
     rewriter = Rewriter(base_dir=rows.base_dir, copies=True, put=sample.put)
@@ -103,16 +101,29 @@ def import_to_archives(
 
 
 def rewritten(
-    rows: Rows, rewriter: Rewriter, tick: Callable[[], None] | None = None
+    rows: Rows,
+    rewriter: Rewriter,
+    tick: Callable[[], None] | None = None,
+    *,
+    make: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> Iterator[dict[str, Any]]:
     """All records, their media where the rewriter has put them.
 
+    Args:
+        rows: The records.
+        rewriter: Puts their media.
+        tick: Is called after each record.
+        make: From a record to what is yielded.
+
     Raises:
-        DataError: Some media are inside the rows and others are files that are not copied, so that
-            no one folder has them all.
+        DataError: A record cannot be written; begins with its place.
     """
     for index in range(len(rows)):
-        yield rewriter.rewritten(rows[index])
+        record = rows[index]
+        try:
+            yield make(rewriter.rewritten(record))
+        except AnymalError as error:
+            raise DataError(f"{rows.where(index)}: {error}") from error
         if rewriter.num_put and rewriter.num_paths:
             raise DataError(
                 f"{rows.where(index)}: media inside the rows become files here, and those of other "

@@ -14,40 +14,35 @@ from anymal.errors import DataError
 
 _SOUNDS = {".wav": "wav", ".mp3": "mp3"}
 _FILMS = (".mp4", ".mpeg", ".mov", ".avi")
-FILE = "data.jsonl"
 
 
-def export_evalscope(records: Iterable[Mapping[str, Any]], folder: Path, base_dir: Path) -> Path:
-    """Write records.
+def evalscope_row(record: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    """Write a record as a question.
 
     Args:
-        records: Ours. What is asked is all up to the last answer, which is the right one unless
-            `meta` names another.
-        folder: Where `data.jsonl` is written.
-        base_dir: Folder that paths in the records are relative to.
-
-    Returns:
-        The file.
+        record: What is asked is all up to the last answer, which is the right one unless `meta`
+            names another.
+        base_dir: Folder that paths in the record are relative to.
 
     Raises:
-        DataError: A record has no answer, or a medium that EvalScope does not take.
+        DataError: There is no answer, or a medium that EvalScope does not take.
     """
-    return write_lines((_row(record, base_dir.resolve()) for record in records), folder / FILE)
-
-
-def _row(record: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
-    """A record as a question."""
     *asked, last = record["messages"]
     if last["role"] != "assistant":
         asked, last = record["messages"], None
     answer = (record.get("meta") or {}).get("answer", last and last["content"])
     if not isinstance(answer, str):
-        raise DataError(f"record {record.get('id', '?')!r} has no answer in words")
+        raise DataError("there is no answer in words, neither at the end nor as meta.answer")
     messages = [
         {"role": message["role"], "content": message["content"]}
-        for message in map_media(asked, lambda part: _part(part, base_dir))
+        for message in map_media(asked, lambda part: _part(part, base_dir.resolve()))
     ]
     return {"messages": messages, "answer": answer}
+
+
+def write_evalscope(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
+    """Write questions to `data.jsonl`, the subset `data`; returns the file."""
+    return write_lines(rows, folder / "data.jsonl")
 
 
 def _part(part: Part, base_dir: Path) -> Part:

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,59 +47,18 @@ _FEATURES: dict[str, Any] = {
 }
 
 
-def export_hf(
-    open_records: Callable[[], Iterable[Mapping[str, Any]]],
-    folder: Path,
-    base_dir: Path,
-    *,
-    tick: Callable[[], None] | None = None,
-) -> Path:
-    """Write records.
+def hf_row(record: Mapping[str, Any], base_dir: Path | None) -> dict[str, Any]:
+    """Write a record as a row.
 
     Args:
-        open_records: Gives ours from the first to the last; is called twice, because the columns
-            have to be known before the first row is written.
-        folder: Where `data/` is made.
-        base_dir: Folder that paths in the records are relative to.
-        tick: Is called after each record.
-
-    Returns:
-        The folder with the shards.
+        record: Ours.
+        base_dir: Folder that paths in the record are relative to; None leaves media unread, for a
+            row that only shows which columns there are.
 
     Raises:
-        DataError: A record has what the format has no place for.
+        DataError: It has what the format has no place for.
         MediaError: A file cannot be read.
     """
-    present = {name for record in open_records() for name in _row(record, base_dir=None)}
-    schema = _schema({name: feature for name, feature in _FEATURES.items() if name in present})
-    rows = _rows(open_records(), base_dir, tick)
-    shards = folder / "data"
-    shards.mkdir()
-    drafts: list[Path] = []
-    while group := list(islice(rows, _GROUP_ROWS)):
-        drafts.append(shards / f"{len(drafts):05}.draft")
-        with pq.ParquetWriter(drafts[-1], schema) as writer:
-            while group:
-                writer.write_table(_table(group, schema))
-                is_full = drafts[-1].stat().st_size >= _SHARD_BYTES
-                group = [] if is_full else list(islice(rows, _GROUP_ROWS))
-    for number, draft in enumerate(drafts):
-        draft.rename(shards / f"{_SPLIT}-{number:05}-of-{len(drafts):05}.parquet")
-    return shards
-
-
-def _rows(
-    records: Iterable[Mapping[str, Any]], base_dir: Path, tick: Callable[[], None] | None
-) -> Iterator[dict[str, Any]]:
-    """Records as rows."""
-    for record in records:
-        yield _row(record, base_dir=base_dir)
-        if tick is not None:
-            tick()
-
-
-def _row(record: Mapping[str, Any], *, base_dir: Path | None) -> dict[str, Any]:
-    """A record as a row; without a folder, its media are left unread."""
     media: MediaValues = {}
     messages = [
         {**message, "content": _content(message["content"], media)}
@@ -115,6 +74,37 @@ def _row(record: Mapping[str, Any], *, base_dir: Path | None) -> dict[str, Any]:
     if "meta" in record:
         row["meta"] = json.dumps(record["meta"], ensure_ascii=False)
     return row
+
+
+def write_hf(rows: Iterable[Mapping[str, Any]], columns: Collection[str], folder: Path) -> Path:
+    """Write rows as shards.
+
+    Args:
+        rows: Of `hf_row`.
+        columns: Those that any row has.
+        folder: Where `data/` is made.
+
+    Returns:
+        The folder with the shards.
+
+    Raises:
+        DataError: The rows are no table.
+    """
+    schema = _schema({name: feature for name, feature in _FEATURES.items() if name in columns})
+    left = iter(rows)
+    shards = folder / "data"
+    shards.mkdir()
+    drafts: list[Path] = []
+    while group := list(islice(left, _GROUP_ROWS)):
+        drafts.append(shards / f"{len(drafts):05}.draft")
+        with pq.ParquetWriter(drafts[-1], schema) as writer:
+            while group:
+                writer.write_table(_table(group, schema))
+                is_full = drafts[-1].stat().st_size >= _SHARD_BYTES
+                group = [] if is_full else list(islice(left, _GROUP_ROWS))
+    for number, draft in enumerate(drafts):
+        draft.rename(shards / f"{_SPLIT}-{number:05}-of-{len(drafts):05}.parquet")
+    return shards
 
 
 def _content(content: Any, media: MediaValues) -> list[dict[str, str]]:

@@ -11,27 +11,14 @@ from anymal.data.exporting.json_file import write_array
 from anymal.data.exporting.placeholders import MediaValues, with_placeholders
 
 _ROLES = {"user": "human", "assistant": "gpt"}
-FILE = "data.json"
 
 
-def export_llava(records: Iterable[Mapping[str, Any]], folder: Path) -> Path:
-    """Write records.
-
-    Args:
-        records: Ours.
-        folder: Where `data.json` is written.
-
-    Returns:
-        The file.
+def llava_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a record as a row.
 
     Raises:
-        DataError: A record has what LLaVA's format has no place for.
+        DataError: It has what LLaVA's format has no place for.
     """
-    return write_array((_row(record) for record in records), folder / FILE)
-
-
-def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as a row."""
     media: MediaValues = {}
     turns = [_turn(message, media) for message in record["messages"]]
     # One medium stands alone; frames are a list themselves.
@@ -41,6 +28,11 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     rest = {key: value for key, value in record.items() if key != "messages"}
     return {**rest, **columns, "conversations": turns}
+
+
+def write_llava(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
+    """Write rows to `data.json`; returns the file."""
+    return write_array(rows, folder / "data.json")
 
 
 def _turn(message: Mapping[str, Any], media: MediaValues) -> dict[str, Any]:

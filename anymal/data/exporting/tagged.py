@@ -23,23 +23,30 @@ _TAGS = {
 }
 
 
-def export_sharegpt(records: Iterable[Mapping[str, Any]], folder: Path) -> Path:
-    """Write records as LLaMA-Factory reads them, with `dataset_info.json`.
+_LISTS = [f"{modality}s" for modality in MODALITIES]
 
-    Args:
-        records: Ours.
-        folder: Where the files are written.
 
-    Returns:
-        `dataset_info.json`, whose only data set is `data`.
+def tagged_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a record as a row.
 
     Raises:
-        DataError: A record has what the format has no place for.
+        DataError: It has what the formats have no place for.
     """
+    media: MediaValues = {}
+    messages = [
+        {**message, "content": with_placeholders(message["content"], media)}
+        for message in record["messages"]
+    ]
+    lists = {f"{modality}s": values for modality, values in media.items()}
+    return {**record, "messages": messages, **lists}
+
+
+def write_sharegpt(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
+    """Write rows as LLaMA-Factory reads them; returns `dataset_info.json`, which has set `data`."""
     columns = {"messages": "messages"}
 
-    def noted() -> Iterator[dict[str, Any]]:
-        for row in _rows(records):
+    def noted() -> Iterator[Mapping[str, Any]]:
+        for row in rows:
             columns.update({name: name for name in _LISTS if name in row})
             yield row
 
@@ -55,32 +62,6 @@ def export_sharegpt(records: Iterable[Mapping[str, Any]], folder: Path) -> Path:
     return info
 
 
-def export_swift(records: Iterable[Mapping[str, Any]], folder: Path) -> Path:
-    """Write records as ms-swift reads them.
-
-    Args:
-        records: Ours.
-        folder: Where `data.jsonl` is written.
-
-    Returns:
-        The file.
-
-    Raises:
-        DataError: A record has what the format has no place for.
-    """
-    return write_lines(_rows(records), folder / f"{DATA_SET}.jsonl")
-
-
-_LISTS = [f"{modality}s" for modality in MODALITIES]
-
-
-def _rows(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Records as rows."""
-    for record in records:
-        media: MediaValues = {}
-        messages = [
-            {**message, "content": with_placeholders(message["content"], media)}
-            for message in record["messages"]
-        ]
-        lists = {f"{modality}s": values for modality, values in media.items()}
-        yield {**record, "messages": messages, **lists}
+def write_swift(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
+    """Write rows as ms-swift reads them, to `data.jsonl`; returns the file."""
+    return write_lines(rows, folder / f"{DATA_SET}.jsonl")

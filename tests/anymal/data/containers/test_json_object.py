@@ -42,7 +42,7 @@ def test_what_is_no_whole_object_is_refused(tmp_path: Path, text: str, says: str
 
 def test_a_missing_key_and_a_broken_value_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text('{"a": tru, "b": 1}')
+    path.write_text('{"a": nope, "b": 1}')
     found = JsonObject(path)
     assert found.value(1) == 1
     with pytest.raises(DataError, match=r"a.json:a: not valid JSON"):
