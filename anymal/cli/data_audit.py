@@ -12,6 +12,7 @@ import typer
 
 from anymal.cli.console import plain_console
 from anymal.cli.data_sets import (
+    ColumnOption,
     DataArgument,
     FormatOption,
     MediaOption,
@@ -35,12 +36,14 @@ def audit(
     format: FormatOption = "anymal",
     media: MediaOption = None,
     split: SplitOption = None,
+    column: ColumnOption = None,
     prompt: PromptOption = None,
     against_format: Annotated[str, typer.Option(help="What the rows of those mean.")] = "anymal",
     against_media: Annotated[
         Path | None, typer.Option(help="Folder of their media; by default that of each.")
     ] = None,
     against_split: Annotated[str | None, typer.Option(help="Part of those.")] = None,
+    against_column: ColumnOption = None,
     against_prompt: Annotated[str | None, typer.Option(help="Prompt around their rows.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -49,7 +52,15 @@ def audit(
     Files are compared by their bytes; images and frames also by how they look, so that copies of
     another size, format or quality are found.
     """
-    chosen = choose(data, overrides, format=format, media=media, split=split, prompt=prompt)
+    chosen = choose(
+        data,
+        overrides,
+        format=format,
+        media=media,
+        split=split,
+        columns=column,
+        prompt=prompt,
+    )
     training = [one.rows for one in chosen.sets if one.is_training]
     evaluation = [one.rows for one in chosen.sets if one.is_heldout]
     for path in against or []:
@@ -58,6 +69,7 @@ def audit(
             format=against_format,
             media=against_media,
             split=against_split,
+            columns=against_column,
             prompt=against_prompt,
         )
         evaluation += [one.rows for one in other.sets]
@@ -68,9 +80,11 @@ def audit(
         )
     unread = Unread()
     console = plain_console()
+    # One console where both are on a terminal, so that lines and the bar do not mix.
+    beside = console if console.is_terminal else plain_console(stderr=True)
     matches = []
     total = sum(map(len, [*training, *evaluation]))
-    with RowBar(plain_console(stderr=True), "comparing media", total) as bar:
+    with RowBar(beside, "comparing media", total) as bar:
         for match in find_overlap(training, evaluation, unread, done=bar.step):
             matches.append(match)
             if not as_json:

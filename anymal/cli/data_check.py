@@ -14,6 +14,7 @@ from rich.console import Console
 from anymal.cli.console import plain_console
 from anymal.cli.data_sets import (
     Chosen,
+    ColumnOption,
     DataArgument,
     FormatOption,
     LicenceOption,
@@ -39,6 +40,7 @@ def check(
     format: FormatOption = "anymal",
     media: MediaOption = None,
     split: SplitOption = None,
+    column: ColumnOption = None,
     prompt: PromptOption = None,
     licence: LicenceOption = UNKNOWN,
     allow: Annotated[
@@ -60,6 +62,7 @@ def check(
         format=format,
         media=media,
         split=split,
+        columns=column,
         prompt=prompt,
         licence=licence,
     )
@@ -68,7 +71,9 @@ def check(
     counts = Counts()
     problems = []
     console = plain_console()
-    for problem in _problems(chosen, counts, plain_console(stderr=True)):
+    # One console where both are on a terminal, so that lines and the bar do not mix.
+    beside = console if console.is_terminal else plain_console(stderr=True)
+    for problem in _problems(chosen, counts, beside):
         if problem.mistake.kind in allowed:
             continue
         problems.append(problem)
