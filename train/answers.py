@@ -3,13 +3,14 @@
 Does not generate or score by itself (see `anymal.evaluation`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from anymal.assemble import Assembled, from_media
+from anymal.evaluation.answer_log import AnswerLog
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
@@ -67,24 +68,25 @@ def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
     Returns:
         How many answers are right, and some of them.
     """
-    model, lines, name = assembled.model, list[Mapping[str, Any]](), "training"
+    model, log, name = assembled.model, AnswerLog(), "training"
     was_training, state = model.training, random_state()
     with same_attention(model.llm):
         model.eval()
         answering = start_batch_assistant(assembled, name=name, batch_size=_BATCH_SIZE)
         with answering as assistant:
             results = evaluate(
-                assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, log=lines.append
+                assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, log=log
             )
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # the engine's keys and values took most of what was free
     model.train(was_training)
     set_random_state(state)
     scores = [task.score for task in results.tasks]
+    answers = [line for line in log.lines if "answer" in line]
     kept = ("question", "expected", "answer", "right")
     return Asked(
         accuracy=sum(score.correct for score in scores) / sum(score.n for score in scores),
-        samples=[{key: line[key] for key in kept} for line in lines[:SAMPLES]],
+        samples=[{key: line[key] for key in kept} for line in answers[:SAMPLES]],
     )
 
 
