@@ -12,6 +12,7 @@ import typer
 
 from anymal.cli.console import plain_console
 from anymal.cli.data_sets import (
+    ColumnOption,
     DataArgument,
     FormatOption,
     MediaOption,
@@ -35,6 +36,7 @@ def audit(
     format: FormatOption = "anymal",
     media: MediaOption = None,
     split: SplitOption = None,
+    column: ColumnOption = None,
     prompt: PromptOption = None,
     against_format: Annotated[str, typer.Option(help="What the rows of those mean.")] = "anymal",
     against_media: Annotated[
@@ -49,7 +51,15 @@ def audit(
     Files are compared by their bytes; images and frames also by how they look, so that copies of
     another size, format or quality are found.
     """
-    chosen = choose(data, overrides, format=format, media=media, split=split, prompt=prompt)
+    chosen = choose(
+        data,
+        overrides,
+        format=format,
+        media=media,
+        split=split,
+        columns=column,
+        prompt=prompt,
+    )
     training = [one.rows for one in chosen.sets if one.is_training]
     evaluation = [one.rows for one in chosen.sets if one.is_heldout]
     for path in against or []:

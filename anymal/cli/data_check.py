@@ -14,6 +14,7 @@ from rich.console import Console
 from anymal.cli.console import plain_console
 from anymal.cli.data_sets import (
     Chosen,
+    ColumnOption,
     DataArgument,
     FormatOption,
     LicenceOption,
@@ -39,6 +40,7 @@ def check(
     format: FormatOption = "anymal",
     media: MediaOption = None,
     split: SplitOption = None,
+    column: ColumnOption = None,
     prompt: PromptOption = None,
     licence: LicenceOption = UNKNOWN,
     allow: Annotated[
@@ -60,6 +62,7 @@ def check(
         format=format,
         media=media,
         split=split,
+        columns=column,
         prompt=prompt,
         licence=licence,
     )

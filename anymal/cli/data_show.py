@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anymal.cli.data_sets import (
+    ColumnOption,
     DataArgument,
     FormatOption,
     LicenceOption,
@@ -38,6 +39,7 @@ def show(
     format: FormatOption = "anymal",
     media: MediaOption = None,
     split: SplitOption = None,
+    column: ColumnOption = None,
     prompt: PromptOption = None,
     licence: LicenceOption = UNKNOWN,
 ) -> None:
@@ -50,6 +52,7 @@ def show(
         format=format,
         media=media,
         split=split,
+        columns=column,
         prompt=prompt,
         licence=licence,
     )
