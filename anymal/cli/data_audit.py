@@ -43,6 +43,7 @@ def audit(
         Path | None, typer.Option(help="Folder of their media; by default that of each.")
     ] = None,
     against_split: Annotated[str | None, typer.Option(help="Part of those.")] = None,
+    against_column: ColumnOption = None,
     against_prompt: Annotated[str | None, typer.Option(help="Prompt around their rows.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -68,6 +69,7 @@ def audit(
             format=against_format,
             media=against_media,
             split=against_split,
+            columns=against_column,
             prompt=against_prompt,
         )
         evaluation += [one.rows for one in other.sets]
@@ -78,9 +80,11 @@ def audit(
         )
     unread = Unread()
     console = plain_console()
+    # One console where both are on a terminal, so that lines and the bar do not mix.
+    beside = console if console.is_terminal else plain_console(stderr=True)
     matches = []
     total = sum(map(len, [*training, *evaluation]))
-    with RowBar(plain_console(stderr=True), "comparing media", total) as bar:
+    with RowBar(beside, "comparing media", total) as bar:
         for match in find_overlap(training, evaluation, unread, done=bar.step):
             matches.append(match)
             if not as_json:

@@ -71,7 +71,9 @@ def check(
     counts = Counts()
     problems = []
     console = plain_console()
-    for problem in _problems(chosen, counts, plain_console(stderr=True)):
+    # One console where both are on a terminal, so that lines and the bar do not mix.
+    beside = console if console.is_terminal else plain_console(stderr=True)
+    for problem in _problems(chosen, counts, beside):
         if problem.mistake.kind in allowed:
             continue
         problems.append(problem)

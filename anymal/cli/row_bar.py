@@ -23,6 +23,9 @@ class RowBar:
             refresh_per_second=4,
             transient=True,
             disable=not console.is_terminal,
+            # Otherwise what goes to a file while the bar is on a terminal would go there, too.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task(description, total=total)
 

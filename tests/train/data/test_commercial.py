@@ -1,5 +1,6 @@
 """Data that may not be used commercially is refused by name."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def test_what_the_first_bundle_learnt_from_counts(tmp_path: Path) -> None:
     before = [{"name": "activities", "licence": "UCI HAPT, no commercial use"}]
     with pytest.raises(RecipeError, match="activities of the bundle in start_from"):
         refuse_non_commercial(opened(tmp_path, "MIT"), before)
+
+
+def test_a_run_is_refused_before_anything_is_loaded(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    from anymal.cli.console import plain_console
+    from anymal.recipe.schema import load_recipe
+    from train.run import run
+
+    recipe = load_recipe(write_recipe(tmp_path / "run"))
+    with pytest.raises(RecipeError, match=r"train\.jsonl .*: its licence is unknown"):
+        run(recipe, resume=False, console=plain_console(quiet=True), is_commercial=True)
 
 
 def records() -> list[Record]:
