@@ -36,14 +36,14 @@ def open_saved(path: Path, split: str | None) -> GroupedRows:
     if not path.exists() and HUB_DATA_SET.fullmatch(path.as_posix()):
         path = hub_folder(path.as_posix(), [f"*{PurePosixPath(split or '').name}*.parquet"])
     if (path / _SPLITS).is_file():
-        path /= _choose(_read(path / _SPLITS)["splits"], split, path)
+        path /= _choose(_read(path / _SPLITS, "splits"), split, path)
         split = None
     if path.is_dir() and not (path / _STATE).is_file():
         return open_parquet(*_shards_of(path, split))
     if split is not None:
         raise DataError(f"{str(path)!r} is one table without splits; leave split out")
     if path.is_dir():
-        names = [entry["filename"] for entry in _read(path / _STATE)["_data_files"]]
+        names = [entry["filename"] for entry in _read(path / _STATE, "_data_files")]
         return open_arrow(*(path / name for name in names))
     if path.suffix == ".arrow":
         return open_arrow(*find_shards(path, ".arrow"))
@@ -78,9 +78,9 @@ def _choose(splits: Iterable[str], wanted: str | None, path: Path) -> str:
     )
 
 
-def _read(path: Path) -> Any:
-    """A JSON file that `save_to_disk` wrote."""
+def _read(path: Path, key: str) -> Any:
+    """What a JSON file of `save_to_disk` has under a key."""
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}") from error
+        return json.loads(path.read_bytes())[key]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} is not as `save_to_disk` writes it: {error!r}") from error

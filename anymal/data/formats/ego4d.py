@@ -76,7 +76,14 @@ class Windows:
         self.left_out: Counter[str] = Counter()
         bad = _bad_windows(path.with_name(_BAD_WINDOWS))
         for number in range(len(self._videos)):
-            self._add(number, bad)
+            try:
+                self._add(number, bad)
+            except DataError:  # a ValueError, too
+                raise
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{self._videos.where(number)}: not as Ego4D publishes narrations ({error!r})"
+                ) from error
 
     def __len__(self) -> int:
         return len(self._start)

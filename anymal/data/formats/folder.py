@@ -12,9 +12,10 @@ from typing import Any
 from anymal.data.containers.choose import open_raw
 from anymal.data.containers.raw import Raw
 from anymal.data.endings import modality_of_name
-from anymal.data.formats.plain import MEDIA, listed, plain_record
+from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
 from anymal.data.options import Options
-from anymal.data.rows import Mapped, Rows
+from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.unread import Unread
 from anymal.errors import DataError
 
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -62,9 +63,16 @@ def open_folder(path: Path, options: Options) -> Rows:
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and options.split is not None:
         folder = path = path / options.split
+    unread = Unread(path)
+
+    def make(row: Mapping[str, Any]) -> Record:
+        found = _with_media(row)
+        unread.tell(found, known_names(options))
+        return plain_record(found, options.prompt, unread)
+
     return Mapped(
         raw=_open(path),
-        make=lambda row: plain_record(_with_media(row), options.prompt),
+        make=make,
         base_dir=options.media or folder,
         licence=options.licence,
         columns=options.columns,

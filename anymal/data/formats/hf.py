@@ -17,6 +17,7 @@ from anymal.data.containers.saved import open_saved
 from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.unread import Unread
 from anymal.modality import MODALITIES
 from anymal.recipe.prompts import PromptStyle
 
@@ -51,7 +52,9 @@ def open_hf(path: Path, options: Options) -> Rows:
         path,
         raw,
         options,
-        make=partial(_record, media=media, labels=labels, style=options.prompt),
+        make=partial(
+            _record, media=media, labels=labels, style=options.prompt, unread=Unread(path)
+        ),
         known=known_names(options) | media.keys(),
     )
 
@@ -62,22 +65,24 @@ def _record(
     media: Mapping[str, str],
     labels: Mapping[str, list[str]],
     style: PromptStyle | None,
+    unread: Unread,
 ) -> Record:
     """A row as a conversation."""
     words = {name: value for name, value in row.items() if name not in media}
-    words |= {name: names[row[name]] for name, names in labels.items() if row[name] is not None}
+    words |= {name: names[row[name]] for name, names in labels.items() if row.get(name) is not None}
     if isinstance(row.get("meta"), str):  # as `anymal data export` writes it
         words["meta"] = parse_object(row["meta"].encode(), where="meta")
     found: dict[str, list[Any]] = {}
     for name, modality in media.items():
-        found.setdefault(MEDIA[modality], []).extend(listed(row[name]))
-    return plain_record(words | found, style)
+        found.setdefault(MEDIA[modality], []).extend(listed(row.get(name)))
+    return plain_record(words | found, style, unread)
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
     """What the library says of each column; nothing where it did not write the file."""
     metadata = (schema.metadata or {}).get(_KEY)
-    found: dict[str, Any] = json.loads(metadata)["info"]["features"] if metadata else {}
+    known = json.loads(metadata) if metadata else {}
+    found: dict[str, Any] = known.get("info", {}).get("features", {})
     return found
 
 

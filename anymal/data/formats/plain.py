@@ -13,6 +13,7 @@ from anymal.data.media_folder import Part, is_list
 from anymal.data.options import Options
 from anymal.data.placeholders import with_media
 from anymal.data.rows import Record
+from anymal.data.unread import Unread
 from anymal.errors import DataError
 from anymal.modality import MODALITIES
 from anymal.recipe.prompts import PROMPTS, PromptStyle
@@ -44,7 +45,9 @@ def listed(value: Any) -> list[Any]:
     return [one for one in values if one is not None and one != ""]
 
 
-def plain_record(row: Mapping[str, Any], style: PromptStyle | None) -> Record:
+def plain_record(
+    row: Mapping[str, Any], style: PromptStyle | None, unread: Unread | None = None
+) -> Record:
     """Make a conversation of a row.
 
     Args:
@@ -52,6 +55,7 @@ def plain_record(row: Mapping[str, Any], style: PromptStyle | None) -> Record:
             `imus`, each as `media_part` takes it.
         style: The words around the row; None takes those that the row has, and for a caption those
             that ask for one.
+        unread: Is told which keys of messages are left out.
 
     Returns:
         The record.
@@ -64,9 +68,9 @@ def plain_record(row: Mapping[str, Any], style: PromptStyle | None) -> Record:
     if style is not None:
         return style.conversation(_plain(row, style))
     if "conversations" in row:
-        return llava_record(row)
+        return llava_record(row, unread)
     if "messages" in row or {"prompt", "completion"} <= row.keys():
-        return trl_record(row)
+        return trl_record(row, unread)
     media = media_of(row)
     if {QUESTION, ANSWER} <= row.keys():
         messages = question_and_answer([row[QUESTION]], str(row[ANSWER]))

@@ -17,6 +17,7 @@ from anymal.data.formats.plain import MEDIA, known_names, plain_record
 from anymal.data.media_folder import Part
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Rows
+from anymal.data.unread import Unread
 from anymal.errors import DataError
 from anymal.protocol.conversation import data_url
 
@@ -38,7 +39,7 @@ class SampleRows:
         if _ROW in sample:
             row |= parse_object(sample[_ROW], where=self.where(index))
         for ending in _WORDS.keys() & sample.keys():
-            row[_WORDS[ending]] = sample[ending].decode("utf-8", errors="replace").strip()
+            row[_WORDS[ending]] = sample[ending].decode(errors="surrogateescape").strip()
         media = {ending: found for ending in sample if (found := _modality(ending))}
         named = _Named(sample)
         if isinstance(row.get("messages"), list):
@@ -86,11 +87,12 @@ def open_webdataset(path: Path, options: Options) -> Rows:
     samples = TarSamples(find_shards(path, ".tar"))
     if not len(samples):
         raise DataError(f"{str(path)!r} has no samples")
+    unread = Unread(path)
     return Mapped.of(
         path,
         SampleRows(samples),
         options,
-        make=lambda row: plain_record(row, options.prompt),
+        make=lambda row: plain_record(row, options.prompt, unread),
         known=known_names(options),
     )
 

@@ -63,3 +63,14 @@ def test_ego4d_reports_a_hole_in_a_recording(tmp_path: Path) -> None:
     assert times(rows[2])[2] == 250
     with pytest.raises(DataError, match=r":3: of 4 to 9 s, .* has 130 samples, and 2.4 s w"):
         rows[1]
+
+
+@pytest.mark.parametrize(
+    "video",
+    [[], {"narration_pass_1": {"narrations": [{"timestamp_sec": 1}]}}, {"narration_pass_1": 1}],
+)
+def test_ego4d_names_a_video_that_is_written_otherwise(tmp_path: Path, video: object) -> None:
+    entry = examples.ego4d(tmp_path)
+    write_json(tmp_path / "narration.json", {UID: video})
+    with pytest.raises(DataError, match=f"{UID}: not as Ego4D publishes narrations"):
+        opened(entry)

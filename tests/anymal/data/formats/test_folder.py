@@ -34,3 +34,13 @@ def test_a_folder_without_a_table_has_labels(tmp_path: Path) -> None:
     assert rows.base_dir == tmp_path / "train"
     with pytest.raises(DataError, match=r"neither metadata.csv.* name one as split"):
         opened({"manifest": str(tmp_path), "format": "folder"})
+
+
+def test_columns_that_are_not_read_are_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = {"file_name": "1.png", "question": "?", "answer": "x", "source": "web"}
+    write_json(tmp_path / "metadata.jsonl", row)
+    rows = opened({"manifest": str(tmp_path), "format": "folder"})
+    assert rows[0] == rows[0]
+    assert [record.message for record in caplog.records] == [f"{tmp_path}: not read: source"]

@@ -117,3 +117,11 @@ def test_hf_reads_paths_below_media(tmp_path: Path) -> None:
     found = opened(hf_table(tmp_path, rows), media="/data")
     assert media(found[0]) == ["p/1.png"]
     assert found.base_dir == Path("/data")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_hf_refuses_a_saved_folder_with_a_damaged_list(tmp_path: Path, text: str) -> None:
+    entry = examples.hf_saved(tmp_path)
+    (tmp_path / "train" / "state.json").write_text(text)
+    with pytest.raises(DataError, match=r"state.json is not as `save_to_disk` writes it"):
+        opened(entry)

@@ -37,3 +37,9 @@ def test_webdataset_takes_the_row_of_json(tmp_path: Path) -> None:
     assert media(rows[0]) == [wav(0), wav(1)]
     with pytest.raises(DataError, match=r"a.tar:b: a record is an object, not list"):
         rows[1]
+
+
+def test_webdataset_gives_half_characters_to_whoever_refuses_them(tmp_path: Path) -> None:
+    members = {"a.png": png(0), "a.txt": b"caf\xe9"}
+    entry = {"manifest": str(write_tar(tmp_path / "a.tar", members)), "format": "webdataset"}
+    assert words(opened(entry)[0])[2] == "assistant: caf\udce9"
