@@ -8,7 +8,10 @@ from anymal.bundle.manifest import read_manifest
 from anymal.recipe.schema import load_recipe
 from train.run import run
 
-SHORT = ("stages.align.steps=2", "stages.align.warmup_steps=0", "stages.instruct.steps=2")
+SHORT = (
+    *("stages.align.steps=2", "stages.align.warmup_steps=0", "stages.instruct.steps=2"),
+    "stages.align.data.0.licence=CC-BY-4.0",
+)
 
 
 def test_a_bundle_tells_all_that_came_before_it(
@@ -19,6 +22,8 @@ def test_a_bundle_tells_all_that_came_before_it(
         settings = load_recipe(write_recipe(run_dir), [*SHORT, f"model.start_from={start}"])
         run(settings, resume=False, console=Console(file=StringIO()))
     before = read_manifest(first / "bundle")
+    licences = [one["licence"] for one in before.data_sources]
+    assert licences == ["CC-BY-4.0", "unknown", "unknown"]
     assert [one["name"] for one in before.stages] == ["align", "instruct"]
     for folder, names in (("align/bundle", ["align"]), ("bundle", ["align", "instruct"])):
         after = read_manifest(second / folder)
