@@ -18,12 +18,17 @@ _KINDS = ("image", "video", "audio", "imu")
 _MOTION = tuple(f".{name}" for name in get_args(ImuFormat))
 _ACCEPTED = (
     'a PIL image, a path, {"array": ..., "sampling_rate": ...}, or {"type": "image", "video", '
-    '"audio" or "imu", "path": ...}'
+    '"audio" or "imu", "path": ... or "bytes": ...}'
 )
 # Of a video, as lmms-eval names the ends of a stretch; and of motion, as `attach` names what is
 # said about it.
 _STRETCH = {"video_start": "start_s", "video_end": "end_s"}
-_ABOUT = ("imu_rate_hz", "acceleration_unit", "rotation_unit")
+_ABOUT = {
+    "rate_hz": "imu_rate_hz",
+    "imu_rate_hz": "imu_rate_hz",
+    "acceleration_unit": "acceleration_unit",
+    "rotation_unit": "rotation_unit",
+}
 
 
 def parts_of(medium: Any) -> list[MediaPart]:
@@ -31,9 +36,9 @@ def parts_of(medium: Any) -> list[MediaPart]:
 
     Args:
         medium: A PIL image; a path, whose ending tells the kind; a sound as a data set decodes it;
-            or a mapping with `type` and `path` (or `url`). For motion it may also hold
-            `imu_rate_hz`, `acceleration_unit` and `rotation_unit`, and for a video `video_start`
-            and `video_end` in seconds.
+            or a mapping with `type` and `path` (or `url`, or the file's `bytes`). For motion it may
+            also hold `rate_hz` (or `imu_rate_hz`), `acceleration_unit` and `rotation_unit`, and for
+            a video `video_start` and `video_end` in seconds.
 
     Returns:
         One part.
@@ -54,12 +59,12 @@ def parts_of(medium: Any) -> list[MediaPart]:
 def _described(medium: Mapping[str, Any]) -> list[MediaPart]:
     if medium.get("array") is not None and "sampling_rate" in medium:
         return attach(inline=True, audio=(medium["array"], medium["sampling_rate"]))
-    where = medium.get("path") or medium.get("url")
-    if where is None:
+    data, where = medium.get("bytes"), medium.get("path") or medium.get("url")
+    if data is None and where is None:
         raise MediaUnsupported("a medium", f"a mapping of {', '.join(medium)}", _ACCEPTED)
     kind = str(medium.get("type") or _kind_of(str(where)))
-    about = {name: medium[name] for name in _ABOUT if medium.get(name) is not None}
-    parts = _attached(kind, where, about)
+    about = {own: medium[name] for name, own in _ABOUT.items() if medium.get(name) is not None}
+    parts = _attached(kind, where if data is None else data, about)
     stretch = {_STRETCH[name]: medium[name] for name in _STRETCH if medium.get(name) is not None}
     return [
         part.model_copy(update={"video_url": part.video_url.model_copy(update=stretch)})

@@ -28,7 +28,7 @@ def undecoded(documents: datasets.Dataset) -> datasets.Dataset:
 def with_choices(documents: datasets.Dataset) -> datasets.Dataset:
     """The records whose answer is one of some choices."""
     return documents.filter(
-        lambda meta: "choices" in (known := json.loads(meta)) and "all_of" not in known,
+        lambda meta: bool((known := json.loads(meta)).get("choices")) and not known.get("all_of"),
         input_columns="meta",
     )
 
