@@ -64,7 +64,7 @@ def grade(engine: BatchingEngine, prompt: Prompt, *answers: tuple[int, ...]) -> 
         (True, {"step_tokens": 24, "max_running": 3}, 9),
         (False, {"step_tokens": 13}, 200),
     ],
-    ids=["whole", "in pieces", "pre-empted", "unpacked"],
+    ids=["whole", "in pieces", "preempted", "unpacked"],
 )
 def test_as_a_plain_forward_pass(
     llama: Any, prompts: list[Prompt], is_packed: bool, budget: dict[str, int], num_blocks: int
