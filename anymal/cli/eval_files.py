@@ -70,13 +70,8 @@ def write_files(
     """
     from anymal.evaluation.chart import draw_chart
     from anymal.evaluation.html.page import write_page
-    from anymal.evaluation.report import table
 
-    if results.compared_with:
-        console.print(f"other: {results.compared_with}")
-    console.print(table(results))
-    for name, reason in results.skipped.items():
-        console.print(f"skipped {name}: {reason}", style="yellow")
+    _print(results, console)
     written = []
     if files.figures is not None:
         results.write(files.figures)
@@ -97,3 +92,16 @@ def write_files(
         written.append(files.answers)
     for path in written:
         console.print(f"wrote {path}")
+
+
+def _print(results: "Results", console: "Console") -> None:
+    """Print the table, and what it has no room for."""
+    from anymal.evaluation.report import metric_lines, table
+
+    if results.compared_with:
+        console.print(f"other: {results.compared_with}")
+    console.print(table(results))
+    for line in metric_lines(results):
+        console.print(line, highlight=False)
+    for name, reason in results.skipped.items():
+        console.print(f"skipped {name}: {reason}", style="yellow")

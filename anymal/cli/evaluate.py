@@ -34,7 +34,7 @@ class Choices:
     limit: int | None
     has_controls: bool
     perturb: list[str]
-    answer: str | None
+    answer_by: str | None
     other: str | None
     batch_size: int
     max_tokens: int
@@ -74,7 +74,7 @@ def eval_command(
     perturb: Annotated[
         str, typer.Option(help="Also ask about changed media: blur,crop,noise,shift or some.")
     ] = "",
-    answer: Annotated[
+    answer_by: Annotated[
         str | None,
         typer.Option(
             help="How a choice is asked for: text, letter, likelihood or likelihood-per-token; by "
@@ -145,7 +145,7 @@ def eval_command(
         limit=limit,
         has_controls=controls,
         perturb=[name.strip() for name in perturb.split(",") if name.strip()],
-        answer=answer,
+        answer_by=answer_by,
         other=compare,
         batch_size=batch_size,
         max_tokens=max_tokens,
@@ -189,7 +189,7 @@ def _evaluate(choices: Choices, console: "Console", log: "AnswerLog") -> "tuple[
 
     controls = CONTROLS if choices.has_controls else ()
     perturbations = check_known(controls, choices.perturb)
-    way = check_way(choices.answer)
+    way = check_way(choices.answer_by)
     suite = select(
         load_suites(choices.suites, data=choices.data, size=choices.limit, java=choices.java),
         choices.tasks,

@@ -12,7 +12,7 @@ from rich.text import Text
 from anymal.evaluation.compare import Pair
 from anymal.evaluation.intervals import Difference, Share
 from anymal.evaluation.questions import WITHOUT
-from anymal.evaluation.results import Results, TaskResult
+from anymal.evaluation.results import RIGHT, Results, TaskResult
 
 # The headings of the controls; of those with a medium left out, the best one is shown.
 _CONTROLS = {"blank": "blank", "swapped": "swapped", "wrong_medium": "wrong", WITHOUT: "without"}
@@ -55,6 +55,16 @@ def table(results: Results) -> Table:
         ]
         grid.add_row(*cells, *(_compared(row) if is_compared else ()))
     return grid
+
+
+def metric_lines(results: Results) -> list[str]:
+    """One line for each task that has metrics of its own: what its score is, and the others."""
+    return [
+        f"{row.name}: {row.metric} {percent(row.score.accuracy)}"
+        + "".join(f"; {name} {percent(share.accuracy)}" for name, share in row.figures.items())
+        for row in results.tasks
+        if row.metric != RIGHT
+    ]
 
 
 def comparison_table(pairs: Sequence[Pair]) -> Table:

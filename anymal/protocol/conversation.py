@@ -67,9 +67,7 @@ class VideoUrl(MediaUrl):
     """Where a film is, and which stretch of it is meant."""
 
     start_s: Second | None = Field(None, description="where the stretch begins; 0 by default")
-    end_s: Second | None = Field(
-        None, description="where it ends; the film's own end by default, or if that is earlier"
-    )
+    end_s: Second | None = Field(None, description="where it ends; at the film's end at the latest")
 
     @model_validator(mode="after")
     def _goes_forward(self) -> Self:

@@ -37,6 +37,8 @@ def open_raw(path: Path) -> Raw:
     Raises:
         DataError: There is no such file, it has no rows, or it is of no kind that is read.
     """
+    if path.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; name a file of it, or another format")
     if not path.is_file():
         raise DataError(f"data file {str(path)!r} does not exist; paths are relative to the recipe")
     with path.open("rb") as file:

@@ -5,7 +5,6 @@ Does not read files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from anymal.data.rows import Record
@@ -73,6 +72,6 @@ def caption_task(
         name=folder.name,
         records=Made(rows=media, make=record),
         metrics=metrics(answer_key=style.answer_key),
-        base_dir=Path(folder.path / below),
+        base_dir=folder.path / below,
         note=note,
     )

@@ -121,7 +121,7 @@ def test_a_benchmark_is_asked_from_its_official_files(
     assert row.score.accuracy == pytest.approx((0.9 + 1 + 0) / 3)
     assert row.score.low < row.score.accuracy < row.score.high
     assert list(row.figures) == ["VQA accuracy (evalai)"]
-    assert "63.3" in text
+    assert "vqav2: VQA accuracy (official) 63.3; VQA accuracy (evalai) 63.3" in text
 
 
 def test_an_unknown_suite_is_answered_with_those_that_there_are(

@@ -27,6 +27,13 @@ def test_prompt_ends_with_the_question() -> None:
     assert prompt_of(question) == question
 
 
+def test_a_mark_of_training_is_no_part_of_the_prompt() -> None:
+    earlier = {"role": "assistant", "content": "A.", "loss": False}
+    question = prompt("What?")["messages"]
+    asked = prompt_of({"messages": [*question, earlier, *question]})
+    assert asked["messages"] == [*question, {"role": "assistant", "content": "A."}, *question]
+
+
 def test_media_and_words_are_told_apart() -> None:
     conversation = {
         "messages": [

@@ -58,7 +58,7 @@ def test_bad_manifest_is_refused(tmp_path: Path, content: str, message: str) -> 
 
 
 def test_missing_manifest_names_what_is_allowed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="give 'tiny', .*'coco', .*or a data file"):
+    with pytest.raises(DataError, match=r"give 'tiny', .*'coco', .*or a data file"):
         load_suites([str(tmp_path / "none.jsonl")], data=None)
 
 

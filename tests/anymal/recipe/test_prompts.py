@@ -7,8 +7,8 @@ import pytest
 from anymal.errors import ConversationError, RecipeError
 from anymal.modality import MODALITIES
 from anymal.protocol.conversation import read_conversation
-from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.section import parse_section
 
 

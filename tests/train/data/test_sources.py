@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anymal.errors import DataError
 from anymal.data.rows import Rows
+from anymal.errors import DataError
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import Recipe

@@ -60,3 +60,5 @@ def test_a_file_of_no_known_kind_names_those_that_are(tmp_path: Path) -> None:
         open_raw(path)
     with pytest.raises(DataError, match="does not exist"):
         open_raw(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        open_raw(tmp_path)

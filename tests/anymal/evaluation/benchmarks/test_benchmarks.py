@@ -12,6 +12,7 @@ from anymal.evaluation.benchmarks.registry import BENCHMARKS, open_benchmark
 from anymal.evaluation.controls import media_of, prompt_of, text_of
 from anymal.evaluation.metrics.base import Answer
 from anymal.evaluation.scoring import read_expected
+from anymal.evaluation.suites import Suite, without_refusals
 from anymal.evaluation.task import Task
 from anymal.protocol.conversation import read_conversation
 from tests.anymal.evaluation.benchmarks.official import COCO_JPG, OFFICIAL, as_json, ten
@@ -204,6 +205,11 @@ def test_science_names_options_by_letters(opened: Any) -> None:
     assert media_of(prompt_of(unseen.records[0])) == []
     assert not unseen.has_controls
     assert "Look north.\nWhich of these states" in text_of(prompt_of(unseen.records[0]))
+    left = without_refusals(Suite(tasks=[seen, unseen]))
+    assert ([task.name for task in left.tasks], list(left.skipped)) == (
+        ["scienceqa-image"],
+        ["scienceqa-text"],
+    )
 
 
 def test_memes_are_judged_by_probabilities(opened: Any) -> None:
