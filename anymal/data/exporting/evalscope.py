@@ -20,8 +20,8 @@ def evalscope_row(record: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
     """Write a record as a question.
 
     Args:
-        record: What is asked is all up to the last answer, which is the right one unless `meta`
-            names another.
+        record: What is asked is all up to the last answer, which EvalScope compares with the
+            model's by the words they share; where there is none, the answer in `meta` counts.
         base_dir: Folder that paths in the record are relative to.
 
     Raises:
@@ -30,7 +30,7 @@ def evalscope_row(record: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
     *asked, last = record["messages"]
     if last["role"] != "assistant":
         asked, last = record["messages"], None
-    answer = (record.get("meta") or {}).get("answer", last and last["content"])
+    answer = last["content"] if last else (record.get("meta") or {}).get("answer")
     if not isinstance(answer, str):
         raise DataError("there is no answer in words, neither at the end nor as meta.answer")
     messages = [

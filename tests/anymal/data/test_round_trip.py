@@ -186,8 +186,8 @@ def test_evalscope_asks_up_to_the_last_answer(tmp_path: Path) -> None:
         {"role": "user", "content": [part("audio_url", url="1.wav"), text("Sound?")]},
     ]
     answer = {"role": "assistant", "content": "A tone.", "loss": True}
-    records: list[dict[str, Any]] = [{"messages": [*asked, answer]}]
-    records.append({"messages": asked, "meta": {"answer": "tone"}})
+    meta = {"answer": "tone"}
+    records = [{"messages": [*asked, answer], "meta": meta}, {"messages": asked, "meta": meta}]
     rows = manifest(tmp_path / "a", records)
     written = export_rows(rows, tmp_path / "b", to="evalscope")
     first, second = map(json.loads, written.manifest.read_text().splitlines())
