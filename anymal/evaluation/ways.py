@@ -12,6 +12,7 @@ from string import ascii_uppercase
 from typing import Any, Literal, get_args
 
 from anymal.chat.given import GivenAnswers
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
 from anymal.evaluation.metrics.base import Metric
@@ -19,7 +20,7 @@ from anymal.evaluation.metrics.chosen import Chosen
 from anymal.evaluation.metrics.letters import chosen_by_letter, lettered
 from anymal.evaluation.questions import Question
 from anymal.evaluation.scoring import read_expected
-from anymal.evaluation.task import Record, Task
+from anymal.evaluation.task import Task
 from anymal.serving.assistant import Assistant
 
 Way = Literal["text", "letter", "likelihood", "likelihood-per-token"]
