@@ -18,6 +18,7 @@ from anymal.client.client import Client
 from anymal.client.lmms_media import parts_of
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Message, TextPart
+from anymal.protocol.responses import AnswerLikelihood
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
 
         return self._all(answer, requests)
 
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> list[GenerationResult]:
         """Tell how likely given answers are.
 
         Args:
@@ -129,7 +130,8 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
         Returns:
             For each, a number and whether the model would say just this. lmms-eval takes the choice
             with the least number, so that of a choice is the negative log-likelihood. Where the
-            answer is the document's own, it takes the log-likelihood.
+            answer is the document's own, it takes the log-likelihood. Each pair is wrapped as an
+            answer is, because 0.7.3 makes a string of anything else, which its scores cannot read.
 
         Raises:
             RequestFailed: One has no answer.
@@ -141,7 +143,7 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
             text, answer, _, *where = request.args
             groups.setdefault((text, callable(answer), *where), []).append(place)
 
-        def grade(places: Sequence[int]) -> list[tuple[float, bool]]:
+        def grade(places: Sequence[int]) -> list[GenerationResult]:
             text, answer, *where = requests[places[0]].args
             message = self._message(text, *where)
             given = [requests[place].args[1] for place in places]
@@ -150,11 +152,11 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
             reply = self._client.likelihood([message], given, model=self._model)
             sign = 1 if callable(answer) else -1
             return [
-                (sign * (each.per_token if self._per_token else each.sum), each.is_greedy)
+                GenerationResult(text=(sign * self._score(each), each.is_greedy))
                 for each in reply.answers
             ]
 
-        found: dict[int, tuple[float, bool]] = {}
+        found: dict[int, GenerationResult] = {}
         for places, rows in zip(
             groups.values(), self._all(grade, list(groups.values())), strict=True
         ):
@@ -168,6 +170,9 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
             RequestFailed: Always.
         """
         raise RequestFailed("--model anymal answers no tasks of several rounds; leave them out")
+
+    def _score(self, found: AnswerLikelihood) -> float:
+        return found.per_token if self._per_token else found.sum
 
     def _all(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
         """Do all, some at a time; the first failure ends them."""

@@ -19,7 +19,6 @@ from anymal.evaluation.ways import (
     Way,
     by_letter,
     by_likelihood,
-    choices_of,
     metrics_of,
     way_of,
     with_letters,
@@ -77,7 +76,7 @@ class Asker:
 
     def _replies(self, task: Task, questions: Sequence[Question], way: Way) -> Iterator[Reply]:
         prompts = [question.prompt for question in questions]
-        choices = [choices_of(question, task, way) for question in questions if way != "text"]
+        choices = [question.expected.choices for question in questions]
         if way in ("likelihood", "likelihood-per-token"):
             yield from by_likelihood(
                 self.assistant,

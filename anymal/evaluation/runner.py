@@ -26,7 +26,7 @@ from anymal.evaluation.questions import (
 )
 from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 from anymal.evaluation.task import Task, as_tasks, pick
-from anymal.evaluation.ways import Way
+from anymal.evaluation.ways import Way, check_choices, way_of
 from anymal.serving.assistant import Assistant
 
 TRUE, OTHER = "media", "other"
@@ -87,7 +87,11 @@ def evaluate(
     theirs = replace(asker, assistant=other, identity=identities[1]) if other else None
     processor = assistant.processor
     rows = []
-    for task in as_tasks(tasks):
+    measured = as_tasks(tasks)
+    for task in measured:
+        if (chosen := way_of(task, way)) != "text":
+            check_choices(task, pick(task.records, limit, seed=SEED), chosen)
+    for task in measured:
         questions = read_questions(task, pick(task.records, limit, seed=SEED), processor)
         true = asker.ask(task, questions, TRUE)
         _log_values(asker.log, task, true)

@@ -12,12 +12,14 @@ from string import ascii_uppercase
 from typing import Any, Literal, get_args
 
 from anymal.chat.given import GivenAnswers
+from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
 from anymal.evaluation.metrics.base import Metric
 from anymal.evaluation.metrics.chosen import Chosen
 from anymal.evaluation.metrics.letters import chosen_by_letter, lettered
 from anymal.evaluation.questions import Question
+from anymal.evaluation.scoring import read_expected
 from anymal.evaluation.task import Task
 from anymal.serving.assistant import Assistant
 
@@ -57,24 +59,26 @@ def metrics_of(task: Task, way: Way) -> Sequence[Metric]:
     return (*(each for each in task.metrics if each.needs_likelihoods), Chosen(way=way))
 
 
-def choices_of(question: Question, task: Task, way: Way) -> tuple[str, ...]:
-    """What a question may be answered with, where one of several choices is right.
+def check_choices(task: Task, records: Sequence[Record], way: Way) -> None:
+    """Refuse a task with a question that cannot be answered in a way, before any is asked.
 
     Raises:
-        DataError: None compete, several are right at once, or there are more than letters.
+        DataError: A question's choices do not compete, several of them are right at once, or there
+            are more than letters.
     """
-    want = question.expected
-    if want.all_of or want.score != "choice":
-        raise DataError(
-            f"question '{question.name}' of task '{task.name}' is no choice of one of "
-            f"meta.choices, so it cannot be answered by {way}; answer it by text"
-        )
-    if way == "letter" and len(want.choices) > len(ascii_uppercase):
-        raise DataError(
-            f"question '{question.name}' of task '{task.name}' has {len(want.choices)} choices, "
-            f"more than letters; answer it by text or by likelihood"
-        )
-    return want.choices
+    for number, record in enumerate(records):
+        want = read_expected(record, default_task=task.name)
+        name = f"question '{record.get('id', number)}' of task '{task.name}'"
+        if want.all_of or want.score != "choice":
+            raise DataError(
+                f"{name} is no choice of one of meta.choices, so it cannot be answered by {way}; "
+                "answer it by text, or choose other tasks"
+            )
+        if way == "letter" and len(want.choices) > len(ascii_uppercase):
+            raise DataError(
+                f"{name} has {len(want.choices)} choices, more than letters; answer it by text or "
+                "by likelihood"
+            )
 
 
 def with_letters(prompt: Mapping[str, Any], choices: Sequence[str]) -> dict[str, Any]:

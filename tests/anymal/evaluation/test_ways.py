@@ -17,7 +17,7 @@ from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.scoring import is_right
 from anymal.evaluation.task import Task
-from anymal.evaluation.ways import with_letters
+from anymal.evaluation.ways import check_way, with_letters
 from anymal.serving.assistant import Assistant
 
 
@@ -109,6 +109,12 @@ def test_what_is_no_choice_is_refused(model: Assistant, records: list[dict[str, 
     task = {"many": [{**records[0], "meta": {"answer": "3", "choices": many}}]}
     with pytest.raises(DataError, match="27 choices, more than letters"):
         evaluate(model, task, way="letter", controls=())
+
+
+def test_unknown_ways_are_refused() -> None:
+    assert [check_way(name) for name in (None, "letter")] == [None, "letter"]
+    with pytest.raises(DataError, match="'guess'; known: text, letter, likelihood, likelihood-per"):
+        check_way("guess")
 
 
 class Lettered:
