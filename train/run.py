@@ -72,7 +72,6 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
     recipe = in_steps(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
-    check_questions(recipe, data)
     _tell_empty_answers(data, console)
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
@@ -87,6 +86,7 @@ def run(recipe: Recipe, *, resume: bool, console: Console, checks_rows: bool = T
         assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
         if checks_rows:
             check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+        check_questions(recipe, data)
         folder.write_recipe(recipe)
         with (
             MetricsLog(
