@@ -70,13 +70,17 @@ def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
     """
     model, log, name = assembled.model, AnswerLog(), "training"
     was_training, state = model.training, random_state()
+    # Encoders lie on the CPU where training reads features, which questions cannot.
+    places = {parameter.device for parameter in model.encoders.parameters()}
     with same_attention(model.llm):
         model.eval()
-        answering = start_batch_assistant(assembled, name=name, batch_size=_BATCH_SIZE)
-        with answering as assistant:
+        seeing = from_media(assembled)
+        with start_batch_assistant(seeing, name=name, batch_size=_BATCH_SIZE) as assistant:
             results = evaluate(
                 assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, log=log
             )
+    for place in places:
+        model.encoders.to(place)
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # the engine's keys and values took most of what was free
     model.train(was_training)

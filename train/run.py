@@ -77,7 +77,6 @@ def run(
     recipe = in_steps(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
-    check_questions(recipe, data)
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
@@ -93,6 +92,7 @@ def run(
         assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
         if checks_rows:
             data = check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+        check_questions(recipe, data)
         folder.write_recipe(recipe)
         with (
             MetricsLog(

@@ -149,3 +149,18 @@ def test_generated_media_are_found_by_their_bytes(
     run_encode(recipe, tmp_path / "features")
     assert len(stored(tmp_path / "features")) == 5
     assert len(train(recipe)) == 5
+
+
+def test_a_run_from_features_asks_about_media(
+    tmp_path: Path, write_recipe: WriteRecipe, run_encode: Encode
+) -> None:
+    path, root = write_recipe(tmp_path / "run"), tmp_path / "features"
+    short = [
+        f"stages.{name}.{key}"
+        for name in ("align", "instruct")
+        for key in ("steps=1", "warmup_steps=0")
+    ]
+    run_encode(recipe_of(path), root)
+    train(recipe_of(path, *short, f"features={root}", "stages.align.ask_every=1"))
+    (first, _) = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert first.accuracy is not None
