@@ -216,12 +216,14 @@ def test_media_are_sent_whole(make: Callable[..., Any], service: Service, tmp_pa
         files[name].write_bytes(f"bytes of {name}".encode())
     motion = {"type": "imu", "path": str(files["a.csv"]), "imu_rate_hz": 50}
     stretch = {"type": "video", "url": str(files["a.MP4"]), "video_start": 1, "video_end": 2.5}
+    held = {"type": "imu", "path": "a.csv", "bytes": files["a.csv"].read_bytes(), "rate_hz": 25}
     media = [
         Image.new("RGB", (2, 2)),
         *(str(files[name]) for name in ("a.png", "a.wav", "a.MP4", "a.csv")),
         {"array": np.zeros(8, np.float32), "sampling_rate": 8000},
         motion,
         stretch,
+        held,
     ]
     make().generate_until([request("q", {}, lambda doc: media, 0, *WHERE)])
     *parts, words = service.bodies[0]["messages"][0]["content"]
@@ -229,12 +231,13 @@ def test_media_are_sent_whole(make: Callable[..., Any], service: Service, tmp_pa
     kinds = [part["type"] for part in parts]
     assert kinds == [
         *("image_url", "image_url", "audio_url", "video_url", "input_imu"),
-        *("audio_url", "input_imu", "video_url"),
+        *("audio_url", "input_imu", "video_url", "input_imu"),
     ]
     urls = [part[part["type"]]["url"] for part in parts]
     assert all(url.startswith("data:") for url in urls)
     assert urls[4] == urls[6], "a path alone, or described"
-    assert parts[6]["input_imu"]["rate_hz"] == 50
+    assert urls[4] == urls[8], "or as a data set holds it, with its bytes"
+    assert [parts[place]["input_imu"]["rate_hz"] for place in (6, 8)] == [50, 25]
     assert (parts[7]["video_url"]["start_s"], parts[7]["video_url"]["end_s"]) == (1, 2.5)
     assert urls[3] == urls[7]
 
