@@ -159,6 +159,5 @@ def tiny() -> Iterator[Backend]:
     from server.served.backend import load_backend
 
     backend = load_backend(Settings(max_requests=64))
-    backend.to_sample.args[0].needs_media = False  # type: ignore[attr-defined]  # words are enough here
     yield dataclasses.replace(backend, close=lambda: None)
     backend.close()
