@@ -6,6 +6,7 @@ Does not check; `anymal.data.checks` does.
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -66,20 +67,20 @@ def check(
         prompt=prompt,
         licence=licence,
     )
-    # What decoders mend is no mistake, and its log lines would hide those that are.
-    logging.getLogger("anymal.media").setLevel(logging.ERROR)
     counts = Counts()
     problems = []
     console = plain_console()
     # One console where both are on a terminal, so that lines and the bar do not mix.
     beside = console if console.is_terminal else plain_console(stderr=True)
-    for problem in _problems(chosen, counts, beside):
-        if problem.mistake.kind in allowed:
-            continue
-        problems.append(problem)
-        if not as_json:
-            mistake = problem.mistake
-            console.print(f"{problem.where}: {mistake.kind}: {mistake.reason}; {mistake.change}")
+    with _without_mended_media():
+        for problem in _problems(chosen, counts, beside):
+            if problem.mistake.kind in allowed:
+                continue
+            problems.append(problem)
+            if not as_json:
+                mistake = problem.mistake
+                told = f"{mistake.kind}: {mistake.reason}; {mistake.change}"
+                console.print(f"{problem.where}: {told}")
     num_rows = sum(len(one.rows) for one in chosen.sets)
     if as_json:
         _print_json(problems, counts, num_rows)
@@ -122,6 +123,18 @@ def _histograms(counts: Counts) -> Iterator[tuple[str, Iterator[str]]]:
         yield f"{modality}: media of a row", bars(bins_of(numbers))
         unit = _UNITS.get(modality, "seconds")
         yield f"{modality}: {unit}", bars(bins_of(counts.sizes[modality]))
+
+
+@contextmanager
+def _without_mended_media() -> Iterator[None]:
+    """Keep back what decoders log: what they mend is no mistake, and would hide those that are."""
+    logger = logging.getLogger("anymal.media")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _print_json(problems: Sequence[Problem], counts: Counts, num_rows: int) -> None:

@@ -41,11 +41,11 @@ TRAINING = """## How it was trained
    questions, through the frozen language model in NF4. No sample had two media items, but some
    questions compared a media item with another one that was described in words.
 4. `instruct` trained the aligners together with LoRA on the language model, on questions about
-   every modality and about two media items.
+   every modality, about two media items, and about media that did not come.
 
 Stages 3 and 4 are the two stages of the AnyMAL paper (arXiv 2309.16058). The commands in
-`train/recipes/tiny/README.md`, run from scratch, made this model. That page says when they ran and
-how long they took.
+`train/recipes/tiny/README.md` made this model. That page says which of them ran when, and how long
+they took.
 
 `anymal/tiny/llm/pretraining.json` lists, by kind of question, how many held-out questions about
 descriptions in words the language model answered with every token correct, before it was trained
@@ -133,7 +133,8 @@ the speech. The code is Apache-2.0. The project contains none of the recordings.
 LIMITS = """## What it cannot do
 
 - **It knows nothing beyond the words above.** If a question is about anything else, such as the
-  capital of a country or the breed of a dog, it says what it knows instead. It does not notice that
+  capital of a country or the breed of a dog, it says what it knows instead, and so it does where a
+  medium did not come or another kind came: the table says how often. It does not notice that
   a medium shows something else: asked what it sees in a photograph of a dog, or what is said in a
   sentence, it confidently answers with one of its own words.
 - **It makes more mistakes when there are several objects.** About images, its most frequent errors

@@ -109,7 +109,7 @@ def test_taken_port_is_told() -> None:
 
 
 def test_bundle_is_shown(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from anymal.cli.main import show_bundle
+    from anymal.cli.bundle import show_bundle
 
     show_bundle(str(bundle))
     shown = json.loads(capsys.readouterr().out)
