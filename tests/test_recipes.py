@@ -4,6 +4,7 @@ That each also runs is held by `tests/train/dry_run/test_run.py`.
 """
 
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from anymal.plan.advice import check_fits
 from anymal.plan.cost import describe_cost, measure_cost
 from anymal.plan.run import device_for, measure_parts, plan_recipe
+from anymal.plan.stage import Parts
 from anymal.recipe.schema import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +44,11 @@ def read(path: Path) -> Recipe:
     return load_recipe(path, overrides, keep_unset=True)
 
 
+@cache
+def parts_of(path: Path) -> Parts:
+    return measure_parts(read(path).model)
+
+
 def header(path: Path) -> str:
     """The comment that opens a recipe, as one line."""
     lines = path.read_text().partition("\nrun_dir:")[0].splitlines()
@@ -70,7 +77,7 @@ def test_recipes_ship() -> None:
 def test_it_fits_the_memory_it_names(path: Path) -> None:
     recipe = read(path)
     device = device_for(recipe, "cpu" if recipe.device == "cpu" else "cuda", recipe.memory)
-    parts = measure_parts(recipe.model)
+    parts = parts_of(path)
     plan = plan_recipe(recipe, parts, device, text_tokens=None)
     check_fits(recipe, parts, plan)
     assert [stage.name for stage in plan.stages] == [stage.name for stage in recipe.stages]
@@ -80,7 +87,7 @@ def test_it_fits_the_memory_it_names(path: Path) -> None:
 @pytest.mark.parametrize("path", LARGE, ids=name_of)
 def test_the_header_says_what_it_takes(path: Path) -> None:
     recipe, said = read(path), header(path)
-    parts = measure_parts(recipe.model)
+    parts = parts_of(path)
     plan = plan_recipe(recipe, parts, device_for(recipe, "cuda"))
     for sentence in describe_cost(measure_cost(recipe, parts, plan)):
         assert sentence in said

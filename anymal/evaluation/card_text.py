@@ -73,15 +73,16 @@ hand signs and clothing."
 MEASURED = """## How often it is right
 
 All figures are for held-out data: other seeds of the playground, and recordings that were not used
-for training. Decoding is greedy. The interval is Wilson's at 95%. *Reference* is an ordinary
-supervised network, trained on the same recordings and measured on speakers, people and photos that
-it was not trained on. Targets are five points below it. The training data contains all speakers of
-the digits, so that row says nothing about other speakers, although its target is for an unseen
-speaker. *Chance* is one divided by the number of choices. The questions that must be refused
-(`refused_...`) are right with the sentence that fits; those about something else use words and
-sentences that do not occur in training. `false_refusals` counts the questions of every kind that
-were answered at all, rightly or wrongly, where an answer was possible; some of them come close to
-those that must be refused. Never refusing reaches 100% there.
+for training. Decoding is greedy. The interval is at 95%: Wilson's, or a bootstrap over recordings
+where several questions are about one. *Reference* is an ordinary supervised network, trained on the
+same recordings and measured on speakers, people and photos that it was not trained on. Targets are
+five points below it. The training data contains all speakers of the digits, so that row says
+nothing about other speakers, although its target is for an unseen speaker. *Chance* is one divided
+by the number of choices. The questions that must be refused (`refused_...`) are right with the
+sentence that fits; those about something else use words and sentences that do not occur in
+training. `false_refusals` counts the questions of every kind that were answered at all, rightly or
+wrongly, where an answer was possible; some of them come close to those that must be refused. Never
+refusing reaches 100% there.
 """
 
 CONTROLS = """## Does it look and listen?
