@@ -4,7 +4,6 @@ import pytest
 
 import anymal
 from anymal.bundle.load import describe
-from anymal.errors import ConversationError
 from anymal.evaluation.runner import evaluate
 from anymal.modality import MODALITIES
 from anymal.playground import sources
@@ -42,13 +41,12 @@ def test_built_in_model_names_its_data_with_licences() -> None:
 
 
 def test_built_in_model_invents_no_medium(tiny) -> None:
-    for question in ("Hello", "What is in the picture?"):
-        with pytest.raises(
-            ConversationError,
-            match="only answers about an image, a clip, a sound or a motion recording; "
-            "add --image, --video, --audio or --imu",
-        ):
-            tiny.ask(question)
+    asked = {
+        "What is in the picture?": "No picture came",
+        "What is the capital of Peru?": "I only know",
+    }
+    for question, refusal in asked.items():
+        assert tiny.ask(question).text.startswith(refusal)
 
 
 @pytest.mark.parametrize("topic", ["scenes", "clips", "sounds", "motions"])
