@@ -4,10 +4,11 @@ Does not convert anything. Evaluation and training keep the precision that a bun
 
 On a CPU: fp32, with LoRA merged into the weights it was trained beside. That is the trained
 function, about twice as fast as nf4, which dequantises at every call
-(benchmarks/results/serving_precision.json). int8 and int4 take less memory, and less time in wide
-models, and round again; they are for who asks for them, after a look at
-benchmarks/precision/text_loss.py. Elsewhere: as trained, because memory decides there. LoRA is
-merged wherever that does not round the weights again, and on a CPU at int8 and int4.
+(benchmarks/results/serving_precision.json), and its greedy answers do not depend on what else is
+asked. int8 and int4 take less memory and, in wide models, less time for each word, but more for
+prompts, and they round again (docs/serving.md says what that costs): they are for who asks for
+them. Elsewhere: as trained, because memory decides there. LoRA is merged wherever that does not
+round the weights again, and on a CPU at int8 and int4.
 """
 
 import logging
