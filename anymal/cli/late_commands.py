@@ -69,6 +69,10 @@ _OWN = {
         target="anymal.cli.data_export:export",
         help="Write a data set in the format of another trainer or benchmark tool.",
     ),
+    "data synth": LateCommand(
+        target="anymal.cli.data_synth:synth",
+        help="Have a text model write questions and answers about captioned media.",
+    ),
 }
 # Commands of this project's other packages; those of third parties have no line of help here.
 _HELP = {

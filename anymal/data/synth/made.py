@@ -1,0 +1,102 @@
+"""Pairs that are worth keeping, as rows beside the media they are about.
+
+Does not ask for them; `ask.py` does.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anymal.data.media_folder import is_list
+from anymal.data.rows import Record, Rows
+from anymal.data.synth.pairs import Pair, agree, words
+from anymal.errors import DataError
+
+BLIND = "answered without the medium"
+REPEAT = "asked before"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Rows: one for each pair.
+
+    Attributes:
+        rows: What the pairs are about.
+        pairs: The number of a row and its pair.
+        model: Who wrote them.
+    """
+
+    rows: Rows
+    pairs: Sequence[tuple[int, Pair]]
+    model: str
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder that paths in records are relative to."""
+        return self.rows.base_dir
+
+    @property
+    def licence(self) -> str:
+        """SPDX name, or `unknown`."""
+        return self.rows.licence
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int, /) -> Record:
+        row, pair = self.pairs[index]
+        content = [*media_of(self.rows[row]), {"type": "text", "text": pair.question}]
+        return {
+            "id": f"synth-{index}",
+            "messages": [
+                {"role": "user", "content": content},
+                {"role": "assistant", "content": pair.answer},
+            ],
+            "meta": {"source": self.where(index), "model": self.model},
+        }
+
+    def where(self, index: int, /) -> str:
+        """Return the place of the row that a pair is about."""
+        return self.rows.where(self.pairs[index][0])
+
+
+def media_of(record: Record) -> list[Mapping[str, Any]]:
+    """The media of a record, in order.
+
+    Raises:
+        DataError: It has none.
+    """
+    contents = [one["content"] for one in record["messages"] if is_list(one.get("content"))]
+    media = [part for content in contents for part in content if part["type"] != "text"]
+    if not media:
+        raise DataError("the row has no medium to ask about")
+    return media
+
+
+def kept_pairs(
+    said: Sequence[Sequence[tuple[Pair, str]]],
+) -> tuple[list[tuple[int, Pair]], Counter[str]]:
+    """Choose pairs.
+
+    Args:
+        said: For each row its pairs, each with the answer that was given without the medium.
+
+    Returns:
+        Those kept, each with the number of its row, and how many were dropped, by reason.
+    """
+    kept: list[tuple[int, Pair]] = []
+    dropped: Counter[str] = Counter()
+    seen: set[tuple[str, ...]] = set()
+    for row, pairs in enumerate(said):
+        for pair, blind in pairs:
+            asked = words(pair.question)
+            if asked in seen:
+                dropped[REPEAT] += 1
+            elif agree(pair.answer, blind):
+                dropped[BLIND] += 1
+            else:
+                kept.append((row, pair))
+            seen.add(asked)
+    return kept, dropped
