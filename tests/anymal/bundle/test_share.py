@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from typer.testing import CliRunner
 
 from anymal.bundle.load import describe, load_bundle
@@ -205,7 +206,24 @@ def test_a_file_of_the_cache_may_not_lead_out_of_it(
         bundle_folder(NAME)
 
 
-@pytest.mark.parametrize("name", ["squares", "a/b/c", "someone/", "../squares", "a/b@"])
+@pytest.mark.parametrize(
+    "name", ["squares", "a/b/c", "someone/", "../squares", "a/b@", "a--b/c", f"a/{'b' * 300}"]
+)
 def test_what_is_no_name_is_refused(name: str, bundle: Path) -> None:
     done = anymal("bundle", "push", name, "--bundle", bundle, "--allow-hub")
     assert "write ORG/NAME or ORG/NAME@REV" in str(done.exception)
+
+
+def test_a_hub_that_cannot_be_reached_is_said(
+    bundle: Path, hub: FolderHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*words: object, **options: object) -> None:
+        raise HTTPError("no connection\nmore")
+
+    monkeypatch.setattr(hub, "create_repo", unreachable)
+    done = anymal("bundle", "push", NAME, "--bundle", bundle, "--allow-hub")
+    assert isinstance(done.exception, BundleError)
+    assert "(no connection); log in" in str(done.exception)
+    monkeypatch.setattr("anymal.bundle.hub.snapshot_download", unreachable)
+    with pytest.raises(BundleError, match=r"may read it \(no connection\)"):
+        describe(NAME, allow_hub=True)
