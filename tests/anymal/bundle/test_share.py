@@ -152,7 +152,7 @@ def test_the_card_tells_licence_base_models_and_data(
     values = json.loads(path.read_text())
     values["llm"]["path"] = values["recipe"]["llm"]["path"] = "meta/llm"
     values["recipe"]["modalities"]["imu"]["encoder"]["path"] = str(tmp_path / "mine")
-    source = {"name": "walks", "origin": "walks.jsonl", "licence": "CC-BY-4.0", "records": 7}
+    source = {"name": "walks|runs", "origin": "walks.jsonl", "licence": "CC-BY-4.0", "records": 7}
     values["data_sources"] = [source | {"stage": "align"}, source | {"stage": "instruct"}]
     score = {"accuracy": 0.75, "n": 8}
     values["results"] = {
@@ -166,9 +166,9 @@ def test_the_card_tells_licence_base_models_and_data(
         **{"license": "mit", "library_name": "anymal", "pipeline_tag": "any-to-any"},
         "tags": ["anymal", "image", "imu"],
         "base_model": ["meta/llm"],
-        "data_sources": [{"name": "walks", "licence": "CC-BY-4.0"}],
+        "data_sources": [{"name": "walks|runs", "licence": "CC-BY-4.0"}],
     }
-    assert "| walks | CC-BY-4.0 | 7 | instruct |" in body
+    assert r"| walks\|runs | CC-BY-4.0 | 7 | instruct |" in body
     assert "| steps | 75.0 | 8 | 25.0 |" in body
     assert f"--bundle {NAME} --allow-hub" in body
     assert str(tmp_path) not in body
