@@ -96,12 +96,12 @@ def write_files(
 
 def _print(results: "Results", console: "Console") -> None:
     """Print the table, and what it has no room for."""
-    from anymal.evaluation.report import metric_lines, table
+    from anymal.evaluation.report import metric_lines, perturbed_lines, table
 
     if results.compared_with:
         console.print(f"other: {results.compared_with}")
     console.print(table(results))
-    for line in metric_lines(results):
+    for line in (*metric_lines(results), *perturbed_lines(results)):
         console.print(line, highlight=False)
     for name, reason in results.skipped.items():
         console.print(f"skipped {name}: {reason}", style="yellow")
