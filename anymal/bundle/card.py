@@ -120,5 +120,6 @@ def _each_once(sources: Sequence[Any], keys: Sequence[str]) -> list[dict[str, An
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of Markdown, set off by an empty line."""
-    lines = [head, ["---"] * len(head), *rows]
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells]
     return "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

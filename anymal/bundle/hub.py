@@ -10,11 +10,25 @@ from pathlib import Path
 from typing import Self
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from anymal.errors import BundleError
 
 _NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?", flags=re.ASCII)
+# What a call of the Hub raises: it answers with an error, cannot be reached, or nothing is here.
+# HTTPError is that of the HTTP library which this version of huggingface_hub uses.
+HUB_ERRORS: tuple[type[Exception], ...] = (
+    HTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OSError,
+)
 # What a bundle can hold, in any folder; nothing pickled.
 _FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.md"]
 
@@ -35,7 +49,13 @@ class HubBundle:
     def parse(cls, text: str) -> Self | None:
         """Read a name; None for anything else, and for folders that are there."""
         match = _NAME.fullmatch(text)
-        if match is None or Path(text).exists():
+        if match is None:
+            return None
+        try:
+            validate_repo_id(match[1])
+        except HFValidationError:  # the Hub has no names with "--" or "..", and no long ones
+            return None
+        if Path(text).exists():
             return None
         return cls(repo=match[1], revision=match[2])
 
@@ -61,9 +81,10 @@ class HubBundle:
                 allow_patterns=_FETCHED if allow_hub else None,
                 local_files_only=not allow_hub,
             )
-        except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        except HUB_ERRORS as error:
             step = (
-                f"see whether the Hub can be reached, and whether you may read it ({error})"
+                "see whether the Hub can be reached, and whether you may read it "
+                f"({reason_of(error)})"
                 if allow_hub
                 else "if it is a bundle of the Hub, allow its download with --allow-hub "
                 "(ANYMAL_ALLOW_HUB=1)"
@@ -73,6 +94,11 @@ class HubBundle:
                 f"machine; give the folder that training wrote (RUN_DIR/bundle), or tiny; {step}"
             ) from error
         return Path(found)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what the Hub's client says; the others tell how to use it from Python."""
+    return str(error).strip().partition("\n")[0]
 
 
 def blobs_of(folder: Path) -> Path:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 from anymal.bundle.card import CARD, write_card
-from anymal.bundle.hub import HubBundle
+from anymal.bundle.hub import HUB_ERRORS, HubBundle, reason_of
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import free_folder
 from anymal.durable import write_folder
@@ -76,11 +75,10 @@ def push(bundle: str | Path, to: HubBundle, *, licence: str, is_public: bool) ->
         files[CARD] = write_card(folder, name=to.repo, licence=licence).encode()
     try:
         url = _commit(files, to, is_public=is_public)
-    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except HUB_ERRORS as error:
         raise BundleError(
-            f"{to} does not take the bundle ({reason}); log in (hf auth login, or HF_TOKEN) with "
-            "the right to write there, and see whether the Hub can be reached"
+            f"{to} does not take the bundle ({reason_of(error)}); log in (hf auth login, or "
+            "HF_TOKEN) with the right to write there, and see whether the Hub can be reached"
         ) from error
     return Pushed(url=url, lacks=tuple(_only_here(recipe, folder)))
 

@@ -13,7 +13,9 @@ from anymal.cli.console import plain_console
 
 
 def compare_command(
-    a: Annotated[Path, typer.Argument(help="JSON or JSONL file that `anymal eval --out` wrote.")],
+    a: Annotated[
+        Path, typer.Argument(help="JSON file, JSONL file or folder that `anymal eval --out` wrote.")
+    ],
     b: Annotated[Path, typer.Argument(help="Another one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

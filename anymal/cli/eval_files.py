@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from anymal.evaluation.html.examples import Examples
     from anymal.evaluation.results import Results
 
-_REPORT = "report.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
@@ -41,7 +39,9 @@ def choose_files(out: Path | None, answers: Path | None, card: Path | None) -> F
         answers: None puts answers beside the figures.
         card: As given.
     """
-    figures = out if out is None or out.suffix == ".json" else out / _REPORT
+    from anymal.evaluation.results import REPORT
+
+    figures = out if out is None or out.suffix == ".json" else out / REPORT
     if answers is None and figures is not None:
         answers = figures.with_suffix(".jsonl")
     return Files(figures=figures, answers=answers, card=card)
@@ -96,12 +96,12 @@ def write_files(
 
 def _print(results: "Results", console: "Console") -> None:
     """Print the table, and what it has no room for."""
-    from anymal.evaluation.report import metric_lines, table
+    from anymal.evaluation.report import metric_lines, perturbed_lines, table
 
     if results.compared_with:
         console.print(f"other: {results.compared_with}")
     console.print(table(results))
-    for line in metric_lines(results):
+    for line in (*metric_lines(results), *perturbed_lines(results)):
         console.print(line, highlight=False)
     for name, reason in results.skipped.items():
         console.print(f"skipped {name}: {reason}", style="yellow")

@@ -92,7 +92,7 @@ class AnswerLog:
     def add_values(
         self, task: str, metric: str, questions: Sequence[Valued], *, is_mean: bool
     ) -> None:
-        """Write what the answers of a task are worth, unless that is there already.
+        """Write what the answers of a task are worth, unless the last line about that says so.
 
         Args:
             task: Name of the task.
@@ -102,7 +102,8 @@ class AnswerLog:
         """
         values = [[one.asked, one.medium, one.value] for one in questions]
         line = {"task": task, "metric": metric, "is_mean": is_mean, "values": values}
-        if line not in self.lines:
+        before = [each for each in self.lines if "values" in each and each["task"] == task]
+        if before[-1:] != [line]:
             self._write(line)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from anymal.evaluation.controls import text_of
 from anymal.evaluation.questions import Question
 from anymal.evaluation.task import Task
 from anymal.evaluation.ways import (
+    LIKELIHOODS,
     Way,
     by_letter,
     by_likelihood,
@@ -77,7 +78,7 @@ class Asker:
     def _replies(self, task: Task, questions: Sequence[Question], way: Way) -> Iterator[Reply]:
         prompts = [question.prompt for question in questions]
         choices = [question.expected.choices for question in questions]
-        if way in ("likelihood", "likelihood-per-token"):
+        if way in LIKELIHOODS:
             yield from by_likelihood(
                 self.assistant,
                 list(zip(prompts, choices, strict=True)),

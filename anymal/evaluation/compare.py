@@ -16,6 +16,7 @@ from anymal.errors import DataError
 from anymal.evaluation.answer_log import read_lines
 from anymal.evaluation.intervals import Difference, Share, difference_of, figure_of
 from anymal.evaluation.metrics.base import Judged
+from anymal.evaluation.results import REPORT
 
 Verdict = Literal["equal", "A is better", "B is better", "no difference shown"]
 
@@ -62,8 +63,8 @@ def compare(a: Path, b: Path) -> Comparison:
     """Compare two evaluations.
 
     Args:
-        a: Answers (JSONL) or figures (JSON) that `anymal eval --out` wrote; the answers are looked
-            for beside figures.
+        a: Answers (JSONL), figures (JSON) or the folder that `anymal eval --out` wrote; the answers
+            are looked for beside figures.
         b: The same of another evaluation.
 
     Returns:
@@ -90,9 +91,12 @@ def compare(a: Path, b: Path) -> Comparison:
 def _answers_of(path: Path) -> Path:
     """The file of answers that a user means."""
     if path.is_dir():
+        answers = (path / REPORT).with_suffix(".jsonl")
+        if answers.is_file():
+            return answers
         raise DataError(
-            f"{path} is a folder; name the .json or .jsonl file of an evaluation, or compare two "
-            "bundles with `anymal eval A --compare B`"
+            f"{path} is a folder without {answers.name}; name what `anymal eval --out` wrote, or "
+            "compare two bundles with `anymal eval A --compare B`"
         )
     return path.with_suffix(".jsonl") if path.suffix == ".json" else path
 
@@ -118,7 +122,10 @@ def _why_not(task: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> s
             "--compare B`"
         )
     if ours[task]["metric"] != theirs[task]["metric"]:
-        return f"A has {ours[task]['metric']} and B has {theirs[task]['metric']}"
+        return (
+            f"A was measured by '{ours[task]['metric']}' and B by '{theirs[task]['metric']}'; "
+            "evaluate both in the same way"
+        )
     if not _by_question(ours[task]).keys() & _by_question(theirs[task]).keys():
         return "no question was put to both"
     return None

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from anymal.evaluation.metrics.base import Judged, Picks
@@ -57,14 +58,8 @@ def wilson(correct: int, n: int) -> Share:
     assert 0 <= correct <= n, f"{correct} right of {n}"
     if n == 0:
         return Share(correct=0, n=0, accuracy=0.0, low=0.0, high=1.0)
-    share = correct / n
-    spread = Z_95**2 / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    # The ends are exact where every answer is right or wrong; rounding must not move them.
-    low = 0.0 if correct == 0 else centre - half
-    high = 1.0 if correct == n else centre + half
-    return Share(correct=correct, n=n, accuracy=share, low=low, high=high)
+    low, high = _wilson_ends(correct / n, n)
+    return Share(correct=correct, n=n, accuracy=correct / n, low=low, high=high)
 
 
 def share_of(verdicts: Sequence[bool]) -> Share:
@@ -78,8 +73,8 @@ def figure_of(judged: Judged, media: Sequence[str], picks: Sequence[int] | None 
     Wilson's where each question has a medium of its own and is right or wrong. Otherwise media are
     resampled, each with all of its questions: questions about one medium are right or wrong
     together, so that twice as many of them are not twice as much evidence (Miller, Adding Error
-    Bars to Evals, arXiv 2411.00640, section 2.2). Where all values are equal, resampling shows no
-    spread, and Wilson's interval over the number of media is taken.
+    Bars to Evals, arXiv 2411.00640, section 2.2). Where resampling shows no spread, because there
+    is one medium or all are alike, Wilson's interval over the number of media is taken.
 
     Args:
         judged: The values of all questions.
@@ -97,10 +92,9 @@ def figure_of(judged: Judged, media: Sequence[str], picks: Sequence[int] | None 
         share = wilson(round(float(values.sum())), len(values))
         if len(groups) == len(values):
             return share
-        if len(kinds) == 1:  # resampling shows no spread
-            ends = wilson(len(groups) * int(values[0]), len(groups))
-            return share.model_copy(update={"low": ends.low, "high": ends.high})
     low, high = _quantiles(judged, groups)
+    if _are_alike(low, high) and _is_share(judged, values):
+        low, high = _wilson_ends(low, len(groups))
     return Share(
         correct=float(values.sum()),
         n=len(values),
@@ -119,7 +113,9 @@ def difference_of(after: Judged, before: Judged, media: Sequence[str]) -> Differ
         media: What tells the medium of each question from the others.
 
     Returns:
-        `after - before` with its 95% percentile interval; media are resampled.
+        `after - before` with its 95% percentile interval; media are resampled. Where that shows no
+        spread, as with a single question, it is Wilson's of a share stretched to -1..1, so that few
+        questions prove nothing. Equal values throughout are no difference: 0 to 0.
     """
     assert len(after.values) == len(before.values) == len(media) > 0, "unpaired"
     is_mean = after.total is None and before.total is None
@@ -127,7 +123,10 @@ def difference_of(after: Judged, before: Judged, media: Sequence[str]) -> Differ
         values=after.values - before.values,
         total=None if is_mean else lambda picks: after.over(picks) - before.over(picks),
     )
-    low, high = _quantiles(gains, _groups(media, np.arange(len(media))))
+    groups = _groups(media, np.arange(len(media)))
+    low, high = _quantiles(gains, groups)
+    if _are_alike(low, high) and gains.values.any() and _is_share(gains, abs(gains.values)):
+        low, high = (2 * end - 1 for end in _wilson_ends((1 + low) / 2, len(groups)))
     return Difference(mean=gains.figure, low=low, high=high)
 
 
@@ -143,6 +142,25 @@ def paired_difference(after: Sequence[float], before: Sequence[float]) -> Differ
     """
     values = [Judged(values=np.asarray(each, dtype=np.float64)) for each in (after, before)]
     return difference_of(values[0], values[1], [str(index) for index in range(len(after))])
+
+
+def _wilson_ends(share: float, n: int) -> tuple[float, float]:
+    """Wilson's interval of a share of `n`, which need not be a whole number of them."""
+    spread = Z_95**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z_95 * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    # The ends are exact where every answer is right or wrong; rounding must not move them.
+    return (0.0 if share == 0 else centre - half), (1.0 if share == 1 else centre + half)
+
+
+def _are_alike(low: float, high: float) -> bool:
+    """Whether resamples differ by no more than sums of the same values in another order."""
+    return math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _is_share(judged: Judged, values: NDArray[np.float64]) -> bool:
+    """Whether a figure is a mean of values from 0 to 1."""
+    return judged.total is None and bool((values >= 0).all() and (values <= 1).all())
 
 
 def _groups(media: Sequence[str], indices: Picks) -> list[Picks]:

@@ -67,6 +67,16 @@ def metric_lines(results: Results) -> list[str]:
     ]
 
 
+def perturbed_lines(results: Results) -> list[str]:
+    """One line for each task whose media were perturbed: the change by each, in points."""
+    return [
+        f"{row.name}: change in points by "
+        + "; ".join(f"{how} {points(one.change)}" for how, one in row.perturbed.items())
+        for row in results.tasks
+        if row.perturbed
+    ]
+
+
 def comparison_table(pairs: Sequence[Pair]) -> Table:
     """The table that `anymal eval compare` prints: one row for each task, in percent."""
     grid = Table(

@@ -13,6 +13,7 @@ from anymal.errors import DataError
 from anymal.evaluation.intervals import Difference, Share
 
 RIGHT = "right"  # the figure of tasks without metrics
+REPORT = "report.json"  # in a folder that an evaluation is written to
 
 
 class _Figures(BaseModel):

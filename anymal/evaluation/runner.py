@@ -26,7 +26,7 @@ from anymal.evaluation.questions import (
 )
 from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 from anymal.evaluation.task import Task, as_tasks, pick
-from anymal.evaluation.ways import Way, check_choices, way_of
+from anymal.evaluation.ways import Way, check_choices, check_metrics, way_of
 from anymal.serving.assistant import Assistant
 
 TRUE, OTHER = "media", "other"
@@ -89,7 +89,9 @@ def evaluate(
     rows = []
     measured = as_tasks(tasks)
     for task in measured:
-        if (chosen := way_of(task, way)) != "text":
+        chosen = way_of(task, way)
+        check_metrics(task, chosen)
+        if chosen != "text":
             check_choices(task, pick(task.records, limit, seed=SEED), chosen)
     for task in measured:
         questions = read_questions(task, pick(task.records, limit, seed=SEED), processor)

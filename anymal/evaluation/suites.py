@@ -120,7 +120,7 @@ def load_suites(
             suite = Suite(tasks=open_benchmark(name, data, java=java))
         elif not Path(name).exists():
             known = ", ".join(map(repr, [*_SUITES, *BENCHMARKS]))
-            raise DataError(f"no suite and no manifest {name!r}; give {known}, or a data file")
+            raise DataError(f"no suite and no data file {name!r}; give {known}, or a data file")
         else:
             suite = Suite(tasks=read_manifest(DataRecipe(manifest=name)))
         tasks += suite.tasks

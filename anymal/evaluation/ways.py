@@ -25,6 +25,7 @@ from anymal.serving.assistant import Assistant
 
 Way = Literal["text", "letter", "likelihood", "likelihood-per-token"]
 WAYS: tuple[Way, ...] = get_args(Way)
+LIKELIHOODS = ("likelihood", "likelihood-per-token")
 _INSTRUCTION = "Answer with the letter."
 
 
@@ -57,6 +58,20 @@ def metrics_of(task: Task, way: Way) -> Sequence[Metric]:
     if way == "text":
         return task.judged_by
     return (*(each for each in task.metrics if each.needs_likelihoods), Chosen(way=way))
+
+
+def check_metrics(task: Task, way: Way) -> None:
+    """Refuse a task whose metrics cannot measure answers of a way, before any question is asked.
+
+    Raises:
+        DataError: A metric needs likelihoods.
+    """
+    needy = [each.name for each in task.judged_by if each.needs_likelihoods]
+    if needy and way not in LIKELIHOODS:
+        raise DataError(
+            f"task '{task.name}' is measured by {', '.join(needy)}, which needs likelihoods; "
+            "answer by likelihood, or choose other tasks"
+        )
 
 
 def check_choices(task: Task, records: Sequence[Record], way: Way) -> None:

@@ -19,7 +19,15 @@ from anymal.playground.refused import (
     draw_other_kind,
     draw_outside,
 )
-from anymal.playground.sources import LazyRecords, Record, Split, render, to_record, told_part
+from anymal.playground.sources import (
+    LICENCE,
+    LazyRecords,
+    Record,
+    Split,
+    render,
+    to_record,
+    told_part,
+)
 from anymal.playground.topics import PLAYGROUND, RECORDED, Part, Topic
 
 _Draw = Callable[[np.random.Generator, Sequence[Topic]], Talk]
@@ -91,7 +99,7 @@ def _of_talks(name: str, draw: _Draw, split: Split, size: int, seed: int, data: 
         topic.name: partial(render, topic) for topic in PLAYGROUND
     }
     shown: tuple[Topic, ...] = PLAYGROUND
-    licence = LazyRecords.licence
+    licence = LICENCE
     if data:
         show |= recorded.renderers(data, split)
         shown, licence = PLAYGROUND + RECORDED, f"{licence} AND {recorded.ALL_LICENCES}"

@@ -19,6 +19,7 @@ from anymal.playground.topics import Part, Topic
 Split = Literal["train", "heldout"]
 Style = Literal["caption", "question", "told"]
 Record = dict[str, Any]
+LICENCE = "Apache-2.0"  # of what is generated
 _SPLITS = {"train": 0, "heldout": 1}
 
 
@@ -40,7 +41,7 @@ class LazyRecords(Sequence[Record]):
     seed: int
     size: int
     make: Callable[[np.random.Generator, str], Record]
-    licence: str = "Apache-2.0"
+    licence: str = LICENCE
 
     def __post_init__(self) -> None:
         """Refuses an unknown split."""

@@ -39,8 +39,8 @@ class Folder:
         """
         expected = "\n".join(f"  {line}" for line in self.layout)
         raise DataError(
-            f"{self.name}: {found}; --data has to name a folder with, or with a folder "
-            f"{self.name} with:\n{expected}"
+            f"{self.name}: {found}; --data has to name a folder that holds these, by itself "
+            f"or in a folder {self.name}:\n{expected}"
         )
 
     def file(self, *names: str) -> Path:

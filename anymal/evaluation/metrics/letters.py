@@ -14,9 +14,9 @@ import numpy as np
 from anymal.evaluation.metrics.base import Answer, Judged
 from anymal.evaluation.scoring import Expected, named_choice
 
-# "B", "(B)", "B. the dog", "the answer is B"; not "A dog", whose letter is a word.
+# "B", "(B)", "B. the dog", "the answer is B", "Answer: B"; not "A dog", whose letter is a word.
 _ALONE = re.compile(r"^\W*([A-Za-z])\W*$|^\W*\(?([A-Z])[).:,]")
-_SAID = re.compile(r"\b(?:answer|option|choice)\b\W*(?:is|:)?\W*\(?([A-Z])\b(?!\s+\w)")
+_SAID = re.compile(r"\b(?i:answer|option|choice)\b\W*(?:is|:)?\W*\(?([A-Z])\b(?!\s+\w)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

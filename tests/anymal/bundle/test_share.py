@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from typer.testing import CliRunner
 
 from anymal.bundle.load import describe, load_bundle
@@ -151,7 +152,7 @@ def test_the_card_tells_licence_base_models_and_data(
     values = json.loads(path.read_text())
     values["llm"]["path"] = values["recipe"]["llm"]["path"] = "meta/llm"
     values["recipe"]["modalities"]["imu"]["encoder"]["path"] = str(tmp_path / "mine")
-    source = {"name": "walks", "origin": "walks.jsonl", "licence": "CC-BY-4.0", "records": 7}
+    source = {"name": "walks|runs", "origin": "walks.jsonl", "licence": "CC-BY-4.0", "records": 7}
     values["data_sources"] = [source | {"stage": "align"}, source | {"stage": "instruct"}]
     score = {"accuracy": 0.75, "n": 8}
     values["results"] = {
@@ -165,9 +166,9 @@ def test_the_card_tells_licence_base_models_and_data(
         **{"license": "mit", "library_name": "anymal", "pipeline_tag": "any-to-any"},
         "tags": ["anymal", "image", "imu"],
         "base_model": ["meta/llm"],
-        "data_sources": [{"name": "walks", "licence": "CC-BY-4.0"}],
+        "data_sources": [{"name": "walks|runs", "licence": "CC-BY-4.0"}],
     }
-    assert "| walks | CC-BY-4.0 | 7 | instruct |" in body
+    assert r"| walks\|runs | CC-BY-4.0 | 7 | instruct |" in body
     assert "| steps | 75.0 | 8 | 25.0 |" in body
     assert f"--bundle {NAME} --allow-hub" in body
     assert str(tmp_path) not in body
@@ -205,7 +206,24 @@ def test_a_file_of_the_cache_may_not_lead_out_of_it(
         bundle_folder(NAME)
 
 
-@pytest.mark.parametrize("name", ["squares", "a/b/c", "someone/", "../squares", "a/b@"])
+@pytest.mark.parametrize(
+    "name", ["squares", "a/b/c", "someone/", "../squares", "a/b@", "a--b/c", f"a/{'b' * 300}"]
+)
 def test_what_is_no_name_is_refused(name: str, bundle: Path) -> None:
     done = anymal("bundle", "push", name, "--bundle", bundle, "--allow-hub")
     assert "write ORG/NAME or ORG/NAME@REV" in str(done.exception)
+
+
+def test_a_hub_that_cannot_be_reached_is_said(
+    bundle: Path, hub: FolderHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*words: object, **options: object) -> None:
+        raise HTTPError("no connection\nmore")
+
+    monkeypatch.setattr(hub, "create_repo", unreachable)
+    done = anymal("bundle", "push", NAME, "--bundle", bundle, "--allow-hub")
+    assert isinstance(done.exception, BundleError)
+    assert "(no connection); log in" in str(done.exception)
+    monkeypatch.setattr("anymal.bundle.hub.snapshot_download", unreachable)
+    with pytest.raises(BundleError, match=r"may read it \(no connection\)"):
+        describe(NAME, allow_hub=True)

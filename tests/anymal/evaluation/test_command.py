@@ -128,7 +128,9 @@ def test_a_benchmark_is_asked_from_its_official_files(
 def test_an_unknown_suite_is_answered_with_those_that_there_are(
     bundles: list[dict[str, Any]],
 ) -> None:
-    with pytest.raises(DataError, match=r"no suite and no manifest 'cocoa'; give 'tiny', .*'coco'"):
+    with pytest.raises(
+        DataError, match=r"no suite and no data file 'cocoa'; give 'tiny', .*'coco'"
+    ):
         run("looking", "--suite", "cocoa")
     with pytest.raises(DataError, match="nocaps: no folder given"):
         run("looking", "--suite", "nocaps")

@@ -50,6 +50,30 @@ def test_one_answer_in_ten_made_worse_is_seen(tmp_path: Path, num_questions: int
     assert pair.verdict == "B is better"
 
 
+@pytest.mark.parametrize("num_questions", [1, 3])
+def test_a_few_questions_prove_nothing(tmp_path: Path, num_questions: int) -> None:
+    a = write(tmp_path / "a.jsonl", *[0.0] * num_questions)
+    b = write(tmp_path / "b.jsonl", *[1.0] * num_questions)
+    (pair,) = compare(a, b).pairs
+    assert (pair.verdict, pair.gain.mean, pair.better) == ("no difference shown", 1, num_questions)
+    assert pair.gain.low < 0
+
+
+def test_a_folder_of_an_evaluation_can_be_named(tmp_path: Path) -> None:
+    a = write(tmp_path / "report.jsonl", 1, 0)
+    (pair,) = compare(tmp_path, a).pairs
+    assert pair.verdict == "equal"
+
+
+def test_the_last_evaluation_of_a_task_counts_though_it_repeats_an_earlier_one(
+    tmp_path: Path,
+) -> None:
+    for values in ([1, 1], [0], [1, 1]):
+        a = write(tmp_path / "a.jsonl", *values)
+    (pair,) = compare(a, a).pairs
+    assert (pair.n, pair.a.correct) == (2, 2)
+
+
 def test_a_few_changes_both_ways_show_nothing(tmp_path: Path) -> None:
     a = write(tmp_path / "a.jsonl", *[1, 0] * 5, *[1] * 90)
     b = write(tmp_path / "b.jsonl", *[0, 1] * 5, *[1] * 90)
@@ -80,7 +104,7 @@ def test_what_cannot_be_compared_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert [pair.task for pair in comparison.pairs] == ["colours"]
     assert comparison.left_out["only a"] == "B does not hold it"
     assert "anymal eval A --compare B" in comparison.left_out["captions"]
-    assert comparison.left_out["other metric"] == "A has x and B has y"
+    assert "A was measured by 'x' and B by 'y'" in comparison.left_out["other metric"]
     assert comparison.left_out["other questions"] == "no question was put to both"
     assert "--resume" in comparison.left_out["begun"]
 
@@ -90,7 +114,7 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
     b = write(tmp_path / "b.jsonl", 1, task="another")
     with pytest.raises(DataError, match="nothing to compare"):
         compare(a, b)
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="is a folder without report"):
         compare(a, tmp_path)
     with pytest.raises(DataError, match="cannot read the answers"):
         compare(a, tmp_path / "none.json")

@@ -96,6 +96,32 @@ def test_equal_values_about_few_media_are_as_sure_as_the_media_are_many() -> Non
     assert (share.n, share.low, share.high) == (30, wilson(3, 3).low, 1)
 
 
+@pytest.mark.parametrize("num_media", [1, 4])
+def test_no_spread_between_media_is_no_certainty(num_media: int) -> None:
+    # Of each medium, half of the answers are right: resampling media always gives one half.
+    values = [1.0, 0.0] * num_media
+    share = figure_of(judged(*values), [str(index // 2) for index in range(2 * num_media)])
+    assert share.accuracy == 0.5
+    if num_media == 4:
+        assert (share.low, share.high) == pytest.approx((wilson(2, 4).low, wilson(2, 4).high))
+    assert share.low < 0.2
+    assert share.high > 0.8
+
+
+def test_one_value_between_right_and_wrong_is_no_certainty() -> None:
+    share = figure_of(judged(0.3), ["a"])
+    assert share.accuracy == 0.3
+    assert share.low < 0.1
+    assert share.high > 0.8
+
+
+def test_gain_of_a_single_question_proves_nothing() -> None:
+    gain = paired_difference([True], [False])
+    # Wilson's interval of 1 in 1 is 1 / (1 + 1.96^2) to 1; stretched, it begins below 0.
+    assert (gain.mean, gain.high) == (1, 1)
+    assert gain.low == pytest.approx(2 / (1 + 1.959964**2) - 1)
+
+
 def test_values_between_right_and_wrong_are_resampled() -> None:
     share = figure_of(judged(*[0.3, 0.6, 0.9] * 40), [str(index) for index in range(120)])
     assert share.accuracy == pytest.approx(0.6)

@@ -10,8 +10,8 @@ from anymal.errors import DataError
 from anymal.evaluation.card import write_card
 from anymal.evaluation.chart import draw_chart
 from anymal.evaluation.intervals import Difference, wilson
-from anymal.evaluation.report import table
-from anymal.evaluation.results import Compared, Results, TaskResult
+from anymal.evaluation.report import perturbed_lines, table
+from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 
 SOURCES = [
     {"stage": "audio", "origin": "world:sounds", "licence": "Apache-2.0", "records": 10},
@@ -72,6 +72,14 @@ def test_foreign_results_are_refused(tmp_path: Path) -> None:
     path.write_text('{"bundle": "tiny", "tasks": [{"name": 3}]}')
     with pytest.raises(DataError, match="run `anymal eval"):
         Results.read(path)
+
+
+def test_changes_of_the_media_are_printed() -> None:
+    change = Difference(mean=-0.05, low=-0.1, high=0.01)
+    both = dict.fromkeys(("blur", "crop"), Perturbed(score=wilson(88, 100), change=change))
+    assert perturbed_lines(results(row(perturbed=both), row("others"))) == [
+        "digits: change in points by blur -5.0 (-10.0 to +1.0); crop -5.0 (-10.0 to +1.0)"
+    ]
 
 
 def test_table_shows_every_figure() -> None:

@@ -92,8 +92,11 @@ def test_a_metric_of_label_probabilities_asks_for_them(
     assert row.metric == "AUC (label probabilities)"
     assert row.score.accuracy == pytest.approx(sum(by_hand) / len(by_hand))
     assert list(row.figures) == ["right (by likelihood)"]
-    with pytest.raises(DataError, match="answer by likelihood"):
-        evaluate(model, [task], way="text", controls=())
+    for way in ("text", "letter"):
+        log = AnswerLog()
+        with pytest.raises(DataError, match=r"measured by AUC .* answer by likelihood"):
+            evaluate(model, [task], way=way, controls=(), log=log)
+        assert log.lines == [], "nothing is asked in vain"
 
 
 def test_what_is_no_choice_is_refused(model: Assistant, records: list[dict[str, Any]]) -> None:
@@ -104,7 +107,7 @@ def test_what_is_no_choice_is_refused(model: Assistant, records: list[dict[str, 
         for way in ("letter", "likelihood"):
             task = {"open": [{**records[0], "meta": meta}]}
             with pytest.raises(DataError, match=f"by {way}; answer it by text"):
-                evaluate(model, task, way=way, controls=())  # type: ignore[arg-type]
+                evaluate(model, task, way=way, controls=())
     many = [str(number) for number in range(27)]
     task = {"many": [{**records[0], "meta": {"answer": "3", "choices": many}}]}
     with pytest.raises(DataError, match="27 choices, more than letters"):

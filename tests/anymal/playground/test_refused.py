@@ -213,6 +213,11 @@ def test_records_are_deterministic_decode_and_answer_themselves(
     assert first["messages"] != other["messages"]
 
 
+def test_records_state_the_licence_of_what_is_generated() -> None:
+    made = refused_records.refused_absent, refused_records.false_refusals
+    assert {source(split="train", size=1).licence for source in made} == {"Apache-2.0"}
+
+
 def test_what_must_be_answered_is_not_a_refusal() -> None:
     for record in refused_records.false_refusals(split="heldout", size=40):
         assert not is_refusal(record["messages"][-1]["content"])
