@@ -24,7 +24,7 @@ from anymal.client.requests import ServiceOptions
 from anymal.data.importing import import_rows
 from anymal.data.synth.ask import ask_all
 from anymal.data.synth.log import SynthLog
-from anymal.data.synth.made import BLIND, REPEAT, Made, kept_pairs
+from anymal.data.synth.made import BLIND, REPEAT, Made, digest_of_media, kept_pairs
 from anymal.errors import DataError
 
 _KEY = "ANYMAL_API_KEY"
@@ -82,7 +82,8 @@ def synth(
         client.close()
     for place in said.unreadable[:_TOLD]:
         typer.echo(place, err=True)
-    kept, dropped = kept_pairs(said.pairs)
+    about = [digest_of_media(rows[number]) for number in range(len(rows))]
+    kept, dropped = kept_pairs(said.pairs, about)
     counts = (
         f"{len(kept):,} pairs; dropped: {dropped[REPEAT]:,} {REPEAT}, {dropped[BLIND]:,} {BLIND}; "
         f"unreadable replies: {len(said.unreadable):,} of {len(rows):,} rows (in {replies}; "

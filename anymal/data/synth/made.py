@@ -3,6 +3,8 @@
 Does not ask for them; `ask.py` does.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,23 +77,29 @@ def media_of(record: Record) -> list[Mapping[str, Any]]:
     return media
 
 
+def digest_of_media(record: Record) -> str:
+    """What is the same for records about the same media, as a caption data set has several of."""
+    return hashlib.sha256(json.dumps(media_of(record), sort_keys=True).encode()).hexdigest()
+
+
 def kept_pairs(
-    said: Sequence[Sequence[tuple[Pair, str]]],
+    said: Sequence[Sequence[tuple[Pair, str]]], about: Sequence[str]
 ) -> tuple[list[tuple[int, Pair]], Counter[str]]:
     """Choose pairs.
 
     Args:
         said: For each row its pairs, each with the answer that was given without the medium.
+        about: For each row the digest of its media; a question is kept once for the same media.
 
     Returns:
         Those kept, each with the number of its row, and how many were dropped, by reason.
     """
     kept: list[tuple[int, Pair]] = []
     dropped: Counter[str] = Counter()
-    seen: set[tuple[str, ...]] = set()
-    for row, pairs in enumerate(said):
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for row, (media, pairs) in enumerate(zip(about, said, strict=True)):
         for pair, blind in pairs:
-            asked = words(pair.question)
+            asked = media, words(pair.question)
             if asked in seen:
                 dropped[REPEAT] += 1
             elif agree(pair.answer, blind):

@@ -48,6 +48,7 @@ def test_answers_agree(first: str, second: str, same: bool) -> None:
 def test_pairs_are_dropped_for_two_reasons() -> None:
     barks, again = Pair("What barks?", "A dog."), Pair("what BARKS", "A fox.")
     grass = Pair("What colour is the grass?", "It is green.")
-    kept, dropped = kept_pairs([[(barks, "A seal."), (again, "")], [(again, ""), (grass, "Green")]])
-    assert kept == [(0, barks)]
+    said = [[(barks, "A seal."), (again, "")], [(again, ""), (grass, "Green")], [(again, "")]]
+    kept, dropped = kept_pairs(said, ["one", "one", "another"])
+    assert kept == [(0, barks), (2, again)]
     assert dropped == {REPEAT: 2, BLIND: 1}
