@@ -9,26 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (  # type: ignore[attr-defined]
-    HFValidationError,
-    HTTPError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from anymal.errors import BundleError
+from anymal.recipe.hub import NotFetched, fetch
 
 _NAME = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w./-]+))?", flags=re.ASCII)
-# What a call of the Hub raises: it answers with an error, cannot be reached, or nothing is here.
-# HTTPError is that of the HTTP library which this version of huggingface_hub uses.
-HUB_ERRORS: tuple[type[Exception], ...] = (
-    HTTPError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    OSError,
-)
 # What a bundle can hold, in any folder; nothing pickled.
 _FETCHED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.md"]
 
@@ -75,30 +62,13 @@ class HubBundle:
             BundleError: It is not here and may not, or cannot, be downloaded.
         """
         try:
-            found = snapshot_download(
-                self.repo,
-                revision=self.revision,
-                allow_patterns=_FETCHED if allow_hub else None,
-                local_files_only=not allow_hub,
-            )
-        except HUB_ERRORS as error:
-            step = (
-                "see whether the Hub can be reached, and whether you may read it "
-                f"({reason_of(error)})"
-                if allow_hub
-                else "if it is a bundle of the Hub, allow its download with --allow-hub "
-                "(ANYMAL_ALLOW_HUB=1)"
-            )
+            return fetch(self.repo, revision=self.revision, allow_hub=allow_hub, patterns=_FETCHED)
+        except NotFetched as error:
             raise BundleError(
                 f"{str(self)!r} is not a bundle folder, and no bundle of the Hub that is on this "
-                f"machine; give the folder that training wrote (RUN_DIR/bundle), or tiny; {step}"
+                "machine; give the folder that training wrote (RUN_DIR/bundle), or tiny; if it is "
+                f"a bundle of the Hub, {error}"
             ) from error
-        return Path(found)
-
-
-def reason_of(error: Exception) -> str:
-    """The first line of what the Hub's client says; the others tell how to use it from Python."""
-    return str(error).strip().partition("\n")[0]
 
 
 def blobs_of(folder: Path) -> Path:

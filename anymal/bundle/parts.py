@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError
 
 from anymal.errors import BundleError
 from anymal.recipe.file import TINY
+from anymal.recipe.hub import NotFetched, fetch
 from anymal.recipe.schema import ModelRecipe
 
 # As a bundle holds them itself; nothing pickled, and no folders of other formats.
@@ -115,24 +115,20 @@ def hub_folder(
         BundleError: It is no Hub id, or it is not here and may not or cannot be downloaded.
     """
     try:
-        return snapshot_download(
-            path,
-            revision=revision,
-            allow_patterns=[*_FETCHED, *others] if allow_hub else None,
-            ignore_patterns=_NOT_FETCHED if allow_hub else None,
-            local_files_only=not allow_hub,
+        return str(
+            fetch(
+                path,
+                revision=revision,
+                allow_hub=allow_hub,
+                patterns=[*_FETCHED, *others],
+                ignored=_NOT_FETCHED,
+            )
         )
     except HFValidationError as error:
         raise BundleError(
             f"{what} is {path!r}, which is no Hub id, no absolute path and not inside the bundle"
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        step = (
-            "see whether the Hub can be reached"
-            if allow_hub
-            else f"download it (hf download {path}), or allow that with --allow-hub "
-            "(ANYMAL_ALLOW_HUB=1)"
-        )
+    except NotFetched as error:
         raise BundleError(
-            f"{what} is {path!r} of the Hub, which is not on this machine; {step}"
+            f"{what} is {path!r} of the Hub, which is not on this machine; {error}"
         ) from error

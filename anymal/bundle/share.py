@@ -10,11 +10,12 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from anymal.bundle.card import CARD, write_card
-from anymal.bundle.hub import HUB_ERRORS, HubBundle, reason_of
+from anymal.bundle.hub import HubBundle
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import free_folder
 from anymal.durable import write_folder
 from anymal.errors import BundleError
+from anymal.recipe.hub import HUB_ERRORS, reason_of
 from anymal.recipe.schema import ModelRecipe
 
 _OF_THE_HUB = {".gitattributes"}  # which it writes itself
@@ -49,7 +50,7 @@ def hub_name(text: str) -> HubBundle:
 
 
 def push(bundle: str | Path, to: HubBundle, *, licence: str, is_public: bool) -> Pushed:
-    """Make the files of a repository those of a bundle, by one commit.
+    """Replace the files of a repository by those of a bundle, in one commit.
 
     Args:
         bundle: Its folder, or `tiny`.
@@ -106,7 +107,7 @@ def pull(name: HubBundle, out: Path, *, allow_hub: bool) -> Path:
 
 
 def _commit(files: dict[str, Path | bytes], to: HubBundle, *, is_public: bool) -> str:
-    """Commit files, and take out those that are there and not among them."""
+    """Commit files, and delete those that are there and not among them."""
     api = HfApi()
     api.create_repo(to.repo, private=not is_public, exist_ok=True)
     if to.revision is not None:

@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from huggingface_hub.errors import HFValidationError
+
 from anymal.data.containers.arrow import open_arrow
 from anymal.data.containers.groups import GroupedRows
-from anymal.data.containers.hub import hub_folder
 from anymal.data.containers.parquet import open_parquet
 from anymal.data.containers.shards import find_shards
 from anymal.errors import DataError
 from anymal.recipe.file import HUB_DATA_SET
+from anymal.recipe.hub import NotFetched, fetch
 
 _SPLITS, _STATE = "dataset_dict.json", "state.json"
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+.*")
@@ -34,7 +36,7 @@ def open_saved(path: Path, split: str | None) -> GroupedRows:
         DataError: There is no such split, or there are several and none was named.
     """
     if not path.exists() and HUB_DATA_SET.fullmatch(path.as_posix()):
-        path = hub_folder(path.as_posix(), [f"*{PurePosixPath(split or '').name}*.parquet"])
+        path = _fetched(path.as_posix(), split)
     if (path / _SPLITS).is_file():
         path /= _choose(_read(path / _SPLITS, "splits"), split, path)
         split = None
@@ -48,6 +50,19 @@ def open_saved(path: Path, split: str | None) -> GroupedRows:
     if path.suffix == ".arrow":
         return open_arrow(*find_shards(path, ".arrow"))
     return open_parquet(*find_shards(path, ".parquet"))
+
+
+def _fetched(reference: str, split: str | None) -> Path:
+    """The folder with the Parquet files of one split of a data set of the Hub."""
+    name, _, revision = reference.partition("@")
+    pattern = f"*{PurePosixPath(split or '').name}*.parquet"
+    try:
+        return fetch(name, kind="dataset", revision=revision, allow_hub=True, patterns=[pattern])
+    except (NotFetched, HFValidationError) as error:
+        raise DataError(
+            f"the data set {name!r} at revision {revision!r} cannot be fetched from the Hub; "
+            f"{error}"
+        ) from error
 
 
 def _shards_of(folder: Path, split: str | None) -> list[Path]:

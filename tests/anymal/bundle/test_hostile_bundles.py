@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from typer.testing import CliRunner
 
 from anymal.bundle.load import describe
@@ -206,7 +207,7 @@ def test_an_allowed_hub_is_asked_once(bundle: Path, monkeypatch: pytest.MonkeyPa
         asked.append({"path": path, **options})
         return str(bundle / "llm")
 
-    monkeypatch.setattr("anymal.bundle.parts.snapshot_download", download)
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", download)
     assert load_to_answer(bundle, reach=Reach(allow_hub=True)).model
     (once,) = asked
     assert (once["path"], once["revision"]) == ("someone/llm", "main")
@@ -214,3 +215,14 @@ def test_an_allowed_hub_is_asked_once(bundle: Path, monkeypatch: pytest.MonkeyPa
     assert "*.bin" not in once["allow_patterns"]
     assert load_to_answer(bundle, reach=NOTHING_ELSE).model
     assert asked[1]["local_files_only"]
+
+
+def test_a_connection_that_is_lost_is_told(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_hub_bundle(bundle)
+
+    def lost(*words: object, **options: object) -> None:
+        raise HTTPError("peer closed connection\nmore")
+
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", lost)
+    with pytest.raises(BundleError, match=r"can be reached, .* \(peer closed connection\)$"):
+        load_to_answer(bundle, reach=Reach(allow_hub=True))

@@ -180,16 +180,18 @@ def test_the_hub_is_left_alone_unless_allowed(
     done = anymal("bundle", "push", NAME, "--bundle", bundle)
     assert "allow that with --allow-hub" in str(done.exception)
     assert hub.made == []
-    for words in (("show", NAME), ("pull", NAME, "--out", tmp_path / "out")):
-        done = anymal("bundle", *words)
-        assert "allow its download with --allow-hub (ANYMAL_ALLOW_HUB=1)" in str(done.exception)
+    at = f"{NAME}@v1"
+    for words in (("show", at), ("pull", at, "--out", tmp_path / "out")):
+        told = str(anymal("bundle", *words).exception)
+        assert f"download it (hf download {NAME} --revision v1), or allow that with" in told
+        assert "--allow-hub (ANYMAL_ALLOW_HUB=1)" in told
     asked: list[dict[str, Any]] = []
 
     def download(repo: str, **options: Any) -> str:
         asked.append({"repo": repo, **options})
         return str(bundle)
 
-    monkeypatch.setattr("anymal.bundle.hub.snapshot_download", download)
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", download)
     assert describe(f"{NAME}@0a1b", allow_hub=True)
     (once,) = asked
     assert (once["repo"], once["revision"], once["local_files_only"]) == (NAME, "0a1b", False)
@@ -224,6 +226,6 @@ def test_a_hub_that_cannot_be_reached_is_said(
     done = anymal("bundle", "push", NAME, "--bundle", bundle, "--allow-hub")
     assert isinstance(done.exception, BundleError)
     assert "(no connection); log in" in str(done.exception)
-    monkeypatch.setattr("anymal.bundle.hub.snapshot_download", unreachable)
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", unreachable)
     with pytest.raises(BundleError, match=r"may read it \(no connection\)"):
         describe(NAME, allow_hub=True)

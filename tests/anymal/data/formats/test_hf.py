@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
 from anymal.errors import DataError
 from anymal.recipe.prompts import PROMPTS
@@ -42,11 +43,14 @@ def test_hf_takes_one_split_of_a_saved_data_set(tmp_path: Path) -> None:
 def test_hf_fetches_a_revision_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
 
-    def fake(name: str, *, repo_type: str, revision: str, allow_patterns: list[str]) -> str:
+    def fake(
+        name: str, *, repo_type: str, revision: str, allow_patterns: list[str], **options: object
+    ) -> str:
+        assert options == {"ignore_patterns": [], "local_files_only": False}
         asked.append((name, repo_type, revision, allow_patterns))
         return str(tmp_path)
 
-    monkeypatch.setattr("anymal.data.containers.hub.snapshot_download", fake)
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", fake)
     entry = examples.hf_parquet(tmp_path)
     assert len(opened(entry, manifest="org/pictures@v1.0")) == 3
     assert asked == [("org/pictures", "dataset", "v1.0", ["*train*.parquet"])]
@@ -55,6 +59,15 @@ def test_hf_fetches_a_revision_of_the_hub(tmp_path: Path, monkeypatch: pytest.Mo
 def test_hf_says_what_the_hub_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="data set 'org/none' at revision 'main' cannot be fetched"):
         opened({"manifest": "org/none@main", "format": "hf"})
+
+
+def test_hf_says_that_the_connection_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*words: object, **options: object) -> None:
+        raise HTTPError("peer closed connection\nmore")
+
+    monkeypatch.setattr("anymal.recipe.hub.snapshot_download", lost)
+    with pytest.raises(DataError, match=r"can be reached, .* \(peer closed connection\)$"):
+        opened({"manifest": "org/pictures@main", "format": "hf"})
 
 
 def hf_table(folder: Path, rows: list[dict[str, Any]]) -> examples.Entry:
