@@ -118,9 +118,7 @@ class PackedRunner:
             torch.tensor(positions, device=self._llm.device),
             attention,
         )
-        parts = torch.split(hidden, [work.stop - work.start for work in ordered])
-        given = [pair for pair in zip(ordered, parts, strict=True) if pair[0].request.given]
-        told = {**self._draw(ordered, hidden), **self._graded(given)}
+        told = {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
         return [told.get(work) for work in works]
 
     def _rows(self, decoding: Sequence[Work], chunks: Sequence[Work]) -> Tensor:
@@ -154,13 +152,17 @@ class PackedRunner:
         return dict(zip(complete, drawn, strict=True))
 
     def _graded(
-        self, given: Sequence[tuple[Work, Tensor]]
+        self, ordered: Sequence[Work], hidden: Tensor
     ) -> dict[Work, Likelihood | Exception | None]:
         """How likely given answers are, by stretch."""
-        if not given:
+        if not any(work.request.given for work in ordered):
             return {}
-        works, hidden = zip(*given, strict=True)
-        return dict(zip(works, grade_all(self._llm, works, hidden), strict=True))
+        parts = torch.split(hidden, [work.stop - work.start for work in ordered])
+        given = {
+            work: part for work, part in zip(ordered, parts, strict=True) if work.request.given
+        }
+        graded = grade_all(self._llm, list(given), list(given.values()))
+        return dict(zip(given, graded, strict=True))
 
 
 Decode = Callable[[Tensor, Tensor, PackedAttention], Tensor]
