@@ -46,7 +46,7 @@ def best_after(
     Returns:
         The same, where nothing was measured that the stage compares.
     """
-    value = measured(metrics, stage)
+    value: float | None = getattr(metrics, stage.best_by)
     if value is None:
         return best
     is_lower_better = stage.best_by == "heldout_loss"
@@ -75,15 +75,3 @@ def kept_step(steps: Sequence[StepMetrics], stage: StageRecipe) -> StepMetrics |
     if stage.keep == "last" or best is None:
         return steps[-1] if steps else None
     return next(metrics for metrics in steps if metrics.step == best.step)
-
-
-def measured(metrics: StepMetrics, stage: StageRecipe) -> float | None:
-    """What a stage compares of one step, where it was measured."""
-    return metrics.heldout_loss if stage.best_by == "heldout_loss" else metrics.accuracy
-
-
-def said(stage: StageRecipe, value: float) -> str:
-    """A measurement as it is shown."""
-    if stage.best_by == "accuracy":
-        return f"accuracy {100 * value:.1f} %"
-    return f"held-out loss {value:.4f}"

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 
@@ -80,6 +80,13 @@ class MetricsLog:
     def num_bytes(self) -> int:
         """Length of the file so far."""
         return self._file.tell()
+
+
+def said(measure: Literal["heldout_loss", "accuracy"], value: float) -> str:
+    """A measurement on held-out records as it is shown."""
+    if measure == "accuracy":
+        return f"accuracy {100 * value:.1f} %"
+    return f"held-out loss {value:.4f}"
 
 
 def read_metrics(path: Path) -> list[StepMetrics]:

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from train.metrics import StepMetrics
+from train.metrics import StepMetrics, said
 
 LINES_PER_RUN = 20  # where there is no terminal to redraw
 
@@ -96,9 +96,9 @@ def describe_measured(metrics: StepMetrics) -> str:
     """Return what was measured on held-out records after a step; empty where nothing was."""
     found = []
     if metrics.heldout_loss is not None:
-        found.append(f"held-out loss {metrics.heldout_loss:.4f}")
+        found.append(said("heldout_loss", metrics.heldout_loss))
     if metrics.accuracy is not None:
-        found.append(f"accuracy {100 * metrics.accuracy:.1f} %")
+        found.append(said("accuracy", metrics.accuracy))
     return ", ".join(found)
 
 

@@ -10,13 +10,13 @@ from itertools import islice
 import torch
 
 from anymal.recipe.schema import StageRecipe
-from train.best import Best, best_after, is_over, said
+from train.best import Best, best_after, is_over
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.data.feed import MicroBatch, micro_batches_per_batch
 from train.first_steps import FirstSteps
 from train.loop import optimise
 from train.measure import is_due, measure
-from train.metrics import StepMetrics, memory_used
+from train.metrics import StepMetrics, memory_used, said
 from train.optimiser import (
     build_optimiser,
     load_optimiser_state,
@@ -159,13 +159,14 @@ def _save(
 
 def _keep(run: StageRun, stage: StageRecipe, done: int, best: Best | None) -> None:
     """Say why a stage ended early, and take the weights that it keeps."""
-    if done < stage.num_steps and best is not None:
+    if best is None:
+        return
+    at_best = f"step {best.step}: {said(stage.best_by, best.value)}"
+    if done < stage.num_steps:
         run.progress.say(
-            f"stage {stage.name} ends after step {done}: {best.misses} measurements without a "
-            f"better one than {said(stage, best.value)} (step {best.step})"
+            f"stage {stage.name} ends after step {done}, because patience is {stage.patience} and "
+            f"the best measurement is still that of {at_best}"
         )
-    if stage.keep == "best" and best is not None:
+    if stage.keep == "best":
         run.assembled.model.load_trainable_state(best.weights)
-        run.progress.say(
-            f"stage {stage.name} keeps the weights of step {best.step}: {said(stage, best.value)}"
-        )
+        run.progress.say(f"stage {stage.name} keeps the weights of {at_best}")

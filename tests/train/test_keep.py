@@ -85,7 +85,10 @@ def test_a_stage_keeps_its_best_step_and_a_resumed_run_the_same(
 ) -> None:
     straight = tmp_path / "straight"
     shown = train(write_recipe(straight))
-    assert "ends after step 4: 2 measurements without a better one than held-out loss 2.0" in shown
+    assert (
+        "stage align ends after step 4, because patience is 2 and the best measurement is still "
+        "that of step 2: held-out loss 2.0" in shown
+    )
     assert "stage align keeps the weights of step 2: held-out loss 2.0" in shown
     for name, step, bundle in (("align", 2, "align/bundle"), ("instruct", 2, "bundle")):
         kept = aligners_of(straight / bundle)
