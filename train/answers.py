@@ -59,7 +59,7 @@ def answer_tasks(sources: Sequence[Source], *, limit: int) -> list[Task]:
 
 
 def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
-    """Ask questions between two steps of training; the model then goes on as if nothing had been.
+    """Ask questions between two steps of training, which then continues unchanged.
 
     Args:
         assembled: The model in training and its processor.

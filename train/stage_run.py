@@ -37,7 +37,7 @@ class StageRun:
         return sum(earlier.num_steps for earlier in self.recipe.stages[:stage])
 
     def tell(self, stage: int, metrics: StepMetrics) -> None:
-        """Write one step down, for people and for trackers."""
+        """Report one step: to the log, the trackers and the terminal."""
         self.log.write(metrics)
         self.trackers.write(metrics, total_step=self.steps_before(stage) + metrics.step)
         self.progress.step(metrics)

@@ -1,6 +1,6 @@
 """What a run tells experiment trackers: its recipe, and what was measured after each step.
 
-Does not measure, and a run needs none: `metrics.jsonl` holds the same. The trackers are those of
+Does not measure. A run needs no tracker: `metrics.jsonl` holds the same. The trackers are those of
 `accelerate.tracking`, each started by itself.
 """
 
@@ -23,8 +23,14 @@ from train.run_folder import RunFolder, leaves
 
 PROJECT = "anymal"  # in trackers that order runs by project
 _NUMBERS = (
-    *("loss", "lr", "lora_lr", "grad_norm", "tokens_per_s", "memory"),
-    *("heldout_loss", "accuracy"),
+    "loss",
+    "lr",
+    "lora_lr",
+    "grad_norm",
+    "tokens_per_s",
+    "memory",
+    "heldout_loss",
+    "accuracy",
 )
 
 
@@ -189,7 +195,7 @@ class Trackers:
             tracker.log(numbers | text, step=total_step)
 
     def _start(self, name: TrackerName, known: dict[str, str | None]) -> None:
-        """Start one tracker; the recipe is only told where the run is new to it."""
+        """Start one tracker; one that does not know the run yet is also given the recipe."""
         kind, path = KINDS[name], self._folder.path
         start = Start(name=path.name, folder=path, id=known.get(name), step=self._step)
         module, _, own = kind.tracker.partition(":")
@@ -213,7 +219,7 @@ def shown(metrics: StepMetrics) -> str:
 
 
 def _read(path: Path) -> dict[str, str | None]:
-    """By what the trackers find this run, by their names; empty for a new one."""
+    """What each tracker, by its name, finds this run by; empty for a new run."""
     if not path.is_file():
         return {}
     known: dict[str, str | None] = json.loads(path.read_text(encoding="utf-8"))

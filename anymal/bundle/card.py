@@ -14,7 +14,7 @@ from anymal.bundle.manifest import Manifest, read_manifest
 
 CARD = "README.md"
 _UNKNOWN = "unknown"
-_TASKS = {name: f"{name}-text-to-text" for name in ("image", "video", "audio")}  # of one sense
+_TASKS = {name: f"{name}-text-to-text" for name in ("image", "video", "audio")}  # of one modality
 
 
 def write_card(folder: Path, *, name: str, licence: str) -> str:
@@ -30,11 +30,11 @@ def write_card(folder: Path, *, name: str, licence: str) -> str:
     """
     manifest = read_manifest(folder)
     head = yaml.safe_dump(_head(manifest, licence), sort_keys=False, allow_unicode=True)
-    senses = ", ".join(manifest.modalities)
+    modalities = ", ".join(manifest.modalities)
     sections = [
         f"---\n{head}---\n",
-        f"# {name}\n\nA bundle of AnyMAL: it lets a language model take {senses}. Licence of the "
-        f"weights: {licence}.\n",
+        f"# {name}\n\nA bundle of AnyMAL: a language model with aligners for {modalities}. "
+        f"Licence of the weights: {licence}.\n",
         f"## Use\n\n```sh\nanymal bundle pull {name} --out {name.rpartition('/')[2]} --allow-hub\n"
         f'anymal ask "What is it?" --bundle {name} --allow-hub\n```\n',
         "## Parts\n" + _table(["part", "checkpoint"], _parts(manifest)),
@@ -46,12 +46,12 @@ def write_card(folder: Path, *, name: str, licence: str) -> str:
 
 def _head(manifest: Manifest, licence: str) -> dict[str, Any]:
     """What the Hub reads."""
-    senses = list(manifest.modalities)
+    modalities = list(manifest.modalities)
     return {
         "license": licence.lower(),
         "library_name": "anymal",
-        "pipeline_tag": _TASKS.get("".join(senses), "any-to-any"),
-        "tags": ["anymal", *senses],
+        "pipeline_tag": _TASKS.get("".join(modalities), "any-to-any"),
+        "tags": ["anymal", *modalities],
         "base_model": _base_models(manifest),
         "data_sources": [
             {"name": source["name"], "licence": source["licence"]}
@@ -61,14 +61,14 @@ def _head(manifest: Manifest, licence: str) -> dict[str, Any]:
 
 
 def _base_models(manifest: Manifest) -> list[str]:
-    """The checkpoints of the Hub that it stands on."""
+    """The checkpoints of the Hub that it builds on."""
     paths = [manifest.llm.path, *(facts.path for facts in manifest.modalities.values())]
     named = [path for path in paths if path is not None and not Path(path).is_absolute()]
     return list(dict.fromkeys(named))
 
 
 def _parts(manifest: Manifest) -> list[list[str]]:
-    """The language model and the encoders; of a folder only the name, which tells no one's home."""
+    """The language model and the encoders; of a folder only its name: its path is private."""
     rows = [["language model", _place(manifest.llm.path, manifest.llm.revision)]]
     for name, facts in manifest.modalities.items():
         kind = facts.aligner["kind"]

@@ -1,4 +1,4 @@
-"""Given answers to ids, as training teaches them after a conversation.
+"""From given answers to ids, as training teaches them after a conversation.
 
 Does not know media: the place of one is a segment. Does not grade; `anymal.engine.grade` does.
 """
@@ -72,7 +72,7 @@ class Blank:
         return tuple(found)
 
     def _nearest(self) -> list[Segment]:
-        """What stands before the answer and decides how its first word is spelled."""
+        """What stands before the answer, on which the tokens of its first word depend."""
         some = [each for each in self.before if not isinstance(each, TextSegment) or each.text]
         last = [
             replace(each, is_target=False) if isinstance(each, TextSegment) else each

@@ -23,7 +23,10 @@ CheckOption = Annotated[
     ),
 ]
 HubNameArgument = Annotated[
-    str, typer.Argument(metavar="ORG/NAME[@REV]", help="Name on the Hub, perhaps with a revision.")
+    str,
+    typer.Argument(
+        metavar="ORG/NAME[@REV]", help="Name on the Hub; REV is a branch, tag or commit."
+    ),
 ]
 
 
@@ -119,7 +122,7 @@ def push(
     ] = False,
     allow_hub: HubOption = False,
 ) -> None:
-    """Put a bundle and its card on the Hub; REV is a branch. Needs --allow-hub and a login."""
+    """Put a bundle and its card on the Hub; here REV is a branch. Needs --allow-hub and a login."""
     from anymal.bundle.share import hub_name
     from anymal.bundle.share import push as push_bundle
     from anymal.errors import BundleError
@@ -144,7 +147,7 @@ def pull(
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")],
     allow_hub: HubOption = False,
 ) -> None:
-    """Copy a bundle of the Hub into a folder; without --allow-hub, from the Hub's local cache."""
+    """Copy a bundle from the Hub into a folder; without --allow-hub, from its local cache."""
     from anymal.bundle.share import hub_name
     from anymal.bundle.share import pull as pull_bundle
 

@@ -13,7 +13,7 @@ HubOption = Annotated[
     typer.Option(
         "--allow-hub",
         envvar="ANYMAL_ALLOW_HUB",
-        help="Use the Hub, to download a bundle or what it needs; off, nothing is sent or fetched.",
+        help="Use the Hub to download a bundle or its parts. Otherwise nothing is sent or fetched.",
     ),
 ]
 ANY_FOLDER = Path(Path.cwd().anchor)

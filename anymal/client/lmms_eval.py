@@ -1,4 +1,4 @@
-"""`--model anymal` of lmms-eval: its tasks put to a running service; lmms-eval alone imports this.
+"""`--model anymal` of lmms-eval: puts its tasks to a running service. Only lmms-eval imports this.
 
 Does not load a model and does not score. Media are sent whole. Written for lmms-eval 0.7.3, whose
 plug-ins are entry points of the group `lmms_eval.models`.
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# What lmms-eval calls a setting, and what the service does.
+# The names of a setting: in lmms-eval, and in the service.
 _SETTINGS = {
     "max_new_tokens": "max_tokens",
     "max_gen_toks": "max_tokens",
@@ -34,7 +34,7 @@ _SETTINGS = {
     "top_k": "top_k",
     "until": "stop",
 }
-# Waiting for a place is no failure: with others at work, many requests find none at first.
+# A full service refuses requests until it has room again, which is no failure: try again.
 _RETRIES = 8
 
 
@@ -196,7 +196,7 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
         return self.task_dict[task][split][document]
 
     def _options(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """A task's settings as the service takes them; those it has no use for are told once."""
+        """Translate a task's settings for the service; log, once each, those that it lacks."""
         given = {name: value for name, value in settings.items() if value is not None}
         is_greedy = not given.pop("do_sample", "temperature" in given)
         options = {_SETTINGS[name]: given.pop(name) for name in _SETTINGS if name in given}

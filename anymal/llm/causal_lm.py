@@ -205,9 +205,9 @@ class LLM(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: the frozen model has no dropout of its own.
 
-        Only what training needs takes part: LoRA's dropout where LoRA trains, which DoRA's layers
-        ask for by their own flag, and the flag by which layers know that they may drop their
-        activations.
+        Only what training needs takes part: LoRA's dropout where LoRA trains (with DoRA, the layer
+        around it decides whether it applies), and the flag by which layers know that they may drop
+        their activations.
         """
         super().train(False)
         self._is_training = mode
@@ -288,6 +288,6 @@ class LLM(nn.Module):
 
 
 def _peft_name(name: str) -> str:
-    """The name of an adapter's weight in PEFT's files, where the sizes of DoRA are no layer's."""
+    """The name of an adapter's weight in PEFT's files, which write DoRA's without `.weight`."""
     plain = name.replace(f".{ADAPTER}.", ".").replace(f"{MAGNITUDE}.weight", MAGNITUDE)
     return f"base_model.model.{plain}"

@@ -162,12 +162,12 @@ def merged_layer(layer: Any) -> nn.Module:
 
 
 def _resized(weight: Tensor, sizes: Tensor, *, is_by_row: bool) -> Tensor:
-    """Weights of which each output's have the norm that DoRA learnt (arXiv 2402.09353, eq. 5).
+    """Scale each output's weights to the norm that DoRA learnt (arXiv 2402.09353, eq. 5).
 
     Args:
         weight: `[outputs, inputs]` if `is_by_row`, else `[inputs, outputs]`.
         sizes: `[outputs]`.
-        is_by_row: Where the weights of an output stand.
+        is_by_row: Whether the weights of an output are a row.
     """
     norms: Tensor = torch.linalg.vector_norm(weight, dim=1 if is_by_row else 0)
     factors = sizes / norms

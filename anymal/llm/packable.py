@@ -47,7 +47,7 @@ def configs_of(llm: LLM) -> list[Any]:
 
 @contextmanager
 def same_attention(llm: LLM) -> Iterator[None]:
-    """Let a model attend in the end as it did before, whatever is done with it."""
+    """Restore a model's attention function at the end, whatever was set in between."""
     configs = configs_of(llm)
     before = [config._attn_implementation for config in configs]
     try:

@@ -1,4 +1,4 @@
-"""Notes what the answers of one request take, for the metrics.
+"""Measures what the answers of one request take, for the metrics.
 
 Does not log and does not limit.
 """
