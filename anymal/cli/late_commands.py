@@ -109,7 +109,10 @@ def load_command(name: str) -> Any:
             f"'anymal {name}' needs {error.name or module}, which is not installed; "
             "install the whole project: pip install -e ."
         ) from error
-    return _as_click_command(name, target)
+    command = _as_click_command(name, target)
+    if others := [f"anymal {each}" for each in late_commands() if each.startswith(f"{name} ")]:
+        command.epilog = f"See also: {', '.join(others)}"
+    return command
 
 
 def _as_click_command(name: str, target: Any) -> Any:
