@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from anymal.bundle.manifest import Manifest, read_manifest
+from anymal.recipe.licences import UNKNOWN
 
 CARD = "README.md"
-_UNKNOWN = "unknown"
 _TASKS = {name: f"{name}-text-to-text" for name in ("image", "video", "audio")}  # of one modality
 
 
@@ -114,7 +114,7 @@ def _results(manifest: Manifest) -> str:
 
 def _each_once(sources: Sequence[Any], keys: Sequence[str]) -> list[dict[str, Any]]:
     """The sources that a bundle records, by some of their keys; what it does not say is unknown."""
-    found = [{key: source.get(key, _UNKNOWN) for key in keys} for source in sources]
+    found = [{key: source.get(key, UNKNOWN) for key in keys} for source in sources]
     return list({tuple(each.values()): each for each in found}.values())
 
 

@@ -16,6 +16,7 @@ from anymal.bundle.save import free_folder
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.recipe.hub import HUB_ERRORS, reason_of
+from anymal.recipe.licences import check_licence
 from anymal.recipe.schema import ModelRecipe
 
 _OF_THE_HUB = {".gitattributes"}  # which it writes itself
@@ -50,7 +51,7 @@ def hub_name(text: str) -> HubBundle:
 
 
 def push(bundle: str | Path, to: HubBundle, *, licence: str, is_public: bool) -> Pushed:
-    """Replace the files of a repository by those of a bundle, in one commit.
+    """Replace the files of a repository with those of a bundle, in one commit.
 
     Args:
         bundle: Its folder, or `tiny`.
@@ -63,8 +64,12 @@ def push(bundle: str | Path, to: HubBundle, *, licence: str, is_public: bool) ->
         What is there.
 
     Raises:
-        BundleError: The bundle is damaged, or the Hub does not take it.
+        BundleError: The licence is no SPDX name, the bundle is damaged, or the Hub refuses it.
     """
+    try:
+        check_licence(licence)
+    except ValueError as error:
+        raise BundleError(str(error)) from error
     folder = bundle_folder(bundle)
     recipe = read_manifest(folder).recipe
     files: dict[str, Path | bytes] = {

@@ -216,6 +216,14 @@ def test_what_is_no_name_is_refused(name: str, bundle: Path) -> None:
     assert "write ORG/NAME or ORG/NAME@REV" in str(done.exception)
 
 
+def test_a_licence_that_is_no_name_is_refused(bundle: Path, hub: FolderHub) -> None:
+    words = ("--bundle", bundle, "--licence", "free for all", "--allow-hub")
+    done = anymal("bundle", "push", NAME, *words)
+    assert isinstance(done.exception, BundleError)
+    assert "'free for all' is no SPDX name" in str(done.exception)
+    assert hub.made == []
+
+
 def test_a_hub_that_cannot_be_reached_is_said(
     bundle: Path, hub: FolderHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
