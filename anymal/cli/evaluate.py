@@ -47,10 +47,7 @@ class Choices:
 
 def eval_command(
     bundle: Annotated[
-        str,
-        typer.Argument(
-            help="Bundle folder, ORG/NAME[@REV] of the Hub, or 'tiny': the built-in model."
-        ),
+        str, typer.Argument(help="Bundle folder, ORG/NAME[@REV] of the Hub, or 'tiny'.")
     ] = "tiny",
     suite: Annotated[
         list[str] | None,
