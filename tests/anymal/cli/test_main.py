@@ -276,17 +276,6 @@ def test_late_command_runs(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--loud" in plain(run("greet", "--help").stdout)
 
 
-def test_help_names_the_commands_that_begin_with_a_command(
-    run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(late_commands, "entry_points", points(**{"data.fly": "nowhere:fly"}))
-    shown = " ".join(plain(run("data", "--help").stdout).split())
-    assert "See also: anymal data check, anymal data show, " in shown
-    assert "anymal data fly" in shown
-    assert "anymal eval" not in shown
-    assert "See also" not in plain(run("cache", "--help").stdout)
-
-
 def test_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_commands, "entry_points", points(fly="no_such_package.cli:fly"))
     with pytest.raises(AnymalError, match="'anymal fly' needs no_such_package"):
