@@ -6,6 +6,7 @@ Does not compute; it lays out `results.py` and `compare.py`.
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,8 @@ from anymal.evaluation.intervals import Difference, Share
 from anymal.evaluation.questions import WITHOUT
 from anymal.evaluation.results import RIGHT, Results, TaskResult
 
+NONE = "-"  # where there is no figure
+_WIDEST = 1000  # in characters; wider than any table
 # The headings of the controls; of those with a medium left out, the best one is shown.
 _CONTROLS = {"blank": "blank", "swapped": "swapped", "wrong_medium": "wrong", WITHOUT: "without"}
 
@@ -25,8 +28,8 @@ def table(results: Results) -> Table:
         results: The figures.
 
     Returns:
-        One row for each task, in percent. Green and red say whether a target is reached and
-        whether a control is at chance.
+        One row for each task, in percent, without columns in which there is nothing. Green and red
+        say whether a target is reached and whether a control is at chance.
     """
     grid = Table(
         title=f"anymal eval {results.bundle}",
@@ -37,24 +40,35 @@ def table(results: Results) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    is_compared = any(row.compared for row in results.tasks)
     headings = ("n", "right", "95% CI", "target", "ref.", "chance", *_CONTROLS.values())
-    grid.add_column("task", no_wrap=True)
-    for heading in (*headings, *(("other", "gain") if is_compared else ())):
-        grid.add_column(heading, justify="right", no_wrap=True)
-    for row in results.tasks:
-        cells = [
-            row.name,
-            str(row.score.n),
-            _verdict(percent(row.score.accuracy), row.is_target_met),
-            interval(row.score),
-            whole(row.target),
-            whole(row.reference),
-            percent(row.chance),
-            *(_control(row, name) for name in _CONTROLS),
-        ]
-        grid.add_row(*cells, *(_compared(row) if is_compared else ()))
+    columns = {"task": [row.name for row in results.tasks]} | {
+        heading: list(cells)
+        for heading, cells in zip(
+            (*headings, "other", "gain"), zip(*map(_cells, results.tasks), strict=True), strict=True
+        )
+        if any(cell != NONE for cell in cells)
+    }
+    for heading in columns:
+        grid.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for cells in zip(*columns.values(), strict=True):
+        grid.add_row(*cells)
+    # Rich would cut figures where the terminal is narrower than they are.
+    grid.width = Console(width=_WIDEST).measure(grid).maximum
     return grid
+
+
+def _cells(row: TaskResult) -> list[str | Text]:
+    """One row of the table behind its name."""
+    return [
+        str(row.score.n),
+        _verdict(percent(row.score.accuracy), row.is_target_met),
+        interval(row.score),
+        whole(row.target),
+        whole(row.reference),
+        percent(row.chance),
+        *(_control(row, name) for name in _CONTROLS),
+        *_compared(row),
+    ]
 
 
 def metric_lines(results: Results) -> list[str]:
@@ -120,12 +134,12 @@ def points(difference: Difference) -> str:
 
 def gain(row: TaskResult) -> str:
     """The paired difference of a row, in points."""
-    return "-" if row.compared is None else points(row.compared.gain)
+    return NONE if row.compared is None else points(row.compared.gain)
 
 
 def whole(value: float | None) -> str:
     """A percentage that may be absent."""
-    return "-" if value is None else f"{value:g}"
+    return NONE if value is None else f"{value:g}"
 
 
 def _control(row: TaskResult, name: str) -> str | Text:
@@ -133,16 +147,16 @@ def _control(row: TaskResult, name: str) -> str | Text:
     if name == WITHOUT:
         left = [share for label, share in row.controls.items() if label.startswith(WITHOUT)]
         # Not marked: a question may be about one of several media.
-        return percent(max(share.accuracy for share in left)) if left else "-"
+        return percent(max(share.accuracy for share in left)) if left else NONE
     if name not in row.controls or row.controls[name].n == 0:
-        return "-"
+        return NONE
     return _verdict(percent(row.controls[name].accuracy), row.relies_on_media(name))
 
 
 def _compared(row: TaskResult) -> tuple[str, str]:
     """The other bundle's accuracy and the gain over it."""
     if row.compared is None:
-        return "-", "-"
+        return NONE, NONE
     return percent(row.compared.score.accuracy), f"{100 * row.compared.gain.mean:+.1f}"
 
 

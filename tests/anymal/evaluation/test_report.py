@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
+from anymal.cli.console import plain_console
 from anymal.errors import DataError
 from anymal.evaluation.card import write_card
 from anymal.evaluation.chart import draw_chart
@@ -82,12 +82,31 @@ def test_changes_of_the_media_are_printed() -> None:
     ]
 
 
-def test_table_shows_every_figure() -> None:
-    console = Console(width=160, record=True, file=io.StringIO())
+@pytest.mark.parametrize("width", [40, 160])
+def test_table_shows_every_figure(width: int) -> None:
+    console = plain_console(width=width, file=io.StringIO())
     console.print(table(results(row(compared=COMPARED), row("open", controls={}, target=None))))
-    text = console.export_text()
-    for figure in ("93.0", "86.3-96.6", "89", "94", "10.0", "9.0", "40.0", "50.0", "+43.0"):
+    text = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    for figure in (
+        "digits",
+        "93.0",
+        "86.3-96.6",
+        "89",
+        "94",
+        "10.0",
+        "9.0",
+        "40.0",
+        "50.0",
+        "+43.0",
+    ):
         assert figure in text
+
+
+def test_table_has_no_empty_columns() -> None:
+    plain = row("open", controls={}, target=None, reference=None)
+    headings = [str(column.header) for column in table(results(plain)).columns]
+    assert headings == ["task", "n", "right", "95% CI", "chance"]
+    assert len(table(results(plain, row(compared=COMPARED))).columns) > 9
 
 
 def test_chart_is_a_picture(tmp_path: Path) -> None:
