@@ -125,3 +125,19 @@ def test_hf_refuses_a_saved_folder_with_a_damaged_list(tmp_path: Path, text: str
     (tmp_path / "train" / "state.json").write_text(text)
     with pytest.raises(DataError, match=r"state.json is not as `save_to_disk` writes it"):
         opened(entry)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("a_training-0", "a_test-0")])
+def test_hf_takes_no_split_for_a_part_of_another(tmp_path: Path, names: tuple[str, str]) -> None:
+    for number, name in enumerate(names):
+        examples.pq.write_table(examples.pictures([number]), tmp_path / f"{name}.parquet")
+    entry = {"manifest": str(tmp_path), "format": "hf"}
+    assert media(opened(entry, split="test")[0]) == [png(1)]
+    with pytest.raises(DataError, match="has the splits test, train; name one as split"):
+        opened(entry)
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    examples.pq.write_table(examples.pictures([0]).slice(0, 0), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet' has no rows"):
+        opened({"manifest": str(tmp_path / "a.parquet"), "format": "hf"})
