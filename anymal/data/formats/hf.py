@@ -1,7 +1,7 @@
 """Data sets of the `datasets` library: saved folders, Parquet shards, names on the Hub.
 
-Which columns hold media is told by the features that the library keeps in the schema, or else by
-the columns' names. Does not need the library, and decodes nothing.
+The features that the library keeps in the schema say which columns hold media; without them, the
+names of the columns do. Does not need the library, and decodes nothing.
 """
 
 import json
