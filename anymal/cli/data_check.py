@@ -127,7 +127,7 @@ def _histograms(counts: Counts) -> Iterator[tuple[str, Iterator[str]]]:
 
 @contextmanager
 def _without_mended_media() -> Iterator[None]:
-    """Keep back what decoders log: what they mend is no mistake, and would hide those that are."""
+    """Hide what decoders log of damage that they repair: it would bury the real mistakes."""
     logger = logging.getLogger("anymal.media")
     before = logger.level
     logger.setLevel(logging.ERROR)

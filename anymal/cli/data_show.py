@@ -30,7 +30,7 @@ def show(
     data: DataArgument,
     overrides: OverridesArgument = None,
     row: Annotated[
-        str, typer.Option(help="Row, as anymal data check names it: 17 of train.jsonl:17.")
+        str, typer.Option(help="Place of the row, or its end: 17 of train.jsonl:17.")
     ] = "1",
     source: Annotated[
         str | None, typer.Option(help="Name of the data file, where a recipe has several.")

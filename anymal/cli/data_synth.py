@@ -21,7 +21,7 @@ from anymal.cli.data_sets import (
 from anymal.cli.row_bar import RowBar
 from anymal.client import Client
 from anymal.client.requests import ServiceOptions
-from anymal.data.importing import import_rows
+from anymal.data.importing import check_new, import_rows
 from anymal.data.synth.ask import ask_all
 from anymal.data.synth.log import SynthLog
 from anymal.data.synth.made import BLIND, REPEAT, Made, digest_of_media, kept_pairs
@@ -56,8 +56,7 @@ def synth(
 
     The replies are kept beside the folder. The same command goes on where a killed run was.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{str(out)!r} is not empty; give a new folder")
+    check_new(out)
     rows = choose(data, format=format, media=media, split=split, columns=column).only()
     replies = out.with_name(f"{out.name}.replies.jsonl")
     options: ServiceOptions = {"model": model}

@@ -134,6 +134,16 @@ def rewritten(
             tick()
 
 
+def check_new(folder: Path) -> None:
+    """Refuse a folder that is in use.
+
+    Raises:
+        DataError: It is there and not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{str(folder)!r} is not empty; give a new folder")
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to write to that takes its place when it is whole.
@@ -141,8 +151,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: It is there and not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{str(folder)!r} is not empty; give a new folder")
+    check_new(folder)
     with write_folder(folder) as draft:
         yield draft
 

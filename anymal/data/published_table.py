@@ -1,4 +1,4 @@
-"""A table whose columns are published, so that another one is noticed when it is opened.
+"""A table whose columns are published: one with other columns is refused when it is opened.
 
 Does not read rows.
 """

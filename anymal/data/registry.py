@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from anymal.data.options import Options
-from anymal.data.rows import Record, Rows
+from anymal.data.rows import Around, Record, Rows
 from anymal.errors import DataError
 from anymal.recipe.data_entry import DataFormat, DataRecipe
 from anymal.recipe.prompts import PROMPTS
@@ -47,8 +47,8 @@ def open_rows(entry: DataRecipe) -> Rows:
         Its rows, with the prompt and the suffix of the entry.
 
     Raises:
-        DataError: It cannot be opened; a row that is broken is an error of the row, when it is
-            read.
+        DataError: It cannot be opened or has no rows; a row that is broken is an error of the row,
+            when it is read.
     """
     if entry.prompt is not None and entry.format in CONVERSATIONS:
         raise DataError(
@@ -62,6 +62,8 @@ def open_rows(entry: DataRecipe) -> Rows:
         prompt=None if entry.prompt is None else PROMPTS[entry.prompt],
     )
     rows = find_format(entry.format)(Path(str(entry.manifest)), options)
+    if not len(rows):
+        raise DataError(f"{entry.manifest!r} has no rows")
     return rows if entry.suffix is None else _Suffixed(rows, SUFFIXES[entry.suffix])
 
 
@@ -73,25 +75,10 @@ def find_format(name: DataFormat) -> Open:
 
 
 @dataclass(frozen=True, slots=True)
-class _Suffixed:
+class _Suffixed(Around):
     """Rows with a sentence behind their questions."""
 
-    rows: Rows
     suffix: str
-
-    @property
-    def base_dir(self) -> Path:
-        return self.rows.base_dir
-
-    @property
-    def licence(self) -> str:
-        return self.rows.licence
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
     def __getitem__(self, index: int, /) -> Record:
         return with_suffix(self.rows[index], self.suffix)
-
-    def where(self, index: int, /) -> str:
-        return self.rows.where(index)

@@ -56,8 +56,8 @@ class Mapped:
         base_dir: Folder that paths in records are relative to.
         licence: SPDX name, or `unknown`.
         columns: From the names that `make` knows to those of the file, where they differ.
-        known: Names that `make` reads; others are left out, and told once. None: `make` sees to it.
-        unread: Tells them.
+        known: Names that `make` reads.
+        unread: Warns of other names, which are left out; None: `make` does.
     """
 
     raw: Raw
@@ -65,7 +65,7 @@ class Mapped:
     base_dir: Path
     licence: str
     columns: Mapping[str, str] = field(default_factory=dict)
-    known: frozenset[str] | None = None
+    known: frozenset[str] = frozenset()
     unread: Unread | None = None
 
     @classmethod
@@ -84,8 +84,8 @@ class Mapped:
             base_dir=options.media_of(path),
             licence=options.licence,
             columns=options.columns,
-            known=None if known is None else frozenset(known),
-            unread=Unread(path),
+            known=frozenset(known or ()),
+            unread=None if known is None else Unread(path),
         )
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class Mapped:
 
     def __getitem__(self, index: int, /) -> Record:
         row = self._named(self.raw[index])
-        if self.known is not None and self.unread is not None:
+        if self.unread is not None:
             self.unread.tell(row, self.known)
         try:
             record = self.make(row)
@@ -115,16 +115,10 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Some records of a data set, in a given order; each keeps its place."""
+class Around:
+    """What classes share that change the records of another data set, or choose among them."""
 
     rows: Rows
-    indices: "array[int]"
-
-    @classmethod
-    def of(cls, rows: Rows, indices: Iterable[int]) -> "Chosen":
-        """Choose records by their numbers."""
-        return cls(rows, array("Q", indices))
 
     @property
     def base_dir(self) -> Path:
@@ -135,6 +129,25 @@ class Chosen:
     def licence(self) -> str:
         """SPDX name, or `unknown`."""
         return self.rows.licence
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, index: int, /) -> str:
+        """Return the place of a record."""
+        return self.rows.where(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Around):
+    """Some records of a data set, in a given order; each keeps its place."""
+
+    indices: "array[int]"
+
+    @classmethod
+    def of(cls, rows: Rows, indices: Iterable[int]) -> "Chosen":
+        """Choose records by their numbers."""
+        return cls(rows, array("Q", indices))
 
     def __len__(self) -> int:
         return len(self.indices)

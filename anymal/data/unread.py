@@ -1,4 +1,4 @@
-"""Names in a file that its format does not read: told once each, not refused.
+"""Names in a file that its format does not read: logged once each, not refused.
 
 Other people's files hold columns for other tools. Does not judge values.
 """
@@ -11,19 +11,19 @@ logger = logging.getLogger(__name__)
 
 
 class Unread:
-    """Remembers which names of a file were told."""
+    """Remembers which names of a file were logged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._told: set[str] = set()
 
     def tell(self, names: Iterable[str], known: Collection[str], *, inside: str = "") -> None:
-        """Log the names that are not known and were not told before.
+        """Log the names that are not known and were not logged before.
 
         Args:
             names: Of a row, or of an object inside it.
             known: Those that the format reads.
-            inside: What stands before the names, such as `messages.`.
+            inside: Prefix of the names in the message, such as `messages.`.
         """
         new = {f"{inside}{name}" for name in names if name not in known} - self._told
         if new:

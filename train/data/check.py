@@ -18,7 +18,7 @@ from train.data.sources import Source, StageData
 from train.progress import Bar
 
 _NUM_NAMED = 5
-_LINES_FROM = 1000  # rows; fewer are checked before anyone wants to know how far it is
+_LINES_FROM = 1000  # rows; fewer take so little time that no progress is printed
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

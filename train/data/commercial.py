@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from anymal.errors import RecipeError
-from anymal.recipe.licences import why_not_commercial
+from anymal.recipe.licences import UNKNOWN, why_not_commercial
 from train.data.sources import StageData
 
 
@@ -41,5 +41,5 @@ def _of_stages(data: Sequence[StageData]) -> Iterator[str]:
 def _of_bundle(before: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The sources of the bundle that may not be used, and why."""
     for source in before:
-        if (why := why_not_commercial(str(source.get("licence", "unknown")))) is not None:
+        if (why := why_not_commercial(str(source.get("licence", UNKNOWN)))) is not None:
             yield f"{source.get('name', 'a source')} of the bundle in start_from: {why}"

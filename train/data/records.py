@@ -12,8 +12,8 @@ from anymal.errors import ConversationError, DataError
 from anymal.protocol.conversation import Conversation, Message, TextPart
 from anymal.protocol.record import read_record
 
-# Mistakes with which nothing can be learnt from a record, or the wrong thing; others are told by
-# `anymal data check` alone. Its shape is judged when it is read.
+# Mistakes with which nothing can be learnt from a record, or the wrong thing; only
+# `anymal data check` finds the others. Its shape is checked when it is read.
 _STOPPING = ("unknown_key", "placeholder", "no_answer")
 
 

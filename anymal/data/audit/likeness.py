@@ -2,9 +2,9 @@
 
 A perceptual hash finds pairs that may: the signs of the lowest frequencies of the brightness, a
 cosine transform, as pHash does (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-Functions", 2010, section 3.2), with 255 bits in place of 64. Small coloured copies then decide, as
-the hash sees no colours and little of small things. Mirrored, turned, cut and brightened pictures
-are others.
+Functions", 2010, section 3.2), with 255 bits in place of 64. Small coloured copies then decide,
+because the hash ignores colours and most small details. Mirrored, turned, cut and brightened
+pictures count as different.
 
 Shapes: K hashes, B bytes of a hash, T side of a small copy.
 """

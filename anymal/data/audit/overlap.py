@@ -1,7 +1,7 @@
 """The media of evaluation data that are in training data, too.
 
-Keeps what it needs of the evaluation data in memory, about a kilobyte for each picture; training
-data pass by, whatever their number.
+Keeps what it needs of the evaluation data in memory, about a kilobyte for each picture. Of training
+data, it keeps only a digest of each medium.
 """
 
 from collections import Counter

@@ -16,7 +16,7 @@ def list_mistakes(rows: Rows, index: int) -> Iterator[Mistake]:
     """Find columns that hold a string and should hold a list.
 
     Args:
-        rows: A data set; nothing is found in those whose rows are no rows of one file.
+        rows: A data set; only those that are read from the rows of a file are checked.
         index: Number of the row.
 
     Yields:

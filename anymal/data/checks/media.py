@@ -109,7 +109,7 @@ def check_medium(part: MediaPart, base_dir: Path, decode: DecodeOne) -> CheckedM
 
 
 def _of_name(medium: Medium) -> Iterator[Mistake]:
-    """A name that the content belies."""
+    """The mistake of a name that does not match the content, if there is one."""
     if medium.source is not None and (found := name_mistake(medium.source)) is not None:
         yield found
 

@@ -42,8 +42,8 @@ KINDS = {
     "unfit": "a row that the recipe's model does not take",
     "too_long": "more tokens than max_tokens",
     "nothing_learnt": "so many tokens that nothing would be left to learn after a cut",
-    "row_twice": "a row that is there before",
-    "id_twice": "an id that another row has",
+    "row_twice": "a row that repeats an earlier one",
+    "id_twice": "an id that an earlier row has",
     "two_answers": "the same media and the same question as another row, and another answer",
     "licence": "a data set without a licence",
 }

@@ -1,6 +1,6 @@
 """Files whose content is not what their name says: a PNG that is called .jpg, a page called .mp4.
 
-Decoders look at the content alone, so such a file may train well here and fail elsewhere. Does not
+Decoders look at the content alone, so such a file works here and may fail elsewhere. Does not
 judge whether a file is whole.
 """
 

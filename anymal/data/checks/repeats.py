@@ -93,7 +93,7 @@ class Repeats:
             found: Its fingerprint.
 
         Yields:
-            The mistakes; of a row that is there twice, no others.
+            The mistakes; a row that repeats another has no others.
         """
         first = self._rows.setdefault(found.whole, index)
         if first != index:

@@ -60,7 +60,7 @@ def turn_mistakes(record: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def readable(record: Mapping[str, Any]) -> Conversation | Mistake:
-    """Validate the messages of a record; unknown roles, which are told apart, do not matter here.
+    """Validate the messages of a record, except roles, which `turn_mistakes` checks.
 
     Returns:
         The conversation, or why it is none.

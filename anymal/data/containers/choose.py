@@ -43,7 +43,9 @@ def open_raw(path: Path) -> Raw:
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder; name a file of it, or another format")
     if not path.is_file():
-        raise DataError(f"data file {str(path)!r} does not exist; paths are relative to the recipe")
+        raise DataError(
+            f"data file {str(path)!r} does not exist; in a recipe, paths are relative to the recipe"
+        )
     with path.open("rb") as file:
         start = file.read(_PROBE_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
     if not start:

@@ -25,7 +25,7 @@ class Csv:
         skips_space: Whether white space after a delimiter is left out.
 
     Raises:
-        DataError: It has no columns, or two of one name.
+        DataError: It has no columns, or two of one name; or its quotes do not match.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Csv:
         self._dialect: dict[str, Any] = {
             "delimiter": _DELIMITERS.get(path.suffix.lower(), ","),
             "skipinitialspace": skips_space,
+            "strict": True,  # else a quote that is left open joins rows
         }
         self._offsets = array("Q")
         with path.open("rb") as file:
@@ -85,7 +86,10 @@ class Csv:
                 yield start, fields
                 start = file.tell()
         except csv.Error as error:
-            raise DataError(f"{self.path}: the row at byte {start:,}: {error}") from error
+            raise DataError(
+                f"{self.path}: the row at byte {start:,}: {error}; close the quote that opens a "
+                'value, and write one inside it twice, as "a ""b"" c"'
+            ) from error
 
     def _lines(self, file: BinaryIO) -> Iterator[str]:
         """The lines as text; broken UTF-8 becomes halves of characters, which messages refuse."""

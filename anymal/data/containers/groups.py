@@ -41,9 +41,6 @@ class GroupedRows:
     Args:
         groups: In order.
         schema: Of the first file; the others have the same columns.
-
-    Raises:
-        DataError: There are no rows.
     """
 
     def __init__(self, groups: Sequence[Group], schema: pa.Schema) -> None:

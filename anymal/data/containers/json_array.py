@@ -19,7 +19,7 @@ _TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+[{}\[\]]", re.DO
 # The same for the outermost level, where commas part the items.
 _TO_COMMA = re.compile(rb'(?:[^"{}\[\],]++|' + _STRING + rb")*+[{}\[\],]", re.DOTALL)
 
-# A whole item that is at most three levels deep, as most are, and what ends it: found at one go.
+# Most items are at most three levels deep. One match finds such an item and the mark that ends it.
 _FLAT = rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+"
 _TWO = rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|[{\[]" + _FLAT + rb"[}\]])*+"
 _THREE = rb"(?:[^\"{}\[\]]++|" + _STRING + rb"|[{\[]" + _TWO + rb"[}\]])*+"
@@ -40,7 +40,7 @@ class JsonArray:
             self._starts.append(start)
             self._ends.append(end)
         if self._ends:
-            _check_nothing_follows(path, self._ends[-1] + 1)
+            check_nothing_follows(path, self._ends[-1] + 1, "array")
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -49,6 +49,10 @@ class JsonArray:
         with self.path.open("rb") as file:
             file.seek(self._starts[index])
             text = file.read(self._ends[index] - self._starts[index])
+        if not text.strip():
+            raise DataError(
+                f"{self.where(index)}: nothing stands before or behind a comma; remove the comma"
+            )
         return parse_object(text, where=self.where(index))
 
     def where(self, index: int, /) -> str:
@@ -88,7 +92,7 @@ def spans(path: Path, start: int = 0) -> Iterator[tuple[int, int]]:
             depth += _DEPTH[mark]
             is_blank = is_blank and mark not in b"[{" and not lead.strip()
             if depth == 0 or mark == b",":
-                if number > 1 or not is_blank:
+                if mark == b"," or number > 1 or not is_blank:
                     yield first, text.place - 1
                 number, first, is_blank = number + 1, text.place, True
 
@@ -97,7 +101,7 @@ class _Text:
     """A file from some byte on, of which a piece is in memory.
 
     Attributes:
-        place: Offset of the byte that comes next.
+        place: Offset of the next byte.
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
@@ -120,7 +124,7 @@ class _Text:
         return found[:-1], found[-1:]
 
     def skip_over(self, pattern: re.Pattern[bytes]) -> bytes:
-        """Move behind what comes next, if the piece has it whole; returns its last byte or none."""
+        """Move behind a match, if all of it is in memory; returns its last byte, or nothing."""
         if (match := pattern.match(self._piece, self._next)) is None:
             return b""
         self.place += match.end() - self._next
@@ -128,11 +132,20 @@ class _Text:
         return self._piece[self._next - 1 : self._next]
 
 
-def _check_nothing_follows(path: Path, end: int) -> None:
-    """Refuse a second array behind the first."""
+def check_nothing_follows(path: Path, end: int, kind: str) -> None:
+    """Refuse a second array or object behind the first.
+
+    Args:
+        path: The file.
+        end: Byte behind the bracket that ends the first.
+        kind: What it is, for the message.
+
+    Raises:
+        DataError: Something else than white space is there.
+    """
     with path.open("rb") as file:
         file.seek(end)
         if file.read(_READ_BYTES).strip():
             raise DataError(
-                f"{path}: something follows the array at byte {end:,}; join the arrays to one"
+                f"{path}: something follows the {kind} at byte {end:,}; join the {kind}s to one"
             )

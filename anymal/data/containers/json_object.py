@@ -8,7 +8,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from anymal.data.containers.json_array import spans
+from anymal.data.containers.json_array import check_nothing_follows, spans
 from anymal.data.containers.key_index import KeyIndex
 from anymal.data.containers.mapped import mapped
 from anymal.errors import DataError
@@ -35,6 +35,8 @@ class JsonObject:
         for start, end in spans(path, 0 if inside is None else self._start_of(inside)):
             self._starts.append(start)
             self._ends.append(end)
+        if inside is None and self._ends:
+            check_nothing_follows(path, self._ends[-1] + 1, "object")
         self._index = KeyIndex(map(self.key, range(len(self))))
 
     def __len__(self) -> int:

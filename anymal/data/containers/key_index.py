@@ -1,6 +1,7 @@
 """Finds the place of a text key among millions, without keeping the keys.
 
-Keeps 16 bytes for a key: its hash and its place. Whoever asks compares the keys at the places.
+Keeps 16 bytes for each key, its hash and its place. Different keys may have one hash, so the caller
+has to compare the keys at the places that are found.
 """
 
 from array import array

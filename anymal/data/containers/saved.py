@@ -21,6 +21,8 @@ from anymal.recipe.hub import NotFetched, fetch
 
 _SPLITS, _STATE = "dataset_dict.json", "state.json"
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+.*")
+# Words for a split in the name of a file, as the library knows them.
+_NAMED = re.compile(r"(?<![a-z])(train|dev|val|valid|validation|test|eval)(?:ing|uation)?(?![a-z])")
 
 
 def open_saved(path: Path, split: str | None) -> GroupedRows:
@@ -76,8 +78,8 @@ def _shards_of(folder: Path, split: str | None) -> list[Path]:
 
 
 def _split_of(path: Path) -> str:
-    """The split that a file belongs to: `data/train` of `data/train-00000-of-00002.parquet`."""
-    found = _SHARD.fullmatch(path.stem)
+    """The split of a file: `data/train` of `data/train.parquet` and `data/train-0-of-2.parquet`."""
+    found = _SHARD.fullmatch(path.stem) or _NAMED.search(path.stem)
     return (path.parent / found[1] if found else path.parent).as_posix()
 
 

@@ -29,6 +29,11 @@ class Sample(Mapping[str, bytes]):
         self._path = path
         self._members = {_split(member.name)[1]: member for member in members}
 
+    @property
+    def where(self) -> str:
+        """The place of the sample, `archive:key`."""
+        return f"{self._path}:{self.key}"
+
     def __len__(self) -> int:
         return len(self._members)
 
@@ -43,7 +48,7 @@ class Sample(Mapping[str, bytes]):
 
 
 class TarSamples:
-    """The samples of some archives, in order; 16 bytes of memory for one with two members.
+    """The samples of some archives, in order; 24 bytes of memory for one with two members.
 
     Args:
         paths: Archives, not compressed.
@@ -74,7 +79,7 @@ class TarSamples:
 
     def where(self, index: int) -> str:
         """Return `archive:key` of a sample."""
-        return f"{self._paths[self._archive(index)]}:{self[index].key}"
+        return self[index].where
 
     def _archive(self, index: int) -> int:
         """The number of the archive that holds a sample."""

@@ -106,7 +106,7 @@ class Windows:
         """Add the windows of one video."""
         narrations = _narrations(self._videos.value(number))
         uid = self._videos.key(number)
-        recording = self._media / f"{uid}.csv"
+        recording = self._recording(uid)
         if not recording.is_file():
             self.left_out["without a recording"] += len(narrations)
             return
@@ -122,10 +122,18 @@ class Windows:
                 self._narration.append(place)
                 self._start.append(start)
 
+    def _recording(self, uid: str) -> Path:
+        """The recording of a video, links followed."""
+        folder = self._media.resolve()
+        path = (folder / f"{uid}.csv").resolve()
+        if not path.is_relative_to(folder):
+            raise DataError(f"the recording of {uid!r} is outside the media folder {folder}")
+        return path
+
     def _motion(self, uid: str, start: int, place: str) -> str:
         """The window as a data URL; a recording with a hole there is an error of the row."""
         first, end = start * 1000, (start + _WINDOW) * 1000
-        cut = MotionCsv(self._media / f"{uid}.csv", clock=_CLOCK).cut(first, end)
+        cut = MotionCsv(self._recording(uid), clock=_CLOCK).cut(first, end)
         hole = max(b - a for a, b in pairwise([first, *cut.times, end]))
         if len(cut.times) < _FEWEST_SAMPLES or hole > _LONGEST_HOLE:
             raise DataError(

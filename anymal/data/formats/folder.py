@@ -4,6 +4,7 @@ The table, `metadata.csv` or its like, names a row's file under `file_name`, or 
 `*_file_name`; its other columns are words. Without a table, the folder of a file is its label.
 """
 
+import logging
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from anymal.data.rows import Mapped, Record, Rows
 from anymal.data.unread import Unread
 from anymal.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FILE_NAME = "file_name"
 
@@ -30,11 +33,20 @@ class LabelledFiles:
         self._labels = sorted(path.name for path in folder.iterdir() if path.is_dir())
         self._names: list[str] = []
         self._of = array("I")
+        left_out: list[Path] = []
         for number, label in enumerate(self._labels):
             for path in sorted((folder / label).iterdir()):
                 if modality_of_name(path.name):
                     self._names.append(path.name)
                     self._of.append(number)
+                else:
+                    left_out.append(path)
+        if left_out:
+            logger.warning(
+                "%s: %s files are left out, because their names do not say that they are media, "
+                "such as %s",
+                *(folder, f"{len(left_out):,}", left_out[0]),
+            )
 
     def __len__(self) -> int:
         return len(self._names)

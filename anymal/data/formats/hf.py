@@ -1,11 +1,11 @@
 """Data sets of the `datasets` library: saved folders, Parquet shards, names on the Hub.
 
-Which columns hold media is told by the features that the library keeps in the schema, or else by
-the columns' names. Does not need the library, and decodes nothing.
+The features that the library keeps in the schema say which columns hold media; without them, the
+names of the columns do. Does not need the library, and decodes nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Record, Rows
 from anymal.data.unread import Unread
+from anymal.errors import DataError
 from anymal.modality import MODALITIES
 from anymal.recipe.prompts import PromptStyle
 
@@ -69,7 +70,11 @@ def _record(
 ) -> Record:
     """A row as a conversation."""
     words = {name: value for name, value in row.items() if name not in media}
-    words |= {name: names[row[name]] for name, names in labels.items() if row.get(name) is not None}
+    words |= {
+        name: _label(name, row[name], names)
+        for name, names in labels.items()
+        if row.get(name) is not None
+    }
     if isinstance(row.get("meta"), str):  # as `anymal data export` writes it
         words["meta"] = parse_object(row["meta"].encode(), where="meta")
     found: dict[str, list[Any]] = {}
@@ -97,6 +102,16 @@ def _modality(name: str, feature: Any) -> str | None:
             return found
     singular = name.removesuffix("s")
     return singular if singular in MODALITIES else None
+
+
+def _label(column: str, number: int, names: Sequence[str]) -> str:
+    """The name of a label; test sets write -1 for none."""
+    if not 0 <= number < len(names):
+        raise DataError(
+            f"{column} is {number}, and has names for 0 to {len(names) - 1}; take a split with "
+            "labels, or leave the row out"
+        )
+    return names[number]
 
 
 def _is_label(feature: Any) -> bool:

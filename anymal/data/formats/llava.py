@@ -8,19 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anymal.data.containers.choose import open_raw
 from anymal.data.formats.turns import (
-    KEPT,
-    MEDIA_NAMES,
     SHAREGPT,
     Message,
     kept,
     media_of,
+    open_turns,
     read_turns,
 )
 from anymal.data.options import Options
 from anymal.data.placeholders import Media, Place, pieces_of, with_media
-from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.rows import Record, Rows
 from anymal.data.unread import Unread
 
 _COLUMN = "conversations"
@@ -36,14 +34,7 @@ def open_llava(path: Path, options: Options) -> Rows:
     Raises:
         DataError: The file cannot be opened.
     """
-    unread = Unread(path)
-    return Mapped.of(
-        path,
-        open_raw(path),
-        options,
-        make=lambda row: llava_record(row, unread),
-        known=(_COLUMN, *MEDIA_NAMES, *KEPT),
-    )
+    return open_turns(path, options, llava_record, (_COLUMN,))
 
 
 def llava_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
@@ -51,7 +42,7 @@ def llava_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record
 
     Args:
         row: With `conversations`, and perhaps `image` and its like.
-        unread: Is told which keys of turns are left out.
+        unread: Warns of keys of turns that are left out.
 
     Raises:
         DataError: It is of another shape, or its placeholders do not match its media.

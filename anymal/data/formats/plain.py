@@ -55,7 +55,7 @@ def plain_record(
             `imus`, each as `media_part` takes it.
         style: The words around the row; None takes those that the row has, and for a caption those
             that ask for one.
-        unread: Is told which keys of messages are left out.
+        unread: Warns of keys of messages that are left out.
 
     Returns:
         The record.

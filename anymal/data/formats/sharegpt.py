@@ -88,6 +88,7 @@ def open_sharegpt(path: Path, options: Options) -> Rows:
         licence=options.licence,
         columns={name: column for name, column in named.items() if name != column},
         known=frozenset([*named, *KEPT]),
+        unread=unread,
     )
 
 

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anymal.data.containers.choose import open_raw
 from anymal.data.formats.turns import (
-    KEPT,
-    MEDIA_NAMES,
     Message,
     kept,
     media_of,
+    open_turns,
     question_and_answer,
     read_turns,
     with_system,
@@ -23,7 +21,7 @@ from anymal.data.formats.turns import (
 from anymal.data.media_folder import is_list
 from anymal.data.options import Options
 from anymal.data.placeholders import with_media
-from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.rows import Record, Rows
 from anymal.data.unread import Unread
 from anymal.errors import DataError
 
@@ -49,14 +47,7 @@ def open_swift(path: Path, options: Options) -> Rows:
     Raises:
         DataError: The file cannot be opened.
     """
-    unread = Unread(path)
-    return Mapped.of(
-        path,
-        open_raw(path),
-        options,
-        make=lambda row: swift_record(row, unread),
-        known=(*_COLUMNS, *MEDIA_NAMES, *KEPT),
-    )
+    return open_turns(path, options, swift_record, _COLUMNS)
 
 
 def swift_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
@@ -64,7 +55,7 @@ def swift_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record
 
     Args:
         row: In one of ms-swift's shapes.
-        unread: Is told which keys of messages are left out.
+        unread: Warns of keys of messages that are left out.
 
     Raises:
         DataError: It is of another shape, or its tags do not match its media or objects.

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anymal.data.containers.choose import open_raw
-from anymal.data.formats.turns import KEPT, LOSS, MEDIA_NAMES, Message, kept, media_of, read_turns
+from anymal.data.formats.turns import LOSS, Message, kept, media_of, open_turns, read_turns
 from anymal.data.options import Options
 from anymal.data.placeholders import with_media
-from anymal.data.rows import Mapped, Record, Rows
+from anymal.data.rows import Record, Rows
 from anymal.data.unread import Unread
 
 _COLUMNS = ("messages", "prompt", "completion")
@@ -28,14 +27,7 @@ def open_trl(path: Path, options: Options) -> Rows:
     Raises:
         DataError: The file cannot be opened.
     """
-    unread = Unread(path)
-    return Mapped.of(
-        path,
-        open_raw(path),
-        options,
-        make=lambda row: trl_record(row, unread),
-        known=(*_COLUMNS, *MEDIA_NAMES, *KEPT),
-    )
+    return open_turns(path, options, trl_record, _COLUMNS)
 
 
 def trl_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
@@ -44,7 +36,7 @@ def trl_record(row: Mapping[str, Any], unread: Unread | None = None) -> Record:
     Args:
         row: With `messages`, or `prompt` and `completion`, each text or a list of messages; of
             these, as in TRL, the completion alone is learnt.
-        unread: Is told which keys of messages are left out.
+        unread: Warns of keys of messages that are left out.
 
     Raises:
         DataError: It is of another shape, or its parts do not match its media.

@@ -1,14 +1,18 @@
 """What the rows of several formats share: turns under their own names, media columns, id and meta.
 
-Does not read files and knows no format by name.
+Does not open media and knows no format by name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from anymal.data.containers.choose import open_raw
 from anymal.data.media_folder import is_list, media_parts
+from anymal.data.options import Options
 from anymal.data.placeholders import Media
+from anymal.data.rows import Mapped, Record, Rows
 from anymal.data.unread import Unread
 from anymal.errors import DataError
 from anymal.modality import MODALITIES
@@ -40,6 +44,35 @@ SHAREGPT = Tags(role="from", content="value", roles={"human": "user", "gpt": "as
 OPENAI = Tags()
 
 
+def open_turns(
+    path: Path,
+    options: Options,
+    make: Callable[[Mapping[str, Any], Unread], Record],
+    columns: Iterable[str],
+) -> Rows:
+    """Open a file of conversations.
+
+    Args:
+        path: JSONL, a JSON array, or a table.
+        options: As the recipe says.
+        make: From a row to a record; warns of keys of turns that are left out.
+        columns: Those that `make` reads besides media, `id` and `meta`.
+
+    Raises:
+        DataError: The file cannot be opened.
+    """
+    unread = Unread(path)
+    return Mapped(
+        raw=open_raw(path),
+        make=lambda row: make(row, unread),
+        base_dir=options.media_of(path),
+        licence=options.licence,
+        columns=options.columns,
+        known=frozenset([*columns, *MEDIA_NAMES, *KEPT]),
+        unread=unread,
+    )
+
+
 def read_turns(
     turns: Any, *, column: str, tags: Tags | None = None, unread: Unread | None = None
 ) -> list[Message]:
@@ -49,7 +82,7 @@ def read_turns(
         turns: What the row has there.
         column: Its name, for errors.
         tags: How turns are written; None takes `role` and `content`, or else `from` and `value`.
-        unread: Is told which other keys turns have.
+        unread: Warns of other keys, which are left out.
 
     Raises:
         DataError: They are no list of turns, or one lacks its role or its words.

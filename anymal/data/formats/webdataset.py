@@ -1,7 +1,8 @@
 """WebDataset: tar archives whose members of one name are a sample, such as `7.jpg` and `7.txt`.
 
-Media are told by their endings; `json` has the row, `txt` and `cls` the words. Messages in `json`
-may name members where paths would be, as `anymal data import --tar` writes them. Extracts nothing.
+The ending of a member says which medium it is; `json` has the row, `txt` and `cls` the words.
+Messages in `json` may name members where paths would be, as `anymal data import --tar` writes them.
+Extracts nothing.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,6 @@ from anymal.data.media_folder import Part
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Rows
 from anymal.data.unread import Unread
-from anymal.errors import DataError
 from anymal.protocol.conversation import data_url
 
 _ROW, _WORDS = "json", {"txt": "text", "cls": "label"}
@@ -37,7 +37,7 @@ class SampleRows:
         sample = self._samples[index]
         row: dict[str, Any] = {}
         if _ROW in sample:
-            row |= parse_object(sample[_ROW], where=self.where(index))
+            row |= parse_object(sample[_ROW], where=sample.where)
         for ending in _WORDS.keys() & sample.keys():
             row[_WORDS[ending]] = sample[ending].decode(errors="surrogateescape").strip()
         media = {ending: found for ending in sample if (found := _modality(ending))}
@@ -82,11 +82,9 @@ def open_webdataset(path: Path, options: Options) -> Rows:
         options: `columns` renames the keys of `json`.
 
     Raises:
-        DataError: An archive cannot be read, or there are no samples.
+        DataError: An archive cannot be read.
     """
     samples = TarSamples(find_shards(path, ".tar"))
-    if not len(samples):
-        raise DataError(f"{str(path)!r} has no samples")
     unread = Unread(path)
     return Mapped.of(
         path,

@@ -80,7 +80,8 @@ def index_of(rows: Rows, row: str) -> int:
 
     Args:
         rows: A data set.
-        row: The end of its place, behind the last colon: `17` of `train.jsonl:17`.
+        row: Its place, or the end of that: `17` of `train.jsonl:17`; where several end so, the
+            first is meant.
 
     Returns:
         Its number.
@@ -89,7 +90,8 @@ def index_of(rows: Rows, row: str) -> int:
         DataError: There is none.
     """
     for index in range(len(rows)):
-        if rows.where(index).rpartition(":")[2] == row:
+        where = rows.where(index)
+        if where == row or where.endswith((f":{row}", f"/{row}")):
             return index
     first, last = (rows.where(index).rpartition(":")[2] for index in (0, len(rows) - 1))
     raise DataError(f"there is no row {row}; the data set has rows {first} to {last}")

@@ -8,11 +8,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from anymal.data.media_folder import is_list
-from anymal.data.rows import Record, Rows
+from anymal.data.rows import Around, Record
 from anymal.data.synth.pairs import Pair, agree, words
 from anymal.errors import DataError
 
@@ -21,28 +20,16 @@ REPEAT = "asked before"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Made(Around):
     """Rows: one for each pair.
 
     Attributes:
-        rows: What the pairs are about.
         pairs: The number of a row and its pair.
         model: Who wrote them.
     """
 
-    rows: Rows
     pairs: Sequence[tuple[int, Pair]]
     model: str
-
-    @property
-    def base_dir(self) -> Path:
-        """The folder that paths in records are relative to."""
-        return self.rows.base_dir
-
-    @property
-    def licence(self) -> str:
-        """SPDX name, or `unknown`."""
-        return self.rows.licence
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -62,3 +62,11 @@ def test_a_file_of_no_known_kind_names_those_that_are(tmp_path: Path) -> None:
         open_raw(tmp_path / "none.csv")
     with pytest.raises(DataError, match="is a folder"):
         open_raw(tmp_path)
+
+
+@pytest.mark.parametrize("last", ["c.wav,three\n", 'c.wav,"three"\n'])
+def test_a_quote_that_is_left_open_joins_no_rows(tmp_path: Path, last: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'file,caption\na.wav,one\nb.wav,"two\n{last}')
+    with pytest.raises(DataError, match=r"a\.csv: the row at byte 23: .* close the quote"):
+        open_raw(path)

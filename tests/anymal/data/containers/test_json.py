@@ -63,6 +63,16 @@ def test_a_broken_item_is_an_error_of_that_row_alone(tmp_path: Path) -> None:
             rows[row]
 
 
+@pytest.mark.parametrize(("text", "row"), [('[{"a": 1},\n]', 1), ('[, {"a": 1}]', 0)])
+def test_a_comma_without_an_item_is_named(tmp_path: Path, text: str, row: int) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    rows = open_raw(path)
+    assert rows[1 - row] == {"a": 1}
+    with pytest.raises(DataError, match=rf"a\.json:{row + 1}: .*remove the comma"):
+        rows[row]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

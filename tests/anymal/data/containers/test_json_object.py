@@ -31,6 +31,7 @@ def test_entries_are_found_by_key_and_by_number(tmp_path: Path, indent: int | No
         ('{"a": {"b": 1}', "cut short"),
         ('["a"]', "a.json"),
         ("[1]", "not valid JSON"),
+        ('{"a": 1}\n{"b": 2}', "something follows the object at byte 8"),
         ("", "cannot be read"),
     ],
 )

@@ -74,3 +74,17 @@ def test_ego4d_names_a_video_that_is_written_otherwise(tmp_path: Path, video: ob
     write_json(tmp_path / "narration.json", {UID: video})
     with pytest.raises(DataError, match=f"{UID}: not as Ego4D publishes narrations"):
         opened(entry)
+
+
+def test_ego4d_reads_no_recording_outside_its_folder(tmp_path: Path) -> None:
+    entry = examples.ego4d(tmp_path)
+    notes = {"narration_pass_1": {"narrations": [narration(3.0, "#C C sits", 1)]}}
+    for uid in (f"../{UID}", str(tmp_path / UID)):
+        write_json(tmp_path / "narration.json", {uid: notes})
+        (tmp_path / "media").mkdir(exist_ok=True)
+        with pytest.raises(DataError, match="is outside the media folder"):
+            opened(entry, media=str(tmp_path / "media"))
+    (tmp_path / "media" / "linked.csv").symlink_to(tmp_path / f"{UID}.csv")
+    write_json(tmp_path / "narration.json", {"linked": notes})
+    with pytest.raises(DataError, match="'linked' is outside the media folder"):
+        opened(entry, media=str(tmp_path / "media"))

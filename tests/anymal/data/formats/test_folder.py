@@ -44,3 +44,13 @@ def test_columns_that_are_not_read_are_named_once(
     rows = opened({"manifest": str(tmp_path), "format": "folder"})
     assert rows[0] == rows[0]
     assert [record.message for record in caplog.records] == [f"{tmp_path}: not read: source"]
+
+
+def test_files_that_are_no_media_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    examples.folder_with_labels(tmp_path)
+    (tmp_path / "red" / "2.jfif2").write_bytes(b"?")
+    assert len(opened({"manifest": str(tmp_path), "format": "folder"})) == 2
+    assert "1 files are left out" in caplog.text
+    assert "2.jfif2" in caplog.text

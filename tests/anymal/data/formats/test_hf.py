@@ -1,8 +1,11 @@
 """Saved folders, Parquet shards and the Hub: splits, features, usual columns."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
@@ -71,7 +74,7 @@ def test_hf_says_that_the_connection_was_lost(monkeypatch: pytest.MonkeyPatch) -
 
 
 def hf_table(folder: Path, rows: list[dict[str, Any]]) -> examples.Entry:
-    examples.pq.write_table(examples.pa.Table.from_pylist(rows), folder / "a.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
     return {"manifest": str(folder / "a.parquet"), "format": "hf"}
 
 
@@ -138,3 +141,31 @@ def test_hf_refuses_a_saved_folder_with_a_damaged_list(tmp_path: Path, text: str
     (tmp_path / "train" / "state.json").write_text(text)
     with pytest.raises(DataError, match=r"state.json is not as `save_to_disk` writes it"):
         opened(entry)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("a_training-0", "a_test-0")])
+def test_hf_takes_no_split_for_a_part_of_another(tmp_path: Path, names: tuple[str, str]) -> None:
+    for number, name in enumerate(names):
+        pq.write_table(examples.pictures([number]), tmp_path / f"{name}.parquet")
+    entry = {"manifest": str(tmp_path), "format": "hf"}
+    assert media(opened(entry, split="test")[0]) == [png(1)]
+    with pytest.raises(DataError, match="has the splits test, train; name one as split"):
+        opened(entry)
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    pq.write_table(examples.pictures([0]).slice(0, 0), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet' has no rows"):
+        opened({"manifest": str(tmp_path / "a.parquet"), "format": "hf"})
+
+
+def test_hf_takes_no_number_without_a_name_for_a_label(tmp_path: Path) -> None:
+    names = {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    info = json.dumps({"info": {"features": names}})
+    rows = [{"image": {"bytes": b"a", "path": None}, "label": number} for number in (1, -1)]
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": info})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = opened({"manifest": str(tmp_path / "a.parquet"), "format": "hf"})
+    assert words(found[0])[-1] == "assistant: dog"
+    with pytest.raises(DataError, match=r"a.parquet:2: label is -1, and has names for 0 to 1"):
+        found[1]

@@ -158,3 +158,10 @@ def test_counts_of_sharegpt_must_match(opened: Opened) -> None:
             DataError, match=rf"json:{index + 1}: 2 placeholders <image> for {found}"
         ):
             rows[index]
+
+
+def test_columns_that_are_not_read_are_named(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened([{**DEMO, "source": "web"}], format="sharegpt")[0]
+    assert [record.message.partition(": ")[2] for record in caplog.records] == ["not read: source"]

@@ -18,7 +18,9 @@ from anymal.data.show.terminal import half_blocks, show_row
 from anymal.errors import DataError
 from anymal.recipe.data_entry import DataRecipe
 from encoders.signals import Audio, Motion, Video
+from tests.anymal.data import examples
 from tests.anymal.data.checks.planted import plant
+from tests.anymal.data.reading import opened
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -118,3 +120,9 @@ def test_a_row_is_named_as_check_names_it(rows: Rows) -> None:
     assert index_of(rows, "7") == 6
     with pytest.raises(DataError, match="there is no row 700; the data set has rows 1 to"):
         index_of(rows, "700")
+
+
+def test_more_of_its_place_tells_a_row_from_others_of_its_number(tmp_path: Path) -> None:
+    rows = opened(examples.hf_parquet(tmp_path))
+    assert index_of(rows, "1") == 0
+    assert index_of(rows, "train-00001-of-00002.parquet:1") == index_of(rows, rows.where(2)) == 2
