@@ -3,8 +3,7 @@
 Does not ask about words; `answers.py` does. Does not judge.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
@@ -125,38 +124,29 @@ def by_letter(reply: Reply, question: Question) -> Reply:
 
 def by_likelihood(
     assistant: Assistant,
-    questions: Sequence[tuple[Mapping[str, Any], Sequence[str]]],
+    prompt: Mapping[str, Any],
+    choices: Sequence[str],
     *,
     base_dir: Path | None,
-    batch_size: int,
     per_token: bool,
-) -> Iterator[Reply]:
-    """Take the likeliest choice.
+) -> Reply:
+    """A reply with the likeliest choice; of choices that are equally likely, the first.
 
     Args:
-        assistant: As `answer_all` takes it.
-        questions: Conversations, each with the choices for its answer.
+        assistant: As `answer` takes it.
+        prompt: A conversation that ends with a question.
+        choices: For its answer.
         base_dir: Folder that media paths are relative to; None refuses paths.
-        batch_size: How many questions are answered at a time.
         per_token: Compare the means of the tokens' log-probabilities instead of their sums, which
             favour short choices. The token that ends an answer is counted, as in training.
 
-    Yields:
-        One reply for each question, in their order; of choices that are equally likely, the first.
-
     Raises:
-        ConversationError: The model does not take a conversation.
+        ConversationError: The model does not take the conversation.
         MediaError: A medium cannot be read or decoded.
     """
-
-    def ask(question: tuple[Mapping[str, Any], Sequence[str]]) -> Reply:
-        prompt, choices = question
-        given = GivenAnswers(texts=tuple(choices))
-        sample = assistant.processor(prompt, base_dir=base_dir, generate=True, answers=given)
-        rows = [each.logprobs for each in assistant.grade(sample).answers]
-        scores = tuple(fsum(row) / (len(row) if per_token else 1) for row in rows)
-        choice = choices[scores.index(max(scores))]
-        return Reply(text=choice, ended="stop", choice=choice, likelihoods=scores)
-
-    with ThreadPoolExecutor(max_workers=batch_size) as pool:
-        yield from pool.map(ask, questions)
+    given = GivenAnswers(texts=tuple(choices))
+    sample = assistant.processor(prompt, base_dir=base_dir, generate=True, answers=given)
+    rows = [each.logprobs for each in assistant.grade(sample).answers]
+    scores = tuple(fsum(row) / (len(row) if per_token else 1) for row in rows)
+    choice = choices[scores.index(max(scores))]
+    return Reply(text=choice, ended="stop", choice=choice, likelihoods=scores)
