@@ -7,6 +7,7 @@ from PIL import Image as PillowImage
 
 from anymal.errors import ConversationError, DataError
 from anymal.evaluation.answer_log import AnswerLog
+from anymal.evaluation.answered import Answered
 from anymal.evaluation.intervals import wilson
 from anymal.evaluation.metrics.base import Judged
 from anymal.evaluation.metrics.right import RightOrWrong
@@ -67,13 +68,18 @@ def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str,
     results = []
     for batch_size in (1, 5, 64):
         assistant = colours.assistant()
-        log, asked = AnswerLog(), []
+        log = AnswerLog()
+        asked: list[Answered] = []
+
+        def keep(_: Task, true: Answered, asked: list[Answered] = asked) -> None:
+            asked.append(true)
+
         found = evaluate(
             assistant,
             {"c": records},
             batch_size=batch_size,
             log=log,
-            watch=lambda _, true, asked=asked: asked.append(true),
+            watch=keep,
         )
         results.append(found.tasks)
         assert 1 <= assistant.engine.most_at_once <= batch_size
