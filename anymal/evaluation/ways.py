@@ -15,10 +15,10 @@ from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
 from anymal.evaluation.metrics.base import Metric
-from anymal.evaluation.metrics.chosen import Chosen
 from anymal.evaluation.metrics.letters import chosen_by_letter, lettered
+from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.questions import Question
-from anymal.evaluation.scoring import read_expected
+from anymal.evaluation.scoring import Expected, read_expected
 from anymal.evaluation.task import Task
 from anymal.serving.assistant import Assistant
 
@@ -56,7 +56,12 @@ def metrics_of(task: Task, way: Way) -> Sequence[Metric]:
     """What is measured; of answers that are choices, whether the right one was taken."""
     if way == "text":
         return task.judged_by
-    return (*(each for each in task.metrics if each.needs_likelihoods), Chosen(way=way))
+    chosen = RightOrWrong(scorer=_is_chosen, name=f"right (by {way})")
+    return (*(each for each in task.metrics if each.needs_likelihoods), chosen)
+
+
+def _is_chosen(choice: str, want: Expected) -> bool:
+    return choice == want.answer
 
 
 def check_metrics(task: Task, way: Way) -> None:
