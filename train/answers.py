@@ -5,13 +5,15 @@ Does not generate or score by itself (see `anymal.evaluation`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
 from anymal.assemble import Assembled, from_media
-from anymal.evaluation.answer_log import AnswerLog
+from anymal.evaluation.answered import Answered
 from anymal.evaluation.answers import start_batch_assistant
+from anymal.evaluation.controls import text_of
 from anymal.evaluation.results import Results
 from anymal.evaluation.runner import evaluate
 from anymal.evaluation.task import Task
@@ -68,7 +70,21 @@ def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
     Returns:
         How many answers are right, and some of them.
     """
-    model, log, name = assembled.model, AnswerLog(), "training"
+    model, name = assembled.model, "training"
+    samples: list[dict[str, Any]] = []
+
+    def keep(task: Task, true: Answered) -> None:
+        pairs = zip(true.questions, true.replies, strict=True)
+        samples.extend(
+            {
+                "question": text_of(question.prompt),
+                "expected": question.expected.answer,
+                "answer": reply.text,
+                "right": task.scorer(reply.text, question.expected),
+            }
+            for question, reply in islice(pairs, SAMPLES - len(samples))
+        )
+
     was_training, state = model.training, random_state()
     # Encoders lie on the CPU where training reads features, which questions cannot.
     places = {parameter.device for parameter in model.encoders.parameters()}
@@ -77,7 +93,7 @@ def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
         seeing = from_media(assembled)
         with start_batch_assistant(seeing, name=name, batch_size=_BATCH_SIZE) as assistant:
             results = evaluate(
-                assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, log=log
+                assistant, tasks, controls=[], batch_size=_BATCH_SIZE, bundle=name, watch=keep
             )
     for place in places:
         model.encoders.to(place)
@@ -86,11 +102,9 @@ def ask(assembled: Assembled, tasks: Sequence[Task]) -> Asked:
     model.train(was_training)
     set_random_state(state)
     scores = [task.score for task in results.tasks]
-    answers = [line for line in log.lines if "answer" in line]
-    kept = ("question", "expected", "answer", "right")
     return Asked(
         accuracy=sum(score.correct for score in scores) / sum(score.n for score in scores),
-        samples=[{key: line[key] for key in kept} for line in answers[:SAMPLES]],
+        samples=samples,
     )
 
 

@@ -3,6 +3,7 @@
 Does not measure or lay out; each kind of file has a module in `anymal.evaluation`.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,5 +104,8 @@ def _print(results: "Results", console: "Console") -> None:
     console.print(table(results))
     for line in (*metric_lines(results), *perturbed_lines(results)):
         console.print(line, highlight=False)
+    by_reason: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in results.skipped.items():
-        console.print(f"skipped {name}: {reason}", style="yellow")
+        by_reason[reason].append(name)
+    for reason, names in by_reason.items():
+        console.print(f"skipped {', '.join(names)}: {reason}", style="yellow")

@@ -8,11 +8,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TextIO
 
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
 from anymal.evaluation.asked import digest_of
+
+# Of a line with an answer, and of one with the values of a task.
+_KEYS = (
+    {"key", "task", "answer", "ended"},
+    {"task", "metric", "is_mean", "highest", "values"},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +29,7 @@ class Valued:
     Attributes:
         asked: Digest of the question, the same whichever model answers.
         medium: Digest of its medium.
-        value: What the answer is worth; 1 is right, 0 is wrong.
+        value: What the answer is worth; 0 is wrong.
     """
 
     asked: str
@@ -47,7 +54,7 @@ def answer_key(
 
 
 class AnswerLog:
-    """Answers that were given.
+    """Answers that were given, in the order in which they came; several threads may add some.
 
     Attributes:
         lines: All lines.
@@ -69,6 +76,7 @@ class AnswerLog:
         self._path = path
         self._mode: Literal["a", "w"] = "a" if resume else "w"
         self._file: TextIO | None = None
+        self._lock = Lock()
         if path is not None and resume and path.exists():
             self.lines = _read_whole_lines(path)
             self.replies = {line["key"]: _reply(line) for line in self.lines if "key" in line}
@@ -81,16 +89,23 @@ class AnswerLog:
             reply: The answer.
             facts: What else a reader wants to know of it.
         """
-        self.replies[key] = reply
         line = {**facts, "answer": reply.text, "ended": reply.ended}
         if reply.choice is not None:
             line |= {"choice": reply.choice}
         if reply.likelihoods:
             line |= {"likelihoods": list(reply.likelihoods)}
-        self._write({**line, "key": key})
+        with self._lock:
+            self.replies[key] = reply
+            self._write({**line, "key": key})
 
     def add_values(
-        self, task: str, metric: str, questions: Sequence[Valued], *, is_mean: bool
+        self,
+        task: str,
+        metric: str,
+        questions: Sequence[Valued],
+        *,
+        is_mean: bool,
+        highest: float,
     ) -> None:
         """Write what the answers of a task are worth, unless the last line about that says so.
 
@@ -99,9 +114,11 @@ class AnswerLog:
             metric: Name of its first metric.
             questions: All of its questions.
             is_mean: Whether the metric is the mean of its values.
+            highest: What a right answer is worth.
         """
         values = [[one.asked, one.medium, one.value] for one in questions]
-        line = {"task": task, "metric": metric, "is_mean": is_mean, "values": values}
+        scale = {"is_mean": is_mean, "highest": highest}
+        line = {"task": task, "metric": metric, **scale, "values": values}
         before = [each for each in self.lines if "values" in each and each["task"] == task]
         if before[-1:] != [line]:
             self._write(line)
@@ -154,7 +171,7 @@ def _line(path: Path, number: int, text: str) -> Mapping[str, Any]:
         line = json.loads(text)
     except json.JSONDecodeError:
         line = None
-    if isinstance(line, dict) and ({"key", "answer", "ended"} <= set(line) or "values" in line):
+    if isinstance(line, dict) and any(keys <= set(line) for keys in _KEYS):
         return line
     raise DataError(
         f"{path}:{number} is not a line that `anymal eval --answers` wrote; name another file"

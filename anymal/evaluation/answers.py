@@ -1,4 +1,4 @@
-"""Puts questions to an assistant, several at a time, and yields its answers.
+"""Puts questions to an assistant, one or several at a time.
 
 Does not score. The processor, the soft tokens and the engine are those that serve.
 """
@@ -58,6 +58,35 @@ def batch_budget(batch_size: int) -> Budget:
     return Budget(max_running=batch_size, step_tokens=_STEP_TOKENS, beside_decode=_STEP_TOKENS)
 
 
+def answer(
+    assistant: Assistant,
+    prompt: Mapping[str, Any],
+    *,
+    base_dir: Path | None,
+    sampling: Sampling,
+) -> Reply:
+    """Answer a conversation.
+
+    Args:
+        assistant: From `start_batch_assistant`, or any other.
+        prompt: A conversation that ends with a question.
+        base_dir: Folder that media paths are relative to; None refuses paths.
+        sampling: How the answer is drawn.
+
+    Raises:
+        ConversationError: The model does not take the conversation.
+        MediaError: A medium cannot be read or decoded.
+    """
+    sample = assistant.processor(prompt, base_dir=base_dir, generate=True)
+    with closing(
+        assistant.engine.submit(assistant.soft_tokens.prompt(sample), sampling)
+    ) as submitted:
+        events = list(submitted)
+    (ended,) = [event.reason for event in events if isinstance(event, Finished)]
+    pieces = [event.text for event in events if isinstance(event, TextDelta)]
+    return Reply(text="".join(pieces).strip(), ended=ended)
+
+
 def answer_all(
     assistant: Assistant,
     prompts: Sequence[Mapping[str, Any]],
@@ -77,24 +106,17 @@ def answer_all(
             it, so that the same prompt asked twice is drawn twice.
 
     Yields:
-        One reply for each prompt, in their order, as soon as it is there.
+        One reply for each prompt, in their order.
 
     Raises:
-        ConversationError: The model does not take a conversation.
-        MediaError: A medium cannot be read or decoded.
+        AnymalError: See `answer`.
     """
 
     def ask(number: int) -> Reply:
         own = sampling
         if sampling.seed is not None:
             own = replace(sampling, seed=sampling.seed + number)
-        sample = assistant.processor(prompts[number], base_dir=base_dir, generate=True)
-        prompt = assistant.soft_tokens.prompt(sample)
-        with closing(assistant.engine.submit(prompt, own)) as submitted:
-            events = list(submitted)
-        (ended,) = [event.reason for event in events if isinstance(event, Finished)]
-        pieces = [event.text for event in events if isinstance(event, TextDelta)]
-        return Reply(text="".join(pieces).strip(), ended=ended)
+        return answer(assistant, prompts[number], base_dir=base_dir, sampling=own)
 
     with ThreadPoolExecutor(max_workers=batch_size) as pool:
         yield from pool.map(ask, range(len(prompts)))

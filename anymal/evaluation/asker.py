@@ -3,14 +3,15 @@
 Does not choose questions or make figures of answers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from anymal.engine.sampling import Sampling
 from anymal.evaluation.answer_log import AnswerLog, answer_key
 from anymal.evaluation.answered import Answered, judge_answers
-from anymal.evaluation.answers import Reply, answer_all
+from anymal.evaluation.answers import Reply, answer
 from anymal.evaluation.asked import digest_of, read_asked
 from anymal.evaluation.controls import text_of
 from anymal.evaluation.questions import Question
@@ -34,7 +35,7 @@ class Asker:
     """One model, and how it is asked.
 
     Attributes:
-        assistant: What answers; see `answer_all`.
+        assistant: What answers; see `start_batch_assistant`.
         identity: What tells its answers from another model's in the log.
         batch_size: Questions answered at a time.
         max_tokens: Most tokens of an answer.
@@ -65,39 +66,36 @@ class Asker:
         way = way_of(task, self.way)
         keys = [self._key(task, question, label, way) for question in questions]
         missing = [place for place, key in enumerate(keys) if key not in self.log.replies]
-        replies = self._replies(task, [questions[place] for place in missing], way)
-        done = len(questions) - len(missing)
-        for place, reply in zip(missing, replies, strict=True):
+
+        def answer_and_keep(place: int) -> None:
+            reply = self._reply(task, questions[place], way)
+            # At once: an answer that waited for slower ones before it would be lost in a kill.
             self.log.add(keys[place], reply, _facts(task, questions[place], label, reply))
-            done += 1
-            if self.progress is not None:
-                self.progress(f"{task.name} ({label})", done, len(questions))
+
+        done = len(questions) - len(missing)
+        with ThreadPoolExecutor(max_workers=self.batch_size) as pool:
+            for _ in pool.map(answer_and_keep, missing):
+                done += 1
+                if self.progress is not None:
+                    self.progress(f"{task.name} ({label})", done, len(questions))
         found = [self.log.replies[key] for key in keys]
         return judge_answers(questions, found, metrics_of(task, way))
 
-    def _replies(self, task: Task, questions: Sequence[Question], way: Way) -> Iterator[Reply]:
-        prompts = [question.prompt for question in questions]
-        choices = [question.expected.choices for question in questions]
+    def _reply(self, task: Task, question: Question, way: Way) -> Reply:
+        prompt, choices = question.prompt, question.expected.choices
         if way in LIKELIHOODS:
-            yield from by_likelihood(
+            return by_likelihood(
                 self.assistant,
-                list(zip(prompts, choices, strict=True)),
+                prompt,
+                choices,
                 base_dir=task.base_dir,
-                batch_size=self.batch_size,
                 per_token=way == "likelihood-per-token",
             )
-            return
         if way == "letter":
-            prompts = [with_letters(*each) for each in zip(prompts, choices, strict=True)]
-        replies = answer_all(
-            self.assistant,
-            prompts,
-            base_dir=task.base_dir,
-            batch_size=self.batch_size,
-            sampling=Sampling(max_tokens=self.max_tokens),
-        )
-        for question, reply in zip(questions, replies, strict=True):
-            yield by_letter(reply, question) if way == "letter" else reply
+            prompt = with_letters(prompt, choices)
+        sampling = Sampling(max_tokens=self.max_tokens)
+        reply = answer(self.assistant, prompt, base_dir=task.base_dir, sampling=sampling)
+        return by_letter(reply, question) if way == "letter" else reply
 
     def _key(self, task: Task, question: Question, label: str, way: Way) -> str:
         limits = self.assistant.processor.limits

@@ -141,15 +141,21 @@ def _pair(task: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Pair
     first, second = _by_question(ours), _by_question(theirs)
     both = [asked for asked in first if asked in second]
     media = [first[asked][0] for asked in both]
-    a, b = (np.array([found[asked][1] for asked in both]) for found in (first, second))
+    a, b = (
+        Judged(
+            values=np.array([found[asked][1] for asked in both]),
+            highest=ours["highest"],  # the same as theirs: one metric
+        )
+        for found in (first, second)
+    )
     return Pair(
         task=task,
         metric=ours["metric"],
         n=len(both),
         only_one=len(first.keys() ^ second.keys()),
-        a=figure_of(Judged(values=a), media),
-        b=figure_of(Judged(values=b), media),
-        gain=difference_of(Judged(values=b), Judged(values=a), media),
-        better=int((b > a).sum()),
-        worse=int((a > b).sum()),
+        a=figure_of(a, media),
+        b=figure_of(b, media),
+        gain=difference_of(b, a, media),
+        better=int((b.values > a.values).sum()),
+        worse=int((a.values > b.values).sum()),
     )

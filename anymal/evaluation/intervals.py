@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from anymal.evaluation.metrics.base import Judged, Picks
@@ -74,7 +73,8 @@ def figure_of(judged: Judged, media: Sequence[str], picks: Sequence[int] | None 
     resampled, each with all of its questions: questions about one medium are right or wrong
     together, so that twice as many of them are not twice as much evidence (Miller, Adding Error
     Bars to Evals, arXiv 2411.00640, section 2.2). Where resampling shows no spread, because there
-    is one medium or all are alike, Wilson's interval over the number of media is taken.
+    is one medium or all are alike, Wilson's interval over the number of media is taken, on the
+    scale of the metric.
 
     Args:
         judged: The values of all questions.
@@ -88,13 +88,14 @@ def figure_of(judged: Judged, media: Sequence[str], picks: Sequence[int] | None 
     values = judged.values[chosen]
     groups = _groups([media[index] for index in chosen], chosen)
     kinds = set(values.tolist())
-    if not kinds or (judged.total is None and kinds <= {0.0, 1.0}):
+    if not kinds or (judged.total is None and judged.highest == 1 and kinds <= {0.0, 1.0}):
         share = wilson(round(float(values.sum())), len(values))
         if len(groups) == len(values):
             return share
     low, high = _quantiles(judged, groups)
-    if _are_alike(low, high) and _is_share(judged, values):
-        low, high = _wilson_ends(low, len(groups))
+    if _are_alike(low, high) and judged.total is None:
+        ends = _wilson_ends(low / judged.highest, len(groups))
+        low, high = (judged.highest * end for end in ends)
     return Share(
         correct=float(values.sum()),
         n=len(values),
@@ -114,19 +115,23 @@ def difference_of(after: Judged, before: Judged, media: Sequence[str]) -> Differ
 
     Returns:
         `after - before` with its 95% percentile interval; media are resampled. Where that shows no
-        spread, as with a single question, it is Wilson's of a share stretched to -1..1, so that few
-        questions prove nothing. Equal values throughout are no difference: 0 to 0.
+        spread, as with a single question, it is Wilson's of a share stretched to the metric's scale
+        in both directions, so that few questions prove nothing. Equal values throughout are no
+        difference: 0 to 0.
     """
     assert len(after.values) == len(before.values) == len(media) > 0, "unpaired"
+    assert after.highest == before.highest, "of different metrics"
     is_mean = after.total is None and before.total is None
     gains = Judged(
         values=after.values - before.values,
         total=None if is_mean else lambda picks: after.over(picks) - before.over(picks),
+        highest=after.highest,
     )
     groups = _groups(media, np.arange(len(media)))
     low, high = _quantiles(gains, groups)
-    if _are_alike(low, high) and gains.values.any() and _is_share(gains, abs(gains.values)):
-        low, high = (2 * end - 1 for end in _wilson_ends((1 + low) / 2, len(groups)))
+    if _are_alike(low, high) and gains.values.any() and is_mean:
+        ends = _wilson_ends((1 + low / after.highest) / 2, len(groups))
+        low, high = (after.highest * (2 * end - 1) for end in ends)
     return Difference(mean=gains.figure, low=low, high=high)
 
 
@@ -156,11 +161,6 @@ def _wilson_ends(share: float, n: int) -> tuple[float, float]:
 def _are_alike(low: float, high: float) -> bool:
     """Whether resamples differ by no more than sums of the same values in another order."""
     return math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-9)
-
-
-def _is_share(judged: Judged, values: NDArray[np.float64]) -> bool:
-    """Whether a figure is a mean of values from 0 to 1."""
-    return judged.total is None and bool((values >= 0).all() and (values <= 1).all())
 
 
 def _groups(media: Sequence[str], indices: Picks) -> list[Picks]:

@@ -53,7 +53,7 @@ def evaluate(
     """Measure a model on tasks, greedily and repeatably.
 
     Args:
-        assistant: What answers; see `answer_all`.
+        assistant: What answers; see `start_batch_assistant`.
         tasks: Tasks, or just a mapping of name to records.
         controls: Which controls to run besides the true media.
         perturbations: Which changes of the media to try besides.
@@ -171,8 +171,13 @@ def _log_values(log: AnswerLog, task: Task, true: Answered) -> None:
         Valued(asked=question.asked, medium=question.medium, value=value)
         for question, value in zip(true.questions, true.judged.values.tolist(), strict=True)
     ]
-    is_mean = true.judged.total is None
-    log.add_values(task.name, true.metrics[0].name, values, is_mean=is_mean)
+    log.add_values(
+        task.name,
+        true.metrics[0].name,
+        values,
+        is_mean=true.judged.total is None,
+        highest=true.judged.highest,
+    )
 
 
 def _compare(this: Answered, other: Answered) -> Compared:

@@ -3,8 +3,7 @@
 Does not ask about words; `answers.py` does. Does not judge.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from pathlib import Path
@@ -16,10 +15,10 @@ from anymal.data.rows import Record
 from anymal.errors import DataError
 from anymal.evaluation.answers import Reply
 from anymal.evaluation.metrics.base import Metric
-from anymal.evaluation.metrics.chosen import Chosen
 from anymal.evaluation.metrics.letters import chosen_by_letter, lettered
+from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.questions import Question
-from anymal.evaluation.scoring import read_expected
+from anymal.evaluation.scoring import Expected, read_expected
 from anymal.evaluation.task import Task
 from anymal.serving.assistant import Assistant
 
@@ -57,7 +56,12 @@ def metrics_of(task: Task, way: Way) -> Sequence[Metric]:
     """What is measured; of answers that are choices, whether the right one was taken."""
     if way == "text":
         return task.judged_by
-    return (*(each for each in task.metrics if each.needs_likelihoods), Chosen(way=way))
+    chosen = RightOrWrong(scorer=_is_chosen, name=f"right (by {way})")
+    return (*(each for each in task.metrics if each.needs_likelihoods), chosen)
+
+
+def _is_chosen(choice: str, want: Expected) -> bool:
+    return choice == want.answer
 
 
 def check_metrics(task: Task, way: Way) -> None:
@@ -125,38 +129,29 @@ def by_letter(reply: Reply, question: Question) -> Reply:
 
 def by_likelihood(
     assistant: Assistant,
-    questions: Sequence[tuple[Mapping[str, Any], Sequence[str]]],
+    prompt: Mapping[str, Any],
+    choices: Sequence[str],
     *,
     base_dir: Path | None,
-    batch_size: int,
     per_token: bool,
-) -> Iterator[Reply]:
-    """Take the likeliest choice.
+) -> Reply:
+    """A reply with the likeliest choice; of choices that are equally likely, the first.
 
     Args:
-        assistant: As `answer_all` takes it.
-        questions: Conversations, each with the choices for its answer.
+        assistant: As `answer` takes it.
+        prompt: A conversation that ends with a question.
+        choices: For its answer.
         base_dir: Folder that media paths are relative to; None refuses paths.
-        batch_size: How many questions are answered at a time.
         per_token: Compare the means of the tokens' log-probabilities instead of their sums, which
             favour short choices. The token that ends an answer is counted, as in training.
 
-    Yields:
-        One reply for each question, in their order; of choices that are equally likely, the first.
-
     Raises:
-        ConversationError: The model does not take a conversation.
+        ConversationError: The model does not take the conversation.
         MediaError: A medium cannot be read or decoded.
     """
-
-    def ask(question: tuple[Mapping[str, Any], Sequence[str]]) -> Reply:
-        prompt, choices = question
-        given = GivenAnswers(texts=tuple(choices))
-        sample = assistant.processor(prompt, base_dir=base_dir, generate=True, answers=given)
-        rows = [each.logprobs for each in assistant.grade(sample).answers]
-        scores = tuple(fsum(row) / (len(row) if per_token else 1) for row in rows)
-        choice = choices[scores.index(max(scores))]
-        return Reply(text=choice, ended="stop", choice=choice, likelihoods=scores)
-
-    with ThreadPoolExecutor(max_workers=batch_size) as pool:
-        yield from pool.map(ask, questions)
+    given = GivenAnswers(texts=tuple(choices))
+    sample = assistant.processor(prompt, base_dir=base_dir, generate=True, answers=given)
+    rows = [each.logprobs for each in assistant.grade(sample).answers]
+    scores = tuple(fsum(row) / (len(row) if per_token else 1) for row in rows)
+    choice = choices[scores.index(max(scores))]
+    return Reply(text=choice, ended="stop", choice=choice, likelihoods=scores)

@@ -31,7 +31,7 @@ from anymal.assemble import Assembled
 from anymal.bundle.load import load_bundle
 from anymal.collate import collate
 from anymal.data.rows import Record
-from anymal.evaluation.answer_log import AnswerLog
+from anymal.evaluation.answered import Answered
 from anymal.evaluation.answers import start_batch_assistant
 from anymal.evaluation.intervals import share_of
 from anymal.evaluation.runner import evaluate
@@ -160,20 +160,20 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
         collate(samples[first : first + _BATCH], pad_id=model.processor.pad_id)
         for first in range(0, len(samples), _BATCH)
     ]
-    log = AnswerLog()
+    answered: list[Answered] = []
     with start_batch_assistant(model, name="study", batch_size=_BATCH) as assistant:
         results = evaluate(
             assistant,
             [Task(name="heldout", records=records)],
             controls=(),
             batch_size=_BATCH,
-            log=log,
+            watch=lambda _, true: answered.append(true),
         )
     found = {
         "heldout_loss": round(heldout_loss(model.model, batches), 5),
         "accuracy": results.tasks[0].score.model_dump(),
     }
-    return found, [reply.text for reply in log.replies.values()]
+    return found, [reply.text for one in answered for reply in one.replies]
 
 
 def read_rows(path: Path, settings: dict[str, Any]) -> list[Row]:

@@ -3,7 +3,6 @@
 Does not download, and does not know any benchmark.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from anymal.data.containers.csv import Csv
+from anymal.data.containers.jsonl import Jsonl
+from anymal.data.containers.raw import Raw
 from anymal.errors import AnymalError, DataError
 
 Row = Mapping[str, Any]
@@ -57,21 +59,13 @@ class Folder:
         except ValueError as error:
             self.fail(f"{path} is not JSON ({error})")
 
-    def json_lines(self, *names: str) -> list[Any]:
-        """What each line of a JSONL file holds, the first file that is there."""
-        path = self.file(*names)
-        rows = []
-        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-            try:
-                rows += [json.loads(line)] if line.strip() else []
-            except ValueError as error:
-                self.fail(f"{path}:{number} is not JSON ({error})")
-        return rows
+    def json_lines(self, *names: str) -> list[Row]:
+        """The objects of a JSONL file, the first that is there."""
+        return _rows_of(Jsonl(self.file(*names)))
 
-    def table(self, *names: str, columns: Sequence[str] | None = None) -> list[Row]:
-        """The rows of a CSV file, the first that is there; with `columns`, it names none."""
-        with self.file(*names).open(encoding="utf-8-sig", newline="") as file:
-            return [dict(row) for row in csv.DictReader(file, fieldnames=columns)]
+    def table(self, name: str, columns: Sequence[str] | None = None) -> list[Row]:
+        """The rows of a CSV file; with `columns`, it names none."""
+        return _rows_of(Csv(self.file(name), columns=columns))
 
     def rows(self, rows: Any, what: str, keys: Iterable[str]) -> list[Row]:
         """Rows that are objects with certain keys, checked.
@@ -145,3 +139,7 @@ class Made(Sequence[Item]):
             raise DataError(
                 f"question {index + 1} is not as published ({error!r}): {row!r:.300}"
             ) from error
+
+
+def _rows_of(raw: Raw) -> list[Row]:
+    return [raw[index] for index in range(len(raw))]

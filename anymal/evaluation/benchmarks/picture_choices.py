@@ -8,7 +8,7 @@ from typing import Any
 from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made, Row
 from anymal.evaluation.metrics.auc import Auc
-from anymal.evaluation.metrics.letters import LetterAccuracy, lettered
+from anymal.evaluation.metrics.letters import LETTER_ACCURACY, lettered
 from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.scoring import is_right
 from anymal.evaluation.task import Task
@@ -40,7 +40,7 @@ def scienceqa(folder: Folder, *, note: str) -> list[Task]:
         Task(
             name=f"{folder.name}-{kind}",
             records=Made(rows=some, make=_science_record),
-            metrics=(LetterAccuracy(),),
+            metrics=(LETTER_ACCURACY,),
             base_dir=folder.path / "test",
             note=f"{note}, {kind}",
             has_controls=kind == "image",

@@ -11,7 +11,7 @@ from typing import Any
 
 from anymal.data.rows import Record
 from anymal.evaluation.benchmarks.folder import Folder, Made, Row
-from anymal.evaluation.metrics.exact import ExactMatch
+from anymal.evaluation.metrics.exact import EXACT_MATCH
 from anymal.evaluation.task import Task
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
@@ -150,7 +150,7 @@ def msvdqa(folder: Folder, *, note: str) -> list[Task]:
         )
         return with_suffix(asked, SUFFIXES["short"])
 
-    return [_task(folder, rows, record, note, metrics=(ExactMatch(),))]
+    return [_task(folder, rows, record, note, metrics=(EXACT_MATCH,))]
 
 
 def _choice_record(

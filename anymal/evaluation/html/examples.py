@@ -95,11 +95,10 @@ class Examples:
 def worst(true: Answered) -> list[int]:
     """The places of answers that are not fully right: each kind of question in turn."""
     values = true.judged.values.tolist()
-    best = max([1.0, *values])
     turns: Counter[str] = Counter()
     ranked = []
     for place in sorted(range(len(values)), key=lambda place: (values[place], place)):
-        if values[place] < best:
+        if values[place] < true.judged.highest:
             kind = true.questions[place].expected.task
             ranked.append((turns[kind], values[place], place))
             turns[kind] += 1

@@ -14,6 +14,7 @@ from anymal.evaluation.scoring import Expected
 
 Values = NDArray[np.float64]
 Picks = NDArray[np.intp]
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +37,19 @@ class Judged:
     """The values of all questions, and the figure that they make together.
 
     Attributes:
-        values: One for each question, `[N] float`; 1 is a right answer, 0 a wrong one. CIDEr-D,
-            whose unit is tenths, goes up to 10.
+        values: One for each question, `[N] float`; 0 is a wrong answer.
         total: From indices of questions, repeats counted, to the figure over those; None where it
             is the mean of their values.
+        highest: What a right answer is worth: 1, or 10 by CIDEr-D.
     """
 
     values: Values
     total: Callable[[Picks], float] | None = None
+    highest: float = 1.0
+
+    def __post_init__(self) -> None:
+        is_bounded = self.total is not None or (self.values <= self.highest + _ROUNDING).all()
+        assert is_bounded, "a metric whose values go beyond 1 has to say how far"
 
     def over(self, picks: Picks) -> float:
         """The figure over some questions.

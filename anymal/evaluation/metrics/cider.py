@@ -15,7 +15,7 @@ from anymal.evaluation.metrics.base import Judged
 
 _LONGEST = 4  # words of an n-gram
 _SIGMA = 6.0  # words by which two captions may differ in length
-_SCALE = 10.0
+SCALE = 10.0  # what a caption equal to its references is worth
 
 Gram = tuple[str, ...]
 
@@ -45,8 +45,8 @@ def judge_cider_d(
     for words, captions in zip(candidates, references, strict=True):
         mine = _Weighed.of(words, rarity)
         likenesses = [_likeness(mine, _Weighed.of(caption, rarity)) for caption in captions]
-        values.append(_SCALE * math.fsum(likenesses) / len(captions))
-    return Judged(values=np.array(values))
+        values.append(SCALE * math.fsum(likenesses) / len(captions))
+    return Judged(values=np.array(values), highest=SCALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,10 @@ def judge_spice(candidates: Sequence[Words], references: Sequence[Sequence[Words
 
 def judge_spider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> Judged:
     """SPIDEr (Liu et al. 2017): the mean of CIDEr-D and SPICE."""
-    both = judge_cider_d(candidates, references), judge_spice(candidates, references)
-    return Judged(values=(both[0].values + both[1].values) / 2)
+    cider_d, spice = judge_cider_d(candidates, references), judge_spice(candidates, references)
+    return Judged(
+        values=(cider_d.values + spice.values) / 2, highest=(cider_d.highest + spice.highest) / 2
+    )
 
 
 def _around(corpus: float, values: Values) -> Judged:

@@ -5,35 +5,14 @@ Does not ask: the prompt has to name the options by letters.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import ClassVar
 
-import numpy as np
-
-from anymal.evaluation.metrics.base import Answer, Judged
+from anymal.evaluation.metrics.right import RightOrWrong
 from anymal.evaluation.scoring import Expected, named_choice
 
 # "B", "(B)", "B. the dog", "the answer is B", "Answer: B"; not "A dog", whose letter is a word.
 _ALONE = re.compile(r"^\W*([A-Za-z])\W*$|^\W*\(?([A-Z])[).:,]")
 _SAID = re.compile(r"\b(?i:answer|option|choice)\b\W*(?:is|:)?\W*\(?([A-Z])\b(?!\s+\w)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterAccuracy:
-    """Share of answers that give the letter of the right choice, or name it in words."""
-
-    name: ClassVar[str] = "right (letter)"
-    chance: ClassVar[float | None] = None
-    needs_likelihoods: ClassVar[bool] = False
-
-    def judge(self, answers: Sequence[Answer], expected: Sequence[Expected]) -> Judged:
-        """See `Metric`; the letters count the choices in their order."""
-        verdicts = [
-            chosen_by_letter(answer.text, want) == want.answer
-            for answer, want in zip(answers, expected, strict=True)
-        ]
-        return Judged(values=np.array(verdicts, dtype=np.float64))
 
 
 def lettered(choices: Sequence[str]) -> str:
@@ -61,3 +40,11 @@ def read_letter(text: str) -> str | None:
     """The letter that an answer gives, in upper case; None where it gives none."""
     found = _ALONE.search(text) or _SAID.search(text)
     return next(group for group in found.groups() if group).upper() if found else None
+
+
+def is_right_letter(text: str, want: Expected) -> bool:
+    """Whether an answer gives the letter of the right choice, or names it in words."""
+    return chosen_by_letter(text, want) == want.answer
+
+
+LETTER_ACCURACY = RightOrWrong(scorer=is_right_letter, name="right (letter)")

@@ -15,7 +15,7 @@ from anymal.evaluation.scoring import Expected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RightOrWrong:
-    """The metric of tasks that name no other.
+    """Share of right answers; by default the metric of tasks that name no other.
 
     Attributes:
         scorer: Whether an answer is right.

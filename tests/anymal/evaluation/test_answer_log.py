@@ -1,5 +1,7 @@
 import base64
 import json
+import threading
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,14 @@ def tasks(colours: Any) -> dict[str, list[dict[str, Any]]]:
     return {"first": records, "second": [*records[:5], records[0]]}
 
 
-def run(assistant: Any, tasks: Any, path: Path, *, resume: bool, name: str = "a") -> Results:
+def run(
+    assistant: Any, tasks: Any, path: Path, *, resume: bool, name: str = "a", batch_size: int = 1
+) -> Results:
     log = AnswerLog(path, resume=resume)
     try:
-        return evaluate(assistant, tasks, batch_size=1, log=log, identities=(name, "other"))
+        return evaluate(
+            assistant, tasks, batch_size=batch_size, log=log, identities=(name, "other")
+        )
     finally:
         log.close()
 
@@ -59,6 +65,30 @@ def test_killed_and_resumed_is_as_if_it_had_not_been(
     assert run(third, tasks, tmp_path / "part.jsonl", resume=True) == whole
     assert third.engine.num_asked == 0
     assert len((tmp_path / "part.jsonl").read_text().splitlines()) == len(written)
+
+
+def test_answers_that_came_before_a_slow_one_are_kept(
+    colours: Any, tasks: Any, tmp_path: Path
+) -> None:
+    whole = run(colours.assistant(), tasks, tmp_path / "whole.jsonl", resume=False, batch_size=4)
+    killed = colours.assistant()
+    submit, places, ended = killed.engine.submit, count(), threading.Semaphore(0)
+
+    def slow_first(prompt: Any, sampling: Any) -> Any:
+        if next(places) == 0:
+            for _ in range(11):  # all others of the task
+                assert ended.acquire(timeout=60)
+            raise KeyboardInterrupt
+        yield from submit(prompt, sampling)
+        ended.release()
+
+    killed.engine.submit = slow_first
+    with pytest.raises(KeyboardInterrupt):
+        run(killed, tasks, tmp_path / "part.jsonl", resume=False, batch_size=4)
+    second = colours.assistant()
+    again = run(second, tasks, tmp_path / "part.jsonl", resume=True, batch_size=4)
+    assert again == whole
+    assert second.engine.num_asked == 3 * (12 + 6) - 11
 
 
 def test_half_a_line_is_written_again(colours: Any, tasks: Any, tmp_path: Path) -> None:
@@ -95,18 +125,22 @@ def test_values_are_written_once(tmp_path: Path) -> None:
     values = [Valued(asked="q", medium="m", value=0.5)]
     for _ in range(2):
         log = AnswerLog(path, resume=True)
-        log.add_values("t", "right", values, is_mean=True)
+        log.add_values("t", "right", values, is_mean=True, highest=1.0)
         log.close()
     (line,) = path.read_text().splitlines()
     assert json.loads(line)["values"] == [["q", "m", 0.5]]
 
 
 @pytest.mark.parametrize(
-    "line", ["not json\n", "[]\n", '{"answer": "an old log", "right": true}\n']
+    "line",
+    [
+        *("not json\n", "[]\n", '{"answer": "an old log", "right": true}\n'),
+        '{"task": "t", "metric": "right", "is_mean": true, "values": []}\n',
+    ],
 )
 def test_foreign_file_is_not_resumed(tmp_path: Path, line: str) -> None:
     path = tmp_path / "other.jsonl"
-    path.write_text('{"key": "k", "answer": "a", "ended": "stop"}\n' + line)
+    path.write_text('{"key": "k", "task": "t", "answer": "a", "ended": "stop"}\n' + line)
     with pytest.raises(DataError, match=r"other\.jsonl:2 is not a line"):
         AnswerLog(path, resume=True)
 

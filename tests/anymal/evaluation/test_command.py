@@ -179,6 +179,13 @@ def test_data_folder_comes_from_the_environment(
     assert f"skipped digits: no folder {tmp_path / 'absent'}" in text.replace("\n", "")
 
 
+def test_tasks_skipped_for_one_reason_are_one_line(bundles: list[dict[str, Any]]) -> None:
+    names = ("scenes", "digits", "signs")
+    text = run("looking", *(one for name in names for one in ("--task", name)), "--limit", "2")
+    assert text.count("skipped") == 1
+    assert "skipped digits, signs: no data folder given" in text
+
+
 def test_a_model_that_needs_media_is_not_asked_without_any(
     monkeypatch: pytest.MonkeyPatch, bundles: list[dict[str, Any]], colours: Any
 ) -> None:

@@ -19,7 +19,13 @@ def write(path: Path, *values: float, task: str = "colours", first: int = 0, **f
         Valued(asked=f"q{index}", medium=f"m{index}", value=value)
         for index, value in enumerate(values, start=first)
     ]
-    log.add_values(task, facts.get("metric", "right"), questions, is_mean=facts.get("mean", True))
+    log.add_values(
+        task,
+        facts.get("metric", "right"),
+        questions,
+        is_mean=facts.get("mean", True),
+        highest=facts.get("highest", 1.0),
+    )
     log.close()
     return path
 
@@ -57,6 +63,14 @@ def test_a_few_questions_prove_nothing(tmp_path: Path, num_questions: int) -> No
     (pair,) = compare(a, b).pairs
     assert (pair.verdict, pair.gain.mean, pair.better) == ("no difference shown", 1, num_questions)
     assert pair.gain.low < 0
+
+
+def test_a_caption_of_low_value_is_compared_on_the_scale_of_its_metric(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.jsonl", 0.3, highest=10.0)
+    b = write(tmp_path / "b.jsonl", 0.6, highest=10.0)
+    (pair,) = compare(a, b).pairs
+    assert pair.a.high > 7  # Wilson's interval of one question, up to 10
+    assert pair.gain.low < -5 < 5 < pair.gain.high
 
 
 def test_a_folder_of_an_evaluation_can_be_named(tmp_path: Path) -> None:

@@ -115,6 +115,25 @@ def test_one_value_between_right_and_wrong_is_no_certainty() -> None:
     assert share.high > 0.8
 
 
+def test_scale_is_the_metrics_and_not_that_of_its_values() -> None:
+    poor = Judged(values=np.array([0.3]), highest=10.0)
+    of_ten, of_one = figure_of(poor, ["a"]), figure_of(judged(0.03), ["a"])
+    assert (of_ten.accuracy, of_ten.low) == pytest.approx((0.3, 10 * of_one.low))
+    assert of_ten.high == pytest.approx(10 * of_one.high)
+    # Of 20 captions like none of their references, as of 20 wrong answers: up to 16%, of 10.
+    nothing = Judged(values=np.zeros(20), highest=10.0)
+    media = [str(index) for index in range(20)]
+    assert figure_of(nothing, media).high == pytest.approx(10 * wilson(0, 20).high)
+    gain = difference_of(poor, Judged(values=np.array([0.1]), highest=10.0), ["a"])
+    assert gain.mean == pytest.approx(0.2)
+    assert gain.low < -5 < 5 < gain.high
+
+
+def test_a_metric_that_goes_beyond_one_says_how_far() -> None:
+    with pytest.raises(AssertionError, match="has to say how far"):
+        judged(0.5, 1.5)
+
+
 def test_gain_of_a_single_question_proves_nothing() -> None:
     gain = paired_difference([True], [False])
     # Wilson's interval of 1 in 1 is 1 / (1 + 1.96^2) to 1; stretched, it begins below 0.

@@ -1,15 +1,20 @@
+import io
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from anymal.evaluation.html.drawn import Drawn, draw
-from anymal.evaluation.html.examples import Example, Examples
+from anymal.evaluation.html.examples import Example, Examples, worst
 from anymal.evaluation.html.page import write_page
 from anymal.evaluation.intervals import Difference, wilson
+from anymal.evaluation.metrics.base import Judged
 from anymal.evaluation.results import Compared, Perturbed, Results, TaskResult
 from anymal.evaluation.runner import evaluate
 from encoders.signals import Audio, Image, Motion, Video
@@ -171,7 +176,23 @@ def test_every_signal_is_drawn_small() -> None:
         draw("imu", Motion(samples=samples, rate_hz=50.0, present=np.full(6, True))),
     ]
     assert all(one.picture for one in drawn)
-    assert drawn[2].title == "audio, 25.0 s, its beginning"
+    assert drawn[2].title == "audio, 25.0 s at 16,000 Hz; the first 10.0 s can be played"
+    for one in drawn:
+        width, height = PillowImage.open(io.BytesIO(b64decode(one.picture.partition(",")[2]))).size
+        assert width <= 768
+        assert height <= 240
     assert [bool(one.sound) for one in drawn] == [False, False, True, False]
     assert all(one.num_bytes < 500_000 for one in drawn)
     assert draw("smell", "anything") == Drawn(title="smell")
+
+
+def test_worst_are_those_below_what_the_metric_can_give() -> None:
+    question = SimpleNamespace(expected=SimpleNamespace(task="captions"))
+    captions: Any = SimpleNamespace(
+        questions=[question] * 3, judged=Judged(values=np.array([2.5, 10.0, 0.5]), highest=10.0)
+    )
+    assert worst(captions) == [2, 0]
+    few: Any = SimpleNamespace(
+        questions=[question], judged=Judged(values=np.array([2.5]), highest=10.0)
+    )
+    assert worst(few) == [0]

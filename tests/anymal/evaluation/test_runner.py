@@ -7,6 +7,7 @@ from PIL import Image as PillowImage
 
 from anymal.errors import ConversationError, DataError
 from anymal.evaluation.answer_log import AnswerLog
+from anymal.evaluation.answered import Answered
 from anymal.evaluation.intervals import wilson
 from anymal.evaluation.metrics.base import Judged
 from anymal.evaluation.metrics.right import RightOrWrong
@@ -68,11 +69,24 @@ def test_batches_do_not_change_the_answers(colours: Any, records: list[dict[str,
     for batch_size in (1, 5, 64):
         assistant = colours.assistant()
         log = AnswerLog()
-        results.append(evaluate(assistant, {"c": records}, batch_size=batch_size, log=log).tasks)
+        asked: list[Answered] = []
+
+        def keep(_: Task, true: Answered, asked: list[Answered] = asked) -> None:
+            asked.append(true)
+
+        found = evaluate(
+            assistant,
+            {"c": records},
+            batch_size=batch_size,
+            log=log,
+            watch=keep,
+        )
+        results.append(found.tasks)
         assert 1 <= assistant.engine.most_at_once <= batch_size
-        texts = [reply.text for reply in log.replies.values()]
+        (true,) = asked
+        texts = [reply.text for reply in true.replies]
         assert texts[:3] == ["red", "it is green", "the picture is blue"]
-        assert len(texts) == 36
+        assert len(log.replies) == 36
     assert results[0] == results[1] == results[2]
 
 
@@ -190,7 +204,8 @@ class Length:
     needs_likelihoods = False
 
     def judge(self, answers: Any, expected: Any) -> Judged:
-        return Judged(values=np.array([float(len(one.text.split())) for one in answers]))
+        values = np.array([float(len(one.text.split())) for one in answers])
+        return Judged(values=values, highest=4)
 
 
 def test_a_task_may_have_metrics_of_its_own(colours: Any, records: list[dict[str, Any]]) -> None:

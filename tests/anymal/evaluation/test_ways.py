@@ -27,6 +27,11 @@ def model(assembled: Assembled) -> Iterator[Assistant]:
         yield assistant
 
 
+def answers_of(log: AnswerLog) -> list[Any]:
+    """The lines of the answers by record; the log holds them in the order in which they came."""
+    return sorted((line for line in log.lines if "key" in line), key=lambda line: line["id"])
+
+
 @pytest.fixture
 def records(colours: Any) -> list[dict[str, Any]]:
     return [
@@ -43,7 +48,7 @@ def test_the_likeliest_choice_is_taken(
     for each in records:  # of different lengths, so that sums and means differ
         each["meta"]["choices"] = ["red", "green and nothing else at all", "blue", "green"]
     (row,) = evaluate(model, {"colour": records}, way=way, controls=(), log=log).tasks
-    answers = [line for line in log.lines if "key" in line]
+    answers = answers_of(log)
     assert len(answers) == len(records)
     field = "per_token" if way == "likelihood-per-token" else "sum"
     num_right = 0
@@ -86,7 +91,7 @@ def test_a_metric_of_label_probabilities_asks_for_them(
     task = Task(name="memes", records=records, metrics=metrics)
     log = AnswerLog()
     (row,) = evaluate(model, [task], controls=(), log=log).tasks
-    pairs = [line["likelihoods"] for line in log.lines if "key" in line]
+    pairs = [line["likelihoods"] for line in answers_of(log)]
     odds = [yes - no for no, yes in pairs]
     by_hand = [(a > b) + (a == b) / 2 for a in odds[1::2] for b in odds[::2]]
     assert row.metric == "AUC (label probabilities)"

@@ -148,6 +148,14 @@ def test_files_of_another_shape_are_errors(tmp_path: Path) -> None:
         open_benchmark("vizwiz", tmp_path)
 
 
+def test_a_caption_with_a_comma_that_is_not_quoted_is_an_error(tmp_path: Path) -> None:
+    OFFICIAL["audiocaps"](tmp_path)
+    with (tmp_path / "test.csv").open("a") as table:
+        table.write("9,abc,30,A dog barks, then rain falls\n")
+    with pytest.raises(DataError, match=r"test\.csv:\d+: 5 values for 4 columns"):
+        open_benchmark("audiocaps", tmp_path)
+
+
 def test_captions_are_asked_as_json(opened: Any) -> None:
     (task,) = opened("coco")
     record = task.records[0]

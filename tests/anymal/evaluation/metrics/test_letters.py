@@ -1,7 +1,7 @@
 import pytest
 
 from anymal.evaluation.metrics.base import Answer
-from anymal.evaluation.metrics.letters import LetterAccuracy, lettered
+from anymal.evaluation.metrics.letters import LETTER_ACCURACY, lettered
 from anymal.evaluation.scoring import Expected
 
 WANT = Expected(task="t", answer="a dog", choices=("the cat", "a dog", "a dog house"), synonyms={})
@@ -34,7 +34,7 @@ WANT = Expected(task="t", answer="a dog", choices=("the cat", "a dog", "a dog ho
     ],
 )
 def test_letters_are_read(text: str, is_right: bool) -> None:
-    assert LetterAccuracy().judge([Answer(text=text)], [WANT]).figure == is_right
+    assert LETTER_ACCURACY.judge([Answer(text=text)], [WANT]).figure == is_right
 
 
 def test_options_are_lettered() -> None:
