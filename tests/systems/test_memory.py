@@ -13,7 +13,7 @@ from tests.systems.original import save_original
 
 STATUS = Path("/proc/self/status")
 MIB = 2**20
-SLACK = 12 * MIB  # of Python and the allocator
+SLACK = 24 * MIB  # of Python and the allocator, which gives memory back when it likes
 WIDE = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 4, "vocab_size": 2000}
 
 
