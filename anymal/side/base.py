@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from aligners.base import SoftTokens
+from anymal.errors import DataError
 from anymal.side.reads import Reader, Reads, Stretch
 
 
@@ -33,6 +35,59 @@ class Media:
     values: Tensor
     mask: Tensor | None
     counts: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        soft_tokens: Sequence[SoftTokens],
+        *,
+        order: Tensor,
+        counts: Sequence[int],
+        media_dim: int,
+    ) -> "Media":
+        """Put soft tokens of several modalities together.
+
+        Args:
+            soft_tokens: Of each modality; none where there are no media.
+            order: `[M]` int64, which of all these items each medium is; on their device.
+            counts: How many media each sequence has.
+            media_dim: D_side.
+
+        Raises:
+            DataError: An aligner gives another width.
+        """
+        for each in soft_tokens:
+            if (width := each.values.shape[-1]) != media_dim:
+                raise DataError(
+                    f"model.side reads media of width {media_dim}, but an aligner gave {width}; "
+                    "set side.media_dim or the aligner's options so that they agree"
+                )
+        longest = max((each.values.shape[1] for each in soft_tokens), default=1)
+        are_whole = all(
+            each.mask is None and each.values.shape[1] == longest for each in soft_tokens
+        )
+        values = [
+            pad(each.values, (0, 0, 0, longest - each.values.shape[1])) for each in soft_tokens
+        ]
+        masks = [pad(_mask(each), (0, longest - each.values.shape[1])) for each in soft_tokens]
+        if not values:
+            return cls(
+                values=torch.zeros(0, 1, media_dim, device=order.device),
+                mask=None,
+                counts=tuple(counts),
+            )
+        return cls(
+            values=torch.cat(values).index_select(0, order),
+            mask=None if are_whole else torch.cat(masks).index_select(0, order),
+            counts=tuple(counts),
+        )
+
+
+def _mask(soft_tokens: SoftTokens) -> Tensor:
+    """`[M, Q]` bool."""
+    values = soft_tokens.values
+    ones = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+    return ones if soft_tokens.mask is None else soft_tokens.mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,13 +175,20 @@ class SideLayers(nn.Module):
     is_positional: bool
     checkpoints: bool = False
 
-    def remember(self, media: Media, *, layers: Sequence[nn.Module], like: Tensor) -> Memory:
+    def check(self, layers: Sequence[nn.Module]) -> None:
+        """Refuse decoder layers that these layers cannot stand beside.
+
+        Raises:
+            RecipeError: The message names what is missing.
+        """
+
+    def remember(self, media: Media, *, layers: Sequence[nn.Module], dtype: torch.dtype) -> Memory:
         """Make keys and values of media, once for all positions that read them.
 
         Args:
             media: Of some sequences; there may be none.
             layers: The language model's decoder layers (`anymal.llm.beside.decoder_layers`).
-            like: Has the dtype and device of the language model's hidden states.
+            dtype: Of the language model's hidden states.
 
         Returns:
             The memory. Its items are the media where `is_positional`, and otherwise the sequences.
@@ -170,7 +232,7 @@ class SideLayers(nn.Module):
         readers: Sequence[Reader],
         *,
         layers: Sequence[nn.Module],
-        like: Tensor,
+        dtype: torch.dtype,
         num_positions: int,
     ) -> Side:
         """Put together what a pass reads.
@@ -179,14 +241,19 @@ class SideLayers(nn.Module):
             media: Of the sequences of the pass.
             readers: Those sequences.
             layers: As in `remember`.
-            like: As in `remember`.
+            dtype: As in `remember`.
             num_positions: B times T.
 
         Returns:
             The side, for `side_is`.
         """
-        reads = Reads(self.stretches(readers), num_positions=num_positions, device=like.device)
-        return Side(layers=self, memory=self.remember(media, layers=layers, like=like), reads=reads)
+        return Side(
+            layers=self,
+            memory=self.remember(media, layers=layers, dtype=dtype),
+            reads=Reads(
+                self.stretches(readers), num_positions=num_positions, device=media.values.device
+            ),
+        )
 
 
 _active = threading.local()

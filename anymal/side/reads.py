@@ -45,6 +45,38 @@ class Stretch:
     last: int
 
 
+def media_stretches(readers: Sequence[Reader], *, reads_all: bool) -> list[Stretch]:
+    """Tell which positions read which media, if each reads what stands before it.
+
+    Args:
+        readers: Of sequences, whose media are counted one after the other.
+        reads_all: Whether a position reads all media before it; otherwise the last.
+
+    Returns:
+        Stretches; positions before the first medium of a sequence are in none.
+    """
+    found = []
+    num_before = 0
+    for reader in readers:
+        end = reader.offset + reader.length
+        stops = (*reader.places[1:], end)
+        for number, (place, stop) in enumerate(zip(reader.places, stops, strict=False)):
+            begin, stop = max(place, reader.offset), min(stop, end)
+            if begin < stop:
+                shift = reader.start - reader.offset
+                medium = num_before + number
+                found.append(
+                    Stretch(
+                        start=begin + shift,
+                        stop=stop + shift,
+                        first=num_before if reads_all else medium,
+                        last=medium + 1,
+                    )
+                )
+        num_before += len(reader.places)
+    return found
+
+
 class Reads:
     """Reads of one pass.
 
