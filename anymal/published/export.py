@@ -49,8 +49,7 @@ def export_bundle(bundle: str | Path, out: Path, *, to: str) -> Written:
     if read_manifest(inside).recipe.side is not None:
         raise BundleError(
             f"{str(bundle)!r} has layers beside the row (model.side), without which its language "
-            "model answers otherwise; no format that AnyMAL exports to holds them; serve the bundle "
-            "itself"
+            "model answers otherwise; no format of an export holds them; serve the bundle itself"
         )
     with writing(out), write_folder(out) as draft:
         return FORMATS[to](bundle, draft)
