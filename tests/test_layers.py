@@ -38,7 +38,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
     "recipe": ("modality",),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
-    "assemble": ("chat", "features", "llm", "model", "processor", "recipe", "side"),
+    "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe", "side"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe", "side"),
     "published": (
