@@ -92,12 +92,14 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     return values
 
 
-def _small_places(side: dict[str, Any]) -> dict[str, int]:
-    """Of layers beside the row, which decoder layers they stand at, among the few there are."""
+def _small_places(side: dict[str, Any]) -> dict[str, int | None]:
+    """Of layers beside the row: which of the few decoder layers they stand at, and how wide."""
     most = {"every": MIN_LAYERS, "first": MIN_LAYERS - 1, "layers": MIN_LAYERS}
-    return {
+    places: dict[str, int | None] = {
         key: min(side[key], number) for key, number in most.items() if side.get(key) is not None
     }
+    # Stand-ins for encoders and language models are equally wide.
+    return places | ({"media_dim": None} if "media_dim" in side else {})
 
 
 class _Data:
