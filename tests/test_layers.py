@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
-    "recipe": ("modality",),
+    "recipe": ("chat", "modality"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe"),

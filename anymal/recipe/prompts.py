@@ -1,20 +1,24 @@
 """Named prompts: from a plain row, such as a picture and its caption, to a conversation.
 
-They follow AnyMAL (arXiv 2309.16058), appendix B.1: the system message ends with the medium, the
-user's message asks. Where only the purpose of a prompt is quoted below, the wording is ours. Does
-not read files and does not know chat templates.
+The named ones follow AnyMAL (arXiv 2309.16058), appendix B.1: the system message ends with the
+medium, the user's message asks. Where only the purpose of a prompt is quoted below, the wording is
+ours. Does not read files and does not know chat templates.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
+from anymal.chat.coordinates import Box, find_codec, in_square
 from anymal.errors import ConversationError
 from anymal.modality import MODALITIES
 
 _KEPT = ("id", "meta")
+_BOX, _WIDTH, _HEIGHT = "box", "width", "height"  # keys of a row
+_NUM_EDGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +27,14 @@ class PromptStyle:
 
     Attributes:
         modality: Of the medium, and the row's key for it.
-        system: Stands before the medium.
+        system: Stands before the medium; if empty, the medium opens the request.
         user: The request.
         source: Where the wording comes from.
         answer_key: Key of the JSON object that the answer is written as; None writes it plainly.
+        more: Other requests. A hash of the row chooses one of all of them, always the same.
+        answer: The answer.
+        coordinates: How `{box}` is written, a name in `anymal.chat.coordinates`; None has no boxes.
+        square: Whether pictures are padded to squares, so that boxes are written as in a square.
     """
 
     modality: str
@@ -34,11 +42,22 @@ class PromptStyle:
     user: str
     source: str
     answer_key: str | None = None
+    more: tuple[str, ...] = ()
+    answer: str = "{text}"
+    coordinates: str | None = None
+    square: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Keys that a row needs besides the medium and `text`, the answer."""
-        parsed = Formatter().parse(self.system + self.user)
+        """Keys that a row needs besides the medium and `text`, usually the answer."""
+        names = self.named
+        sides = () if self.coordinates is None else (_WIDTH, _HEIGHT)
+        return tuple(name for name in (*names, *sides) if name != "text")
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What stands between braces in its words."""
+        parsed = Formatter().parse("".join((self.system, self.user, *self.more, self.answer)))
         return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name))
 
     def conversation(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,18 +82,50 @@ class PromptStyle:
                 f"{' and '.join(_KEPT)}; missing: {', '.join(missing) or 'none'}; "
                 f"unknown: {', '.join(unknown) or 'none'}"
             )
-        filled = {key: _as_text(row[key]) for key in self.fields}
-        system = {"type": "text", "text": self.system.format_map(filled)}
-        answer = _as_text(row["text"])
-        messages = [
-            {"role": "system", "content": [system, self._medium(row[self.modality])]},
-            {"role": "user", "content": self.user.format_map(filled)},
-            {
-                "role": "assistant",
-                "content": json.dumps({self.answer_key: answer}) if self.answer_key else answer,
+        filled = {key: _as_text(row[key]) for key in (*self.fields, "text")}
+        meta: dict[str, Any] = {}
+        if self.coordinates is not None:
+            filled[_BOX], meta = self._boxes(row)
+        asked = _chosen((self.user, *self.more), row).format_map(filled)
+        medium = self._medium(row[self.modality])
+        said = self.answer.format_map(filled)
+        answer = {
+            "role": "assistant",
+            "content": json.dumps({self.answer_key: said}) if self.answer_key else said,
+        }
+        if self.system:
+            system = {"type": "text", "text": self.system.format_map(filled)}
+            opening = [
+                {"role": "system", "content": [system, medium]},
+                {"role": "user", "content": asked},
+            ]
+        else:
+            question = {"type": "text", "text": asked}
+            opening = [{"role": "user", "content": [medium, question]}]
+        kept = {key: row[key] for key in _KEPT if key in row}
+        if meta:
+            kept["meta"] = {**meta, **(row.get("meta") or {})}
+        return {"messages": [*opening, answer]} | kept
+
+    def _boxes(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The boxes of a row in words, and what an answer that gives one is compared with."""
+        width, height = row[_WIDTH], row[_HEIGHT]
+        boxes = [Box(*edges) for edges in _all_edges(row[_BOX])]
+        if self.square:
+            boxes = [in_square(box, width, height)[0] for box in boxes]
+            width = height = max(width, height)
+        written = find_codec(str(self.coordinates)).encode(boxes, width, height)
+        if self.answer != f"{{{_BOX}}}" or len(boxes) > 1:
+            return written, {}
+        return written, {
+            "answer": written,
+            "score": "box",
+            "box": {
+                "edges": list(boxes[0]),
+                "size": [width, height],
+                "coordinates": self.coordinates,
             },
-        ]
-        return {"messages": messages} | {key: row[key] for key in _KEPT if key in row}
+        }
 
     def _medium(self, value: Any) -> dict[str, Any]:
         """The medium as a part; of the part types of a modality, the last takes a URL."""
@@ -85,6 +136,27 @@ class PromptStyle:
 def _as_text(value: Any) -> str:
     """A field as it stands in a prompt: a list is written with commas."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _chosen(templates: tuple[str, ...], row: Mapping[str, Any]) -> str:
+    """One of several requests, by what the row holds and not by chance."""
+    held = json.dumps(row, sort_keys=True, default=str).encode()
+    number = int.from_bytes(hashlib.sha256(held).digest()[:8], "big")
+    return templates[number % len(templates)]
+
+
+def _all_edges(value: Any) -> list[Any]:
+    """The edges of one box, or of several."""
+    several = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
+    for edges in several:
+        numbers = edges if isinstance(edges, list) else []
+        is_box = len(numbers) == _NUM_EDGES and all(isinstance(one, int | float) for one in numbers)
+        if not is_box:
+            raise ConversationError(
+                f"box is {edges!r:.80}; it should be [left, top, right, bottom] in pixels, or a "
+                "list of such boxes"
+            )
+    return several
 
 
 _ASSISTANT = "You are a multimodal assistant, designed to provide helpful answers to users' "
