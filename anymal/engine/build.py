@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection
 
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.packed import PackedRunner
+from anymal.engine.reply import Vocabulary
 from anymal.engine.runner import Runner
 from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
 from anymal.engine.unpacked import UnpackedRunner
-from anymal.engine.reply import Vocabulary
 from anymal.engine.vocabulary import TokenizerVocabulary
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import Unpackable

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from anymal.chat.coordinates import Box, find_codec, in_square
 from anymal.errors import ConversationError
 from anymal.modality import MODALITIES
+from anymal.recipe.row_boxes import BOX, HEIGHT, WIDTH, read_boxes
 
 _KEPT = ("id", "meta")
-_BOX, _WIDTH, _HEIGHT = "box", "width", "height"  # keys of a row
-_NUM_EDGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class PromptStyle:
     def fields(self) -> tuple[str, ...]:
         """Keys that a row needs besides the medium and `text`, usually the answer."""
         names = self.named
-        sides = () if self.coordinates is None else (_WIDTH, _HEIGHT)
+        sides = () if self.coordinates is None else (WIDTH, HEIGHT)
         return tuple(name for name in (*names, *sides) if name != "text")
 
     @property
@@ -85,7 +83,9 @@ class PromptStyle:
         filled = {key: _as_text(row[key]) for key in (*self.fields, "text")}
         meta: dict[str, Any] = {}
         if self.coordinates is not None:
-            filled[_BOX], meta = self._boxes(row)
+            boxes = read_boxes(row, coordinates=self.coordinates, square=self.square)
+            filled[BOX] = boxes.text
+            meta = boxes.meta if self.answer == f"{{{BOX}}}" else {}
         asked = _chosen((self.user, *self.more), row).format_map(filled)
         medium = self._medium(row[self.modality])
         said = self.answer.format_map(filled)
@@ -107,26 +107,6 @@ class PromptStyle:
             kept["meta"] = {**meta, **(row.get("meta") or {})}
         return {"messages": [*opening, answer]} | kept
 
-    def _boxes(self, row: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The boxes of a row in words, and what an answer that gives one is compared with."""
-        width, height = row[_WIDTH], row[_HEIGHT]
-        boxes = [Box(*edges) for edges in _all_edges(row[_BOX])]
-        if self.square:
-            boxes = [in_square(box, width, height)[0] for box in boxes]
-            width = height = max(width, height)
-        written = find_codec(str(self.coordinates)).encode(boxes, width, height)
-        if self.answer != f"{{{_BOX}}}" or len(boxes) > 1:
-            return written, {}
-        return written, {
-            "answer": written,
-            "score": "box",
-            "box": {
-                "edges": list(boxes[0]),
-                "size": [width, height],
-                "coordinates": self.coordinates,
-            },
-        }
-
     def _medium(self, value: Any) -> dict[str, Any]:
         """The medium as a part; of the part types of a modality, the last takes a URL."""
         part_type = MODALITIES[self.modality].part_types[-1]
@@ -143,20 +123,6 @@ def _chosen(templates: tuple[str, ...], row: Mapping[str, Any]) -> str:
     held = json.dumps(row, sort_keys=True, default=str).encode()
     number = int.from_bytes(hashlib.sha256(held).digest()[:8], "big")
     return templates[number % len(templates)]
-
-
-def _all_edges(value: Any) -> list[Any]:
-    """The edges of one box, or of several."""
-    several = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
-    for edges in several:
-        numbers = edges if isinstance(edges, list) else []
-        is_box = len(numbers) == _NUM_EDGES and all(isinstance(one, int | float) for one in numbers)
-        if not is_box:
-            raise ConversationError(
-                f"box is {edges!r:.80}; it should be [left, top, right, bottom] in pixels, or a "
-                "list of such boxes"
-            )
-    return several
 
 
 _ASSISTANT = "You are a multimodal assistant, designed to provide helpful answers to users' "

@@ -19,7 +19,7 @@ TASK = "Write a response that appropriately completes the request.\n\n### Instru
 @pytest.fixture(name="chunks")
 def _chunks(tokenizer: Any) -> Any:
     """A tokeniser with the marks of Otter and OpenFlamingo."""
-    tokenizer.add_special_tokens({"additional_special_tokens": [EOC, ANSWER, "<image>"]})
+    tokenizer.add_tokens([EOC, ANSWER, "<image>"], special_tokens=True)
     return tokenizer
 
 

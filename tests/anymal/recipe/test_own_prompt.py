@@ -85,6 +85,13 @@ def test_a_box_of_another_shape_is_refused(box: Any) -> None:
         style.conversation({"image": "a.jpg", "text": "x", **BOX, "box": box})
 
 
+@pytest.mark.parametrize("sides", [{"width": "640"}, {"height": 0}, {"width": 6.5}])
+def test_a_picture_without_sides_is_refused(sides: dict[str, Any]) -> None:
+    style = own(templates=["{box}"], coordinates="shikra")
+    with pytest.raises(ConversationError, match="the sides of the picture, as whole numbers"):
+        style.conversation({"image": "a.jpg", "text": "x", **BOX, **sides})
+
+
 def test_the_size_of_the_picture_is_asked_for() -> None:
     style = own(templates=["{box}"], coordinates="shikra")
     with pytest.raises(ConversationError, match="missing: width, height"):

@@ -33,7 +33,7 @@ def test_mimicit_trains_on_the_ids_of_its_list(tmp_path: Path) -> None:
     write_json(tmp_path / "LA_train.json", {"LA_INS_1": ["LA_INS_2"], "LA_INS_9": []})
     rows = opened(entry)
     assert [line.partition(": ")[2] for line in words(rows[0])] == [
-        *("[][]And this one?", "Green.", "What colour is it?", "Red.")
+        *("[][]And this one?", "Green.", "[]What colour is it?", "Red.")
     ]
     with pytest.raises(DataError, match=r"LA_train.json:LA_INS_9: .* has no instruction LA_INS_9"):
         rows[1]
@@ -101,8 +101,7 @@ def test_mimicit_in_otter_s_format_learns_the_answers_of_context_and_query(
 ) -> None:
     """B1 of the methods: context first, in the released order; as many `<image>` as images."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.llm)
-    marks = ["<image>", "<answer>", "<|endofchunk|>"]
-    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    tokenizer.add_tokens(["<image>", "<answer>", "<|endofchunk|>"], special_tokens=True)
     examples.mimicit(tmp_path)
     rows = write_triplets(tmp_path, {"1": [1], "2": [2], "3": [1]}, ["2", "1"])
     turns = []
