@@ -36,7 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm", "side"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
-    "recipe": ("modality",),
+    "recipe": ("chat", "modality"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe", "side"),
