@@ -46,7 +46,7 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
         recipe = extended(recipe)
     with TemporaryDirectory(prefix="anymal-dry-run-") as name, without_progress():
         folder = Path(name)
-        small = _small_recipe(recipe, folder, console)
+        small = small_recipe(recipe, folder, console)
         run(small, resume=False, console=plain_console(quiet=True))
         steps = read_metrics(folder / "run" / "metrics.jsonl")
     for stage in recipe.stages:
@@ -58,8 +58,17 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
     )
 
 
-def _small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
-    """The recipe with stand-ins for its checkpoints, its data and its sizes."""
+def small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
+    """The recipe with stand-ins for its checkpoints, its data and its sizes.
+
+    Args:
+        recipe: As `dry_run` takes it.
+        folder: Where stand-ins and the run go.
+        console: Where they are shown.
+
+    Returns:
+        A recipe that can be run.
+    """
     values = recipe.model_dump(mode="json")
     values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None, "report": []}
     console.print("stand-ins, all random:")
