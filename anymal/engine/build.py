@@ -15,6 +15,7 @@ from anymal.engine.unpacked import UnpackedRunner
 from anymal.engine.vocabulary import TokenizerVocabulary
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import Unpackable
+from anymal.side.base import SideLayers
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 def build_engine(
     llm: LLM,
     *,
+    side: SideLayers | None = None,
     stop_ids: Collection[int],
     max_tokens: int,
     max_waiting: int = 16,
@@ -33,6 +35,7 @@ def build_engine(
 
     Args:
         llm: In eval mode; nothing else may use it while the engine lives.
+        side: What it reads with beside its rows, if anything; likewise.
         stop_ids: Ids that end an answer.
         max_tokens: Most positions of a sequence, where the language model states no end.
         max_waiting: Most requests that may wait.
@@ -44,7 +47,8 @@ def build_engine(
         The engine. A language model whose attention does not fit blocks is served all the same,
         one request after the other within each step, and the log says so.
     """
-    runner = _runner(llm, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes)
+    context = llm.context or max_tokens
+    runner = _runner(llm, side, stop_ids, context=context, cache_bytes=cache_bytes)
     if budget is None:
         budget = Budget() if llm.device.type == "cpu" else _GPU
     return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
@@ -55,12 +59,18 @@ _GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
 
 
 def _runner(
-    llm: LLM, stop_ids: Collection[int], *, context: int, cache_bytes: int | None
+    llm: LLM,
+    side: SideLayers | None,
+    stop_ids: Collection[int],
+    *,
+    context: int,
+    cache_bytes: int | None,
 ) -> Runner:
     vocabulary = TokenizerVocabulary(llm.tokenizer)
     try:
         return PackedRunner(
             llm,
+            side=side,
             vocabulary=vocabulary,
             stop_ids=stop_ids,
             context=context,
@@ -72,4 +82,6 @@ def _runner(
             "packed, because %s",
             reason,
         )
-        return UnpackedRunner(llm, vocabulary=vocabulary, stop_ids=stop_ids, context=context)
+        return UnpackedRunner(
+            llm, side=side, vocabulary=vocabulary, stop_ids=stop_ids, context=context
+        )
