@@ -23,7 +23,8 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
-from anymal.side.base import Media, Side, SideLayers, side_is
+from anymal.side.base import Side, SideLayers, side_is
+from anymal.side.media import media_of
 from encoders.base import EncoderInputs, Features
 
 
@@ -123,7 +124,7 @@ class AnyMAL(nn.Module):
         """What stands beside the rows of a batch; None where the model has no side."""
         if self.side is None:
             return None
-        media = Media.of(
+        media = media_of(
             [soft_tokens[name] for name in batch.media],
             order=batch.beside,
             counts=[len(reader.places) for reader in batch.readers],

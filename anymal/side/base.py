@@ -17,8 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from aligners.base import SoftTokens
-from anymal.errors import DataError
 from anymal.side.reads import Reader, Reads, Stretch
 
 
@@ -35,59 +33,6 @@ class Media:
     values: Tensor
     mask: Tensor | None
     counts: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls,
-        soft_tokens: Sequence[SoftTokens],
-        *,
-        order: Tensor,
-        counts: Sequence[int],
-        media_dim: int,
-    ) -> "Media":
-        """Put soft tokens of several modalities together.
-
-        Args:
-            soft_tokens: Of each modality; none where there are no media.
-            order: `[M]` int64, which of all these items each medium is; on their device.
-            counts: How many media each sequence has.
-            media_dim: D_side.
-
-        Raises:
-            DataError: An aligner gives another width.
-        """
-        for each in soft_tokens:
-            if (width := each.values.shape[-1]) != media_dim:
-                raise DataError(
-                    f"model.side reads media of width {media_dim}, but an aligner gave {width}; "
-                    "set side.media_dim or the aligner's options so that they agree"
-                )
-        longest = max((each.values.shape[1] for each in soft_tokens), default=1)
-        are_whole = all(
-            each.mask is None and each.values.shape[1] == longest for each in soft_tokens
-        )
-        values = [
-            pad(each.values, (0, 0, 0, longest - each.values.shape[1])) for each in soft_tokens
-        ]
-        masks = [pad(_mask(each), (0, longest - each.values.shape[1])) for each in soft_tokens]
-        if not values:
-            return cls(
-                values=torch.zeros(0, 1, media_dim, device=order.device),
-                mask=None,
-                counts=tuple(counts),
-            )
-        return cls(
-            values=torch.cat(values).index_select(0, order),
-            mask=None if are_whole else torch.cat(masks).index_select(0, order),
-            counts=tuple(counts),
-        )
-
-
-def _mask(soft_tokens: SoftTokens) -> Tensor:
-    """`[M, Q]` bool."""
-    values = soft_tokens.values
-    ones = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-    return ones if soft_tokens.mask is None else soft_tokens.mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -174,6 +119,11 @@ class SideLayers(nn.Module):
     media_dim: int
     is_positional: bool
     checkpoints: bool = False
+
+    @property
+    def num_layers(self) -> int:
+        """How many decoder layers read beside themselves."""
+        raise NotImplementedError
 
     def check(self, layers: Sequence[nn.Module]) -> None:
         """Refuse decoder layers that these layers cannot stand beside.

@@ -11,7 +11,7 @@ of a head; D_llm width of a decoder layer.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,12 +95,18 @@ class Cross(SideLayers):
             }
         )
 
+    @property
+    def num_layers(self) -> int:
+        """See `SideLayers.num_layers`."""
+        return len(self.blocks)
+
     def remember(self, media: Media, *, layers: Sequence[nn.Module], dtype: torch.dtype) -> Memory:
         """See `SideLayers.remember`; one item for each medium."""
         keys: dict[int, Tensor] = {}
         values: dict[int, Tensor] = {}
         for name, block in self.blocks.items():
-            keys[int(name)], values[int(name)] = block.keys_values(media.values)
+            own = cast(_Block, block)
+            keys[int(name)], values[int(name)] = own.keys_values(media.values)
         return Memory(keys=keys, values=values, mask=media.mask)
 
     def stretches(self, readers: Sequence[Reader]) -> list[Stretch]:
@@ -116,7 +122,10 @@ class Cross(SideLayers):
         memory = side.memory
         given = (rows, memory.keys[layer], memory.values[layer], memory.mask, side.reads)
         if self.checkpoints and torch.is_grad_enabled():
-            rows = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+            rows = cast(
+                Tensor,
+                checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False),
+            )
         else:
             rows = block(*given)
         return rows.view_as(hidden).to(hidden.dtype)
@@ -142,7 +151,7 @@ class _Block(nn.Module):
         super().__init__()
         inner = num_heads * head_dim
         make_norm = nn.LayerNorm if norm == "layer" else nn.RMSNorm
-        self.num_heads = num_heads
+        self.num_heads, self.head_dim = num_heads, head_dim
         self.norm = make_norm(dim, eps=eps)
         self.to_query = nn.Linear(dim, inner, bias=False)
         self.to_key = nn.Linear(media_dim, inner, bias=False)
@@ -163,14 +172,15 @@ class _Block(nn.Module):
         self, rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, reads: Reads
     ) -> Tensor:
         """From `[P, D_llm]` to `[P, D_llm]`."""
-        query = self.to_query(self.norm(rows)).view(len(rows), self.num_heads, -1)
+        query = self.to_query(self.norm(rows)).view(-1, self.num_heads, self.head_dim)
         found = reads.attend(self.norm_query(query), keys, values, mask=mask)
         rows = rows + self.gate.tanh() * self.to_out(found.flatten(1))
-        return rows + self.gate_fed.tanh() * self.feed_forward(self.norm_fed(rows))
+        fed: Tensor = self.feed_forward(self.norm_fed(rows))
+        return rows + self.gate_fed.tanh() * fed
 
     def _heads(self, rows: Tensor) -> Tensor:
         """`[M, Q, H * D]` to `[M, H, Q, D]`."""
-        return rows.view(*rows.shape[:2], self.num_heads, -1).transpose(1, 2)
+        return rows.view(*rows.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
 
 
 class _FeedForward(nn.Module):

@@ -11,7 +11,7 @@ that answer; D width of a head; D_llm width of a decoder layer.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,11 @@ class Prefix(SideLayers):
             }
         )
 
+    @property
+    def num_layers(self) -> int:
+        """See `SideLayers.num_layers`."""
+        return len(self.layers)
+
     def check(self, layers: Sequence[nn.Module]) -> None:
         """See `SideLayers.check`."""
         for name in self.layers:
@@ -79,7 +84,7 @@ class Prefix(SideLayers):
         values: dict[int, Tensor] = {}
         for name, own in self.layers.items():
             attention = _attention_of(layers[int(name)])
-            rows = (own.prompts + said).to(dtype)
+            rows = (cast(_Prompts, own).prompts + said).to(dtype)
             key, value = (self._heads(each(rows)) for each in (attention.k_proj, attention.v_proj))
             if hasattr(attention, "k_norm"):  # of heads, as Qwen3's text goes through
                 key = attention.k_norm(key)
@@ -102,7 +107,7 @@ class Prefix(SideLayers):
         rows = query.transpose(1, 2)  # [B, T, H, D]
         keys, values = side.memory.keys[layer], side.memory.values[layer]
         found = side.reads.attend(rows.flatten(0, 1), keys, values, mask=None, scaling=scaling)
-        gate: Tensor = self.layers[str(layer)].gate.tanh()
+        gate = cast(_Prompts, self.layers[str(layer)]).gate.tanh()
         return (found * gate[:, None]).view(*rows.shape[:3], -1)
 
     def _said(self, media: Media) -> Tensor:
