@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
+from aligners.base import SoftTokens
 from anymal.engine.prompt import Prompt, SideSpan
 from anymal.engine.request import Work
 from anymal.errors import EngineError
 from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
-from anymal.side.base import Media, Memory, Side, SideLayers, joined
+from anymal.side.base import Memory, Side, SideLayers, joined
+from anymal.side.media import media_of
 from anymal.side.reads import Reader, Reads, Stretch
 from encoders.fingerprint import module_digest
 
@@ -90,16 +91,13 @@ class Beside:
             spans: The media; there may be none.
             places: Before which position each stands.
         """
-        values = torch.zeros(0, 1, self.layers.media_dim, device=self._device)
-        mask = None
-        if spans:
-            own = [span.embeddings.to(self._device, torch.float32) for span in spans]
-            lengths = [len(each) for each in own]
-            values = pad_sequence(own, batch_first=True)  # [M, Q, D_side]
-            if min(lengths) < max(lengths):
-                numbers = torch.arange(max(lengths), device=self._device)
-                mask = numbers < torch.tensor(lengths, device=self._device)[:, None]
-        media = Media(values=values, mask=mask, counts=(len(spans),))
+        own = [span.embeddings.to(self._device, torch.float32) for span in spans]
+        media = media_of(
+            [SoftTokens(values=each[None]) for each in own],
+            order=torch.arange(len(own), device=self._device),
+            counts=(len(own),),
+            media_dim=self.layers.media_dim,
+        )
         memory = self.layers.remember(media, layers=self._decoder, dtype=self._dtype)
         return Kept(memory=memory, places=places)
 

@@ -90,7 +90,7 @@ def reference_of(importer: Importer, published: Published, *, check: Check) -> R
         probe = importer.probe(name)
         inputs = importer.inputs(published, probe)
         ids = inputs["input_ids"][0]
-        is_slot = torch.isin(ids, torch.tensor(part.placeholders))
+        is_slot = torch.isin(ids, torch.tensor(part.placeholders, dtype=ids.dtype))
         soft_tokens = torch.cat(list(importer.soft_tokens(published, inputs)))
         logits = importer.logits(published, inputs).float() if check == "whole" else None
         answered.append(
@@ -133,7 +133,8 @@ def parity(assembled: Assembled, reference: Reference) -> ParityFacts:
         ours = model.align(model.encode(batch.media))
         soft.append(_difference(ours[theirs.probe.modality].flat(), theirs.soft_tokens))
         if theirs.logits is not None:
-            hidden = model.decode(model.fuse(batch, ours), batch)[0]
+            side = model.beside(batch, ours)
+            hidden = model.decode(model.fuse(batch, ours), batch, side)[0]
             logits.append(_difference(model.llm.head(hidden), theirs.logits))
             positions += len(hidden)
     if reference.check == "soft":

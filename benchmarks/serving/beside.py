@@ -9,6 +9,7 @@ one line of JSON.
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(json.dumps(beside(rounds=options.rounds)))
+    sys.stdout.write(json.dumps(beside(rounds=options.rounds)) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from server.routes.dependencies import calling
 from server.served.backend import load_backend
 from server.served.shared_engines import SharedEngines
 from server.settings import Settings
+from tests.bridge import bridge
 from tests.tiny import png, talk
 
 CHAT, NUM_NEW, QUESTION = "/v1/chat/completions", 8, "What is it?"
@@ -37,7 +38,6 @@ SIDES = {
 def sided(
     request: Any,
     model_recipe: Callable[..., ModelRecipe],
-    make_bridge: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SimpleNamespace]:
     """A random model with a side, its bundle, and the service of it."""
@@ -51,7 +51,7 @@ def sided(
     backend = load_backend(Settings(bundle=str(bundle)))
     app = create_app(Settings(decode_workers=0), backend)
     app.dependency_overrides[calling] = lambda: Caller(name="lab", may_send_embeds=True)
-    with httpx.Client(transport=make_bridge(app), base_url="http://anymal") as http:
+    with httpx.Client(transport=bridge(app), base_url="http://anymal") as http:
         yield SimpleNamespace(model=model, bundle=bundle, http=http, kind=request.param)
     backend.close()
 
