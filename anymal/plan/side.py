@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from anymal.plan.footprint import saved_bytes
 from anymal.plan.language_model import LanguageModel
-from anymal.recipe.side import SideRecipe
+from anymal.recipe.side import PrefixRecipe, SideRecipe
 from anymal.side.base import Media, SideLayers, side_is
 from anymal.side.reads import Reader
 from anymal.side.registry import build_side
@@ -30,14 +30,17 @@ class SideSize:
     Attributes:
         num_parameters: Held in float32.
         sample: Bytes kept of one sample: keys and values of its longest medium.
+        first_layer: The decoder layer that reads beside itself first: what stands before it has no
+            gradient while only aligners and side train.
         position: Bytes kept of one position, over all layers.
         stays: As `position`, where layers are computed again in the backward pass.
-        running: Bytes of one position while one of them is.
+        running: Bytes of one position while one of them is, its backward pass included.
         is_float32: Whether they compute in float32 whatever the language model computes in.
     """
 
     num_parameters: int
     sample: int
+    first_layer: int
     position: int
     stays: int
     running: int
@@ -76,15 +79,26 @@ def measure_side(recipe: SideRecipe, llm: LanguageModel, *, num_tokens: int) -> 
         layers = [_Projections(llm) for _ in range(llm.num_layers)]
         short, long = (_kept(side, media, layers, llm, length) for length in (_SHORT, _LONG))
     position = (long - short) // (_LONG - _SHORT)
+    num_layers = len(side.numbers)
+    # A block keeps what it is given; prompts are computed again with their decoder layer.
+    given = _FLOAT * llm.hidden_dim if side.is_positional else 0
     return SideSize(
         num_parameters=sum(parameter.numel() for parameter in side.parameters()),
         sample=short - _SHORT * position,
+        first_layer=side.numbers[0],
         position=position,
-        # A block keeps what it is given; prompts are computed again with their decoder layer.
-        stays=_FLOAT * llm.hidden_dim * side.num_layers if side.is_positional else 0,
-        running=position // side.num_layers,
+        stays=given * num_layers,
+        running=position // num_layers - given + _FLOAT * _backward(recipe, llm),
         is_float32=side.is_positional,
     )
+
+
+def _backward(recipe: SideRecipe, llm: LanguageModel) -> int:
+    """Numbers of one position that the backward pass of a layer holds at its peak."""
+    if isinstance(recipe, PrefixRecipe):
+        return 2 * llm.query_dim
+    inner = recipe.ffn_dim or 4 * llm.hidden_dim
+    return (3 if recipe.feed_forward == "swiglu" else 2) * inner + llm.hidden_dim
 
 
 class _Projections(nn.Module):

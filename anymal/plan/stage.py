@@ -203,10 +203,18 @@ class StageMemory:
         if not self._runs_layers:
             return aligners
         llm, tokens = self._parts.llm, samples.num_samples * self.tokens(samples)
-        layers = llm.num_layers * tokens * self._layer.kept
-        states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
+        layers = self._num_kept * tokens * self._layer.kept
+        states = self._num_kept * RANDOM_STATE if self._stage.checkpointing else 0
         rotary = tokens * rotary_bytes(llm, number=self._number)
         return layers + states + aligners + rotary + self._beside(samples)
+
+    @property
+    def _num_kept(self) -> int:
+        """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
+        side = self._parts.side
+        if side is None or self._trained_lora.num_parameters:
+            return self._parts.llm.num_layers
+        return self._parts.llm.num_layers - side.first_layer
 
     def _beside(self, samples: MemoryPass) -> int:
         """What the side keeps, from the forward to the backward pass."""

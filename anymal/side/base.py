@@ -121,8 +121,8 @@ class SideLayers(nn.Module):
     checkpoints: bool = False
 
     @property
-    def num_layers(self) -> int:
-        """How many decoder layers read beside themselves."""
+    def numbers(self) -> tuple[int, ...]:
+        """The decoder layers that read beside themselves, in order."""
         raise NotImplementedError
 
     def check(self, layers: Sequence[nn.Module]) -> None:

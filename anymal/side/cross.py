@@ -96,9 +96,9 @@ class Cross(SideLayers):
         )
 
     @property
-    def num_layers(self) -> int:
-        """See `SideLayers.num_layers`."""
-        return len(self.blocks)
+    def numbers(self) -> tuple[int, ...]:
+        """See `SideLayers.numbers`."""
+        return tuple(map(int, self.blocks))
 
     def remember(self, media: Media, *, layers: Sequence[nn.Module], dtype: torch.dtype) -> Memory:
         """See `SideLayers.remember`; one item for each medium."""

@@ -64,9 +64,9 @@ class Prefix(SideLayers):
         )
 
     @property
-    def num_layers(self) -> int:
-        """See `SideLayers.num_layers`."""
-        return len(self.layers)
+    def numbers(self) -> tuple[int, ...]:
+        """See `SideLayers.numbers`."""
+        return tuple(map(int, self.layers))
 
     def check(self, layers: Sequence[nn.Module]) -> None:
         """See `SideLayers.check`."""
@@ -121,8 +121,9 @@ class Prefix(SideLayers):
             )
         numbers = torch.arange(len(media.counts), device=media.values.device)
         counts = torch.tensor(media.counts, device=media.values.device)
+        owners = numbers.repeat_interleave(counts, output_size=len(media.values))
         said = media.values.new_zeros(len(media.counts), *media.values.shape[1:])
-        return said.index_add(0, numbers.repeat_interleave(counts), media.values)
+        return said.index_add(0, owners, media.values)
 
     def _heads(self, rows: Tensor) -> Tensor:
         """`[N, K, G * D]` to `[N, K, G, D]`."""

@@ -15,6 +15,7 @@ from anymal.bundle.load import load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
 from anymal.errors import BundleError, ConversationError, RecipeError
+from anymal.published.export import export_bundle
 from tests.anymal.asking import next_logits
 from tests.anymal.bundle.strangers import edit
 
@@ -79,6 +80,8 @@ def test_another_side_is_refused(
             take_over(folder, build(with_side(model_recipe(), side)), where="start_from")
     with pytest.raises(BundleError, match=r"layers beside the row \(recipe.model.side\)"):
         join_bundles([folder, folder], tmp_path / "joined")
+    with pytest.raises(BundleError, match=r"layers beside the row \(model.side\), without which"):
+        export_bundle(folder, tmp_path / "exported", to="merged")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,6 @@ def test_the_processor_alone_knows_that_media_take_no_positions(
     processor = build_processor(assembled.model_recipe)
     sample = processor(talk("What?", images=[(255, 0, 0)]), generate=True)
     assert [slot.length for slot in sample.slots] == [0]
-    embeds = {"type": "prompt_embeds", "prompt_embeds": "AAAA"}
+    embeds = {"type": "prompt_embeds", "prompt_embeds": {"data": "AAAA"}}
     with pytest.raises(ConversationError, match="takes no prompt_embeds"):
         processor({"messages": [{"role": "user", "content": [embeds]}]}, generate=True)
