@@ -115,7 +115,8 @@ class PackedRunner:
         )
         positions = [place for work in ordered for place in range(work.start, work.stop)]
         rows = self._rows(decoding, chunks)
-        with side_is(self._beside and self._beside.of(ordered)):
+        side = None if self._beside is None else self._beside.of(ordered)
+        with side_is(side):
             hidden = self._decode(rows, torch.tensor(positions, device=self._llm.device), attention)
         told = {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
         return [told.get(work) for work in works]

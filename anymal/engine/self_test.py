@@ -74,8 +74,8 @@ def self_test(llm: LLM, decode: Decode, cache: KeyValues, beside: Beside | None 
                 out.append(part)
         for i, (out, own) in enumerate(zip(outs, (first, second), strict=True)):
             with side_is(_side(beside, [(each, (0, len(own))) for each in kept[i : i + 1]])):
-                places = first_positions(llm, len(own))
-                alone = llm.decode(own[None], positions=places, cache=None)[0]
+                where = first_positions(llm, len(own))
+                alone = llm.decode(own[None], positions=where, cache=None)[0]
             check_same(torch.cat(out), alone, is_exact=llm.precision == "fp32")
     cache.scrub([1, 2, 3])
 

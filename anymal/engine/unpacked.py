@@ -74,7 +74,8 @@ class UnpackedRunner:
         try:
             rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
-            with side_is(self._beside and self._beside.of([work])):
+            side = None if self._beside is None else self._beside.of([work])
+            with side_is(side):
                 hidden = llm.decode(rows, positions=places, cache=request.scratch)
             if request.given:
                 return grade_all(llm, [work], [hidden[0]])[0]

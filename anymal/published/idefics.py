@@ -95,13 +95,16 @@ def _load(folder: Path) -> Published:
         )
     words, head = model.model.embed_tokens, model.lm_head
     if config.additional_vocab_size:
-        model.model.embed_tokens = nn.Embedding.from_pretrained(
-            torch.cat([words.weight, words.additional_embedding.weight])
-        )
-        out = nn.Linear(config.hidden_size, words.num_embeddings, bias=False, device="meta")
-        out.weight = nn.Parameter(torch.cat([head.weight, head.additional_fc.weight]))
-        model.lm_head = out
+        model.model.embed_tokens = nn.Embedding(1, 1, device="meta")
+        model.model.embed_tokens.weight = _joined(words.weight, words.additional_embedding.weight)
+        model.lm_head = nn.Linear(1, 1, bias=False, device="meta")
+        model.lm_head.weight = _joined(head.weight, head.additional_fc.weight)
     return published
+
+
+def _joined(weight: Tensor, added: Tensor) -> nn.Parameter:
+    """Rows of words, then those of added ones."""
+    return nn.Parameter(torch.cat([weight.detach(), added.detach()]), requires_grad=False)
 
 
 def _llm(published: Published) -> PreTrainedModel:
@@ -124,7 +127,7 @@ def _llm(published: Published) -> PreTrainedModel:
         dtype=whole.embed_tokens.weight.dtype,
     )
     with torch.device("meta"):
-        model = LlamaForCausalLM(text)
+        model: Any = LlamaForCausalLM(text)
     rotary = type(model.model.rotary_emb)(text)  # its frequencies are no weights
     model.model.rotary_emb = rotary
     model.model.embed_tokens, model.model.norm = whole.embed_tokens, whole.norm
@@ -217,11 +220,12 @@ def _tower(vision: Any) -> CLIPVisionModel:
         hidden_act=config.hidden_act,
         layer_norm_eps=config.layer_norm_eps,
     )
-    tower = CLIPVisionModel(sizes).to(next(vision.parameters()).dtype)
+    tower: Any = CLIPVisionModel(sizes).to(next(vision.parameters()).dtype)
     names = tower.state_dict()
     prefix = next(iter(names)).partition("embeddings.")[0]
     tower.load_state_dict({prefix + name: each for name, each in vision.state_dict().items()})
-    return tower.eval()
+    clip: CLIPVisionModel = tower.eval()
+    return clip
 
 
 def _image_processor(own: Any) -> CLIPImageProcessorPil:

@@ -21,7 +21,7 @@ from tests.systems.agreement import check_served, imported
 from tests.systems.crossing_checkpoints import save_idefics
 
 LIMIT = 1e-5  # of the largest score, at every word
-NUM_NEW = 16
+NUM_NEW = 40
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def ask(assistant: Assistant, chosen: Sequence[Probe]) -> list[tuple[str, list[f
     [
         (400, Budget(), lambda stats: stats.prefix_tokens_hit > 0),
         (400, Budget(step_tokens=24, beside_decode=9), lambda stats: stats.steps > NUM_NEW),
-        (18, Budget(step_tokens=64), lambda stats: stats.preemptions > 0),
+        (20, Budget(step_tokens=64), lambda stats: stats.preemptions > 0),
     ],
     ids=["alone, then from the cache", "packed in pieces", "preempted"],
 )
