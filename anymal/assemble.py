@@ -17,7 +17,7 @@ from aligners.registry import build_aligner
 from anymal.chat.template import ChatTemplate, build_template
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
-from anymal.llm.beside import decoder_layers, decoder_sizes, let_read_beside
+from anymal.llm.beside import build_beside
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
@@ -25,8 +25,6 @@ from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.schema import EncoderRecipe, ModelRecipe
-from anymal.side.base import SideLayers
-from anymal.side.registry import build_side
 from encoders.base import Encoder, EncoderError
 from encoders.registry import build_encoder
 
@@ -94,12 +92,13 @@ def build(
         if features is not None:
             cached = open_features(Path(features), modality=name, encoder=encoder)
             inputs[name] = replace(inputs[name], features=cached)
+    side = model_recipe.side
     end_of_turn = llm.tokenizer.convert_tokens_to_ids(template.end_of_turn)
     model = AnyMAL(
         encoders=encoders,
         aligners=aligners,
         llm=llm,
-        side=_build_side(model_recipe, llm),
+        side=None if side is None else build_beside(llm, side.kind, side.options),
         stop_ids={*llm.eos_ids, end_of_turn},
     )
     if features is None:
@@ -243,17 +242,6 @@ def _processor(
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
     )
-
-
-def _build_side(model_recipe: ModelRecipe, llm: LLM) -> SideLayers | None:
-    """Build the layers that read beside the row, and let the language model ask them."""
-    recipe = model_recipe.side
-    if recipe is None:
-        return None
-    side = build_side(recipe.kind, sizes=decoder_sizes(llm), options=recipe.options)
-    side.check(decoder_layers(llm))
-    let_read_beside(llm)
-    return side
 
 
 def _build_aligner(

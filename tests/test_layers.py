@@ -36,9 +36,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm", "side"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
-    "recipe": ("modality",),
+    "recipe": ("chat", "modality"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
-    "assemble": ("chat", "features", "llm", "model", "processor", "recipe", "side"),
+    "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe", "side"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe", "side"),
     "published": (

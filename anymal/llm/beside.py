@@ -1,10 +1,11 @@
 """Where a language model reads beside its rows: before its decoder layers and after attention.
 
 Nothing of the model is exchanged: a hook in front of each decoder layer, and the attention
-function of `anymal.llm.attention`, ask the side that is active on the thread. Does not hold what
-reads (`anymal.side`).
+function of `anymal.llm.attention`, ask the side that is active on the thread. What reads is in
+`anymal.side`.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,29 @@ from torch import Tensor, nn
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import Unpackable, installed, layer_shapes
-from anymal.side.base import read_before
+from anymal.side.base import SideLayers, read_before
+from anymal.side.registry import build_side
 from anymal.side.sizes import DecoderSizes
+
+
+def build_beside(llm: LLM, kind: str, options: Mapping[str, Any]) -> SideLayers:
+    """Build layers beside a language model, which from now on asks them.
+
+    Args:
+        llm: The language model.
+        kind: See `anymal.side.registry`.
+        options: Of the kind.
+
+    Returns:
+        The layers, on the CPU in float32.
+
+    Raises:
+        RecipeError: They do not fit the language model.
+    """
+    side = build_side(kind, sizes=decoder_sizes(llm), options=options)
+    side.check(decoder_layers(llm))
+    let_read_beside(llm)
+    return side
 
 
 def decoder_sizes(llm: LLM) -> DecoderSizes:

@@ -22,7 +22,19 @@ from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_s
 from anymal.recipe.side import SideRecipe
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
+TemplateName = Literal[
+    "tokenizer",
+    "alpaca",
+    "base",
+    "chatml",
+    "flamingo",
+    "instructblip",
+    "llama2",
+    "minigpt4",
+    "otter",
+    "plain",
+    "vicuna",
+]
 TrackerName = Literal["dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 

@@ -123,6 +123,7 @@ def start_assistant(
         model.llm,
         side=model.side,
         stop_ids=model.stop_ids,
+        stop=processor.template.stop,
         max_tokens=processor.max_tokens,
         max_waiting=max_waiting,
         cache_bytes=cache_bytes,

@@ -166,14 +166,15 @@ class _Block(nn.Module):
 
     def keys_values(self, media: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values `[M, H, Q, D]` of soft tokens `[M, Q, D_side]`."""
-        return self.norm_key(self._heads(self.to_key(media))), self._heads(self.to_value(media))
+        keys = self._heads(self.to_key(media)).float()  # autocast makes less of them
+        return self.norm_key(keys), self._heads(self.to_value(media))
 
     def forward(
         self, rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, reads: Reads
     ) -> Tensor:
         """From `[P, D_llm]` to `[P, D_llm]`."""
         query = self.to_query(self.norm(rows)).view(-1, self.num_heads, self.head_dim)
-        found = reads.attend(self.norm_query(query), keys, values, mask=mask)
+        found = reads.attend(self.norm_query(query.float()), keys, values, mask=mask)
         rows = rows + self.gate.tanh() * self.to_out(found.flatten(1))
         fed: Tensor = self.feed_forward(self.norm_fed(rows))
         return rows + self.gate_fed.tanh() * fed

@@ -130,9 +130,9 @@ class Reads:
         Returns:
             `[P, H, D]`, zero where a position reads nothing.
         """
-        out = query.new_zeros(self._num_positions, query.shape[1], value.shape[-1])
+        shape = (self._num_positions, query.shape[1], value.shape[-1])
         if not self._groups:
-            return out
+            return query.new_zeros(shape)
         read: list[Tensor] = []
         for places, items, size in self._groups:
             asks = query.index_select(0, places)
@@ -150,7 +150,8 @@ class Reads:
                 enable_gqa=asks.shape[1] != keys.shape[1],
             )  # [n, H, L, D]
             read.append(group.transpose(1, 2).flatten(0, 1))
-        return out.index_copy(0, self._positions, torch.cat(read).index_select(0, self._found))
+        rows = torch.cat(read).index_select(0, self._found)  # under autocast, not of query's dtype
+        return rows.new_zeros(shape).index_copy(0, self._positions, rows)
 
 
 def _side_by_side(rows: Tensor, items: Tensor, size: int) -> Tensor:

@@ -34,7 +34,15 @@ DECODER = DecoderSizes(
 )
 SIDES: dict[str, Callable[[], SideLayers]] = {
     "cross": lambda: Cross(sizes=DECODER, every=2, num_heads=2, head_dim=8),
-    "cross all": lambda: Cross(sizes=DECODER, num_heads=2, head_dim=8, reads="all", gate="vector"),
+    "cross all": lambda: Cross(
+        sizes=DECODER,
+        num_heads=2,
+        head_dim=8,
+        reads="all",
+        gate="vector",
+        feed_forward="swiglu",
+        normalise_heads=True,
+    ),
     "prefix": lambda: Prefix(sizes=DECODER, num_tokens=5, layers=2),
 }
 TOKENS = 5
@@ -97,6 +105,17 @@ def test_at_first_the_model_is_what_it_was_and_only_gates_learn(kind: str) -> No
     learn = {name for name, gradient in gradients.items() if bool(gradient.any())}
     gates = {n for n, p in model.side.named_parameters() if ".gate" in n and p.ndim == 1}  # type: ignore[union-attr]
     assert learn == {f"side.{name}" for name in gates}
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_autocast_moves_the_loss_by_rounding_alone(kind: str) -> None:
+    model = make(kind)
+    batch = collate(samples(WIDTH, TOKENS), pad_id=2)
+    wanted = model.loss(batch).total.item()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model.loss(batch).total.item()
+    assert rounded == pytest.approx(wanted, rel=0.02)
+    assert rounded != wanted
 
 
 def test_a_prefix_that_all_samples_share_is_not_split_off() -> None:
