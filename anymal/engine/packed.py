@@ -104,6 +104,13 @@ class PackedRunner:
             raise
 
     def _step(self, works: Sequence[Work]) -> list[Result | Exception | None]:
+        failed = {} if self._beside is None else self._beside.prepare(works)
+        going = [work for work in works if work not in failed]
+        told = {**failed, **(self._run(going) if going else {})}
+        return [told.get(work) for work in works]
+
+    def _run(self, works: Sequence[Work]) -> dict[Work, Result | Exception | None]:
+        """Run stretches in one row; gives what was drawn or graded."""
         decoding = [work for work in works if _is_decoding(work)]
         chunks = [work for work in works if not _is_decoding(work)]
         ordered = [*decoding, *chunks]
@@ -118,8 +125,7 @@ class PackedRunner:
         side = None if self._beside is None else self._beside.of(ordered)
         with side_is(side):
             hidden = self._decode(rows, torch.tensor(positions, device=self._llm.device), attention)
-        told = {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
-        return [told.get(work) for work in works]
+        return {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
 
     def _rows(self, decoding: Sequence[Work], chunks: Sequence[Work]) -> Tensor:
         """What the layers read, `[T, D_llm]`."""

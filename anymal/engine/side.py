@@ -101,16 +101,29 @@ class Beside:
         memory = self.layers.remember(media, layers=self._decoder, dtype=self._dtype)
         return Kept(memory=memory, places=places)
 
+    def prepare(self, works: Sequence[Work]) -> dict[Work, Exception]:
+        """Make keys and values for requests that are new, or begin again.
+
+        Returns:
+            What went wrong, by stretch; these cannot take part.
+        """
+        failed: dict[Work, Exception] = {}
+        for work in works:
+            request = work.request
+            if request.beside is not None:
+                continue
+            try:
+                request.beside = self.keep(request.prompt.beside, request.prompt.places)
+            except Exception as error:  # one request's media must not end the others
+                failed[work] = error
+        return failed
+
     def of(self, works: Sequence[Work]) -> Side:
         """What a step reads.
 
         Args:
-            works: In the order of the rows.
+            works: In the order of the rows, each prepared.
         """
-        for work in works:
-            request = work.request
-            if request.beside is None:
-                request.beside = self.keep(request.prompt.beside, request.prompt.places)
         return self.side(
             [Reading(kept=w.request.beside, start=w.start, stop=w.stop) for w in works]
         )

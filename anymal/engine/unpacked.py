@@ -18,7 +18,7 @@ from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_work
 from anymal.engine.side import Beside
 from anymal.llm.causal_lm import LLM
-from anymal.side.base import SideLayers, side_is
+from anymal.side.base import Side, SideLayers, side_is
 
 _SEQUENCES = 32
 
@@ -74,8 +74,7 @@ class UnpackedRunner:
         try:
             rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
-            side = None if self._beside is None else self._beside.of([work])
-            with side_is(side):
+            with side_is(self._side(work)):
                 hidden = llm.decode(rows, positions=places, cache=request.scratch)
             if request.given:
                 return grade_all(llm, [work], [hidden[0]])[0]
@@ -84,3 +83,11 @@ class UnpackedRunner:
             return draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)[0]
         except Exception as error:  # one request's failure must not end the others
             return error
+
+    def _side(self, work: Work) -> Side | None:
+        """What a stretch reads beside its row."""
+        if self._beside is None:
+            return None
+        for error in self._beside.prepare([work]).values():
+            raise error
+        return self._beside.of([work])

@@ -16,7 +16,7 @@ from anymal.engine.events import Event, Finished, Likelihoods
 from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt, SideSpan, TokenSpan
 from anymal.engine.sampling import Sampling
-from anymal.errors import EngineError
+from anymal.errors import DataError, EngineError
 from anymal.llm.beside import decoder_layers, decoder_sizes, let_read_beside
 from anymal.llm.packable import Unpackable
 from anymal.side.base import Media, SideLayers, side_is
@@ -199,6 +199,32 @@ def test_media_are_projected_once_for_a_request(
     monkeypatch.setattr(type(beside.side), "remember", watched)
     ask(engine, ids_of, PROMPTS[3:])
     assert sorted(seen) == [(1,), (1,), (2,)]
+
+
+def test_media_that_a_side_cannot_take_fail_their_request_alone(
+    beside: Beside,
+    engine_of: Callable[..., Any],
+    answers: list[list[int]],
+    ids_of: IdsOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remember = type(beside.side).remember
+
+    def picky(self: Any, media: Media, **options: Any) -> Any:
+        if media.values.shape[1] == Q + 1:
+            raise DataError("too many")
+        return remember(self, media, **options)
+
+    monkeypatch.setattr(type(beside.side), "remember", picky)
+    wrong = Prompt(spans=(picture(1, Q + 1), words(19)))
+    for packed in (True, False):
+        engine = engine_of(packed=packed)
+        streams = [
+            engine.submit(prompt, Sampling(max_tokens=LONGEST)) for prompt in (wrong, PROMPTS[3])
+        ]
+        with pytest.raises(DataError, match="too many"):
+            list(streams[0])
+        assert ids_of(list(streams[1])) == answers[3]
 
 
 def test_weights_of_the_side_are_in_the_root(beside: Beside) -> None:
