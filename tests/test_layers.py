@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "modality": ("media", "protocol"),
     "decoding": ("media", "modality"),
     "collate": ("features", "fusion", "sample", "side"),
-    "engine": ("llm",),
+    "engine": ("llm", "side"),
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm", "side"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
