@@ -35,7 +35,9 @@ def test_mimicit_trains_on_the_ids_of_its_list(tmp_path: Path) -> None:
     assert [line.partition(": ")[2] for line in words(rows[0])] == [
         *("[][]And this one?", "Green.", "[]What colour is it?", "Red.")
     ]
-    with pytest.raises(DataError, match=r"LA_train.json:LA_INS_9: .* has no instruction LA_INS_9"):
+    with pytest.raises(
+        DataError, match=r"LA_train.json:LA_INS_9: .* has no instruction 'LA_INS_9'"
+    ):
         rows[1]
 
 
