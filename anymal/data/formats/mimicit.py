@@ -1,4 +1,4 @@
-"""MIMIC-IT: instructions about images, with related ones as earlier turns.
+"""MIMIC-IT: instructions about images, with related ones as earlier turns, in the released order.
 
 `*_instructions.json` has `data: {id: {instruction, answer, image_ids, rel_ins_ids}}`; beside it,
 `*_train.json`, `{id: [related ids]}`, says which ids are trained on, where it exists. Images are
@@ -140,16 +140,27 @@ def _open_images(path: Path) -> Images:
 
 
 def _record(row: Mapping[str, Any], stores: Sequence[Images], modality: str) -> dict[str, Any]:
-    """Turns of the user and the assistant; an image that an earlier turn showed stays there."""
+    """Turns of the user and the assistant; images that were shown last are not shown again."""
     messages: list[dict[str, Any]] = []
-    shown = set[str]()
+    shown: list[str] = []
     for triplet in row["triplets"]:
-        new = [one for one in triplet.get("image_ids") or [] if one not in shown]
-        shown.update(new)
+        new = _unseen(triplet.get("image_ids") or [], shown)
+        shown += new
         content = [*_media(new, stores, modality), _words(triplet["instruction"])]
         messages.append({"role": "user", "content": content if new else triplet["instruction"]})
         messages.append({"role": "assistant", "content": triplet["answer"]})
     return {"id": row["id"], "messages": messages}
+
+
+def _unseen(ids: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
+    """The images of a turn without those at its beginning that were the last ones shown.
+
+    One that others followed is shown again: an answer is about the nearest images.
+    """
+    for length in range(min(len(ids), len(shown)), 0, -1):
+        if list(shown[-length:]) == list(ids[:length]):
+            return ids[length:]
+    return ids
 
 
 def _words(text: str) -> Part:
