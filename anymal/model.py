@@ -7,7 +7,7 @@ item, Q soft tokens per item, N target tokens, D_enc encoder width, D_llm embedd
 V vocabulary.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 
 from aligners.base import SoftTokens, soft_tokens_of
 from anymal.collate import Batch
-from anymal.errors import BundleError, RecipeError
+from anymal.errors import BundleError
 from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
+from anymal.llm.extra_tokens import ExtraTokens
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
+from anymal.trainable.rules import match
+from anymal.trainable.weights import check_can_train, weights_of
 from encoders.base import EncoderInputs, Features
 
 
@@ -56,13 +59,14 @@ class PartCount:
 
 
 class AnyMAL(nn.Module):
-    """Frozen encoders, trainable aligners, and a frozen language model with LoRA.
+    """Encoders, aligners and a language model; rules say what of them trains, the rest is frozen.
 
     Args:
         encoders: `encoders.base.Encoder` modules by modality.
         aligners: `aligners.base.Aligner` modules by modality.
         llm: The language model.
         stop_ids: Ids that end an answer.
+        extra_tokens: Words beside the language model's table, which it reads.
     """
 
     def __init__(
@@ -72,12 +76,15 @@ class AnyMAL(nn.Module):
         aligners: Mapping[str, nn.Module],
         llm: LLM,
         stop_ids: Collection[int] = (),
+        extra_tokens: ExtraTokens | None = None,
     ) -> None:
         super().__init__()
         assert set(encoders) == set(aligners), (sorted(encoders), sorted(aligners))
         self.encoders = nn.ModuleDict(encoders)
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
+        self.extra_tokens = extra_tokens
+        self._tuned: set[str] = set()
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
         self._prefixes = SharedPrefixes(llm)
 
@@ -125,7 +132,7 @@ class AnyMAL(nn.Module):
         packing = Packing(batch.lengths, device=self.device) if batch.is_packed else None
         prefix = None
         if batch.prefix:
-            assert not self.llm.trains, "what changes with every step is no shared prefix"
+            assert not self.words_train, "what changes with every step is no shared prefix"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 
@@ -155,39 +162,67 @@ class AnyMAL(nn.Module):
 
     # --- what trains ----------------------------------------------------------------------------
 
-    def set_trainable(self, aligners: Collection[str], *, lora: bool) -> list[PartCount]:
-        """Freeze everything, then let the named parts train.
+    def set_trainable(self, patterns: Sequence[str]) -> list[PartCount]:
+        """Freeze everything, then let what patterns name train.
 
         LoRA takes part in the computation once it trains or was loaded; until then it is left out,
         which is the same function and cheaper.
 
         Args:
-            aligners: Modalities whose aligners train.
-            lora: Whether LoRA trains.
+            patterns: See `anymal.trainable.rules`.
 
         Returns:
             A row for every part.
 
         Raises:
-            RecipeError: There is no such aligner, or no LoRA.
+            RecipeError: A pattern matches nothing, or a weight that cannot train.
         """
-        if unknown := sorted(set(aligners) - set(self.aligners)):
-            raise RecipeError(
-                f"no aligner for {', '.join(unknown)}; the model has {', '.join(self.aligners)}"
-            )
-        if lora and not self.llm.lora_parameters():
-            raise RecipeError("LoRA cannot train: the model has none; set model.lora")
-        if lora:
+        weights, parameters = weights_of(self), dict(self.named_parameters())
+        chosen = match(weights, patterns)
+        for name, number in chosen.items():
+            pattern, precision = patterns[number], self.llm.precision
+            check_can_train(name, parameters[name], pattern=pattern, precision=precision)
+        if any(weights[name].kind == "lora" for name in chosen):
             self.llm.use_lora(True)
         self._prefixes.forget()
         self.requires_grad_(False)
         training = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         assert not training, f"still trains after freezing: {training}"
-        for name in aligners:
-            self.aligners[name].requires_grad_(True)
-        for parameter in self.llm.lora_parameters().values():
-            parameter.requires_grad_(lora)
+        for name in chosen:
+            parameters[name].requires_grad_(True)
+        self.keep_tuned(chosen)
         return self.part_counts()
+
+    @property
+    def words_train(self) -> bool:
+        """Whether anything trains that changes how words are read, media or not."""
+        parts = (self.llm, *self._beside().values())
+        return any(p.requires_grad for part in parts for p in part.parameters())
+
+    def _beside(self) -> dict[str, nn.Module]:
+        """What stands beside the language model, by the name of the attribute."""
+        beside = {name: getattr(self, name, None) for name in ("side", "extra_tokens")}
+        return {name: part for name, part in beside.items() if part is not None}
+
+    def keep_tuned(self, names: Iterable[str]) -> None:
+        """Count weights of pretrained parts among those that training changed.
+
+        Args:
+            names: Of parameters; those of other parts, and of LoRA, always are.
+        """
+        self._tuned |= {
+            name
+            for name in names
+            if name.startswith("encoders.") or (name.startswith("llm.") and ".lora_" not in name)
+        }
+
+    def tuned_state(self) -> dict[str, Tensor]:
+        """The weights of encoders and the language model that training changed, by name."""
+        return {
+            name: parameter.detach()
+            for name, parameter in self.named_parameters()
+            if name in self._tuned
+        }
 
     def part_counts(self) -> list[PartCount]:
         """Count the parameters of every part, and those that train."""
@@ -196,6 +231,7 @@ class AnyMAL(nn.Module):
         parts = {f"encoders.{name}": list(m.parameters()) for name, m in self.encoders.items()}
         parts |= {f"aligners.{name}": list(m.parameters()) for name, m in self.aligners.items()}
         parts |= {"llm": list(base.values())} | ({"lora": list(lora.values())} if lora else {})
+        parts |= {name: list(part.parameters()) for name, part in self._beside().items()}
         return [
             PartCount(
                 part=part,
@@ -206,10 +242,17 @@ class AnyMAL(nn.Module):
         ]
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """All that training can change, by name: aligners and LoRA, whether or not they train."""
-        state = {f"aligners.{name}": t for name, t in self.aligners.state_dict().items()}
+        """All that training can change or has changed, by name.
+
+        Aligners, LoRA, and what stands beside the language model, whether or not they train; of
+        encoders and of the language model, the weights that trained.
+        """
+        parts = {"aligners": self.aligners, **self._beside()}
+        state = {
+            f"{part}.{n}": t for part, own in parts.items() for n, t in own.state_dict().items()
+        }
         lora = {f"llm.{name}": p.detach() for name, p in self.llm.lora_parameters().items()}
-        return state | lora
+        return state | lora | self.tuned_state()
 
     @torch.no_grad()
     def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "protocol": (),
     "chat": (),
     "media": (),
+    "trainable": (),
     "llm": (),
     "fusion": (),
     "sample": (),
@@ -33,12 +34,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "collate": ("features", "fusion", "sample"),
     "engine": ("llm",),
     "client": ("protocol",),
-    "model": ("collate", "fusion", "llm"),
+    "model": ("collate", "fusion", "llm", "trainable"),
     "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
-    "recipe": ("modality",),
+    "recipe": ("modality", "trainable"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
-    "plan": ("engine", "llm", "recipe"),
+    "plan": ("engine", "llm", "recipe", "trainable"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
     "published": (
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
@@ -58,7 +59,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("recipe", "sample", "serving"),
     ),
 }
-MAX_ROOT_FILES, MAX_ROOMS = 10, 27
+MAX_ROOT_FILES, MAX_ROOMS = 10, 28
 # Faces for outsiders; no other __init__ passes on what is defined elsewhere.
 FACES = {"anymal/__init__.py", "anymal/client/__init__.py", "anymal/media/imu/__init__.py"}
 

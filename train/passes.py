@@ -46,7 +46,8 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     """
     llm, device = run.assembled.model.llm, run.assembled.model.device
     # Only objective `answer` runs the layers, so only there a prefix can be computed once.
-    is_packable = stage.objective == "answer" and (stage.packing or stage.kind == "align")
+    splits_prefix = not run.assembled.model.words_train
+    is_packable = stage.objective == "answer" and (stage.packing or splits_prefix)
     if is_packable:
         try:
             allow_packing(llm)
@@ -64,7 +65,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     layout = Layout(
         pad_id=run.assembled.processor.pad_id,
         is_packed=stage.packing,
-        splits_prefix=is_packable and stage.kind == "align",
+        splits_prefix=is_packable and splits_prefix,
         pins_memory=device.type == "cuda",
     )
     size = micro_batch_size(run.recipe, stage)

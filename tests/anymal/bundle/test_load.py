@@ -29,7 +29,7 @@ def trained(recipe: "ModelRecipe") -> Assembled:
     """A model whose LoRA does something."""
     torch.manual_seed(3)
     assembled = build(recipe)
-    assembled.model.set_trainable([], lora=True)
+    assembled.model.set_trainable(["llm.lora"])
     for parameter in assembled.model.llm.lora_parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return assembled

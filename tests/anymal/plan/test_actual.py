@@ -18,6 +18,7 @@ from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
 from anymal.plan.stage import MemoryPass, StageMemory
 from anymal.recipe.schema import Recipe
+from anymal.recipe.trains import rules_of
 from anymal.sample import IGNORED, Item, Sample, Slot
 from tests.tiny import save_llm
 from train.loop import Objective, answer_loss
@@ -190,7 +191,7 @@ def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], 
     planned = sum(plan.passing(run).values())
 
     model = build(recipe.model).model
-    model.set_trainable(["image"], lora=case.lora is not None)
+    model.set_trainable([rule.what for rule in rules_of(recipe.stages[0], recipe.model)])
     model.llm.use_checkpointing(case.checkpointing)
     objective = WordLoss(model) if case.objective == "words" else answer_loss
     actual = allocated_by_a_step(model, objective, batch(case))
@@ -207,7 +208,7 @@ def test_what_is_held_is_what_was_planned(
     memory = StageMemory(recipe.stages[0], recipe, measure_parts(recipe.model), DEVICE)
     held = memory.held()
     model = build(recipe.model).model
-    model.set_trainable(["image"], lora=True)
+    model.set_trainable(["aligners.image", "llm.lora"])
     model.train()
     lora = sum(p.nbytes for p in model.llm.lora_parameters().values())
     assert held["lora"] == lora

@@ -1,0 +1,77 @@
+"""AdamW for weights that are held in bfloat16: steps are taken on copies in float32.
+
+A step of 2e-5 on a weight of 0.02 is less than half of what bfloat16 can tell apart there, so
+without copies most weights would never move. Does not build parameter groups.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+_EPS = 1e-8
+
+
+class CopyingAdamW(torch.optim.Optimizer):
+    """`torch.optim.AdamW`, with a float32 copy of each weight in its state.
+
+    Args:
+        groups: As for AdamW, each with `lr` and `weight_decay`.
+        betas: Decay of the two moments.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], *, betas: tuple[float, float]) -> None:
+        super().__init__(groups, {"betas": betas})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # takes no closure
+        """Take a step; a weight without a gradient stays.
+
+        Args:
+            closure: None.
+        """
+        assert closure is None, "gradients are there already"
+        for group in self.param_groups:
+            held = [p for p in group["params"] if p.grad is not None]
+            states = [self._state(p) for p in held]
+            copies: list[Tensor] = [state["copy"] for state in states]
+            adamw(
+                copies,
+                [p.grad.float() for p in held],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=_EPS,
+                maximize=False,
+            )
+            for parameter, copied in zip(held, copies, strict=True):
+                parameter.copy_(copied)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Put a state back, in float32; torch's own would round it to the dtype of the weights."""
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        self.state.clear()
+        for number, state in state_dict["state"].items():
+            parameter = parameters[number]
+            self.state[parameter] = {
+                key: value.to(parameter.device if key != "step" else "cpu", torch.float32)
+                for key, value in state.items()
+            }
+
+    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
+        """The state of one weight, new at its first step."""
+        state: dict[str, Tensor] = self.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["copy"] = parameter.detach().float().clone()
+            state["exp_avg"] = torch.zeros_like(state["copy"])
+            state["exp_avg_sq"] = torch.zeros_like(state["copy"])
+        return state
