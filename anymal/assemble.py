@@ -210,9 +210,9 @@ def _extra_tokens(model_recipe: ModelRecipe, llm: LLM) -> ExtraTokens | None:
     words = model_recipe.extra_tokens
     if words is None:
         return None
-    llm.tokenizer = with_words(llm.tokenizer, words)
-    extra = new_extra_tokens(llm.model, llm.tokenizer, words)
-    llm.use_extra_tokens(extra)
+    tokenizer, num_known = with_words(llm.own_tokenizer, words), len(llm.own_tokenizer)
+    extra = new_extra_tokens(llm.model, tokenizer, words, num_known=num_known)
+    llm.use_extra_tokens(extra, tokenizer)
     return extra
 
 

@@ -96,7 +96,10 @@ class AnyMAL(nn.Module):
     # --- four verbs -----------------------------------------------------------------------------
 
     def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
-        """Media to features `[M, F, D_enc]`, by modality, without gradient; cached ones pass."""
+        """Media to features `[M, F, D_enc]`, by modality; cached ones pass.
+
+        Gradients are recorded where weights of an encoder train.
+        """
         return {
             name: given
             if isinstance(given, Features)

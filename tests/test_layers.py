@@ -24,7 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "chat": (),
     "media": (),
     "trainable": (),
-    "llm": (),
+    "llm": ("trainable",),
     "fusion": (),
     "sample": (),
     "features": ("durable",),
@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "recipe", "trainable"),
-    "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
+    "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe", "trainable"),
     "published": (
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
     ),

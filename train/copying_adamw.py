@@ -15,7 +15,7 @@ _EPS = 1e-8
 
 
 class CopyingAdamW(torch.optim.Optimizer):
-    """`torch.optim.AdamW`, with a float32 copy of each weight in its state.
+    """`torch.optim.AdamW`, with a float32 copy of each shorter weight in its state.
 
     Args:
         groups: As for AdamW, each with `lr` and `weight_decay`.
@@ -36,7 +36,9 @@ class CopyingAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             held = [p for p in group["params"] if p.grad is not None]
             states = [self._state(p) for p in held]
-            copies: list[Tensor] = [state["copy"] for state in states]
+            copies: list[Tensor] = [
+                state.get("copy", p) for state, p in zip(states, held, strict=True)
+            ]
             adamw(
                 copies,
                 [p.grad.float() for p in held],
@@ -53,7 +55,8 @@ class CopyingAdamW(torch.optim.Optimizer):
                 maximize=False,
             )
             for parameter, copied in zip(held, copies, strict=True):
-                parameter.copy_(copied)
+                if copied is not parameter:
+                    parameter.copy_(copied)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Put a state back, in float32; torch's own would round it to the dtype of the weights."""
@@ -71,7 +74,8 @@ class CopyingAdamW(torch.optim.Optimizer):
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
-            state["copy"] = parameter.detach().float().clone()
-            state["exp_avg"] = torch.zeros_like(state["copy"])
-            state["exp_avg_sq"] = torch.zeros_like(state["copy"])
+            if parameter.dtype != torch.float32:
+                state["copy"] = parameter.detach().float()
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = torch.zeros_like(parameter, dtype=torch.float32)
         return state

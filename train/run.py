@@ -13,6 +13,7 @@ from anymal.bundle.extend import extended
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
+from anymal.bundle.tuned import names_of_tuned, tuned_encoders
 from anymal.decoding.choice import decoder
 from anymal.errors import RecipeError
 from anymal.evaluation.report import table
@@ -89,7 +90,7 @@ def run(
         recipe.model,
         device=device_of(recipe),
         features=recipe.features,
-        trained_encoders=encoders_that_train(recipe),
+        trained_encoders=encoders_that_train(recipe) | _trained_before(start),
     )
     if start is not None:
         take_over(bundle_folder(start), assembled, where="start_from")
@@ -139,6 +140,11 @@ def _check_max_bad(recipe: Recipe, *, checks_rows: bool) -> None:
             f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
             "run without --no-check, or set max_bad=0"
         )
+
+
+def _trained_before(start: str | None) -> set[str]:
+    """The modalities whose encoders trained in the bundle that a run starts from."""
+    return set() if start is None else tuned_encoders(names_of_tuned(bundle_folder(start)))
 
 
 def _take_back(model: AnyMAL, recipe: Recipe, checkpoint: Checkpoint) -> None:

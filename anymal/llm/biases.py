@@ -40,10 +40,19 @@ def add_biases(model: Any, targets: str | Sequence[str], *, dtype: torch.dtype) 
                 f"{', '.join(known)}, or all-linear for all of them"
             )
     for name, layer in layers.items():
-        chosen = targets == ALL_LINEAR or any(_is_at(name, target) for target in targets)
-        if chosen and layer.bias is None:
+        if is_target(name, targets) and layer.bias is None:
             zeros = torch.zeros(layer.out_features, dtype=dtype, device=layer.weight.device)
             layer.register_parameter("bias", nn.Parameter(zeros, requires_grad=False))
+
+
+def is_target(name: str, targets: str | Sequence[str]) -> bool:
+    """Whether a linear layer is one of those named.
+
+    Args:
+        name: Of the layer, dotted.
+        targets: As for `add_biases`.
+    """
+    return targets == ALL_LINEAR or any(_is_at(name, target) for target in targets)
 
 
 def _is_at(name: str, target: str) -> bool:

@@ -33,25 +33,16 @@ class LLM(nn.Module):
         tokenizer: Its tokeniser.
         precision: How its weights are held.
         tuner: peft's view of the adapters inside the model, or None.
-        extra: Words beside its table, which the tokeniser knows.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        *,
-        precision: str,
-        tuner: Any | None,
-        extra: ExtraTokens | None = None,
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, precision: str, tuner: Any | None) -> None:
         super().__init__()
         self.model = model.requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.own_tokenizer = tokenizer
         self.precision = precision
         # In a tuple, so that peft's view of the same modules is not registered a second time.
         self._tuner: tuple[Any, ...] = () if tuner is None else (tuner,)
-        self.use_extra_tokens(extra)
+        self.use_extra_tokens(None, tokenizer)
         self._accepted = set(inspect.signature(model.base_model.forward).parameters)
         self.use_lora(False)
         self.eval()
@@ -71,10 +62,10 @@ class LLM(nn.Module):
         """The words beside the embedding table."""
         return self._extra[0]
 
-    def use_extra_tokens(self, extra: ExtraTokens | None) -> None:
-        """Look words up, and score them, beside the embedding table too; see `extra`."""
+    def use_extra_tokens(self, extra: ExtraTokens | None, tokenizer: Any) -> None:
+        """Read and score words beside the embedding table, which a tokeniser knows."""
         # In a tuple, because they are a part of the whole model and no weights of this one.
-        self._extra = (extra,)
+        self._extra, self.tokenizer = (extra,), tokenizer
 
     @property
     def context(self) -> int | None:

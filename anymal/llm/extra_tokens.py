@@ -33,8 +33,8 @@ class ExtraTokens(nn.Module):
         table_size: V.
     """
 
+    ids: Tensor
     _places: Tensor
-    _ids: Tensor
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class ExtraTokens(nn.Module):
         places = torch.full((self.vocab_size,), -1, dtype=torch.int64)
         places[torch.tensor(ids)] = torch.arange(len(ids))
         self.register_buffer("_places", places.to(rows.device), persistent=False)
-        self.register_buffer("_ids", torch.tensor(ids).to(rows.device), persistent=False)
+        self.register_buffer("ids", torch.tensor(ids).to(rows.device), persistent=False)
 
     def embed(self, ids: Tensor, look_up: Callable[[Tensor], Tensor]) -> Tensor:
         """Look words up, extra ones among them.
@@ -83,13 +83,13 @@ class ExtraTokens(nn.Module):
         """
         rows = self.rows if self.head_rows is None else self.head_rows
         own = F.linear(hidden, rows.to(hidden.dtype)).float()  # [N, A]
-        return F.pad(logits, (0, self._num_new)).index_copy(-1, self._ids, own)
+        return F.pad(logits, (0, self._num_new)).index_copy(-1, self.ids, own)
 
     @property
     def digest(self) -> str:
         """SHA-256 over ids and rows."""
         digest = hashlib.sha256()
-        for tensor in (self._ids, *self.parameters()):
+        for tensor in (self.ids, *self.parameters()):
             digest.update(bytes_of(tensor))
         return digest.hexdigest()
 
@@ -115,7 +115,9 @@ def with_words(tokenizer: Any, words: Sequence[str]) -> Any:
 
 
 @torch.no_grad()
-def new_extra_tokens(model: Any, tokenizer: Any, words: Sequence[str]) -> ExtraTokens:
+def new_extra_tokens(
+    model: Any, tokenizer: Any, words: Sequence[str], *, num_known: int
+) -> ExtraTokens:
     """Rows of extra words that have learnt nothing.
 
     A word that the tokeniser did not know starts as the mean of the table's rows, so that it is
@@ -126,6 +128,7 @@ def new_extra_tokens(model: Any, tokenizer: Any, words: Sequence[str]) -> ExtraT
         model: A transformers causal model.
         tokenizer: From `with_words`.
         words: The extra words.
+        num_known: How many words there were before.
 
     Returns:
         The rows, on the model's device.
@@ -137,19 +140,17 @@ def new_extra_tokens(model: Any, tokenizer: Any, words: Sequence[str]) -> ExtraT
     factor = table_factor(getattr(table, "base_layer", table))
     size = _shape(table)[0]
     ids = [int(tokenizer.convert_tokens_to_ids(word)) for word in words]
-    first = min([number for number in ids if number >= size], default=size)
-    if factor is None or first > size:
-        what = f"ends at {size} words" if factor is not None else "looks words up its own way"
+    if factor is None or num_known > size:
+        what = f"has {size} rows" if factor is not None else "looks words up in a way of its own"
         raise RecipeError(
             f"model.extra_tokens: the embedding table of {type(model).__name__} {what}, so that "
             f"{words[0]!r} can have no row beside it; use another llm.path, or leave them out"
         )
-    are_tied = head.weight is table.weight if hasattr(table, "weight") else _shares(head, table)
-    num_known = len(tokenizer) - sum(number >= len(tokenizer) - len(words) for number in ids)
+    are_tied = _held(head) is _held(table)
     return ExtraTokens(
         ids,
-        rows=_start(table, ids, min(num_known, size)),
-        head_rows=None if are_tied else _start(head, ids, min(num_known, size)),
+        rows=_start(table, ids, num_known),
+        head_rows=None if are_tied else _start(head, ids, num_known),
         factor=float(factor),
         table_size=size,
     )
@@ -174,15 +175,16 @@ def _shape(table: Any) -> tuple[int, int]:
     return table.weight.shape[0], table.weight.shape[1]
 
 
-def _shares(head: Any, table: WeightOnlyEmbedding) -> bool:
-    """Whether an output head and a table in few bits are one."""
-    return getattr(head, "codes", None) is table.codes
+def _held(layer: Any) -> Tensor:
+    """What a table or head holds its rows in."""
+    held: Tensor = layer.codes if hasattr(layer, "codes") else layer.weight
+    return held
 
 
 def _start(table: Any, ids: Sequence[int], num_known: int) -> Tensor:
     """Rows to begin with, `[A, D]` float32: known words as they are, new ones the mean."""
-    held = getattr(table, "weight", None)
-    if held is None:  # in few bits, for answering: a bundle's rows follow
-        return torch.zeros(len(ids), _shape(table)[1], device=table.codes.device)
+    held = _held(table)
+    if not held.is_floating_point():  # in few bits, for answering: a bundle's rows follow
+        return torch.zeros(len(ids), _shape(table)[1], device=held.device)
     mean = held[:num_known].mean(0, dtype=torch.float32)
     return torch.stack([held[i].float() if i < num_known else mean for i in ids])

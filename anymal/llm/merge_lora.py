@@ -92,7 +92,9 @@ def laid_out(llm: LLM, *, precision: str) -> LLM:
         What answers.
     """
     prepack(llm.model)  # where it is held in float32, on a CPU
-    return LLM(llm.model, llm.tokenizer, precision=precision, tuner=None, extra=llm.extra)
+    held = LLM(llm.model, llm.own_tokenizer, precision=precision, tuner=None)
+    held.use_extra_tokens(llm.extra, llm.tokenizer)
+    return held
 
 
 def _hold_words(model: Any) -> None:

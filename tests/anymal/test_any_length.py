@@ -125,7 +125,7 @@ def test_bundle_says_what_its_slots_are(
 ) -> None:
     folder = save_bundle(own, tmp_path / "bundle")
     manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
     assert manifest["modalities"]["imu"]["aligner"] == PER_FEATURE
     asked = [record(motion(100), answer=None)]
     assert answers(load_bundle(folder), asked) == answers(own, asked)
