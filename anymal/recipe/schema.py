@@ -96,7 +96,10 @@ class ModelRecipe(Section):
         None, description="linear layers that get a bias, zero at first; names, or all-linear"
     )
     extra_tokens: list[str] | None = Field(
-        None, min_length=1, description="words of the template with rows of their own, which train"
+        None,
+        min_length=1,
+        max_length=4096,
+        description="words of the template with rows of their own, which train",
     )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")

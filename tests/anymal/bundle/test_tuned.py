@@ -15,7 +15,7 @@ from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
 from anymal.errors import BundleError, RecipeError
 from anymal.published.export import export_bundle
-from tests.anymal.asking import next_logits
+from tests.anymal.asking import answers, next_logits
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe
@@ -50,9 +50,10 @@ def _ask(talk: Callable[..., dict[str, Any]]) -> Callable[[Assembled], torch.Ten
 
 @pytest.mark.parametrize("precision", ["fp32", "nf4"])
 def test_norms_and_biases(
-    model_recipe: MakeRecipe, tmp_path: Path, ask: Any, precision: str
+    model_recipe: MakeRecipe, tmp_path: Path, ask: Any, talk: Any, precision: str
 ) -> None:
     values = model_recipe("image", precision=precision, lora={"r": 2}).model_dump(mode="json")
+    values["modalities"]["image"]["prefix"] = "<x>"  # before each picture
     recipe = type(model_recipe()).model_validate(values | {"biases": V2, "extra_tokens": ["<x>"]})
     own = trained(recipe, ["llm.norms", "llm.biases", "llm.lora", "extra_tokens"])
     names = {name.rpartition(".")[2] for name in own.model.tuned_state()}
@@ -64,8 +65,13 @@ def test_norms_and_biases(
     merged = ask(load_bundle(folder, merge_lora=True, precision="fp32"))
     torch.testing.assert_close(merged, expected, atol=2e-5, rtol=1e-5)
     # From what the first merging kept, and only mapped.
-    again = ask(load_bundle(folder, merge_lora=True, precision="fp32"))
-    assert torch.equal(again, merged)
+    again = load_bundle(folder, merge_lora=True, precision="fp32")
+    assert torch.equal(ask(again), merged)
+    # Through the engine, which reads, draws and penalises extra tokens as other words.
+    record = talk("What colour is it?", images=[(250, 10, 10)])
+    for options in ({}, {"repetition_penalty": 1.3, "temperature": 1.0, "seed": 3}):
+        said = [answers(each, [record], max_tokens=8, **options) for each in (own, again)]
+        assert said[0] == said[1]
     told = export_bundle(folder, tmp_path / "peft", to="peft").lacks
     assert "extra tokens" in told
     assert "norms" in told
