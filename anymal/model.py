@@ -1,4 +1,4 @@
-"""The one GPU path in four verbs: encode, align, fuse, decode.
+"""The one GPU path in four verbs: encode, align, fuse (or set beside), decode.
 
 Does not read media, tokenise text, or step an optimiser.
 
@@ -18,13 +18,16 @@ from anymal.collate import Batch
 from anymal.errors import BundleError
 from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
+from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
 from anymal.llm.extra_tokens import ExtraTokens
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
+from anymal.side.base import Side, SideLayers, side_is
+from anymal.side.media import media_of
 from anymal.trainable.rules import match
-from anymal.trainable.weights import check_can_train, weights_of
+from anymal.trainable.weights import PartCount, check_can_train, count_parts, weights_of
 from encoders.base import EncoderInputs, Features
 
 
@@ -43,21 +46,6 @@ class Loss:
     per_sample: Tensor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartCount:
-    """Parameters of one part of the model.
-
-    Attributes:
-        part: Its name.
-        trainable: Parameters that train.
-        total: All of them; packed 4-bit weights count as stored.
-    """
-
-    part: str
-    trainable: int
-    total: int
-
-
 class AnyMAL(nn.Module):
     """Encoders, aligners and a language model; rules say what of them trains, the rest is frozen.
 
@@ -65,6 +53,8 @@ class AnyMAL(nn.Module):
         encoders: `encoders.base.Encoder` modules by modality.
         aligners: `aligners.base.Aligner` modules by modality.
         llm: The language model.
+        side: Layers that read media beside the row, where media do not stand in it; their decoder
+            layers ask for them (`anymal.llm.beside.let_read_beside`).
         stop_ids: Ids that end an answer.
         extra_tokens: Words beside the language model's table, which it reads.
     """
@@ -75,6 +65,7 @@ class AnyMAL(nn.Module):
         encoders: Mapping[str, nn.Module],
         aligners: Mapping[str, nn.Module],
         llm: LLM,
+        side: SideLayers | None = None,
         stop_ids: Collection[int] = (),
         extra_tokens: ExtraTokens | None = None,
     ) -> None:
@@ -83,6 +74,7 @@ class AnyMAL(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
+        self.side = side
         self.extra_tokens = extra_tokens
         self._tuned: set[str] = set()
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
@@ -114,17 +106,43 @@ class AnyMAL(nn.Module):
     def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""
         num_samples, length = batch.ids.shape
+        in_rows = soft_tokens if self.side is None else {}
         return fuse(
             self.llm.embed(batch.ids.flatten()[batch.text_rows]),
-            soft_tokens,
+            in_rows,
             text_rows=batch.text_rows,
             slots=batch.slots,
             shape=(num_samples, length),
         )
 
-    def decode(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        """What the language model makes of it: hidden states `[B, S, D]`."""
-        with attention_is(self._attention(batch)):
+    def beside(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Side | None:
+        """What stands beside the rows of a batch; None where the model has no side."""
+        if self.side is None:
+            return None
+        media = media_of(
+            [soft_tokens[name] for name in batch.media],
+            order=batch.beside,
+            counts=[len(reader.places) for reader in batch.readers],
+            media_dim=self.side.media_dim,
+        )
+        return self.side.side(
+            media,
+            batch.readers,
+            layers=decoder_layers(self.llm),
+            dtype=self.llm.dtype,
+            num_positions=batch.ids.numel(),
+        )
+
+    def decode(self, embeddings: Tensor, batch: Batch, side: Side | None = None) -> Tensor:
+        """What the language model makes of it: hidden states `[B, S, D]`.
+
+        Args:
+            embeddings: From `fuse`.
+            batch: What they are of.
+            side: From `beside`.
+        """
+        assert (side is None) == (self.side is None), "beside comes before decode"
+        with attention_is(self._attention(batch)), side_is(side):
             return self.llm.decode(embeddings, positions=batch.positions)
 
     def _attention(self, batch: Batch) -> Attention | None:
@@ -136,6 +154,7 @@ class AnyMAL(nn.Module):
         prefix = None
         if batch.prefix:
             assert not self.words_train, "what changes with every step is no shared prefix"
+            assert self.side is None, "what reads beside the row changes every position"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 
@@ -152,7 +171,8 @@ class AnyMAL(nn.Module):
             The sum, and what it is a sum over.
         """
         soft_tokens = self.align(self.encode(batch.media))
-        hidden = self.decode(self.fuse(batch, soft_tokens), batch)  # [B, S, D]
+        side = self.beside(batch, soft_tokens)
+        hidden = self.decode(self.fuse(batch, soft_tokens), batch, side)  # [B, S, D]
         each = cross_entropy(
             hidden.flatten(0, 1).index_select(0, batch.target_rows),
             batch.target_ids,
@@ -204,8 +224,14 @@ class AnyMAL(nn.Module):
 
     def _beside(self) -> dict[str, nn.Module]:
         """What stands beside the language model, by the name of the attribute."""
-        beside = {name: getattr(self, name, None) for name in ("side", "extra_tokens")}
+        beside = {"side": self.side, "extra_tokens": self.extra_tokens}
         return {name: part for name, part in beside.items() if part is not None}
+
+    def use_checkpointing(self, on: bool) -> None:
+        """Recompute activations of all layers in the backward pass, or keep them."""
+        self.llm.use_checkpointing(on)
+        if self.side is not None:
+            self.side.checkpoints = on
 
     def keep_tuned(self, names: Iterable[str]) -> None:
         """Count weights of pretrained parts among those that training changed.
@@ -229,20 +255,7 @@ class AnyMAL(nn.Module):
 
     def part_counts(self) -> list[PartCount]:
         """Count the parameters of every part, and those that train."""
-        lora = self.llm.lora_parameters()
-        base = {name: p for name, p in self.llm.named_parameters() if name not in lora}
-        parts = {f"encoders.{name}": list(m.parameters()) for name, m in self.encoders.items()}
-        parts |= {f"aligners.{name}": list(m.parameters()) for name, m in self.aligners.items()}
-        parts |= {"llm": list(base.values())} | ({"lora": list(lora.values())} if lora else {})
-        parts |= {name: list(part.parameters()) for name, part in self._beside().items()}
-        return [
-            PartCount(
-                part=part,
-                trainable=sum(p.numel() for p in parameters if p.requires_grad),
-                total=sum(p.numel() for p in parameters),
-            )
-            for part, parameters in parts.items()
-        ]
+        return count_parts(self)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """All that training can change or has changed, by name.

@@ -36,7 +36,7 @@ def build_optimiser(
     """Build the optimiser over the parameters that train.
 
     Each trains at the rate of the first rule that matches it. Parameters with fewer than two
-    dimensions, such as norms and biases, have no weight decay.
+    dimensions, such as norms, biases and gates, have no weight decay.
 
     Args:
         model: Its trainable parameters are those that require a gradient.

@@ -44,9 +44,11 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     Raises:
         RecipeError: The language model cannot run as the stage asks.
     """
-    llm, device = run.assembled.model.llm, run.assembled.model.device
-    # Only objective `answer` runs the layers, so only there a prefix can be computed once.
-    splits_prefix = not run.assembled.model.words_train
+    model = run.assembled.model
+    llm, device = model.llm, model.device
+    # Only objective `answer` runs the layers, so only there a prefix can be computed once; not
+    # beside what changes every position.
+    splits_prefix = not model.words_train and model.side is None
     is_packable = stage.objective == "answer" and (stage.packing or splits_prefix)
     if is_packable:
         try:
@@ -76,7 +78,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
         layout=layout,
         size=size,
         halving=Halving(size, key=key, say=run.progress.say),
-        objective=answer_loss if stage.objective == "answer" else WordLoss(run.assembled.model),
+        objective=answer_loss if stage.objective == "answer" else WordLoss(model),
     )
 
 

@@ -84,7 +84,7 @@ def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
     """Choose what trains, and show it."""
     model = run.assembled.model
     parts = model.set_trainable([rule.what for rule in rules_of(stage, run.recipe.model)])
-    model.llm.use_checkpointing(stage.checkpointing)
+    model.use_checkpointing(stage.checkpointing)
     table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
     kind = stage.kind or f"{len(stage.trains or ())} rules"
     run.progress.say(f"stage {stage.name} ({kind}, {stage.num_steps} steps); trains: {table}")

@@ -100,6 +100,11 @@ def _check_joins(
             "its language model or encoders), which cannot be those of another bundle too; join "
             "the bundles of align stages, then train the rest from what comes of it"
         )
+    if manifest.recipe.side is not None:
+        raise BundleError(
+            f"{str(folder)!r} has layers beside the row (recipe.model.side), which were trained "
+            "with its own aligners only; train their modalities in one run"
+        )
     repeated = manifest.recipe.modalities.keys() & owners.keys()
     differing = sorted(name for name in repeated if not _is_same(name, folder, owners[name]))
     if differing:

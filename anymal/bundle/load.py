@@ -22,6 +22,7 @@ from anymal.bundle.manifest import (
     read_manifest,
 )
 from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
+from anymal.bundle.side_sizes import check_side_size
 from anymal.bundle.start import saved_state
 from anymal.bundle.tuned import names_of_tuned, put_tuned, tuned_encoders
 from anymal.errors import AnymalError, BundleError
@@ -138,6 +139,7 @@ def _build(
     """Build from local files, and from a language model that is there already."""
     try:
         check_aligner_sizes(manifest, folder)
+        check_side_size(recipe, folder)
         with _BUILDING:
             trained = tuned_encoders(names_of_tuned(folder))
             return build(recipe, device=device, llm=llm, trained_encoders=trained)

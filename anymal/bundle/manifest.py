@@ -4,6 +4,7 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
 
     bundle.json            the manifest below
     aligners.safetensors   weights of all aligners, by `MODALITY.NAME`
+    side.safetensors       weights of layers beside the row, where the model has any
     lora/                  adapters in PEFT's format, where the model has any
     extra_tokens.safetensors  rows of words beside the language model's table, likewise
     tuned.safetensors      weights of the language model (norms and biases) and of encoders that
@@ -38,6 +39,7 @@ MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
 EXTRA_TOKENS = "extra_tokens.safetensors"
 TUNED = "tuned.safetensors"
+SIDE = "side.safetensors"
 LORA = "lora"
 LORA_WEIGHTS = "adapter_model.safetensors"
 EMBEDDED = "bundle:"  # begins a path that is inside the bundle's own folder

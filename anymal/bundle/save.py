@@ -12,6 +12,7 @@ from typing import Any, cast
 from huggingface_hub import snapshot_download
 from pydantic import BaseModel
 from safetensors.torch import save
+from torch import nn
 
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
@@ -21,6 +22,7 @@ from anymal.bundle.manifest import (
     EXTRA_TOKENS,
     LORA,
     MANIFEST,
+    SIDE,
     Manifest,
     ParityFacts,
 )
@@ -81,14 +83,11 @@ def save_bundle(
             results=_plain(results),
             parity=parity,
         )
-        weights = assembled.model.aligners.state_dict()
-        # Not save_file, whose files only their owner may read: bundles are shared.
-        plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        (draft / ALIGNERS).write_bytes(save(plain))
-        if assembled.model.extra_tokens is not None:
-            rows = assembled.model.extra_tokens.state_dict()
-            plain = {name: tensor.detach().cpu().clone() for name, tensor in rows.items()}
-            (draft / EXTRA_TOKENS).write_bytes(save(plain))
+        _write(assembled.model.aligners, draft / ALIGNERS)
+        beside = {SIDE: assembled.model.side, EXTRA_TOKENS: assembled.model.extra_tokens}
+        for name, part in beside.items():
+            if part is not None:
+                _write(part, draft / name)
         write_tuned(assembled.model, draft)
         if recipe.lora is not None:
             assembled.model.llm.save_lora(draft / LORA)
@@ -128,6 +127,14 @@ def _check_is_trainable(assembled: Assembled) -> None:
             f"a model loaded to answer (here {llm.precision}, LoRA merged) cannot be saved; load "
             "the bundle without merge_lora, at a precision it can be trained at"
         )
+
+
+def _write(module: nn.Module, path: Path) -> None:
+    """Write a part's weights."""
+    state = module.state_dict()
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    # Not save_file, whose files only their owner may read: bundles are shared.
+    path.write_bytes(save(plain))
 
 
 def _embed(assembled: Assembled, draft: Path) -> ModelRecipe:

@@ -11,7 +11,7 @@ of text, all of it labelled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from anymal.plan.activations import (
     RANDOM_STATE,
@@ -24,6 +24,7 @@ from anymal.plan.aligner import Aligner
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder, kept_bytes
 from anymal.plan.language_model import LanguageModel, input_width
+from anymal.plan.side import SideSize
 from anymal.plan.trainable import Lora, adapted_linears
 from anymal.plan.trained import weights_in, what_trains
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
@@ -41,14 +42,24 @@ class Parts:
         llm: The language model.
         encoders: By modality.
         aligners: By modality.
-        beside: Sizes of weights that stand beside the language model, by the names of `AnyMAL`'s
-            parameters; extra words are counted from the recipe.
+        side: Layers that read media beside the row, where media do not stand in it.
     """
 
     llm: LanguageModel
     encoders: Mapping[str, Encoder]
     aligners: Mapping[str, Aligner]
-    beside: Mapping[str, int] = field(default_factory=dict)
+    side: SideSize | None = None
+
+    @property
+    def num_aligned(self) -> int:
+        """Parameters of aligners and side."""
+        aligners = sum(aligner.num_parameters for aligner in self.aligners.values())
+        return aligners + self.num_beside
+
+    @property
+    def num_beside(self) -> int:
+        """Parameters of the side."""
+        return 0 if self.side is None else self.side.num_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +114,9 @@ class StageMemory:
             for name, weight in words.items()
             if name.startswith("llm.") and weight.kind == "bias" and name not in parts.llm.weights
         )
-        self._beside_bytes = _FLOAT * sum(
-            weight.size for name, weight in words.items() if name.startswith(("extra", "side"))
-        )
+        extra = sum(w.size for name, w in words.items() if name.startswith("extra_tokens."))
+        beside = {"side": parts.num_beside, "extra tokens": extra}
+        self._beside = {name: _FLOAT * size for name, size in beside.items() if size}
         self._layer = layer_bytes(
             parts.llm,
             self._with_inputs(recipe),
@@ -127,13 +138,17 @@ class StageMemory:
 
     @property
     def soft_tokens(self) -> int:
-        """Soft tokens of a sample, of the longest medium."""
+        """Soft tokens in the row of a sample, of the longest medium."""
+        if self._parts.side is not None:
+            return 0
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
     @property
     def varies(self) -> bool:
         """Whether other media take fewer."""
-        return any(self._parts.aligners[name].varies for name in self._names)
+        return self._parts.side is None and any(
+            self._parts.aligners[name].varies for name in self._names
+        )
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
@@ -146,8 +161,8 @@ class StageMemory:
         return table | {
             "llm": llm_bytes(parts.llm, self._precision, kind) + self._own_bytes,
             "lora": self._lora_bytes(),
-            "beside": self._beside_bytes,
-            "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
+            **self._beside,
+            "aligners": _FLOAT * (parts.num_aligned - parts.num_beside),
             "encoders": self._encoder_bytes(),
             "gradients": self._trained.gradient_bytes(self._number),
             "optimiser": self._trained.optimiser_bytes(self._stage, self._number),
@@ -210,10 +225,26 @@ class StageMemory:
         if not self._runs_layers:
             return aligners
         llm, tokens = self._parts.llm, samples.num_samples * self.tokens(samples)
-        layers = llm.num_layers * tokens * self._layer.kept
-        states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
+        layers = self._num_kept * tokens * self._layer.kept
+        states = self._num_kept * RANDOM_STATE if self._stage.checkpointing else 0
         rotary = tokens * rotary_bytes(llm, number=self._number)
-        return layers + states + aligners + rotary
+        return layers + states + aligners + rotary + self._beside(samples)
+
+    @property
+    def _num_kept(self) -> int:
+        """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
+        side = self._parts.side
+        if side is None or self._trained_lora.num_parameters:
+            return self._parts.llm.num_layers
+        return self._parts.llm.num_layers - side.first_layer
+
+    def _beside(self, samples: MemoryPass) -> int:
+        """What the side keeps, from the forward to the backward pass."""
+        if (side := self._parts.side) is None:
+            return 0
+        position = side.stays if self._stage.checkpointing else side.position
+        kept = samples.num_samples * (side.sample + self.tokens(samples) * position)
+        return side.bytes_of(kept, number=self._number)
 
     def _loss(self, samples: MemoryPass) -> int:
         """At the loss: logits, and the last hidden states with their gradient."""
@@ -238,7 +269,11 @@ class StageMemory:
         busy = tokens * layer.running
         if scratch:
             busy = max(busy, scratch + tokens * layer.unpacking)
-        return busy
+        if (side := parts.side) is None or not self._stage.checkpointing:
+            return busy
+        again = side.bytes_of(tokens * side.running, number=self._number)
+        # A block is computed again by itself; prompts are, within their decoder layer.
+        return max(busy, again) if side.is_float32 else busy + again
 
     # --- what is held ---------------------------------------------------------------------------
 

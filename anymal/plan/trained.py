@@ -91,8 +91,8 @@ def weights_in(model: ModelRecipe, parts: "Parts") -> dict[str, Weight]:
                 place = f"{kind}.{name}."
                 full = f"{place}model.{inner}" if kind == "encoders" else f"{place}{inner}"
                 weights[full] = Weight(name=f"{place}{inner}", size=size)
-    for name, size in parts.beside.items():
-        weights[name] = Weight(name=name, size=size)
+    for name, size in {} if parts.side is None else parts.side.weights.items():
+        weights[f"side.{name}"] = Weight(name=f"side.{name}", size=size)
     return weights | _lora(model, parts.llm) | _biases(model, parts.llm) | _words(model, parts.llm)
 
 

@@ -92,14 +92,14 @@ def _counted(weights: Mapping[str, Weight]) -> Iterator[tuple[str, set[str]]]:
     stacks: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     for weight in weights.values():
         if found := _NUMBERED.fullmatch(weight.name):
-            stacks[_part(weight.name)][found[1]].add(int(found[2]))
+            stacks[part_of(weight.name)][found[1]].add(int(found[2]))
     # A part's layers are its longest stack: others are a few of something else.
     layers = {
         part: max(own, key=lambda place: len(own[place]))  # called at once
         for part, own in stacks.items()
     }
     for key, weight in weights.items():
-        part = _part(weight.name)
+        part = part_of(weight.name)
         found = _NUMBERED.fullmatch(weight.name)
         if found and found[1] == layers[part]:
             own, number = f"{part}.layers", int(found[2])
@@ -107,8 +107,12 @@ def _counted(weights: Mapping[str, Weight]) -> Iterator[tuple[str, set[str]]]:
             yield key, {f"{own}.{number}.{found[3]}", f"{own}.{back}.{found[3]}"}
 
 
-def _part(name: str) -> str:
-    """The part of the model that a weight is in, such as `llm` or `encoders.image`."""
+def part_of(name: str) -> str:
+    """The part of the model that a weight is in, such as `llm` or `encoders.image`.
+
+    Args:
+        name: Of the weight or its parameter.
+    """
     first, _, rest = name.partition(".")
     return f"{first}.{rest.partition('.')[0]}" if first in ("aligners", "encoders") else first
 
@@ -118,8 +122,8 @@ def _advice(pattern: str, weights: Mapping[str, Weight]) -> str:
     first = pattern.partition(".")[0]
     if advice := _NEXT.get(pattern, _NEXT.get(first)):
         return advice
-    parts = list(dict.fromkeys(_part(weight.name) for weight in weights.values()))
-    if _part(pattern) not in parts:
+    parts = list(dict.fromkeys(part_of(weight.name) for weight in weights.values()))
+    if part_of(pattern) not in parts:
         return f"the model has {', '.join(parts)}"
-    own = [weight.name for weight in weights.values() if _part(weight.name) == _part(pattern)]
-    return f"{_part(pattern)} has {', '.join(own[:3])}{' and others' if len(own) > 3 else ''}"
+    own = [weight.name for weight in weights.values() if part_of(weight.name) == part_of(pattern)]
+    return f"{part_of(pattern)} has {', '.join(own[:3])}{' and others' if len(own) > 3 else ''}"

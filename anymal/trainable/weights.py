@@ -4,15 +4,31 @@ Does not choose among them (see `rules.py`).
 """
 
 import re
+from dataclasses import dataclass
 
 from torch import nn
 
 from anymal.errors import RecipeError
-from anymal.trainable.rules import Kind, Weight
+from anymal.trainable.rules import Kind, Weight, part_of
 
 # What wraps a checkpoint's own model, and peft's layers around its layers.
 _WRAPPED = re.compile(r"^(llm|encoders\.[^.]+)\.model\.")
 _ROUNDED = {"nf4": "4-bit", "int8": "8-bit"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartCount:
+    """Parameters of one part of the model.
+
+    Attributes:
+        part: Its name.
+        trainable: Parameters that train.
+        total: All of them; packed 4-bit weights count as stored.
+    """
+
+    part: str
+    trainable: int
+    total: int
 
 
 def weights_of(module: nn.Module, place: str = "") -> dict[str, Weight]:
@@ -65,6 +81,29 @@ def check_can_train(name: str, parameter: nn.Parameter, *, pattern: str, precisi
         f"{_ROUNDED.get(precision, 'rounded')} weight cannot take a step; train llm.lora (with "
         "model.lora) instead, or set model.llm.precision to bf16 or fp32"
     )
+
+
+def count_parts(model: nn.Module) -> list[PartCount]:
+    """Count the parameters of every part of a model, and those that train.
+
+    Args:
+        model: `AnyMAL`.
+
+    Returns:
+        A row for every part that has any, LoRA's apart.
+    """
+    parts: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        part = "lora" if ".lora_" in name and name.startswith("llm.") else part_of(name)
+        parts.setdefault(part, []).append(parameter)
+    return [
+        PartCount(
+            part=part,
+            trainable=sum(p.numel() for p in parameters if p.requires_grad),
+            total=sum(p.numel() for p in parameters),
+        )
+        for part, parameters in parts.items()
+    ]
 
 
 def _norms(module: nn.Module) -> set[str]:

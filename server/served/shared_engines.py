@@ -80,6 +80,7 @@ def _facts(assembled: Assembled) -> list[Any]:
         tokenizer_digest(llm.tokenizer),
         None if llm.extra is None else llm.extra.digest,
         sorted(model.stop_ids),
+        processor.template.stop,
         processor.max_tokens,
         llm.device,
     ]

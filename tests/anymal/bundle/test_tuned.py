@@ -48,7 +48,7 @@ def _ask(talk: Callable[..., dict[str, Any]]) -> Callable[[Assembled], torch.Ten
     return lambda assembled: logits(assembled, talk)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "nf4"])
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "nf4"])
 def test_norms_and_biases(
     model_recipe: MakeRecipe, tmp_path: Path, ask: Any, talk: Any, precision: str
 ) -> None:
@@ -82,6 +82,7 @@ def test_norms_and_biases(
     torch.testing.assert_close(ask(load_bundle(third)), expected)
 
 
+@pytest.mark.slow
 def test_an_export_holds_biases_and_extra_tokens(model_recipe: MakeRecipe, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -101,7 +102,7 @@ def test_an_export_holds_biases_and_extra_tokens(model_recipe: MakeRecipe, tmp_p
     assert float((ours[:, word] - found[:, word]).abs().max()) < 0.02 * float(ours.abs().max())
 
 
-@pytest.mark.parametrize("lora", [None, {"r": 2}])
+@pytest.mark.parametrize("lora", [None, pytest.param({"r": 2}, marks=pytest.mark.slow)])
 def test_a_whole_language_model(
     model_recipe: MakeRecipe, tmp_path: Path, ask: Any, lora: Any
 ) -> None:
@@ -126,7 +127,7 @@ def test_a_whole_language_model(
         take_over(second, build(recipe), where="start_from")
 
 
-@pytest.mark.parametrize("precision", ["nf4", "int8"])
+@pytest.mark.parametrize("precision", ["nf4", pytest.param("int8", marks=pytest.mark.slow)])
 def test_rounded_weights_cannot_train(model_recipe: MakeRecipe, precision: str) -> None:
     model = build(model_recipe("image", precision=precision)).model
     with pytest.raises(RecipeError, match=f"held in {precision}: .* set model.llm.precision"):

@@ -16,6 +16,7 @@ from anymal.llm.merge_lora import merge
 from anymal.llm.plain import plain_model
 from tests.tiny import save_llm
 
+EITHER = pytest.mark.parametrize("are_tied", [pytest.param(False, marks=pytest.mark.slow), True])
 WORDS = ["<image>", "<|endofchunk|>"]
 
 
@@ -70,7 +71,7 @@ def logits_of(llm: LLM, ids: torch.Tensor) -> torch.Tensor:
     return llm.head(llm.decode(llm.embed(ids[0])[None], positions=positions)[0])
 
 
-@pytest.mark.parametrize("are_tied", [False, True])
+@EITHER
 def test_they_compute_what_a_resized_table_does(folders: dict[bool, str], are_tied: bool) -> None:
     llm = with_extra(folders[are_tied])
     extra = llm.extra
@@ -99,7 +100,7 @@ def test_they_compute_what_a_resized_table_does(folders: dict[bool, str], are_ti
         assert torch.equal(plain.state_dict()[name], tensor), name
 
 
-@pytest.mark.parametrize("are_tied", [False, True])
+@EITHER
 def test_they_train_beside_a_4_bit_model_that_stays(
     folders: dict[bool, str], are_tied: bool
 ) -> None:
@@ -114,7 +115,7 @@ def test_they_train_beside_a_4_bit_model_that_stays(
         optimiser.zero_grad()
         loss: Any = F.cross_entropy(logits_of(llm, sentence(llm))[:-1], sentence(llm)[0, 1:])
         loss.backward()
-        losses.append(float(loss))
+        losses.append(loss.item())
         optimiser.step()
     assert losses[2] < losses[0]
     assert all((new != old).any(1).all() for new, old in zip(extra.parameters(), rows, strict=True))
@@ -122,7 +123,7 @@ def test_they_train_beside_a_4_bit_model_that_stays(
     assert [name for name, tensor in before.items() if not torch.equal(tensor, after[name])] == []
 
 
-@pytest.mark.parametrize("are_tied", [False, True])
+@EITHER
 def test_new_words_are_not_drawn_before_they_train(
     folders: dict[bool, str], are_tied: bool
 ) -> None:

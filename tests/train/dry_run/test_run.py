@@ -22,7 +22,6 @@ RECIPES = sorted(str(path.relative_to(RECIPES_DIR)) for path in RECIPES_DIR.rglo
 # Between them these have both kinds of stage and aligner, LoRA, packing and all four modalities.
 EVERY_TIME = {
     "quick.yaml",
-    "systems/llava/instruct-full.yaml",
     "llama2-70b/align-video-xclip.yaml",
     "llama2-70b-paper/instruct.yaml",
 }
