@@ -34,29 +34,33 @@ class CopyingAdamW(torch.optim.Optimizer):
         """
         assert closure is None, "gradients are there already"
         for group in self.param_groups:
-            held = [p for p in group["params"] if p.grad is not None]
-            states = [self._state(p) for p in held]
-            copies: list[Tensor] = [
-                state.get("copy", p) for state, p in zip(states, held, strict=True)
-            ]
-            adamw(
-                copies,
-                [p.grad.float() for p in held],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                amsgrad=False,
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=_EPS,
-                maximize=False,
-            )
-            for parameter, copied in zip(held, copies, strict=True):
-                if copied is not parameter:
-                    parameter.copy_(copied)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step(parameter, group)
+
+    def _step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """Move one weight: all of them at once would need the gradients in float32 once more."""
+        state = self._state(parameter)
+        held: Tensor = state.get("copy", parameter)
+        assert parameter.grad is not None, "asked before"
+        adamw(
+            [held],
+            [parameter.grad.float()],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            foreach=False,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=_EPS,
+            maximize=False,
+        )
+        if held is not parameter:
+            parameter.copy_(held)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Put a state back, in float32; torch's own would round it to the dtype of the weights."""

@@ -87,9 +87,12 @@ def names_of_tuned(folder: Path) -> list[str]:
         return []
     try:
         with safe_open(path, framework="pt") as file:
-            return list(file.keys())
+            names = list(file.keys())
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} cannot be read ({error}); copy the bundle again") from error
+    if strange := [name for name in names if not name.startswith((_LLM, _ENCODERS))]:
+        raise BundleError(f"{path} holds {strange[0]!r}, of no pretrained part; copy it again")
+    return names
 
 
 @torch.no_grad()

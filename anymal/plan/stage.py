@@ -116,7 +116,7 @@ class StageMemory:
         )
         extra = sum(w.size for name, w in words.items() if name.startswith("extra_tokens."))
         beside = {"side": parts.num_beside, "extra tokens": extra}
-        self._beside = {name: _FLOAT * size for name, size in beside.items() if size}
+        self._held_beside = {name: _FLOAT * size for name, size in beside.items() if size}
         self._layer = layer_bytes(
             parts.llm,
             self._with_inputs(recipe),
@@ -161,7 +161,7 @@ class StageMemory:
         return table | {
             "llm": llm_bytes(parts.llm, self._precision, kind) + self._own_bytes,
             "lora": self._lora_bytes(),
-            **self._beside,
+            **self._held_beside,
             "aligners": _FLOAT * (parts.num_aligned - parts.num_beside),
             "encoders": self._encoder_bytes(),
             "gradients": self._trained.gradient_bytes(self._number),
