@@ -153,8 +153,8 @@ class AnyMAL(nn.Module):
         packing = Packing(batch.lengths, device=self.device) if batch.is_packed else None
         prefix = None
         if batch.prefix:
-            assert not self.words_train, "what changes with every step is no shared prefix"
             assert self.side is None, "what reads beside the row changes every position"
+            assert not self.words_train, "what changes with every step is no shared prefix"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 

@@ -234,7 +234,7 @@ class StageMemory:
     def _num_kept(self) -> int:
         """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
         side = self._parts.side
-        if side is None or self._trained_lora.num_parameters:
+        if side is None or self._trained.lora or self._trained.own:
             return self._parts.llm.num_layers
         return self._parts.llm.num_layers - side.first_layer
 
