@@ -36,7 +36,7 @@ def write_tuned(model: AnyMAL, draft: Path) -> None:
     saved = names_of_class(model.llm.model) if llm_trained(model) else set()
     plain = {without_adapters(name): tensor for name, tensor in model.tuned_state().items()}
     state = {
-        name: tensor.cpu().clone()
+        name: tensor.cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in plain.items()
         if name.removeprefix("llm.model.") not in saved
     }
