@@ -79,6 +79,7 @@ def _facts(assembled: Assembled) -> list[Any]:
         config,  # without the path it was loaded from
         llm.precision,
         tokenizer_digest(llm.tokenizer),
+        None if llm.extra is None else llm.extra.digest,
         sorted(model.stop_ids),
         processor.template.stop,
         processor.max_tokens,
