@@ -28,7 +28,7 @@ def small(name: str, folder: Path) -> Assembled:
     recipe = small_recipe(read(name), folder, Console(file=io.StringIO()))
     torch.manual_seed(0)
     assembled = build(recipe.model)
-    assembled.model.set_trainable(list(recipe.model.modalities), lora=False, side=True)
+    assembled.model.set_trainable(["aligners.*", "side"])
     return assembled
 
 
