@@ -80,11 +80,13 @@ def run(
     recipe = in_numbers(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
+    if is_commercial:
+        refuse_non_commercial(data)  # even where the bundle to start from is not there yet
     # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
     started_from = None if start is None else read_manifest(bundle_folder(start))
-    if is_commercial:
-        refuse_non_commercial(data, [] if started_from is None else started_from.data_sources)
+    if is_commercial and started_from is not None:
+        refuse_non_commercial(data, started_from.data_sources)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(
         recipe.model,
