@@ -11,10 +11,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from aligners.base import Aligner
+from aligners.base import Aligner, reads_text_of
 from aligners.limits import AlignerError
 from aligners.registry import build_aligner
 from anymal.chat.template import ChatTemplate, build_template
+from anymal.chat.vocabulary import Vocabulary, load_vocabulary
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.llm.causal_lm import LLM
@@ -87,7 +88,7 @@ def build(
             name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=llm.embedding_rms
         )
         encoders[name], aligners[name] = cast(nn.Module, encoder), aligner
-        inputs[name] = _input(recipe, encoder, aligner)
+        inputs[name] = _input(name, recipe, encoder, aligner)
         if features is not None:
             cached = open_features(Path(features), modality=name, encoder=encoder)
             inputs[name] = replace(inputs[name], features=cached)
@@ -139,7 +140,7 @@ def build_processor(model_recipe: ModelRecipe) -> Processor:
             aligner = _build_aligner(
                 name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=1.0
             )
-        inputs[name] = _input(recipe, encoder, aligner)
+        inputs[name] = _input(name, recipe, encoder, aligner)
     return _processor(model_recipe, llm, _template(model_recipe, llm.tokenizer), inputs)
 
 
@@ -205,7 +206,9 @@ def _template(model_recipe: ModelRecipe, tokenizer: Any) -> ChatTemplate:
     )
 
 
-def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> ModalityInput:
+def _input(
+    name: str, recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module
+) -> ModalityInput:
     """What the processor knows of a modality."""
     num_tokens = recipe.aligner.num_tokens
     return ModalityInput(
@@ -213,9 +216,30 @@ def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> Moda
         num_tokens=num_tokens,
         layout=encoder.layout,
         count=cast(Aligner, aligner).count if num_tokens is None else None,
+        vocabulary=_vocabulary(name, recipe, aligner),
         prefix=recipe.prefix,
         suffix=recipe.suffix,
     )
+
+
+def _vocabulary(name: str, recipe: ModalityRecipe, aligner: nn.Module) -> Vocabulary | None:
+    """The tokeniser of an aligner that reads words."""
+    reads, path = reads_text_of(aligner), recipe.aligner.vocabulary
+    where = f"modalities.{name}.aligner"
+    if (reads is None) != (path is None):
+        raise RecipeError(
+            f"{where}: vocabulary names a tokeniser, and the aligner reads no words; set "
+            "vocab_size, or leave vocabulary out"
+            if reads is None
+            else f"{where}: the aligner reads words beside media; give vocabulary, the folder or "
+            "Hub id of their tokeniser"
+        )
+    if reads is None or path is None:
+        return None
+    try:
+        return load_vocabulary(path, size=reads.vocab_size, most=reads.most)
+    except RecipeError as error:
+        raise RecipeError(f"{where}.{error}") from error
 
 
 def _processor(

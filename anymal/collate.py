@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anymal.features.store import is_cached, stack_cached
 from anymal.fusion import Slots
-from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of
+from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of, words_of
 from encoders.base import EncoderInputs, Features, stack_inputs
 
 _SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
@@ -41,7 +41,8 @@ class Batch:
         target_samples: `[N]` int64, the number of its sample.
         slots: By modality.
         media: By modality, the preprocessed items, or their features where they came from a cache.
-            What comes several times is there once, where its first slot is.
+            What comes several times is there once, where its first slot is; beside other words
+            that its aligner reads, it is another item.
         names: What to call each sample.
     """
 
@@ -162,15 +163,15 @@ class _Place:
 def _slots(places: Sequence[_Place]) -> Slots:
     """The slots of one modality; what was seen before is not another item."""
     lengths = [place.length for place in places]
-    numbers: dict[str, int] = {}
+    numbers: dict[Any, int] = {}
     starts: list[int] = []  # of each item among the soft tokens of all
     num_rows = 0
     for place in places:
-        if place.item.digest not in numbers:
-            numbers[place.item.digest] = len(starts)
+        if place.item.key not in numbers:
+            numbers[place.item.key] = len(starts)
             starts.append(num_rows)
             num_rows += place.length
-    items = [numbers[place.item.digest] for place in places]
+    items = [numbers[place.item.key] for place in places]
     rows = None
     if len(starts) < len(places):
         rows = _ranges([starts[item] for item in items], lengths)
@@ -190,13 +191,13 @@ def _ranges(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
 
 def _stack(places: Sequence[_Place]) -> EncoderInputs | Features:
     """The items of one modality, each once."""
-    distinct: dict[str, Item] = {}
+    distinct: dict[Any, Item] = {}
     for place in places:
-        distinct.setdefault(place.item.digest, place.item)
+        distinct.setdefault(place.item.key, place.item)
     items = list(distinct.values())
     tensors = [item.tensors for item in items]
     stacked = stack_cached(tensors) if is_cached(tensors[0]) else stack_inputs(tensors)
-    return replace(stacked, layouts=layouts_of(items))
+    return replace(stacked, layouts=layouts_of(items), words=words_of(items))
 
 
 def _constant_length(samples: Sequence[Sample]) -> int:

@@ -7,6 +7,7 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
     lora/                  adapters in PEFT's format, where the model has any
     llm/                   a copy of the language model, where the recipe embeds it
     encoders/NAME/         copies of encoders, likewise; modalities may share one
+    aligners/NAME/         tokenisers of aligners that read the words beside a medium
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the alig
 READABLE = (1, 2)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
+VOCABULARIES = "aligners"
 LORA = "lora"
 LORA_WEIGHTS = "adapter_model.safetensors"
 EMBEDDED = "bundle:"  # begins a path that is inside the bundle's own folder
@@ -58,7 +60,9 @@ class ModalityFacts(_Section):
     )
     fingerprint: str = Field(description="SHA-256 over the encoder's weights and preprocessing")
     width: int = Field(description="width of its features")
-    aligner: dict[str, Any] = Field(description="kind, num_tokens and options")
+    aligner: dict[str, Any] = Field(
+        description="kind, num_tokens, options, SHA-256 of its tokeniser"
+    )
 
 
 class ParityFacts(_Section):

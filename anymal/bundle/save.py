@@ -15,7 +15,15 @@ from safetensors.torch import save
 
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
-from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest, ParityFacts
+from anymal.bundle.manifest import (
+    ALIGNERS,
+    EMBEDDED,
+    LORA,
+    MANIFEST,
+    VOCABULARIES,
+    Manifest,
+    ParityFacts,
+)
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.llm.weight_only import WeightOnlyLinear
@@ -56,7 +64,7 @@ def save_bundle(
     folder = free_folder(folder)
     _check_is_trainable(assembled)
     with write_folder(folder) as draft:
-        recipe = _embed(assembled.model_recipe, draft)
+        recipe = _with_vocabularies(_embed(assembled.model_recipe, draft), assembled, draft)
         saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
         manifest = Manifest(
             recipe=recipe,
@@ -132,6 +140,18 @@ def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
             encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[content]}"})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
+
+
+def _with_vocabularies(recipe: ModelRecipe, assembled: Assembled, draft: Path) -> ModelRecipe:
+    """Write the tokenisers of aligners, which are small; the recipe that points at them."""
+    modalities = dict(recipe.modalities)
+    for name, own in assembled.processor.modalities.items():
+        if own.vocabulary is not None:
+            own.vocabulary.save(draft / VOCABULARIES / name)
+            place = {"vocabulary": f"{EMBEDDED}{VOCABULARIES}/{name}"}
+            aligner = modalities[name].aligner.model_copy(update=place)
+            modalities[name] = modalities[name].model_copy(update={"aligner": aligner})
+    return recipe.model_copy(update={"modalities": modalities})
 
 
 def _checkpoint_files(path: str, revision: str | None) -> list[Path]:

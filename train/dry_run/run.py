@@ -18,6 +18,7 @@ from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.file import TINY
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
@@ -77,6 +78,8 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     # The stand-in writes with the built-in model's template.
     values["llm"] |= {"path": str(llm.path), "revision": None, "markers": None}
     for name, modality in model.modalities.items():
+        if modality.aligner.vocabulary is not None:  # of words that the stand-in knows
+            values["modalities"][name]["aligner"]["vocabulary"] = str(TINY / "llm")
         if modality.encoder.path is None:  # which loads nothing
             continue
         encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)

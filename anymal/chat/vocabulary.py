@@ -1,0 +1,88 @@
+"""The words beside a medium as ids of its aligner's own tokeniser.
+
+Does not tokenise what the language model reads (`anymal.chat.tokens` does).
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from anymal.errors import RecipeError, TooLong
+
+
+class Vocabulary:
+    """A tokeniser of words that an aligner reads beside a medium.
+
+    Args:
+        tokenizer: A transformers tokeniser.
+        most: How many words the aligner reads of one text.
+    """
+
+    def __init__(self, tokenizer: Any, *, most: int) -> None:
+        self.tokenizer = tokenizer
+        self.most = most
+        self._backend = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+        if self._backend is not None:
+            self._backend.encode_special_tokens = True  # what users write never becomes special
+            self._backend.no_truncation()
+            self._backend.no_padding()
+
+    def read(self, text: str, *, name: str) -> tuple[int, ...]:
+        """Tokenise a text, with the special tokens that the tokeniser puts around it.
+
+        Args:
+            text: Of the message that carries a medium; may be empty.
+            name: Of the medium, for errors.
+
+        Returns:
+            The ids.
+
+        Raises:
+            TooLong: The aligner reads fewer.
+        """
+        if self._backend is None:
+            ids = tuple(self.tokenizer(text)["input_ids"])
+        else:
+            ids = tuple(self._backend.encode(text).ids)
+        if len(ids) > self.most:
+            raise TooLong(
+                f"{name} comes with {len(ids)} tokens of text, as its aligner counts them, which "
+                f"reads at most {self.most}; shorten the text of that message"
+            )
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write the tokeniser, so that `load_vocabulary` reads it."""
+        self.tokenizer.save_pretrained(folder)
+
+
+def load_vocabulary(path: str, *, size: int, most: int) -> Vocabulary:
+    """Load the tokeniser of an aligner.
+
+    Args:
+        path: A folder or a Hub id.
+        size: How many words the aligner knows.
+        most: How many it reads of one text.
+
+    Returns:
+        The vocabulary.
+
+    Raises:
+        RecipeError: There is no tokeniser, or it has words that the aligner does not know.
+    """
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise RecipeError(
+            f"vocabulary: cannot read the tokeniser of {path!r}: {why}; give the folder or Hub id "
+            "of one, such as bert-base-uncased"
+        ) from error
+    if (words := len(tokenizer)) > size:
+        raise RecipeError(
+            f"vocabulary: the tokeniser of {path!r} has {words} words, and the aligner knows "
+            f"{size}; set vocab_size: {words}"
+        )
+    return Vocabulary(tokenizer, most=most)
