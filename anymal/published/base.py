@@ -53,6 +53,7 @@ class ImportedModality:
         prefix: Text before each medium, beside what the chat template writes.
         suffix: Text after each medium, likewise.
         placeholders: Ids that stand in the class's own prompts where soft tokens go.
+        vocabulary: Tokeniser of the words that the aligner reads, with `save_pretrained`, or None.
     """
 
     encoder: EncoderRecipe
@@ -63,6 +64,7 @@ class ImportedModality:
     prefix: str = ""
     suffix: str = ""
     placeholders: tuple[int, ...]
+    vocabulary: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

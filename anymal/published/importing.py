@@ -18,7 +18,7 @@ from transformers import GenerationConfig
 
 from anymal.assemble import Assembled, build
 from anymal.bundle.load import describe, load_bundle
-from anymal.bundle.manifest import ParityFacts
+from anymal.bundle.manifest import VOCABULARIES, ParityFacts
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.errors import AnymalError, BundleError
 from anymal.llm.load import without_progress
@@ -205,9 +205,14 @@ def write_parts(
         path = draft / "encoders" / name
         _write_encoder(part, path)
         weights[name] = {key: tensor.float() for key, tensor in part.weights.items()}
+        aligner = part.aligner
+        if part.vocabulary is not None:
+            words = draft / VOCABULARIES / name
+            part.vocabulary.save_pretrained(words)
+            aligner = aligner.model_copy(update={"vocabulary": str(words)})
         modalities[name] = ModalityRecipe(
             encoder=part.encoder.model_copy(update={"path": str(path)}),
-            aligner=part.aligner,
+            aligner=aligner,
             prefix=part.prefix,
             suffix=part.suffix,
         )
@@ -249,10 +254,13 @@ def _built(
     model = assembled.model
     state = model.trainable_state()
     for name, aligner in model.aligners.items():
+        kept = aligner.state_dict()
         buffers = {
-            key: tensor for key, tensor in aligner.named_buffers() if key not in weights[name]
+            key: kept[key]
+            for key, _ in aligner.named_buffers()
+            if key in kept and key not in weights[name]
         }
-        own = {f"aligners.{name}.{key}" for key in aligner.state_dict()}
+        own = {f"aligners.{name}.{key}" for key in kept}
         state = {key: tensor for key, tensor in state.items() if key not in own}
         given = {**buffers, **weights[name]}
         state |= {f"aligners.{name}.{key}": tensor for key, tensor in given.items()}

@@ -1,8 +1,10 @@
 """The one table of classes of published models that can be imported, by `architectures[0]`."""
 
 from anymal.published.base import Importer
+from anymal.published.blip2 import BLIP2
 from anymal.published.fuyu import FUYU
 from anymal.published.idefics3 import IDEFICS3
+from anymal.published.instructblip import INSTRUCTBLIP
 from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
 from anymal.published.llava_next import LLAVA_NEXT
@@ -19,6 +21,8 @@ IMPORTERS: dict[str, Importer] = {
         LLAVA_ORIGINAL,
         LLAVA_NEXT,
         VIPLLAVA,
+        BLIP2,
+        INSTRUCTBLIP,
         FUYU,
         INTERNVL,
         IDEFICS3,
