@@ -19,9 +19,22 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
+from anymal.recipe.side import SideRecipe
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
+TemplateName = Literal[
+    "tokenizer",
+    "alpaca",
+    "base",
+    "chatml",
+    "flamingo",
+    "instructblip",
+    "llama2",
+    "minigpt4",
+    "otter",
+    "plain",
+    "vicuna",
+]
 TrackerName = Literal["dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 
@@ -96,10 +109,19 @@ class ModelRecipe(Section):
 
     llm: LlmRecipe = Field(description="the frozen language model")
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
+    side: SideRecipe | None = Field(
+        None, description="layers that read media beside the row; null: media stand in the row"
+    )
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
-    start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
+    start_from: str | None = Field(
+        None, description="bundle whose aligners, side and LoRA to start from"
+    )
+
+    def media_width(self, hidden_dim: int) -> int:
+        """Width that aligners give, by that of the language model's embeddings."""
+        return hidden_dim if self.side is None else self.side.media_width(hidden_dim)
 
     @model_validator(mode="after")
     def _modalities_are_known(self) -> Self:
@@ -120,7 +142,9 @@ class StageRecipe(Section):
     """One stage of training."""
 
     name: str = Field(min_length=1, description="name in reports and overrides")
-    kind: Literal["align", "instruct"] = Field(description="aligners only, or aligners and LoRA")
+    kind: Literal["align", "instruct"] = Field(
+        description="aligners and side only, or LoRA as well"
+    )
     objective: Literal["answer", "words"] = Field(
         "answer", description="soft tokens are answered from, or, in align, become the words"
     )
@@ -216,6 +240,11 @@ class Recipe(Section):
                         f"stages.{stage.name}.modalities names {name!r}; "
                         f"the model has {', '.join(self.model.modalities)}"
                     )
+            if stage.objective == "words" and self.model.side is not None:
+                raise ValueError(
+                    f"stage {stage.name!r} has objective: words, which compares soft tokens with "
+                    "words; with model.side they stand beside the words; take objective: answer"
+                )
             if stage.kind == "instruct" and self.model.lora is None:
                 raise ValueError(
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "
