@@ -73,7 +73,8 @@ def load_vocabulary(path: str, *, size: int, most: int) -> Vocabulary:
         RecipeError: There is no tokeniser, or it has words that the aligner does not know.
     """
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        # Otherwise transformers asks on the terminal whether a tokeniser's own code may run.
+        tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().partition("\n")[0]
         raise RecipeError(

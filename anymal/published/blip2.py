@@ -24,13 +24,6 @@ from anymal.published.base import (
 from anymal.published.probe import Probe, one_question
 from anymal.recipe.schema import AlignerRecipe
 
-# Its processor writes a picture, the begin of text and the question; what is asked is up to users.
-_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message.role == 'assistant' %}{{ ' ' ~ message.content ~ eos_token }}"
-    "{% else %}{{ message.content }}{% endif %}"
-    "{% endfor %}"
-)
 _ACTIVATION, _EPS = "gelu", 1e-12  # of a Q-Former
 
 
@@ -110,11 +103,10 @@ def blip_part(
         aligner: From `qformer_recipe`.
         vocabulary: Tokeniser of the words that the Q-Former reads.
     """
-    model, tokenizer = published.model, published.processor.tokenizer
+    model = published.model
     qformer = {
         f"qformer.{_name(name)}": tensor for name, tensor in model.qformer.state_dict().items()
     }
-    ids = tokenizer("").input_ids  # what begins a text
     image = ImportedModality(
         encoder=encoder_recipe("vision", layer=None, drop_cls=False),
         tower=model.vision_model,
@@ -125,7 +117,6 @@ def blip_part(
             "queries": model.query_tokens[0].detach().clone(),
             **linear_weights(project=model.language_projection),
         },
-        suffix="" if not ids else tokenizer.decode(ids[:1]),
         placeholders=(model.config.image_token_index,),
         vocabulary=vocabulary,
     )
@@ -143,8 +134,8 @@ def blip2_parts(published: Published) -> Mapping[str, ImportedModality]:
 
 
 def blip_prompt(published: Published) -> PromptFormat:
-    """What its processor writes around a question; it has no chat template."""
-    return PromptFormat(chat_template=_TEMPLATE, media_first=True)
+    """As its processor writes: a picture, the begin of text, the question."""
+    return PromptFormat(template="instructblip", media_first=True)
 
 
 def blip_inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:

@@ -6,6 +6,7 @@ from anymal.published.fuyu import FUYU
 from anymal.published.idefics3 import IDEFICS3
 from anymal.published.instructblip import INSTRUCTBLIP
 from anymal.published.internvl import INTERNVL
+from anymal.published.kosmos2 import KOSMOS2
 from anymal.published.llava import LLAVA
 from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
@@ -22,6 +23,7 @@ IMPORTERS: dict[str, Importer] = {
         LLAVA_NEXT,
         VIPLLAVA,
         BLIP2,
+        KOSMOS2,
         INSTRUCTBLIP,
         FUYU,
         INTERNVL,
