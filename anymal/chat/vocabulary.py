@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from aligners.base import ReadsText
 from anymal.errors import RecipeError, TooLong
 
 
@@ -54,36 +55,49 @@ class Vocabulary:
         return ids
 
     def save(self, folder: Path) -> None:
-        """Write the tokeniser, so that `load_vocabulary` reads it."""
+        """Write the tokeniser, so that `vocabulary_of` reads it."""
         self.tokenizer.save_pretrained(folder)
 
 
-def load_vocabulary(path: str, *, size: int, most: int) -> Vocabulary:
-    """Load the tokeniser of an aligner.
+def vocabulary_of(reads: ReadsText | None, path: str | None, *, where: str) -> Vocabulary | None:
+    """Load the tokeniser of an aligner that reads words.
 
     Args:
+        reads: What the aligner reads; None is nothing.
         path: A folder or a Hub id.
-        size: How many words the aligner knows.
-        most: How many it reads of one text.
+        where: Of the aligner, for errors.
 
     Returns:
-        The vocabulary.
+        The vocabulary; None for an aligner that reads no words.
 
     Raises:
-        RecipeError: There is no tokeniser, or it has words that the aligner does not know.
+        RecipeError: There is no tokeniser, none is wanted, or it has words that the aligner does
+            not know.
     """
+    if reads is None and path is not None:
+        raise RecipeError(
+            f"{where}: vocabulary names a tokeniser, and the aligner reads no words; set "
+            "vocab_size, or leave vocabulary out"
+        )
+    if reads is None:
+        return None
+    if path is None:
+        raise RecipeError(
+            f"{where}: the aligner reads words beside media; give vocabulary, the folder or Hub id "
+            "of their tokeniser"
+        )
     try:
         # Otherwise transformers asks on the terminal whether a tokeniser's own code may run.
         tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            f"vocabulary: cannot read the tokeniser of {path!r}: {why}; give the folder or Hub id "
-            "of one, such as bert-base-uncased"
+            f"{where}.vocabulary: cannot read the tokeniser of {path!r}: {why}; give the folder or "
+            "Hub id of one, such as bert-base-uncased"
         ) from error
-    if (words := len(tokenizer)) > size:
+    if (words := len(tokenizer)) > reads.vocab_size:
         raise RecipeError(
-            f"vocabulary: the tokeniser of {path!r} has {words} words, and the aligner knows "
-            f"{size}; set vocab_size: {words}"
+            f"{where}.vocabulary: the tokeniser of {path!r} has {words} words, and the aligner "
+            f"knows {reads.vocab_size}; set vocab_size: {words}"
         )
-    return Vocabulary(tokenizer, most=most)
+    return Vocabulary(tokenizer, most=reads.most)

@@ -3,6 +3,7 @@
 from anymal.published.base import Importer
 from anymal.published.blip2 import BLIP2
 from anymal.published.fuyu import FUYU
+from anymal.published.idefics import IDEFICS
 from anymal.published.idefics3 import IDEFICS3
 from anymal.published.instructblip import INSTRUCTBLIP
 from anymal.published.internvl import INTERNVL
@@ -27,6 +28,7 @@ IMPORTERS: dict[str, Importer] = {
         INSTRUCTBLIP,
         FUYU,
         INTERNVL,
+        IDEFICS,
         IDEFICS3,
         QWEN2_AUDIO,
         ULTRAVOX,

@@ -20,6 +20,7 @@ from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
 from anymal.recipe.side import SideRecipe
+from anymal.recipe.trains import TrainRule, check_trains
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 TemplateName = Literal[
@@ -113,6 +114,15 @@ class ModelRecipe(Section):
         None, description="layers that read media beside the row; null: media stand in the row"
     )
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
+    biases: Literal["all-linear"] | list[str] | None = Field(
+        None, description="linear layers that get a bias, zero at first; names, or all-linear"
+    )
+    extra_tokens: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="words of the template with rows of their own, which train",
+    )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
     start_from: str | None = Field(
@@ -142,8 +152,11 @@ class StageRecipe(Section):
     """One stage of training."""
 
     name: str = Field(min_length=1, description="name in reports and overrides")
-    kind: Literal["align", "instruct"] = Field(
-        description="aligners and side only, or LoRA as well"
+    kind: Literal["align", "instruct"] | None = Field(
+        None, description="aligners and what reads media, or these and LoRA; or give trains"
+    )
+    trains: list[TrainRule] | None = Field(
+        None, min_length=1, description="rules for what trains; the first that matches counts"
     )
     objective: Literal["answer", "words"] = Field(
         "answer", description="soft tokens are answered from, or, in align, become the words"
@@ -159,7 +172,7 @@ class StageRecipe(Section):
         None, description="most samples in one pass; auto takes what fits, null the whole batch"
     )
     packing: bool = Field(False, description="samples one after the other in rows, not padded")
-    lr: float = Field(gt=0, description="peak learning rate of the aligners")
+    lr: float = Field(gt=0, description="peak learning rate, of all that has no other")
     lora_lr: float | None = Field(None, gt=0, description="peak rate of LoRA; null takes lr")
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field("adamw", description="optimiser")
     weight_decay: float = Field(0.0, ge=0, description="on matrices; norms and biases are spared")
@@ -208,8 +221,16 @@ class StageRecipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _says_what_trains_once(self) -> Self:
+        if (self.kind is None) == (self.trains is None):
+            raise ValueError("give exactly one of kind and trains")
+        if self.trains is not None and (self.modalities, self.lora_lr) != (None, None):
+            raise ValueError("modalities and lora_lr belong to kind; say them as rules of trains")
+        return self
+
+    @model_validator(mode="after")
     def _words_need_no_language_model(self) -> Self:
-        if self.objective == "words" and (self.kind != "align" or self.packing):
+        if self.objective == "words" and (self.kind == "instruct" or self.packing):
             raise ValueError("objective: words is for kind: align, with packing: false")
         return self
 
@@ -250,6 +271,7 @@ class Recipe(Section):
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "
                     "set model.lora (model.lora={} takes the defaults), or use kind: align"
                 )
+        check_trains(self)  # its error is a ValueError
         return self
 
 

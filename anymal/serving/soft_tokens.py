@@ -17,17 +17,26 @@ from time import monotonic
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aligners.base import reads_text_of
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, Span, TokenSpan
+from anymal.engine.prompt import (
+    NOBODY,
+    EmbeddingSpan,
+    Owner,
+    Prompt,
+    SideSpan,
+    Span,
+    TokenSpan,
+)
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
 from anymal.sample import Item, Sample, Slot, check_counts, layouts_of, words_of
 from anymal.serving.kept import Kept
 from encoders.base import Encoder, Features, stack_features, stack_inputs
+from encoders.fingerprint import module_digest
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +114,8 @@ class SoftTokens:
             owner: Whose it is; soft tokens are found again only within its scope.
 
         Returns:
-            The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU.
+            The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU; `[Q, D_side]` where the
+            model reads them beside the row.
 
         Raises:
             DataError: Slots and media, or slots and soft tokens, differ in number.
@@ -120,7 +130,8 @@ class SoftTokens:
         position = 0
         for slot in sample.slots:
             spans += _words(sample.ids[position : slot.start])
-            spans.append(_soft(next(media[slot.modality]), slot))
+            soft = _beside if self._model.side is not None else _soft
+            spans.append(soft(next(media[slot.modality]), slot))
             position = slot.start + slot.length
         spans += _words(sample.ids[position:])
         return Prompt(spans=tuple(spans), owner=owner)
@@ -272,6 +283,12 @@ def _soft(job: _Job, slot: Slot) -> Span:
     return EmbeddingSpan(embeddings=tokens, digest=job.digest, kind=slot.modality)
 
 
+def _beside(job: _Job, slot: Slot) -> Span:
+    """The soft tokens of a medium that stands in no position; waits for them."""
+    assert slot.length == 0, "media beside the row take no positions"
+    return SideSpan(embeddings=job.result.result(), digest=job.digest, kind=slot.modality)
+
+
 def _words(ids: Tensor) -> list[Span]:
     return [TokenSpan(ids=tuple(ids.tolist()))] if len(ids) else []
 
@@ -280,20 +297,4 @@ def _salt(model: AnyMAL, modality: str) -> str:
     """What soft tokens depend on besides the medium: encoder, aligner, and its weights."""
     aligner = model.aligners[modality]
     encoder = cast(Encoder, model.encoders[modality])
-    return f"{modality} {encoder.fingerprint} {_weights_digest(aligner)}"
-
-
-def _weights_digest(module: nn.Module) -> str:
-    """Of everything that the function of a module in eval mode depends on."""
-    options = [
-        (name, value)
-        for part in module.modules()
-        for name, value in sorted(vars(part).items())
-        if isinstance(value, bool | int | float | str)
-    ]
-    digest = hashlib.sha256(f"{module!r} {options}".encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(plain.numpy().tobytes())
-    return digest.hexdigest()
+    return f"{modality} {encoder.fingerprint} {module_digest(aligner)}"
