@@ -1,8 +1,7 @@
 """MiniGPT-4 (A15 of the methods): BLIP-2's Q-Former, then a linear layer of two tensors.
 
 Works when: `Blip2QFormerModel` and then the linear layer give the soft tokens within 1e-4, and two
-tensors train. That the release keeps the Q-Former frozen is a rule of what trains, not of the
-aligner; here its linear layer is told apart from it by name.
+tensors train in the second stage of the recipe.
 """
 
 from pathlib import Path
@@ -14,6 +13,8 @@ from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
 from aligners.registry import build_aligner
 from anymal.recipe.schema import load_recipe
+from anymal.trainable.rules import match
+from anymal.trainable.weights import weights_of
 from encoders.base import Features
 
 FOLDER = Path(__file__).parents[2] / "train" / "recipes" / "systems" / "minigpt4"
@@ -49,5 +50,6 @@ def test_qformer_and_linear_layer_of_the_recipe() -> None:
         wanted = nn.functional.linear(asked, ours.project.weight, ours.project.bias)
         made = ours(Features(values=values, mask=mask, steps=mask.long()))
     torch.testing.assert_close(made, wanted, atol=1e-4, rtol=1e-4)
-    linear = [name for name, _ in ours.named_parameters() if name.startswith("project.")]
-    assert linear == ["project.weight", "project.bias"]
+    [stage] = load_recipe(FOLDER / "instruct.yaml", keep_unset=True).stages
+    trains = match(weights_of(ours, "aligners.image."), [rule.what for rule in stage.trains or []])
+    assert sorted(trains) == ["aligners.image.project.bias", "aligners.image.project.weight"]
