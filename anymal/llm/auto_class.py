@@ -12,7 +12,7 @@ from transformers.models.kosmos2.configuration_kosmos2 import Kosmos2TextConfig
 from transformers.models.kosmos2.modeling_kosmos2 import Kosmos2TextForCausalLM
 
 
-class Kosmos2Text(Kosmos2TextForCausalLM):
+class Kosmos2Text(Kosmos2TextForCausalLM):  # type: ignore[no-untyped-call]  # untyped there
     """Kosmos-2's language model, which finds its layers and is told positions from 0 on.
 
     The class itself counts them from behind its padding id, and looks for its layers elsewhere.
@@ -22,6 +22,7 @@ class Kosmos2Text(Kosmos2TextForCausalLM):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self._first: int = config.pad_token_id + 1
         self.model.register_forward_pre_hook(self._from_its_first_position, with_kwargs=True)
 
     def _from_its_first_position(
@@ -31,7 +32,7 @@ class Kosmos2Text(Kosmos2TextForCausalLM):
         positions: torch.Tensor | None = kwargs.get("position_ids")
         if positions is None:
             return args, kwargs
-        return args, {**kwargs, "position_ids": positions + self.config.pad_token_id + 1}
+        return args, {**kwargs, "position_ids": positions + self._first}
 
 
 def auto_causal_lm() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -119,8 +120,10 @@ def kosmos2_inputs(published: Published, probe: Probe) -> Mapping[str, Tensor]:
 
 def kosmos2_soft_tokens(published: Published, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """The class's own, of each picture."""
-    found = published.model.get_image_features(pixel_values=inputs["pixel_values"])
-    soft_tokens: Sequence[Tensor] = found.pooler_output
+    model = published.model
+    seen = model.vision_model(pixel_values=inputs["pixel_values"]).last_hidden_state
+    seen = functional.normalize(model.vision_model.model.post_layernorm(seen), dim=-1)
+    soft_tokens: Sequence[Tensor] = model.image_to_text_projection(seen)[0]
     return soft_tokens
 
 

@@ -1,7 +1,7 @@
 """Qwen-VL (A17 of the methods): one cross-attention whose queries and keys know their places.
 
 Works when: the output equals `torch.nn.MultiheadAttention` on (queries + places, keys + places,
-values) within 1e-6; patches that move together with their places change nothing; places have no
+values) within 1e-6 of the largest; patches that move together with their places change nothing; places have no
 gradient.
 """
 
@@ -41,7 +41,7 @@ def test_the_resampler_of_the_recipe() -> None:
     read, _ = attention(queries, values + places, values)
     with torch.no_grad():
         wanted = ours.project_out(ours.norm(read)) * ours.scale
-        torch.testing.assert_close(ours(features), wanted, atol=1e-6, rtol=1e-5)
+        assert float((ours(features) - wanted).abs().max() / wanted.abs().max()) < 1e-6
         order = torch.randperm(GRID.count)
         moved, _ = attention(queries, (values + places)[:, order], values[:, order])
         torch.testing.assert_close(moved, read, atol=1e-6, rtol=1e-5)
