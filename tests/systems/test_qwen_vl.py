@@ -1,8 +1,8 @@
 """Qwen-VL (A17 of the methods): one cross-attention whose queries and keys know their places.
 
 Works when: the output equals `torch.nn.MultiheadAttention` on (queries + places, keys + places,
-values) within 1e-6 of the largest; patches that move together with their places change nothing; places have no
-gradient.
+values) within 1e-6 of the largest value; patches that move together with their places change
+nothing; places have no gradient.
 """
 
 from pathlib import Path
