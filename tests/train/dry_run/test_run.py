@@ -45,10 +45,9 @@ TRAINS: dict[str, dict[str, set[str]]] = {
         "captions": {"aligners.image", "side"},
         "instruct": {"norms", "biases"},
     },
-    **dict.fromkeys(
-        ("systems/frozen.yaml", "systems/kosmos.yaml", "systems/qwen_vl.yaml"),
-        {"align": {"aligners.image", "encoders.image"}},
-    ),
+    "systems/frozen.yaml": {"align": {"aligners.image", "encoders.image"}},
+    "systems/kosmos.yaml": {"align": {"aligners.image", "encoders.image"}},
+    "systems/qwen_vl.yaml": {"align": {"aligners.image", "encoders.image"}},
     "systems/minigpt4/instruct.yaml": {"instruct": {"aligners.image"}},
     "systems/llava/instruct-full.yaml": {"instruct": {"aligners.image", "llm", "norms"}},
     "systems/llava_1_5/instruct-full.yaml": {"instruct": {"aligners.image", "llm", "norms"}},
