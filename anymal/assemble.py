@@ -17,6 +17,7 @@ from aligners.registry import build_aligner
 from anymal.chat.template import ChatTemplate, build_template
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
+from anymal.intake.clock import Clock
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
@@ -212,6 +213,9 @@ def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> Moda
         preprocessor=encoder.preprocessor,
         num_tokens=num_tokens,
         layout=encoder.layout,
+        # Encoders of other packages need not tell.
+        times=getattr(encoder, "times", None),
+        facts=recipe.facts,
         count=cast(Aligner, aligner).count if num_tokens is None else None,
         prefix=recipe.prefix,
         suffix=recipe.suffix,
@@ -225,6 +229,7 @@ def _processor(
     inputs: Mapping[str, ModalityInput],
 ) -> Processor:
     """The processor of a model."""
+    clock = model_recipe.clock
     return Processor(
         tokenizer=llm.tokenizer,
         template=template,
@@ -233,6 +238,7 @@ def _processor(
         embeds_dim=llm.hidden_size,
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
+        clock=None if clock is None else Clock(window_s=clock.window_s),
     )
 
 

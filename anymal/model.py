@@ -9,11 +9,13 @@ V vocabulary.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from aligners.base import SoftTokens, soft_tokens_of
+from aligners.base import SoftTokens
+from aligners.clock import align
 from anymal.collate import Batch
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
@@ -86,6 +88,11 @@ class AnyMAL(nn.Module):
         """Where the model is."""
         return self.llm.device
 
+    @cached_property
+    def _word_size(self) -> float:
+        """How large words are, and so the times of media on a clock."""
+        return self.llm.embedding_rms
+
     # --- four verbs -----------------------------------------------------------------------------
 
     def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
@@ -93,13 +100,16 @@ class AnyMAL(nn.Module):
         return {
             name: given
             if isinstance(given, Features)
-            else replace(self.encoders[name](given), layouts=given.layouts)
+            else replace(self.encoders[name](given), layouts=given.layouts, ticks=given.ticks)
             for name, given in media.items()
         }
 
     def align(self, features: Mapping[str, Features]) -> dict[str, SoftTokens]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
-        return {name: soft_tokens_of(self.aligners[name](seen)) for name, seen in features.items()}
+        return {
+            name: align(self.aligners[name], seen, rms=lambda: self._word_size)
+            for name, seen in features.items()
+        }
 
     def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""

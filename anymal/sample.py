@@ -5,6 +5,7 @@ Does not process or batch.
 Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,14 +26,19 @@ class Slot:
     """Positions that a media item's soft tokens will take.
 
     Attributes:
-        modality: The item's modality, or `embeds`; slots of one are in the order of its items.
+        modality: The item's modality, or `embeds`; slots of one are in the order of its items,
+            unless they name them.
         start: First position.
         length: Q.
+        item: The number of the item among those of its modality; None is the next one.
+        window: The number of this slot among those of its item.
     """
 
     modality: str
     start: int
     length: int
+    item: int | None = None
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,17 +50,32 @@ class Item:
             under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
         digest: SHA-256 of the medium; items of a modality with equal digests are the same.
         layout: Of its features, where the length of its slot depends on it.
+        ticks: `[N]` int64, when on a clock each of its N real features was seen; it then has a slot
+            for each distinct one, in order. None where it is on none.
     """
 
     tensors: dict[str, Tensor]
     digest: str
     layout: Layout | None = None
+    ticks: Tensor | None = None
 
 
 def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
     """The layouts of items, where all of them have one."""
     layouts = tuple(item.layout for item in items if item.layout is not None)
     return layouts if len(layouts) == len(items) else None
+
+
+def num_windows(item: Item) -> int:
+    """How many slots an item has."""
+    return 1 if item.ticks is None else len(item.ticks.unique())
+
+
+def ticks_of(items: Sequence[Item]) -> tuple[Tensor | None, ...] | None:
+    """The ticks of items, where any of them is on a clock."""
+    if all(item.ticks is None for item in items):
+        return None
+    return tuple(item.ticks for item in items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +88,7 @@ class Sample:
         slots: Where soft tokens go, in order.
         media: Items by modality.
         answers: Ids of given answers to grade after it; none where it is learnt or answered.
+        facts: `[S]` bool, which ids tell what was measured of media; None where none does.
         name: What errors and reports call it.
     """
 
@@ -75,6 +97,7 @@ class Sample:
     slots: tuple[Slot, ...]
     media: dict[str, list[Item]]
     answers: tuple[tuple[int, ...], ...] = ()
+    facts: Tensor | None = None
     name: str = "sample"
 
 
@@ -136,15 +159,27 @@ def told_of(slots: Sequence[Slot]) -> str:
     return told
 
 
+def item_numbers(slots: Sequence[Slot]) -> list[int]:
+    """The number of the item of each slot, among those of its modality."""
+    after = Counter[str]()  # the next item of each modality
+    numbers = []
+    for slot in slots:
+        number = after[slot.modality] if slot.item is None else slot.item
+        after[slot.modality] = max(after[slot.modality], number + 1)
+        numbers.append(number)
+    return numbers
+
+
 def check_counts(sample: Sample) -> None:
-    """Refuse a sample with more slots than media items, or fewer.
+    """Refuse a sample with slots for more media items than it holds, or for fewer.
 
     Raises:
         DataError: The message names both numbers.
     """
-    modalities = {slot.modality for slot in sample.slots} | set(sample.media)
-    for modality in sorted(modalities):
-        num_slots = sum(slot.modality == modality for slot in sample.slots)
+    numbers = zip(sample.slots, item_numbers(sample.slots), strict=True)
+    shown = {(slot.modality, number) for slot, number in numbers}
+    for modality in sorted({name for name, _ in shown} | set(sample.media)):
+        num_slots = sum(name == modality for name, _ in shown)
         num_items = len(sample.media.get(modality, []))
         if num_slots != num_items:
             raise DataError(

@@ -28,12 +28,15 @@ class Features:
         steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
             video, the window index for sound and motion.
         layouts: of each item, where they were told before it was encoded.
+        ticks: of each item, `[N]` int64: at which tick of a clock each of its real features was
+            seen; None for an item that is on no clock, or where none is.
     """
 
     values: Tensor
     mask: Tensor
     steps: Tensor
     layouts: "tuple[Layout, ...] | None" = None
+    ticks: "tuple[Tensor | None, ...] | None" = None
 
     def to(self, device: torch.device | str) -> "Features":
         """The same features on another device."""
@@ -69,6 +72,9 @@ class Layout:
 
 # From the preprocessed tensors of one medium, each `[W, ...]`, to its layout. Needs no weights.
 LayoutOf = Callable[[Mapping[str, Tensor]], Layout]
+# From a signal and its preprocessed tensors to the time at which each real feature is seen: `[N]`
+# float64 seconds from the beginning of the signal, in the order of features. Needs no weights.
+TimesOf = Callable[[Any, Mapping[str, Tensor]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,11 +85,13 @@ class EncoderInputs:
         tensors: each `[W_total, ...]`, the windows of all items one after the other.
         counts: `[M]` int64, how many windows each item has.
         layouts: of each item, for the aligner; encoders do not need them.
+        ticks: likewise; see `Features`.
     """
 
     tensors: dict[str, Tensor]
     counts: Tensor
     layouts: tuple[Layout, ...] | None = None
+    ticks: tuple[Tensor | None, ...] | None = None
 
     def to(self, device: torch.device | str) -> "EncoderInputs":
         """The same inputs on another device."""
@@ -106,7 +114,8 @@ class Encoder(Protocol):
     """A frozen feature extractor (an `nn.Module`).
 
     Its `layout` counts the features inside the mask before they are made. It is None where only
-    encoding can tell; aligners then give every medium the same number of soft tokens.
+    encoding can tell; aligners then give every medium the same number of soft tokens. An encoder
+    may also have `times`, a `TimesOf`; without it, its media cannot stand on a clock.
 
     It stays in eval mode, its parameters never require gradients, and `forward` runs without
     recording any.

@@ -20,7 +20,12 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint, random_model, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
-from encoders.log_mel import FRAMES_PER_POSITION, WhisperPreprocessor, mel_options
+from encoders.log_mel import (
+    FRAMES_PER_POSITION,
+    WhisperPreprocessor,
+    mel_options,
+    sound_times,
+)
 from encoders.windows import window_length
 
 
@@ -74,18 +79,36 @@ def build_spectrogram(
     check_layer(layer, len(widths))
     rate_hz = extractor.sampling_rate
     chunk_samples = round(extractor.chunk_length * rate_hz)
+    preprocessor = WhisperPreprocessor(
+        mel=mel_options(extractor),
+        chunk_samples=chunk_samples,
+        window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
+        max_windows=max_windows,
+    )
+    num_bands, num_columns = _grid(model.config, extractor, layer)
     return FrozenEncoder(
         kind="spectrogram",
         model=model,
-        preprocessor=WhisperPreprocessor(
-            mel=mel_options(extractor),
-            chunk_samples=chunk_samples,
-            window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
-            max_windows=max_windows,
-        ),
+        preprocessor=preprocessor,
         read=ReadGrid(layer=layer),
         width=widths[-1 if layer is None else layer],
+        times=sound_times(
+            preprocessor,
+            columns=num_columns,
+            column_s=extractor.chunk_length / num_columns,
+            rows=num_bands,
+        ),
     )
+
+
+def _grid(config: Any, extractor: Any, layer: int | None) -> tuple[int, int]:
+    """Bands and columns that a model makes of a window's spectrogram; computes nothing."""
+    num_frames = extractor.chunk_length * extractor.sampling_rate // extractor.hop_length
+    with torch.device("meta"), torch.no_grad():
+        mel = torch.zeros(1, 1, extractor.feature_size, num_frames)
+        output = random_model(config).eval()(pixel_values=mel, output_hidden_states=True)
+        num_bands, num_columns = hidden_layer(output, layer).shape[2:]
+    return num_bands, num_columns
 
 
 def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:

@@ -30,15 +30,18 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "playground": ("protocol",),
     "modality": ("media", "protocol"),
     "decoding": ("media", "modality"),
+    "intake": ("chat", "media", "modality", "protocol", "sample"),
     "collate": ("features", "fusion", "sample"),
     "engine": ("llm",),
     "client": ("protocol",),
     "model": ("collate", "fusion", "llm"),
-    "processor": ("chat", "decoding", "features", "media", "modality", "protocol", "sample"),
+    "processor": (
+        *("chat", "decoding", "features", "intake", "media", "modality", "protocol", "sample"),
+    ),
     "recipe": ("modality",),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
-    "assemble": ("chat", "features", "llm", "model", "processor", "recipe"),
-    "plan": ("engine", "llm", "recipe"),
+    "assemble": ("chat", "features", "intake", "llm", "model", "processor", "recipe"),
+    "plan": ("engine", "llm", "modality", "recipe"),
     "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe"),
     "published": (
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
@@ -58,7 +61,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("recipe", "sample", "serving"),
     ),
 }
-MAX_ROOT_FILES, MAX_ROOMS = 10, 27
+MAX_ROOT_FILES, MAX_ROOMS = 10, 28
 # Faces for outsiders; no other __init__ passes on what is defined elsewhere.
 FACES = {"anymal/__init__.py", "anymal/client/__init__.py", "anymal/media/imu/__init__.py"}
 

@@ -13,6 +13,7 @@ of text, all of it labelled.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from anymal.modality import MOST_FACTS
 from anymal.plan.activations import (
     RANDOM_STATE,
     LayerBytes,
@@ -77,6 +78,7 @@ class StageMemory:
         self._precision: Precision = recipe.model.llm.precision
         self._is_cached = recipe.features is not None
         self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
+        self._measured = [name for name in self._names if recipe.model.modalities[name].facts]
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
@@ -107,13 +109,19 @@ class StageMemory:
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
     @property
+    def facts_tokens(self) -> int:
+        """Most tokens of what is measured of a medium."""
+        return max((MOST_FACTS[name] for name in self._measured), default=0)
+
+    @property
     def varies(self) -> bool:
         """Whether other media take fewer."""
         return any(self._parts.aligners[name].varies for name in self._names)
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
-        return min(self.soft_tokens + samples.text_tokens, samples.max_tokens)
+        own = self.soft_tokens + self.facts_tokens + samples.text_tokens
+        return min(own, samples.max_tokens)
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""

@@ -14,7 +14,8 @@ from pydantic import (
 )
 
 from aligners.limits import check_num_tokens
-from anymal.modality import find_modality
+from anymal.modality import MOST_FACTS, find_modality
+from anymal.recipe.clock import ClockRecipe
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
@@ -83,6 +84,9 @@ class ModalityRecipe(Section):
     aligner: AlignerRecipe = Field(default_factory=AlignerRecipe, description="trainable bridge")
     prefix: str = Field("", description="text written before each media item")
     suffix: str = Field("\n", description="text written after each media item")
+    facts: bool = Field(
+        False, description="write what was measured of a medium beside its soft tokens"
+    )
 
 
 class ModelRecipe(Section):
@@ -93,12 +97,24 @@ class ModelRecipe(Section):
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
+    clock: ClockRecipe | None = Field(
+        None, description="for media recorded at the same time; null refuses groups of them"
+    )
     start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
+
+    @property
+    def with_facts(self) -> list[str]:
+        """The modalities whose media are measured."""
+        return [name for name, modality in self.modalities.items() if modality.facts]
 
     @model_validator(mode="after")
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
+        for name, modality in self.modalities.items():
+            if modality.facts and name not in MOST_FACTS:
+                known = ", ".join(MOST_FACTS)
+                raise ValueError(f"modalities.{name}.facts is true; facts are measured of {known}")
         for name in self.llm.markers or {}:
             if name not in self.modalities:
                 raise ValueError(
@@ -151,6 +167,9 @@ class StageRecipe(Section):
         None, description="measurements without a better one after which the stage ends"
     )
     bucket: bool = Field(True, description="batch samples of similar length")
+    modality_dropout: float = Field(
+        0.0, ge=0, le=1, description="how often one kind of medium is left out of a mixed sample"
+    )
 
     @property
     def num_steps(self) -> int:
@@ -200,6 +219,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
+        if self.features is not None and (measured := self.model.with_facts):
+            raise ValueError(
+                f"modalities.{measured[0]}.facts needs media, and features has none; set one of "
+                "them to null or false"
+            )
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {', '.join(names)}")
@@ -210,6 +234,8 @@ class Recipe(Section):
                         f"stages.{stage.name}.modalities names {name!r}; "
                         f"the model has {', '.join(self.model.modalities)}"
                     )
+            if stage.modality_dropout and stage.objective == "words":
+                raise ValueError("modality_dropout is for objective: answer")
             if stage.kind == "instruct" and self.model.lora is None:
                 raise ValueError(
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import monotonic
 from typing import cast
 
@@ -21,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, Span, TokenSpan
-from anymal.errors import DataError
+from anymal.engine.prompt import NOBODY, Owner, Prompt
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.sample import Item, Sample, Slot, check_counts, layouts_of
+from anymal.sample import Item, Sample, check_counts, layouts_of, num_windows, ticks_of
+from anymal.serving.spans import Made, spans_of
 from encoders.base import Encoder, stack_inputs
 
 logger = logging.getLogger(__name__)
@@ -109,18 +110,15 @@ class SoftTokens:
             EngineClosed: After `close`.
         """
         check_counts(sample)
-        media = {
-            name: iter([self._request(owner, name, item) for item in items])
+        jobs = {
+            name: [self._request(owner, name, item) for item in items]
             for name, items in sample.media.items()
         }
-        spans: list[Span] = []
-        position = 0
-        for slot in sample.slots:
-            spans += _words(sample.ids[position : slot.start])
-            spans.append(_soft(next(media[slot.modality]), slot))
-            position = slot.start + slot.length
-        spans += _words(sample.ids[position:])
-        return Prompt(spans=tuple(spans), owner=owner)
+        made = {
+            name: [Made(digest=job.digest, tokens=job.result.result()) for job in own]
+            for name, own in jobs.items()
+        }
+        return Prompt(spans=spans_of(sample, made), owner=owner)
 
     def stats(self) -> SoftTokenStats:
         """How the cache is doing."""
@@ -217,9 +215,11 @@ class SoftTokens:
         modality, model = jobs[0].modality, self._model
         items = [job.item for job in jobs]
         inputs = stack_inputs([item.tensors for item in items]).to(model.device)
-        inputs = replace(inputs, layouts=layouts_of(items))
+        inputs = replace(inputs, layouts=layouts_of(items), ticks=ticks_of(items))
         made = model.align(model.encode({modality: inputs}))[modality]
-        tokens = torch.split(made.flat().cpu(), made.counts())
+        counts = iter(made.counts())
+        lengths = [sum(islice(counts, num_windows(item))) for item in items]
+        tokens = torch.split(made.flat().cpu(), lengths)
         return [own.clone() for own in tokens]  # not views: each must be freed by itself
 
     def _keep(self, digest: str, tokens: Tensor) -> None:
@@ -231,22 +231,6 @@ class SoftTokens:
         while self._bytes_used > self._cache_bytes:
             _, oldest = self._cache.popitem(last=False)
             self._bytes_used -= oldest.nbytes
-
-
-def _soft(job: _Job, slot: Slot) -> Span:
-    """The soft tokens of a slot; waits for them."""
-    tokens = job.result.result()
-    if len(tokens) != slot.length:
-        raise DataError(
-            f"{slot.modality}: the sample reserves {slot.length} positions, but the aligner gave "
-            f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens, and "
-            "the encoder the layouts that it tells"
-        )
-    return EmbeddingSpan(embeddings=tokens, digest=job.digest, kind=slot.modality)
-
-
-def _words(ids: Tensor) -> list[Span]:
-    return [TokenSpan(ids=tuple(ids.tolist()))] if len(ids) else []
 
 
 def _salt(model: AnyMAL, modality: str) -> str:
