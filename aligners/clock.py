@@ -7,6 +7,7 @@ on a clock one for each of its ticks, of another item one), Q soft tokens per ro
 width, D_llm width of the language model's embeddings.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,10 +29,12 @@ class Rows:
 
     Attributes:
         features: `[R, F, D_enc]`.
+        owners: `[R]` int64, the item of each row.
         ticks: `[R]` int64; -1 for an item that is on no clock.
     """
 
     features: Features
+    owners: Tensor
     ticks: Tensor
 
 
@@ -78,13 +81,15 @@ def rows_of(features: Features, ticks: Sequence[Tensor | None]) -> Rows:
     """
     device = features.mask.device
     _check(features, ticks)
-    owners, moments, layouts = [], [], []
+    owners: list[int] = []
+    moments: list[int] = []
+    layouts: list[Layout | None] = []
     for item, own in enumerate(ticks):
-        found, counts = ([_OFF], [0]) if own is None else _distinct(own)
+        found = {_OFF: 0} if own is None else windows_at(own)
         owners += [item] * len(found)
         moments += found
         whole = None if features.layouts is None else features.layouts[item]
-        layouts += [whole] if own is None else [Layout(before=count) for count in counts]
+        layouts += [whole] if own is None else [Layout(before=n) for n in found.values()]
     owner, moment = (torch.tensor(each, device=device) for each in (owners, moments))
     none = torch.full((1,), _OFF)
     by_rank = pad_sequence([none if own is None else own for own in ticks], batch_first=True)
@@ -102,8 +107,14 @@ def rows_of(features: Features, ticks: Sequence[Tensor | None]) -> Rows:
             steps=features.steps[owner[:, None], order],
             layouts=told,
         ),
+        owners=owner,
         ticks=moment,
     )
+
+
+def windows_at(ticks: Tensor) -> dict[int, int]:
+    """The ticks of an item, in order, each with its number of features."""
+    return dict(sorted(Counter(ticks.tolist()).items()))
 
 
 def time_embedding(ticks: Tensor, width: int) -> Tensor:
@@ -122,12 +133,6 @@ def time_embedding(ticks: Tensor, width: int) -> Tensor:
     angles = ticks[:, None] / _LONGEST_WAVE ** (2 * halves / width)
     waves = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
     return (waves * 2**0.5).masked_fill((ticks == _OFF)[:, None], 0.0)
-
-
-def _distinct(ticks: Tensor) -> tuple[list[int], list[int]]:
-    """The ticks of an item in order, and how many features each has."""
-    found, counts = ticks.unique(return_counts=True)
-    return found.tolist(), counts.tolist()
 
 
 def _check(features: Features, ticks: Sequence[Tensor | None]) -> None:

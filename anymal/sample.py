@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aligners.clock import windows_at
 from aligners.limits import MOST_TOKENS
 from anymal.errors import DataError, TooLong
 from encoders.base import Layout
@@ -68,7 +69,7 @@ def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
 
 def num_windows(item: Item) -> int:
     """How many slots an item has."""
-    return 1 if item.ticks is None else len(item.ticks.unique())
+    return 1 if item.ticks is None else len(windows_at(item.ticks))
 
 
 def ticks_of(items: Sequence[Item]) -> tuple[Tensor | None, ...] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from aligners.clock import windows_at
 from anymal.chat.segments import MediaSegment, Segment
 from anymal.errors import ConversationError
 from anymal.protocol.group import Group
@@ -35,10 +36,12 @@ class Clock:
         """The ticks of moments, `[N]` int64.
 
         Args:
-            times_s: `[N]`, from the beginning of the medium.
+            times_s: `[N]`, from the beginning of the medium; the frame that is on screen there may
+                have come before it.
             start_s: Where the medium begins on the clock.
         """
-        return ((times_s.double() + start_s) / self.window_s + _SLIP).floor().long()
+        times_s = times_s.double().clamp(min=0) + start_s
+        return (times_s / self.window_s + _SLIP).floor().long()
 
 
 def on_clock(
@@ -80,7 +83,7 @@ def windows_of(item: Item) -> list[Item]:
     """An item as the slots of its windows see it, in order; another item is its own only window."""
     if item.ticks is None:
         return [item]
-    counts = item.ticks.unique(return_counts=True)[1].tolist()
+    counts = windows_at(item.ticks).values()
     return [replace(item, layout=Layout(before=count)) for count in counts]
 
 
@@ -92,7 +95,7 @@ def segments_of(slot: MediaSegment, item: Item, group: Group | None) -> list[Med
     """
     if item.ticks is None or group is None:
         return [slot]
-    ticks = item.ticks.unique().tolist()
+    ticks = list(windows_at(item.ticks))
     last = len(ticks) - 1
     return [
         replace(

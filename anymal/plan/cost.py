@@ -182,11 +182,13 @@ def describe_cost(cost: Cost) -> list[str]:
                 "data is opened."
             )
             continue
+        facts = f"{stage.facts_tokens} facts + " if stage.facts_tokens else ""
         times = ", ".join(f"{_duration(hours)} on one {gpu}" for gpu, hours in stage.hours.items())
         lines.append(
             f"Time of {stage.name}: {stage.samples:,} samples of {stage.sample_tokens} tokens "
-            f"({stage.soft_tokens} soft + {_facts(stage.facts_tokens)}{stage.text_tokens} text) = "
-            f"{stage.tokens / 1e6:,.0f} M tokens, {times or 'hours not computed (no published speed to go by)'}."
+            f"({stage.soft_tokens} soft + {facts}{stage.text_tokens} text) = "
+            f"{stage.tokens / 1e6:,.0f} M tokens, "
+            f"{times or 'hours not computed (no published speed to go by)'}."
         )
     if any(stage.hours for stage in cost.stages):
         speeds = " and ".join(
@@ -273,10 +275,6 @@ def _number_bytes(config: Any, default: int) -> int:
 
 
 # --- words --------------------------------------------------------------------------------------
-
-
-def _facts(num_tokens: int) -> str:
-    return f"{num_tokens} facts + " if num_tokens else ""
 
 
 def _size(num_bytes: int) -> str:

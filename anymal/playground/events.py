@@ -82,7 +82,7 @@ def render_sound(moments: tuple[float, ...], rng: np.random.Generator) -> NDArra
     for moment in moments:
         start = round(moment * sounds.RATE_HZ)
         wave[start : start + len(time)] += size * np.sin(2 * np.pi * pitch * time)
-    return np.clip(wave, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(wave, -1, 1), dtype=np.float32)
 
 
 def render_motion(moments: tuple[float, ...], rng: np.random.Generator) -> NDArray[np.float32]:

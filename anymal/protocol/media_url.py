@@ -37,8 +37,8 @@ class VideoUrl(MediaUrl):
         None, description="where it ends; the film's own end by default, or if that is earlier"
     )
 
-    sound: bool = Field(
-        False, description="read its sound track too, on one clock with the pictures"
+    sound: bool | None = Field(
+        None, description="read its sound track too, on one clock with the pictures"
     )
 
     @model_validator(mode="after")

@@ -25,6 +25,6 @@ def with_sound(part: MediaPart) -> list[MediaPart]:
     url = part.video_url.url
     own = Group(name=f"film {hashlib.sha256(url.encode()).hexdigest()}")
     group = part.group or own
-    pictures = part.video_url.model_copy(update={"sound": False})
+    pictures = part.video_url.model_copy(update={"sound": None})
     film = part.model_copy(update={"video_url": pictures, "group": group})
     return [film, AudioUrlPart(audio_url=MediaUrl(url=url), group=group)]

@@ -100,6 +100,7 @@ def test_gradients_reach_the_aligner() -> None:
 def test_an_aligner_that_counts_sees_the_layout_of_each_row() -> None:
     rows = rows_of(features(TICKS), TICKS)
     assert rows.ticks.tolist() == [0, 2, -1, 1, 3]
+    assert rows.owners.tolist() == [0, 0, 1, 2, 2]
     assert rows.features.layouts is not None
     counts = [layout.count for layout in rows.features.layouts]
     assert counts == rows.features.mask.sum(dim=1).tolist() == [2, 3, 4, 2, 1]

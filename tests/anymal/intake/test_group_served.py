@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from anymal.bundle.load import load_bundle
+from anymal.bundle.save import save_bundle
 from anymal.collate import collate
 from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
 from anymal.sample import Sample
@@ -108,3 +111,20 @@ def test_other_times_are_another_prompt(assistant: Assistant, parts: dict[str, P
         assistant.chat(record["messages"], max_tokens=1)
     cached = assistant.chat(apart["messages"], max_tokens=1)
     assert cached.usage.prompt_tokens_details["cached_tokens"] > 200
+
+
+def test_a_bundle_keeps_its_clock_and_its_facts(
+    model: "Assembled", parts: dict[str, Part], tmp_path: Path
+) -> None:
+    loaded = load_bundle(save_bundle(model, tmp_path / "bundle"))
+    assert loaded.processor.clock == model.processor.clock
+    record = conversation(*parts.values())
+    samples = [each.processor(record, generate=True) for each in (model, loaded)]
+    assert samples[0].slots == samples[1].slots
+    batches = [collate([sample], pad_id=0) for sample in samples]
+    with torch.no_grad():
+        rows = [
+            each.model.fuse(batch, each.model.align(each.model.encode(batch.media)))
+            for each, batch in zip((model, loaded), batches, strict=True)
+        ]
+    assert torch.equal(*rows)

@@ -7,7 +7,15 @@ import pytest
 
 from anymal.evaluation.intervals import wilson
 from anymal.recipe.schema import Recipe
-from benchmarks.training.senses import ARMS, QUESTIONS, Question, Size, recipe_of, summary
+from benchmarks.training.senses import (
+    ARMS,
+    QUESTIONS,
+    Question,
+    Size,
+    compare,
+    recipe_of,
+    summary,
+)
 
 SIZE = Size(steps=2, batch_size=2, questions=4, window_tokens=32)
 
@@ -67,3 +75,14 @@ def test_a_summary_adds_seeds() -> None:
     assert summary(rows) == {
         "q": {"t": {"with": wilson(17, 20).model_dump(), "without": wilson(4, 10).model_dump()}}
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(QUESTIONS)))
+def test_both_arms_train_and_answer(number: int, tmp_path: Path) -> None:
+    found = list(compare([QUESTIONS[number]], seeds=[0], size=SIZE, folder=tmp_path))
+    assert len(found) == len(ARMS)
+    (tasks,) = found[-1]["summary"].values()
+    assert set(tasks) == set(QUESTIONS[number].heldout)
+    for arms_of_task in tasks.values():
+        assert {share["n"] for share in arms_of_task.values()} == {SIZE.questions}
