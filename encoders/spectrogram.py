@@ -8,7 +8,7 @@ Shapes: W windows, K mel bands, T mel frames, k x t the model's grid, D_enc enco
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from encoders.log_mel import (
     mel_options,
     sound_times,
 )
+from encoders.signals import Audio
+from encoders.times import WindowTimes
 from encoders.windows import window_length
 
 
@@ -85,30 +87,44 @@ def build_spectrogram(
         window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
         max_windows=max_windows,
     )
-    num_bands, num_columns = _grid(model.config, extractor, layer)
     return FrozenEncoder(
         kind="spectrogram",
         model=model,
         preprocessor=preprocessor,
         read=ReadGrid(layer=layer),
         width=widths[-1 if layer is None else layer],
-        times=sound_times(
-            preprocessor,
-            columns=num_columns,
-            column_s=extractor.chunk_length / num_columns,
-            rows=num_bands,
-        ),
+        times=GridTimes(preprocessor=preprocessor, config=model.config, layer=layer),
     )
 
 
-def _grid(config: Any, extractor: Any, layer: int | None) -> tuple[int, int]:
-    """Bands and columns that a model makes of a window's spectrogram; computes nothing."""
-    num_frames = extractor.chunk_length * extractor.sampling_rate // extractor.hop_length
-    with torch.device("meta"), torch.no_grad():
-        mel = torch.zeros(1, 1, extractor.feature_size, num_frames)
-        output = random_model(config).eval()(pixel_values=mel, output_hidden_states=True)
-        num_bands, num_columns = hidden_layer(output, layer).shape[2:]
-    return num_bands, num_columns
+@dataclass(frozen=True, kw_only=True)
+class GridTimes:
+    """The times of a grid's columns, which are counted when they are first asked for.
+
+    Attributes:
+        preprocessor: makes the windows.
+        config: of the model.
+        layer: that is read.
+    """
+
+    preprocessor: WhisperPreprocessor
+    config: Any
+    layer: int | None
+
+    def __call__(self, signal: Audio, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Times `[N]` float64; see `WindowTimes`."""
+        return self._of_grid(signal, tensors)
+
+    @cached_property
+    def _of_grid(self) -> WindowTimes:
+        made = self.preprocessor
+        num_frames = made.chunk_samples // made.mel.hop_length
+        with torch.device("meta"), torch.no_grad():
+            mel = torch.zeros(1, 1, made.mel.num_mels, num_frames)
+            output = random_model(self.config).eval()(pixel_values=mel, output_hidden_states=True)
+            num_bands, num_columns = hidden_layer(output, self.layer).shape[2:]
+        column_s = made.chunk_samples / made.mel.rate_hz / num_columns
+        return sound_times(made, columns=num_columns, column_s=column_s, rows=num_bands)
 
 
 def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:
