@@ -18,13 +18,14 @@ from anymal.chat.template import ChatTemplate, build_template
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.intake.clock import Clock
+from anymal.llm.beside import build_beside
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe.lora import LoraRecipe
-from anymal.recipe.schema import EncoderRecipe, ModalityRecipe, ModelRecipe
+from anymal.recipe.schema import EncoderRecipe, ModelRecipe
 from encoders.base import Encoder, EncoderError
 from encoders.registry import build_encoder
 
@@ -84,24 +85,28 @@ def build(
     inputs: dict[str, ModalityInput] = {}
     for name, recipe in model_recipe.modalities.items():
         encoder = build_frozen(name, recipe.encoder)
-        aligner = _build_aligner(
-            name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=llm.embedding_rms
-        )
+        # Words are as large as the rows of their table; what stands beside them may be of any size.
+        rms = llm.embedding_rms if model_recipe.side is None else 1.0
+        aligner = _build_aligner(name, model_recipe, encoder, llm=llm, rms=rms)
         encoders[name], aligners[name] = cast(nn.Module, encoder), aligner
-        inputs[name] = _input(recipe, encoder, aligner)
+        inputs[name] = _input(name, model_recipe, encoder, aligner)
         if features is not None:
             cached = open_features(Path(features), modality=name, encoder=encoder)
             inputs[name] = replace(inputs[name], features=cached)
+    side = model_recipe.side
     end_of_turn = llm.tokenizer.convert_tokens_to_ids(template.end_of_turn)
     model = AnyMAL(
         encoders=encoders,
         aligners=aligners,
         llm=llm,
+        side=None if side is None else build_beside(llm, side.kind, side.options),
         stop_ids={*llm.eos_ids, end_of_turn},
     )
     if features is None:
         place_encoder(model.encoders, torch.device(device), llm.dtype)
     model.aligners.to(device)
+    if model.side is not None:
+        model.side.to(device)
     model.set_trainable((), lora=False)
     processor = _processor(model_recipe, llm, template, inputs)
     llm_recipe = model_recipe.llm.model_copy(update={"markers": dict(template.markers or {})})
@@ -137,10 +142,8 @@ def build_processor(model_recipe: ModelRecipe) -> Processor:
     for name, recipe in model_recipe.modalities.items():
         encoder = build_frozen(name, recipe.encoder)
         with torch.device("meta"):
-            aligner = _build_aligner(
-                name, recipe, encoder, llm_dim=llm.hidden_size, embedding_rms=1.0
-            )
-        inputs[name] = _input(recipe, encoder, aligner)
+            aligner = _build_aligner(name, model_recipe, encoder, llm=llm, rms=1.0)
+        inputs[name] = _input(name, model_recipe, encoder, aligner)
     return _processor(model_recipe, llm, _template(model_recipe, llm.tokenizer), inputs)
 
 
@@ -206,8 +209,11 @@ def _template(model_recipe: ModelRecipe, tokenizer: Any) -> ChatTemplate:
     )
 
 
-def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> ModalityInput:
+def _input(
+    name: str, model_recipe: ModelRecipe, encoder: Encoder, aligner: nn.Module
+) -> ModalityInput:
     """What the processor knows of a modality."""
+    recipe = model_recipe.modalities[name]
     num_tokens = recipe.aligner.num_tokens
     return ModalityInput(
         preprocessor=encoder.preprocessor,
@@ -217,6 +223,7 @@ def _input(recipe: ModalityRecipe, encoder: Encoder, aligner: nn.Module) -> Moda
         times=getattr(encoder, "times", None),
         facts=recipe.facts,
         count=cast(Aligner, aligner).count if num_tokens is None else None,
+        is_beside=model_recipe.side is not None,
         prefix=recipe.prefix,
         suffix=recipe.suffix,
     )
@@ -235,7 +242,8 @@ def _processor(
         template=template,
         modalities=inputs,
         max_tokens=model_recipe.llm.max_tokens,
-        embeds_dim=llm.hidden_size,
+        # What a caller aligned belongs into the row, where this model was not taught to read it.
+        embeds_dim=llm.hidden_size if model_recipe.side is None else None,
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
         clock=None if clock is None else Clock(window_s=clock.window_s),
@@ -243,9 +251,10 @@ def _processor(
 
 
 def _build_aligner(
-    name: str, recipe: ModalityRecipe, encoder: Encoder, *, llm_dim: int, embedding_rms: float
+    name: str, model_recipe: ModelRecipe, encoder: Encoder, *, llm: LLM, rms: float
 ) -> nn.Module:
-    """Build the aligner between an encoder and the language model."""
+    """Build the aligner between an encoder and the language model, or what stands beside it."""
+    recipe = model_recipe.modalities[name]
     if recipe.aligner.num_tokens is None and encoder.layout is None:
         raise RecipeError(
             f"modalities.{name}.aligner.num_tokens is null (one soft token per feature), but the "
@@ -256,8 +265,8 @@ def _build_aligner(
         return build_aligner(
             recipe.aligner.kind,
             encoder_dim=encoder.width,
-            llm_dim=llm_dim,
-            embedding_rms=embedding_rms,
+            llm_dim=model_recipe.media_width(llm.hidden_size),
+            embedding_rms=rms,
             num_tokens=recipe.aligner.num_tokens,
             **recipe.aligner.options,
         )

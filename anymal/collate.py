@@ -6,7 +6,7 @@ Shapes: B samples, S fused length, M media items of one modality in the batch, T
 target tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -25,6 +25,7 @@ from anymal.sample import (
     layouts_of,
     ticks_of,
 )
+from anymal.side.reads import Reader
 from encoders.base import EncoderInputs, Features, stack_inputs
 
 _SHORTEST_PREFIX = 8  # fewer positions are hardly worth joining to the rest again
@@ -47,7 +48,9 @@ class Batch:
         target_rows: `[N]` int64 flat positions whose next token is learnt.
         target_ids: `[N]` int64, that next token.
         target_samples: `[N]` int64, the number of its sample.
-        slots: By modality.
+        slots: By modality, of media in the rows.
+        readers: Where the samples stand in the rows, and where in them media beside the rows are.
+        beside: `[M]` int64, which of all items each medium beside the rows is, sample after sample.
         media: By modality, the preprocessed items, or their features where they came from a cache.
             What comes several times is there once, where its first slot is.
         names: What to call each sample.
@@ -64,6 +67,8 @@ class Batch:
     target_ids: Tensor
     target_samples: Tensor
     slots: dict[str, Slots]
+    readers: tuple[Reader, ...]
+    beside: Tensor
     media: dict[str, EncoderInputs | Features]
     names: tuple[str, ...]
 
@@ -125,6 +130,7 @@ def collate(
     # Counted on through padding: positions that begin again would look like another sample's.
     positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
     slots: dict[str, list[_Place]] = {}
+    beside: list[tuple[str, str]] = []
     for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
         check_counts(sample)
         rows = slice(start, start + own)
@@ -144,6 +150,8 @@ def collate(
                 window=slot.window,
             )
             slots.setdefault(slot.modality, []).append(place)
+            if slot.length == 0:
+                beside.append((slot.modality, place.item.digest))
     target_rows = (next_ids != IGNORED).nonzero()[:, 0]
     return Batch(
         prefix=tuple(samples[0].ids[:skipped].tolist()),
@@ -156,7 +164,11 @@ def collate(
         target_rows=target_rows,
         target_ids=next_ids[target_rows],
         target_samples=owners[target_rows],
-        slots={name: _slots(own) for name, own in slots.items()},
+        slots={name: _slots(own) for name, own in slots.items() if own[0].length},
+        readers=tuple(
+            _reader(sample, start, skipped) for sample, start in zip(samples, starts, strict=True)
+        ),
+        beside=_numbers(beside, slots),
         media={name: _stack(own) for name, own in slots.items()},
         names=tuple(sample.name for sample in samples),
     )
@@ -170,6 +182,23 @@ class _Place:
     length: int
     item: Item
     window: int
+
+
+def _reader(sample: Sample, start: int, skipped: int) -> Reader:
+    """Where a sample and its media beside the rows stand."""
+    return Reader(
+        start=start,
+        length=len(sample.ids) - skipped,
+        offset=skipped,
+        places=tuple(slot.start for slot in sample.slots if slot.length == 0),
+    )
+
+
+def _numbers(media: Sequence[tuple[str, str]], slots: Mapping[str, Sequence[_Place]]) -> Tensor:
+    """The number of each medium, by modality and digest, among the distinct items of all."""
+    items = dict.fromkeys((name, place.item.digest) for name, own in slots.items() for place in own)
+    numbers = {item: number for number, item in enumerate(items)}
+    return torch.tensor([numbers[each] for each in media], dtype=torch.int64)
 
 
 def _slots(places: Sequence[_Place]) -> Slots:

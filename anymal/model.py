@@ -1,4 +1,4 @@
-"""The one GPU path in four verbs: encode, align, fuse, decode.
+"""The one GPU path in four verbs: encode, align, fuse (or set beside), decode.
 
 Does not read media, tokenise text, or step an optimiser.
 
@@ -20,10 +20,13 @@ from anymal.collate import Batch
 from anymal.errors import BundleError, RecipeError
 from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
+from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
+from anymal.side.base import Side, SideLayers, side_is
+from anymal.side.media import media_of
 from encoders.base import EncoderInputs, Features
 
 
@@ -64,6 +67,8 @@ class AnyMAL(nn.Module):
         encoders: `encoders.base.Encoder` modules by modality.
         aligners: `aligners.base.Aligner` modules by modality.
         llm: The language model.
+        side: Layers that read media beside the row, where media do not stand in it; their decoder
+            layers ask for them (`anymal.llm.beside.let_read_beside`).
         stop_ids: Ids that end an answer.
     """
 
@@ -73,6 +78,7 @@ class AnyMAL(nn.Module):
         encoders: Mapping[str, nn.Module],
         aligners: Mapping[str, nn.Module],
         llm: LLM,
+        side: SideLayers | None = None,
         stop_ids: Collection[int] = (),
     ) -> None:
         super().__init__()
@@ -80,6 +86,7 @@ class AnyMAL(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
+        self.side = side
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
         self._prefixes = SharedPrefixes(llm)
 
@@ -114,17 +121,43 @@ class AnyMAL(nn.Module):
     def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""
         num_samples, length = batch.ids.shape
+        in_rows = soft_tokens if self.side is None else {}
         return fuse(
             self.llm.embed(batch.ids.flatten()[batch.text_rows]),
-            soft_tokens,
+            in_rows,
             text_rows=batch.text_rows,
             slots=batch.slots,
             shape=(num_samples, length),
         )
 
-    def decode(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        """What the language model makes of it: hidden states `[B, S, D]`."""
-        with attention_is(self._attention(batch)):
+    def beside(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Side | None:
+        """What stands beside the rows of a batch; None where the model has no side."""
+        if self.side is None:
+            return None
+        media = media_of(
+            [soft_tokens[name] for name in batch.media],
+            order=batch.beside,
+            counts=[len(reader.places) for reader in batch.readers],
+            media_dim=self.side.media_dim,
+        )
+        return self.side.side(
+            media,
+            batch.readers,
+            layers=decoder_layers(self.llm),
+            dtype=self.llm.dtype,
+            num_positions=batch.ids.numel(),
+        )
+
+    def decode(self, embeddings: Tensor, batch: Batch, side: Side | None = None) -> Tensor:
+        """What the language model makes of it: hidden states `[B, S, D]`.
+
+        Args:
+            embeddings: From `fuse`.
+            batch: What they are of.
+            side: From `beside`.
+        """
+        assert (side is None) == (self.side is None), "beside comes before decode"
+        with attention_is(self._attention(batch)), side_is(side):
             return self.llm.decode(embeddings, positions=batch.positions)
 
     def _attention(self, batch: Batch) -> Attention | None:
@@ -136,6 +169,7 @@ class AnyMAL(nn.Module):
         prefix = None
         if batch.prefix:
             assert not self.llm.trains, "what changes with every step is no shared prefix"
+            assert self.side is None, "what reads beside the row changes every position"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 
@@ -152,7 +186,8 @@ class AnyMAL(nn.Module):
             The sum, and what it is a sum over.
         """
         soft_tokens = self.align(self.encode(batch.media))
-        hidden = self.decode(self.fuse(batch, soft_tokens), batch)  # [B, S, D]
+        side = self.beside(batch, soft_tokens)
+        hidden = self.decode(self.fuse(batch, soft_tokens), batch, side)  # [B, S, D]
         each = cross_entropy(
             hidden.flatten(0, 1).index_select(0, batch.target_rows),
             batch.target_ids,
@@ -165,7 +200,9 @@ class AnyMAL(nn.Module):
 
     # --- what trains ----------------------------------------------------------------------------
 
-    def set_trainable(self, aligners: Collection[str], *, lora: bool) -> list[PartCount]:
+    def set_trainable(
+        self, aligners: Collection[str], *, lora: bool, side: bool = False
+    ) -> list[PartCount]:
         """Freeze everything, then let the named parts train.
 
         LoRA takes part in the computation once it trains or was loaded; until then it is left out,
@@ -174,6 +211,7 @@ class AnyMAL(nn.Module):
         Args:
             aligners: Modalities whose aligners train.
             lora: Whether LoRA trains.
+            side: Whether the layers beside the row train, where the model has any.
 
         Returns:
             A row for every part.
@@ -197,7 +235,15 @@ class AnyMAL(nn.Module):
             self.aligners[name].requires_grad_(True)
         for parameter in self.llm.lora_parameters().values():
             parameter.requires_grad_(lora)
+        if self.side is not None:
+            self.side.requires_grad_(side)
         return self.part_counts()
+
+    def use_checkpointing(self, on: bool) -> None:
+        """Recompute activations of all layers in the backward pass, or keep them."""
+        self.llm.use_checkpointing(on)
+        if self.side is not None:
+            self.side.checkpoints = on
 
     def part_counts(self) -> list[PartCount]:
         """Count the parameters of every part, and those that train."""
@@ -205,6 +251,7 @@ class AnyMAL(nn.Module):
         base = {name: p for name, p in self.llm.named_parameters() if name not in lora}
         parts = {f"encoders.{name}": list(m.parameters()) for name, m in self.encoders.items()}
         parts |= {f"aligners.{name}": list(m.parameters()) for name, m in self.aligners.items()}
+        parts |= {} if self.side is None else {"side": list(self.side.parameters())}
         parts |= {"llm": list(base.values())} | ({"lora": list(lora.values())} if lora else {})
         return [
             PartCount(
@@ -216,8 +263,10 @@ class AnyMAL(nn.Module):
         ]
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """All that training can change, by name: aligners and LoRA, whether or not they train."""
+        """All that training can change, by name: aligners, side and LoRA, training or not."""
         state = {f"aligners.{name}": t for name, t in self.aligners.state_dict().items()}
+        if self.side is not None:
+            state |= {f"side.{name}": t for name, t in self.side.state_dict().items()}
         lora = {f"llm.{name}": p.detach() for name, p in self.llm.lora_parameters().items()}
         return state | lora
 

@@ -30,7 +30,7 @@ class Slot:
         modality: The item's modality, or `embeds`; slots of one are in the order of its items,
             unless they name them.
         start: First position.
-        length: Q.
+        length: Q; 0 where the medium stands beside the row, and is read from here on.
         item: The number of the item among those of its modality; None is the next one.
         window: The number of this slot among those of its item.
     """
@@ -109,23 +109,29 @@ class SlotLengths:
     Attributes:
         num_tokens: Q of every item; None where `count` tells it of each.
         count: Q of an item, from its layout; the aligner's own.
+        is_beside: Whether items stand beside the row (`anymal.side`), where they take no position.
     """
 
     num_tokens: int | None
     count: Callable[[Layout], int] | None = None
+    is_beside: bool = False
 
     @property
     def least_tokens(self) -> int:
-        """Q of the shortest item."""
+        """Positions of the shortest item."""
+        if self.is_beside:
+            return 0
         return 1 if self.num_tokens is None else self.num_tokens
 
     @property
     def most_tokens(self) -> int:
-        """Q of the longest item."""
+        """Positions of the longest item."""
+        if self.is_beside:
+            return 0
         return MOST_TOKENS if self.num_tokens is None else self.num_tokens
 
     def slot_length(self, item: Item, *, name: str) -> int:
-        """Q of an item.
+        """Positions that an item takes.
 
         Args:
             item: Preprocessed, or from a cache.
@@ -136,7 +142,7 @@ class SlotLengths:
             TooLong: It takes more than any medium may.
         """
         if self.num_tokens is not None:
-            return self.num_tokens
+            return 0 if self.is_beside else self.num_tokens
         assert self.count is not None, "an aligner without a fixed number counts"
         if item.layout is None:
             raise DataError(
@@ -148,7 +154,7 @@ class SlotLengths:
                 f"{name} takes {length} soft tokens; one medium may take {MOST_TOKENS}; send a "
                 "shorter or smaller one, or train an aligner with a fixed num_tokens"
             )
-        return length
+        return 0 if self.is_beside else length
 
 
 def told_of(slots: Sequence[Slot]) -> str:

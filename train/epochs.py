@@ -1,38 +1,52 @@
-"""From epochs to optimiser steps, once the data is open and its rows are counted.
+"""What a recipe says by numbers of rows, in numbers, once the data is open and rows are counted.
 
 Does not order rows; `train.data.sampler` does, for any number of steps.
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 
 from anymal.errors import RecipeError
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.schema import Recipe, StageRecipe
 from anymal.recipe.section import parse_section
-from train.data.sources import Source, StageData
-
-ENDLESS = sys.maxsize  # the length of a source that has no end
+from train.data.sources import ENDLESS, Source, StageData
 
 
-def in_steps(recipe: Recipe, data: Sequence[StageData]) -> Recipe:
-    """The recipe with `steps` in the place of `epochs`.
+def in_numbers(recipe: Recipe, data: Sequence[StageData]) -> Recipe:
+    """The recipe with `steps` in the place of `epochs`, and weights in the place of their rules.
 
     Args:
         recipe: Any.
         data: Of its stages, as it was opened: rows that a check leaves out count.
 
     Returns:
-        The recipe, every stage with steps.
+        The recipe, every stage with steps, every source with a number as its weight.
 
     Raises:
         RecipeError: A source has no end, or the warm-up is longer than the stage.
     """
     stages = [
-        _in_steps(stage, each.training) for stage, each in zip(recipe.stages, data, strict=True)
+        _in_steps(_weighted(stage, each), each.training)
+        for stage, each in zip(recipe.stages, data, strict=True)
     ]
     return recipe.model_copy(update={"stages": stages})
+
+
+def _weighted(stage: StageRecipe, data: StageData) -> StageRecipe:
+    """A stage whose sources have the weights that their sizes give them."""
+
+    def weighted(entries: Sequence[DataRecipe], sources: Sequence[Source]) -> list[DataRecipe]:
+        return [
+            entry.model_copy(update={"weight": source.weight})
+            for entry, source in zip(entries, sources, strict=True)
+        ]
+
+    heldout = None if stage.heldout is None else weighted(stage.heldout, data.heldout)
+    return stage.model_copy(
+        update={"data": weighted(stage.data, data.training), "heldout": heldout}
+    )
 
 
 def _in_steps(stage: StageRecipe, sources: Sequence[Source]) -> StageRecipe:

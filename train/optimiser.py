@@ -29,8 +29,8 @@ class OptimiserState:
 def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimizer:
     """Build the optimiser over the parameters that train.
 
-    Aligners train at `lr`, everything else that trains (LoRA) at `lora_lr`. Norms and biases,
-    parameters with fewer than two dimensions, have no weight decay.
+    Aligners and side train at `lr`, everything else that trains (LoRA) at `lora_lr`. Norms, biases
+    and gates, parameters with fewer than two dimensions, have no weight decay.
 
     Args:
         model: Its trainable parameters are those that require a gradient.
@@ -123,8 +123,9 @@ def _groups(model: nn.Module, stage: StageRecipe) -> list[dict[str, Any]]:
             f"nothing trains in stage {stage.name!r}; list modalities of the model, "
             "or use kind: instruct with model.lora"
         )
-    aligners = [p for name, p in trainable if name.startswith("aligners.")]
-    others = [p for name, p in trainable if not name.startswith("aligners.")]
+    ours = ("aligners.", "side.")
+    aligners = [p for name, p in trainable if name.startswith(ours)]
+    others = [p for name, p in trainable if not name.startswith(ours)]
     lora_lr = stage.lr if stage.lora_lr is None else stage.lora_lr
     groups = [
         *_decay_groups(aligners, lr=stage.lr, weight_decay=stage.weight_decay),

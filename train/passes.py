@@ -45,9 +45,12 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     Raises:
         RecipeError: The language model cannot run as the stage asks.
     """
-    llm, device = run.assembled.model.llm, run.assembled.model.device
-    # Only objective `answer` runs the layers, so only there a prefix can be computed once.
-    is_packable = stage.objective == "answer" and (stage.packing or stage.kind == "align")
+    model = run.assembled.model
+    llm, device = model.llm, model.device
+    # Only objective `answer` runs the layers, so only there a prefix can be computed once; not
+    # beside what changes every position.
+    splits_prefix = stage.kind == "align" and model.side is None
+    is_packable = stage.objective == "answer" and (stage.packing or splits_prefix)
     if is_packable:
         try:
             allow_packing(llm)
@@ -65,7 +68,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     layout = Layout(
         pad_id=run.assembled.processor.pad_id,
         is_packed=stage.packing,
-        splits_prefix=is_packable and stage.kind == "align",
+        splits_prefix=is_packable and splits_prefix,
         pins_memory=device.type == "cuda",
     )
     size = micro_batch_size(run.recipe, stage)
@@ -76,7 +79,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
         layout=layout,
         size=size,
         halving=Halving(size, key=key, say=run.progress.say),
-        objective=answer_loss if stage.objective == "answer" else WordLoss(run.assembled.model),
+        objective=answer_loss if stage.objective == "answer" else WordLoss(model),
     )
 
 

@@ -24,7 +24,7 @@ from train.data.check import check_rows
 from train.data.commercial import refuse_non_commercial
 from train.data.sources import open_data
 from train.device import device_of
-from train.epochs import in_steps
+from train.epochs import in_numbers
 from train.interrupt import StopSignals
 from train.measure import check_questions
 from train.metrics import MetricsLog
@@ -74,7 +74,7 @@ def run(
     folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
     data = open_data(recipe)
-    recipe = in_steps(recipe, data)
+    recipe = in_numbers(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
     # Read now: it may be gone when this run is saved.

@@ -83,8 +83,8 @@ def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
     """Choose what trains, and show it."""
     model = run.assembled.model
     names = _trained(run, stage)
-    parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct")
-    model.llm.use_checkpointing(stage.checkpointing)
+    parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct", side=True)
+    model.use_checkpointing(stage.checkpointing)
     table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
     run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.num_steps} steps); trains: {table}")
 

@@ -1,4 +1,4 @@
-"""Checks that the aligners a manifest describes are about as large as the weights beside it.
+"""Checks that aligners and side of a manifest are about as large as the weights beside it.
 
 Does not compare them exactly; loading does. Sizes that multiply to more than memory are refused
 before anything of them is allocated.
@@ -48,7 +48,7 @@ def check_aligner_sizes(manifest: Manifest, folder: Path) -> None:
             aligner = build_aligner(
                 recipe.kind,
                 encoder_dim=facts.width,
-                llm_dim=manifest.llm.hidden_size,
+                llm_dim=manifest.recipe.media_width(manifest.llm.hidden_size),
                 embedding_rms=1.0,
                 num_tokens=recipe.num_tokens,
                 **recipe.options,

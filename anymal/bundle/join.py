@@ -93,6 +93,11 @@ def _check_joins(
             f"{str(folder)!r} has LoRA, which was trained beside its own aligners only; join the "
             "bundles of align stages, then train LoRA from what comes of it"
         )
+    if manifest.recipe.side is not None:
+        raise BundleError(
+            f"{str(folder)!r} has layers beside the row (recipe.model.side), which were trained "
+            "with its own aligners only; train their modalities in one run"
+        )
     repeated = manifest.recipe.modalities.keys() & owners.keys()
     differing = sorted(name for name in repeated if not _is_same(name, folder, owners[name]))
     if differing:

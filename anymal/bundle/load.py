@@ -22,6 +22,7 @@ from anymal.bundle.manifest import (
     read_manifest,
 )
 from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
+from anymal.bundle.side_sizes import check_side_size
 from anymal.bundle.start import saved_state
 from anymal.errors import AnymalError, BundleError
 from anymal.llm.causal_lm import LLM
@@ -135,6 +136,7 @@ def _build(
     """Build from local files, and from a language model that is there already."""
     try:
         check_aligner_sizes(manifest, folder)
+        check_side_size(recipe, folder)
         with _BUILDING:
             return build(recipe, device=device, llm=llm)
     except AnymalError:

@@ -4,6 +4,7 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
 
     bundle.json            the manifest below
     aligners.safetensors   weights of all aligners, by `MODALITY.NAME`
+    side.safetensors       weights of layers beside the row, where the model has any
     lora/                  adapters in PEFT's format, where the model has any
     llm/                   a copy of the language model, where the recipe embeds it
     encoders/NAME/         copies of encoders, likewise; modalities may share one
@@ -29,6 +30,7 @@ SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the alig
 READABLE = (1, 2)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
+SIDE = "side.safetensors"
 LORA = "lora"
 LORA_WEIGHTS = "adapter_model.safetensors"
 EMBEDDED = "bundle:"  # begins a path that is inside the bundle's own folder

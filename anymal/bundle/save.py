@@ -12,10 +12,19 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from pydantic import BaseModel
 from safetensors.torch import save
+from torch import nn
 
 from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
-from anymal.bundle.manifest import ALIGNERS, EMBEDDED, LORA, MANIFEST, Manifest, ParityFacts
+from anymal.bundle.manifest import (
+    ALIGNERS,
+    EMBEDDED,
+    LORA,
+    MANIFEST,
+    SIDE,
+    Manifest,
+    ParityFacts,
+)
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.llm.weight_only import WeightOnlyLinear
@@ -69,10 +78,9 @@ def save_bundle(
             results=_plain(results),
             parity=parity,
         )
-        weights = assembled.model.aligners.state_dict()
-        # Not save_file, whose files only their owner may read: bundles are shared.
-        plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        (draft / ALIGNERS).write_bytes(save(plain))
+        _write(assembled.model.aligners, draft / ALIGNERS)
+        if assembled.model.side is not None:
+            _write(assembled.model.side, draft / SIDE)
         if recipe.lora is not None:
             assembled.model.llm.save_lora(draft / LORA)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -111,6 +119,14 @@ def _check_is_trainable(assembled: Assembled) -> None:
             f"a model loaded to answer (here {llm.precision}, LoRA merged) cannot be saved; load "
             "the bundle without merge_lora, at a precision it can be trained at"
         )
+
+
+def _write(module: nn.Module, path: Path) -> None:
+    """Write a part's weights."""
+    state = module.state_dict()
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    # Not save_file, whose files only their owner may read: bundles are shared.
+    path.write_bytes(save(plain))
 
 
 def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:

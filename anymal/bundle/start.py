@@ -1,4 +1,4 @@
-"""Start from a bundle: take over the aligners and LoRA that a model shares with it."""
+"""Start from a bundle: take over the aligners, side and LoRA that a model shares with it."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from anymal.bundle.manifest import (
     ALIGNERS,
     LORA,
     LORA_WEIGHTS,
+    SIDE,
     Manifest,
     check_equal,
     read_manifest,
@@ -31,13 +32,16 @@ def saved_state(
         with_lora: Whether LoRA is to be read; it is not where it is in the weights already.
 
     Returns:
-        Aligners, and LoRA where the bundle has it.
+        Aligners, and side and LoRA where the bundle has them.
 
     Raises:
         BundleError: A file is missing or damaged.
     """
     weights = read_weights(folder / ALIGNERS)
     state = {f"aligners.{name}": tensor for name, tensor in weights.items()}
+    if manifest.recipe.side is not None:
+        side = read_weights(folder / SIDE)
+        state |= {f"side.{name}": tensor for name, tensor in side.items()}
     if with_lora and manifest.lora is not None:
         names = model.llm.lora_names()
         for name, tensor in read_weights(folder / LORA / LORA_WEIGHTS).items():
@@ -46,7 +50,7 @@ def saved_state(
 
 
 def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
-    """Take over the aligners and LoRA of a bundle that this model shares with it.
+    """Take over the aligners, side and LoRA of a bundle that this model shares with it.
 
     Args:
         folder: Of the bundle.
@@ -64,6 +68,11 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
     if manifest.lora is None:  # aligners may learn from plain captions, then from conversations
         del given["template"]
     check_equal(f"{where}: llm", given, own)
+    check_equal(
+        f"{where}: model",
+        {"side": manifest.recipe.side},
+        {"side": assembled.model_recipe.side},
+    )
     shared = [name for name in manifest.modalities if name in model.aligners]
     for name in shared:
         facts = manifest.modalities[name].model_dump(exclude={"path"})
@@ -81,7 +90,7 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
             f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
             f"of which is in model.modalities ({', '.join(model.aligners)})"
         )
-    prefixes = ("llm.", *(f"aligners.{name}." for name in shared))
+    prefixes = ("llm.", "side.", *(f"aligners.{name}." for name in shared))
     taken = {
         name: tensor
         for name, tensor in saved_state(folder, manifest, model).items()

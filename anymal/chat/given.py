@@ -97,10 +97,11 @@ def blank_of(template: ChatTemplate, turns: Sequence[Turn], answers: GivenAnswer
     said = [isinstance(s, TextSegment) and s.is_target and not s.is_markup for s in segments]
     place = len(said) - 1 - said[::-1].index(True)
     after = (each for each in segments[place + 1 :] if isinstance(each, TextSegment))
+    learnt = [each for each in after if each.is_target and each.text]
     return Blank(
         before=tuple(segments[: place - 1]),
         lead=segments[place - 1],
-        after=tuple(each for each in after if each.is_target),
+        after=tuple(learnt[:1]),  # a format may write more after the last answer
         answers=answers,
     )
 

@@ -11,14 +11,14 @@ from itertools import groupby
 from typing import Any
 
 from anymal.chat.markers import check_markers, find_markers
-from anymal.chat.parts import Markers, Written, cut, media_sign, pieces_of, shown
+from anymal.chat.parts import Markers, Written, cut, media_sign, pieces_of, shown, words_sign
 from anymal.chat.segments import Role, Segment, TextSegment, Turn, answer, markup
 from anymal.chat.shipped import next_step
 from anymal.chat.system import SystemFolder
 from anymal.chat.template_process import BoundedTemplate
 from anymal.errors import ConversationError, RecipeError
 
-# A format of ours writes it after an answer that no special token ends.
+# A format of ours writes it where what is learnt after an answer ends.
 _END = "\ue002"
 # Llama 3 templates write today's date unless given one; this is their default. A prompt must not
 # change overnight. Qwen 3 templates leave room for thoughts, which answers here do not have.
@@ -38,6 +38,7 @@ class JinjaFormat:
         closing: Written after the answer that ends what is learnt, instead of what the template
             writes there.
         end_of_turn: Text of the token to stop at.
+        stop: Text to stop at, where no special token ends an answer; "" otherwise.
         fold: Finds a place for system turns; None if the template has one.
     """
 
@@ -48,6 +49,7 @@ class JinjaFormat:
     tail: str
     closing: str
     end_of_turn: str
+    stop: str
     fold: SystemFolder | None
 
     def write(self, turns: Sequence[Turn], generate: bool) -> list[Segment]:
@@ -138,9 +140,9 @@ def _understood(
 ) -> JinjaFormat | RecipeError:
     """Learn how a template writes answers in one shape, or why it cannot be used in that shape."""
     try:
-        opening = _written(template, _turns("user"), markers, generate=True).between[1]
+        *_, opening = _written(template, _turns("user"), markers, generate=True).between
         talk = _turns("user", "assistant")
-        _, before, after = _written(template, talk, markers, generate=False).between
+        *_, before, after = _written(template, talk, markers, generate=False).between
     except ConversationError as error:  # of the probe's own conversation, not of a caller's
         problem = RecipeError(f"{what} cannot be used: {error}")
         problem.__cause__ = error
@@ -151,6 +153,14 @@ def _understood(
             f"{before!r} before a given one; {next_step()}"
         )
     tail, end = _ending(after, tokenizer)
+    closing = end if not tail else ""
+    if _END in tail:
+        longer = _written(template, [*talk, *talk], markers, generate=False)
+        place = [piece.turn for piece in longer.pieces].index(1) + 1
+        if _END not in (between := longer.between[place]):  # only the last answer has more
+            last = tail.removesuffix(_END)
+            tail, end = _ending(between, tokenizer)
+            closing = last.removeprefix(tail)
     if not end:
         return RecipeError(
             f"{what} writes {after.replace(_END, '')!r} after an answer, which holds no special "
@@ -161,8 +171,9 @@ def _understood(
         markers=markers,
         lead=before.removeprefix(opening),
         tail=tail,
-        closing="" if tail else end,
+        closing=closing,
         end_of_turn=end,
+        stop=tail.removesuffix(_END) if tail.endswith(_END) else "",
         fold=None if _takes_system(template, markers) else SystemFolder(),
     )
 
@@ -217,6 +228,7 @@ def _text(
     return template.write(
         shown(turns, pieces_of(turns, markers), markers),
         media=[media_sign(index) for index in range(len(turns))],
+        words=[words_sign(index) for index in range(len(turns))],
         add_generation_prompt=generate,
     )
 

@@ -8,17 +8,17 @@ template does or be mistaken for its markup. Does not know what belongs to an an
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from anymal.chat.segments import MediaSegment, Segment, TextSegment, Turn
+from anymal.chat.segments import MediaSegment, Segment, TextSegment, Turn, trimmed
 from anymal.chat.shipped import next_step
 from anymal.errors import ConversationError
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARK = f"{_OPEN}[^{_CLOSE}]*{_CLOSE}"
-_TEXT, _MEDIA = "text", "media"
+_TEXT, _MEDIA, _WORDS = "text", "media", "words"
 
 # The text that a template writes for a medium, by modality. None: it takes contents as strings.
 Markers = Mapping[str, str] | None
@@ -30,7 +30,8 @@ class Piece:
 
     Attributes:
         turn: Index of its turn.
-        kind: `text`, the modality that the template writes a marker for, or `media`: all of a turn.
+        kind: `text`, the modality that the template writes a marker for, or, of a whole turn,
+            `media` or `words`.
         content: What it holds.
         sign: What stands for it in what the template writes.
     """
@@ -133,7 +134,8 @@ def cut(text: str, turns: Sequence[Turn], pieces: Sequence[Piece]) -> Written:
         ConversationError: One is missing, stands there twice, or in another one's place.
     """
     waiting: dict[str, list[Piece]] = {}
-    for piece in [*pieces, *map(_media_of, range(len(turns)), turns)]:
+    halves = [half for index, turn in enumerate(turns) for half in _halves(index, turn)]
+    for piece in [*pieces, *halves]:
         waiting.setdefault(piece.sign, []).append(piece)
     signs = sorted(waiting, key=len, reverse=True)
     found, between, end = [], [], 0
@@ -144,12 +146,13 @@ def cut(text: str, turns: Sequence[Turn], pieces: Sequence[Piece]) -> Written:
         between.append(text[end : match.start()])
         end = match.end()
     between.append(text[end:])
-    whole = {piece.turn for piece in found if piece.kind == _MEDIA}
-    apart = [piece for piece in found if piece.kind != _MEDIA]
-    expected = [piece for piece in pieces if piece.turn not in whole]
-    is_whole = len(apart) == len(expected) and all(piece.turn not in whole for piece in apart)
+    halved = {piece.turn for piece in found if piece.kind == _MEDIA}
+    whole = [piece for piece in found if piece.kind not in (_MEDIA, _WORDS)]
+    expected = [piece for piece in pieces if piece.turn not in halved]
+    is_whole = len(whole) == len(expected) and all(piece.turn not in halved for piece in whole)
+    has_media = all(piece.turn in halved for piece in found if piece.kind == _WORDS)
     is_in_order = all(one.turn <= other.turn for one, other in pairwise(found))
-    if not is_whole or not is_in_order or _texts(apart) != _texts(expected):
+    if not (is_whole and has_media and is_in_order) or _texts(whole) != _texts(expected):
         raise _disorder()
     return Written(pieces=tuple(found), between=tuple(between))
 
@@ -159,11 +162,29 @@ def media_sign(index: int) -> str:
     return f"{_OPEN}{_MEDIA} {index}{_CLOSE}"
 
 
-def _media_of(index: int, turn: Turn) -> Piece:
-    """The media of a turn, with the recipe's text around them."""
+def words_sign(index: int) -> str:
+    """What stands for the words of a turn, without its media."""
+    return f"{_OPEN}{_WORDS} {index}{_CLOSE}"
+
+
+def _halves(index: int, turn: Turn) -> tuple[Piece, Piece]:
+    """The media of a turn, with the recipe's text around them, and its words."""
     media = [item for item in turn.content if isinstance(item, MediaSegment)]
-    content = tuple(part for item in media for part in item.with_text())
-    return Piece(turn=index, kind=_MEDIA, content=content, sign=media_sign(index))
+    words = tuple(item for item in turn.content if isinstance(item, TextSegment))
+    return (
+        Piece(
+            turn=index,
+            kind=_MEDIA,
+            content=tuple(part for item in media for part in item.with_text()),
+            sign=media_sign(index),
+        ),
+        Piece(
+            turn=index,
+            kind=_WORDS,
+            content=trimmed(replace(turn, content=words)).content,
+            sign=words_sign(index),
+        ),
+    )
 
 
 def _texts(pieces: Sequence[Piece]) -> list[str]:

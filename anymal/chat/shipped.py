@@ -2,9 +2,14 @@
 
 Does not render them; `anymal.chat.jinja` reads them as it reads a tokeniser's own.
 
-Besides what chat templates of transformers see, a format sees `media[i]`, which stands for the
-media of message `i` without its words, and `end_of_answer`, which it writes after an answer that no
-special token ends.
+Besides what chat templates of transformers see, a format sees `media[i]` and `words[i]`, the two
+halves of message `i`, and `end_of_answer`.
+
+A format says what is learnt. That is the content of each answer; what the format writes before it
+and not where an answer is to be generated; and what it writes after it up to the first special
+token, or up to `end_of_answer`. Where only the last answer has an `end_of_answer`, the others end
+with a special token, at which the model stops. Where no special token ends an answer, the model
+stops at the text itself.
 """
 
 from functools import cache

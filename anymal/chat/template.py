@@ -9,6 +9,7 @@ template's own text can become special tokens. Outer white space of a message is
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,9 @@ from anymal.errors import ConversationError, RecipeError
 
 logger = logging.getLogger(__name__)
 
+# `<|im_end|>` and `<answer>` in a format of ours, but not `<<SYS>>`.
+_MARK = re.compile(r"(?<!<)<\|?[a-z_]+\|?>")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatTemplate:
@@ -32,12 +36,14 @@ class ChatTemplate:
         write: Turns, and whether to end with the opening of an answer, to segments.
         markers: By modality, what it writes itself where a medium stands; None if it is a template
             of a tokeniser's, which takes text, and not one of a processor's, which takes parts.
+        stop: Text that ends an answer, where no special token does; "" otherwise.
     """
 
     name: str
     end_of_turn: str
     write: Callable[[Sequence[Turn], bool], list[Segment]]
     markers: Mapping[str, str] | None = None
+    stop: str = ""
 
     def render(self, turns: Sequence[Turn], *, generate: bool) -> list[Segment]:
         """Write a conversation.
@@ -110,8 +116,11 @@ def build_template(
             the template needs.
     """
     is_own = name == "tokenizer"
+    source = _own_source(tokenizer) if is_own else format_source(name)
+    if not is_own:
+        _check_tokens(name, source, tokenizer)
     own = read_jinja(
-        _own_source(tokenizer) if is_own else format_source(name),
+        source,
         tokenizer,
         what="the tokenizer's chat template" if is_own else f"template {name}",
         modalities=modalities,
@@ -127,8 +136,22 @@ def build_template(
             own.closing,
         )
     return ChatTemplate(
-        name=name, end_of_turn=own.end_of_turn, write=own.write, markers=own.markers
+        name=name,
+        end_of_turn=own.end_of_turn,
+        stop=own.stop,
+        write=own.write,
+        markers=own.markers,
     )
+
+
+def _check_tokens(name: str, source: str, tokenizer: Any) -> None:
+    """Refuse a format whose marks would be spelled out."""
+    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    if missing := sorted(set(_MARK.findall(source)) - known):
+        raise RecipeError(
+            f"template {name} writes {', '.join(map(repr, missing))}, for which the tokenizer has "
+            f"no token; add it to the language model, or {next_step()}"
+        )
 
 
 def _own_source(tokenizer: Any) -> str:

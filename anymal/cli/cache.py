@@ -9,6 +9,7 @@ import typer
 
 from anymal.bundle import weight_cache
 from anymal.bundle.weight_file import DamagedError, read_facts
+from anymal.cli.counted import counted
 
 cache = typer.Typer(
     add_completion=False,
@@ -27,7 +28,8 @@ def _size(context: typer.Context) -> None:
         return
     kept = weight_cache.kept_files()
     held, most = sum(each.num_bytes for each in kept), weight_cache.most_bytes()
-    typer.echo(f"{weight_cache.weights_folder()}: {len(kept)} files, {_mib(held)} of {_mib(most)}")
+    files = counted(len(kept), "file")
+    typer.echo(f"{weight_cache.weights_folder()}: {files}, {_mib(held)} of {_mib(most)}")
 
 
 @cache.command("list")

@@ -11,6 +11,7 @@ import typer
 from rich.progress import track
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.errors import DataError
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
@@ -37,4 +38,4 @@ def data(
         raise DataError(f"unknown topic '{topic}'; known: {', '.join(_TOPICS)}")
     records = _TOPICS[topic](split=split, size=size, seed=seed)
     manifest = write_manifest(track(records, description=topic, transient=True), out)
-    plain_console().print(f"{size} records in {manifest}")
+    plain_console().print(f"{counted(size, 'record')} in {manifest}")

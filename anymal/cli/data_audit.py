@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.cli.data_sets import (
     ColumnOption,
     DataArgument,
@@ -95,11 +96,11 @@ def audit(
         found = {"matches": [asdict(match) for match in matches], "unread": unread.count}
         typer.echo(json.dumps(found))
     else:
-        console.print(f"{total:,} rows, {len(matches):,} matches")
+        console.print(f"{counted(total, 'row')}, {counted(len(matches), 'match', 'matches')}")
         if unread.count:
+            media = counted(unread.count, "medium", "media")
             console.print(
-                f"{unread.count:,} media cannot be read and were not compared; "
-                "`anymal data check` says why"
+                f"not compared, because unreadable: {media}; `anymal data check` says why"
             )
     if matches:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.cli.data_sets import (
     Chosen,
     ColumnOption,
@@ -106,19 +107,19 @@ def _summarise(
         console.print(f"\n{title}")
         for line in lines:
             console.print(f"  {line}")
-    console.print(f"\n{num_rows:,} rows, {len(problems):,} problems")
+    console.print(f"\n{counted(num_rows, 'row')}, {counted(len(problems), 'problem')}")
     for kind, number in Counter(problem.mistake.kind for problem in problems).most_common():
         console.print(f"  {number:,} {kind}: {KINDS[kind]}")
 
 
 def _histograms(counts: Counts) -> Iterator[tuple[str, Iterator[str]]]:
     """Titles and bars of what was counted."""
-    for title, counted in (
+    for title, values in (
         ("tokens of a row", counts.tokens),
         ("words of a row", counts.words),
     ):
-        if counted:
-            yield title, bars(bins_of(counted))
+        if values:
+            yield title, bars(bins_of(values))
     for modality, numbers in counts.media.items():
         yield f"{modality}: media of a row", bars(bins_of(numbers))
         unit = _UNITS.get(modality, "seconds")
@@ -142,8 +143,8 @@ def _print_json(problems: Sequence[Problem], counts: Counts, num_rows: int) -> N
     import json
     from dataclasses import asdict
 
-    def histogram(counted: Counter[float]) -> list[dict[str, float]]:
-        return [asdict(each) for each in bins_of(counted)]
+    def histogram(values: Counter[float]) -> list[dict[str, float]]:
+        return [asdict(each) for each in bins_of(values)]
 
     found = {
         "rows": num_rows,
@@ -151,7 +152,7 @@ def _print_json(problems: Sequence[Problem], counts: Counts, num_rows: int) -> N
         "kinds": Counter(problem.mistake.kind for problem in problems),
         "tokens": histogram(counts.tokens),
         "words": histogram(counts.words),
-        "media": {name: histogram(counted) for name, counted in counts.media.items()},
-        "sizes": {name: histogram(counted) for name, counted in counts.sizes.items()},
+        "media": {name: histogram(values) for name, values in counts.media.items()},
+        "sizes": {name: histogram(values) for name, values in counts.sizes.items()},
     }
     typer.echo(json.dumps(found))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.cli.data_sets import (
     ColumnOption,
     DataArgument,
@@ -48,6 +49,6 @@ def export(
     with RowBar(plain_console(stderr=True), "exporting", len(rows)) as bar:
         written = export_rows(rows, out, to=to, copy_media=copy_media, tick=bar.step)
     console = plain_console()
-    console.print(f"{written.num_records:,} records: {written.manifest}")
+    console.print(f"{counted(written.num_records, 'record')}: {written.manifest}")
     if written.media is not None:
         console.print(f"its media are in {written.media}; name that folder to the other tool")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.cli.data_sets import (
     ColumnOption,
     DataArgument,
@@ -52,4 +53,5 @@ def import_(
     entry = [f"manifest: {written.manifest}"]
     entry += ["format: webdataset"] if tar else []
     entry += [] if written.media is None else [f"media: {written.media}"]
-    plain_console().print(f"{written.num_records:,} records; in a recipe: {{{', '.join(entry)}}}")
+    records = counted(written.num_records, "record")
+    plain_console().print(f"{records}; in a recipe: {{{', '.join(entry)}}}")

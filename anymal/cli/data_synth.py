@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from anymal.cli.console import plain_console
+from anymal.cli.counted import counted
 from anymal.cli.data_sets import (
     ColumnOption,
     DataArgument,
@@ -84,7 +85,8 @@ def synth(
     about = [digest_of_media(rows[number]) for number in range(len(rows))]
     kept, dropped = kept_pairs(said.pairs, about)
     counts = (
-        f"{len(kept):,} pairs; dropped: {dropped[REPEAT]:,} {REPEAT}, {dropped[BLIND]:,} {BLIND}; "
+        f"{counted(len(kept), 'pair')}; "
+        f"dropped: {dropped[REPEAT]:,} {REPEAT}, {dropped[BLIND]:,} {BLIND}; "
         f"unreadable replies: {len(said.unreadable):,} of {len(rows):,} rows (in {replies}; "
         f"to ask for these again, remove {out} and repeat the command)"
     )

@@ -52,8 +52,8 @@ def eval_command(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="'tiny' (default), 'mixed2', a public benchmark such as 'coco' or 'vqav2', or a "
-            "JSONL manifest with meta.answer; repeatable."
+            help="'tiny' (default), 'mixed2', a public benchmark such as 'coco' or 'vqav2', a "
+            "JSONL manifest with meta.answer, or a recipe with held-out records; repeatable."
         ),
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only this task; repeatable.")] = None,

@@ -3,6 +3,7 @@
 Does not import torch until a command needs it, so that help and mistakes come at once.
 """
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,10 @@ RotationOption = Annotated[
 
 def main() -> None:
     """Run the command; a user's mistake is one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files and rows of strangers may hold halves of characters.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="anymal")
     except AnymalError as error:

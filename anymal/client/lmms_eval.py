@@ -19,6 +19,7 @@ from anymal.client.lmms_media import parts_of
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Message, TextPart
 from anymal.protocol.responses import AnswerLikelihood
+from anymal.protocol.sizes import MAX_ANSWERS
 
 logger = logging.getLogger(__name__)
 
@@ -149,11 +150,13 @@ class AnyMAL(lmms):  # type: ignore[misc]  # lmms-eval is no dependency
             given = [requests[place].args[1] for place in places]
             if callable(answer):
                 given = [str(each(self._document(*where[1:]))) for each in given]
-            reply = self._client.likelihood([message], given, model=self._model)
             sign = 1 if callable(answer) else -1
             return [
                 GenerationResult(text=(sign * self._score(each), each.is_greedy))
-                for each in reply.answers
+                for start in range(0, len(given), MAX_ANSWERS)  # more are refused at once
+                for each in self._client.likelihood(
+                    [message], given[start : start + MAX_ANSWERS], model=self._model
+                ).answers
             ]
 
         found: dict[int, GenerationResult] = {}

@@ -20,13 +20,11 @@ _LIMITS = Limits()
 _WITHOUT_EFFECT = {"detail"}
 
 
-def map_media(
-    messages: Sequence[Mapping[str, Any]], change: Callable[[Part], Part]
-) -> list[dict[str, Any]]:
+def map_media(messages: Sequence[Any], change: Callable[[Part], Part]) -> list[Any]:
     """Replace each medium of some messages.
 
     Args:
-        messages: In the REST shape.
+        messages: In the REST shape; what is of another shape stays as it is.
         change: Is given a part that holds no text, and returns what takes its place.
 
     Returns:
@@ -34,14 +32,18 @@ def map_media(
     """
     return [
         {**message, "content": _changed(message["content"], change)}
-        if is_list(message.get("content"))
-        else dict(message)
+        if isinstance(message, Mapping) and is_list(message.get("content"))
+        else message
         for message in messages
     ]
 
 
-def _changed(content: Sequence[Part], change: Callable[[Part], Part]) -> list[Part]:
-    return [part if part.get("type") == "text" else change(dict(part)) for part in content]
+def _changed(content: Sequence[Any], change: Callable[[Part], Part]) -> list[Any]:
+    return [change(dict(part)) if _is_medium(part) else part for part in content]
+
+
+def _is_medium(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") != "text"
 
 
 def tidied(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from anymal.data.conversation_media import Rewriter
 from anymal.data.rows import Rows
 from anymal.durable import write_folder
 from anymal.errors import AnymalError, DataError
+from anymal.protocol.record import read_record
 
 MANIFEST = "manifest.jsonl"
 MEDIA = "media"
@@ -121,9 +122,12 @@ def rewritten(
     for index in range(len(rows)):
         record = rows[index]
         try:
-            yield make(rewriter.rewritten(record))
+            read_record(record)
+            made = make(rewriter.rewritten(record))
+            _check_rest(record)
         except AnymalError as error:
             raise DataError(f"{rows.where(index)}: {error}") from error
+        yield made
         if rewriter.num_put and rewriter.num_paths:
             raise DataError(
                 f"{rows.where(index)}: media inside the rows become files here, and those of other "
@@ -132,6 +136,19 @@ def rewritten(
             )
         if tick is not None:
             tick()
+
+
+def _check_rest(record: Mapping[str, Any]) -> None:
+    """Refuse what is beside the messages and cannot be written: dates, halves of characters.
+
+    Raises:
+        DataError: There is some.
+    """
+    rest = {key: value for key, value in record.items() if key != "messages"}
+    try:
+        json.dumps(rest, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{', '.join(rest)} cannot be written as JSON ({error})") from error
 
 
 def check_new(folder: Path) -> None:

@@ -4,6 +4,7 @@ Only frames are read here, to join them to a film; other files are opened by the
 takes a path that leaves the media folder.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from anymal.protocol.conversation import data_url
 Part = dict[str, Any]
 
 _PLACES = ("url", "bytes", "path")
+# Halves of characters, as Python reads the names of files that are not UTF-8.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def media_part(modality: str, value: Any) -> Part:
@@ -78,11 +81,11 @@ def with_films(messages: Any, base_dir: Path) -> Any:
         MediaError: A frame cannot be read.
         DataError: The frames differ in size.
     """
-    if not is_list(messages) or not any(_frames(part) for part in _parts(messages)):
+    if not is_list(messages) or not any(_frames(part) for one in messages for part in _parts(one)):
         return messages
     return [
-        {**one, "content": [_filmed(part, base_dir) for part in one["content"]]}
-        if is_list(one["content"])
+        {**one, "content": [_filmed(part, base_dir) for part in parts]}
+        if (parts := _parts(one))
         else one
         for one in messages
     ]
@@ -104,13 +107,15 @@ def _url(modality: str, value: Any) -> str:
         raise DataError(
             f"a medium of kind {modality} is {found}; it should be a path, a data URL or bytes"
         )
+    if not value.isascii() and _HALF.search(value):
+        raise DataError(f"the name of a file is {value!r:.200}, which is no UTF-8; rename the file")
     return value
 
 
-def _parts(messages: Sequence[Any]) -> list[Any]:
-    """All parts of some messages."""
-    contents: list[Any] = [one.get("content") for one in messages if isinstance(one, Mapping)]
-    return [part for content in contents if is_list(content) for part in content]
+def _parts(message: Any) -> Sequence[Any]:
+    """The parts of a message; none where it has none."""
+    content: Any = message.get("content") if isinstance(message, Mapping) else None
+    return content if is_list(content) else ()
 
 
 def _frames(part: Any) -> list[str] | None:

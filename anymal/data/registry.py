@@ -5,6 +5,7 @@ Does not import a format before it is asked for, and calls no Python sources (`t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from anymal.data.options import Options
 from anymal.data.rows import Around, Record, Rows
 from anymal.errors import DataError
 from anymal.recipe.data_entry import DataFormat, DataRecipe
-from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.own_prompt import style_of
 from anymal.recipe.suffixes import SUFFIXES, with_suffix
+from anymal.recipe.task_tags import TAGS, with_tag
 
 Open = Callable[[Path, Options], Rows]
 
@@ -44,7 +46,7 @@ def open_rows(entry: DataRecipe) -> Rows:
         entry: With `manifest`; its paths are absolute.
 
     Returns:
-        Its rows, with the prompt and the suffix of the entry.
+        Its rows, with the prompt, the suffix and the tag of the entry.
 
     Raises:
         DataError: It cannot be opened or has no rows; a row that is broken is an error of the row,
@@ -59,12 +61,14 @@ def open_rows(entry: DataRecipe) -> Rows:
         columns=entry.columns,
         split=entry.split,
         licence=entry.licence,
-        prompt=None if entry.prompt is None else PROMPTS[entry.prompt],
+        prompt=None if entry.prompt is None else style_of(entry.prompt),
     )
     rows = find_format(entry.format)(Path(str(entry.manifest)), options)
     if not len(rows):
         raise DataError(f"{entry.manifest!r} has no rows")
-    return rows if entry.suffix is None else _Suffixed(rows, SUFFIXES[entry.suffix])
+    if entry.suffix is not None:
+        rows = _Changed(rows, partial(with_suffix, suffix=SUFFIXES[entry.suffix]))
+    return rows if entry.tag is None else _Changed(rows, partial(with_tag, tag=TAGS[entry.tag]))
 
 
 def find_format(name: DataFormat) -> Open:
@@ -75,10 +79,10 @@ def find_format(name: DataFormat) -> Open:
 
 
 @dataclass(frozen=True, slots=True)
-class _Suffixed(Around):
-    """Rows with a sentence behind their questions."""
+class _Changed(Around):
+    """Rows with words before or behind their questions."""
 
-    suffix: str
+    change: Callable[[Record], Record]
 
     def __getitem__(self, index: int, /) -> Record:
-        return with_suffix(self.rows[index], self.suffix)
+        return self.change(self.rows[index])

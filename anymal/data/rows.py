@@ -42,6 +42,13 @@ class Rows(Protocol):
             DataError: It cannot be used; the message begins with its place.
         """
 
+    def in_file(self, index: int, /) -> Mapping[str, Any]:
+        """Read the row of the file that a record is made from, as it is there.
+
+        Raises:
+            DataError: It is broken; the message begins with its place.
+        """
+
     def where(self, index: int, /) -> str:
         """Return the place of a record, counted from 1, as `train.json:17`."""
 
@@ -101,6 +108,10 @@ class Mapped:
         except AnymalError as error:
             raise DataError(f"{self.where(index)}: {error}") from error
 
+    def in_file(self, index: int, /) -> Mapping[str, Any]:
+        """Read the row as its file has it."""
+        return self.raw[index]
+
     def where(self, index: int, /) -> str:
         """Return the place of a record."""
         return self.raw.where(index)
@@ -133,6 +144,10 @@ class Around:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def in_file(self, index: int, /) -> Mapping[str, Any]:
+        """Read the row as its file has it."""
+        return self.rows.in_file(index)
+
     def where(self, index: int, /) -> str:
         """Return the place of a record."""
         return self.rows.where(index)
@@ -154,6 +169,10 @@ class Chosen(Around):
 
     def __getitem__(self, index: int, /) -> Record:
         return self.rows[self.indices[index]]
+
+    def in_file(self, index: int, /) -> Mapping[str, Any]:
+        """Read the row as its file has it."""
+        return self.rows.in_file(self.indices[index])
 
     def where(self, index: int, /) -> str:
         """Return the place of a record."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.packed import PackedRunner
+from anymal.engine.reply import Vocabulary
 from anymal.engine.runner import Runner
 from anymal.engine.scheduler import Budget
 from anymal.engine.stats import Step
@@ -24,6 +25,7 @@ def build_engine(
     *,
     stop_ids: Collection[int],
     max_tokens: int,
+    stop: str = "",
     max_waiting: int = 16,
     cache_bytes: int | None = None,
     budget: Budget | None = None,
@@ -35,6 +37,7 @@ def build_engine(
         llm: In eval mode; nothing else may use it while the engine lives.
         stop_ids: Ids that end an answer.
         max_tokens: Most positions of a sequence, where the language model states no end.
+        stop: Text that ends an answer, where no id does.
         max_waiting: Most requests that may wait.
         cache_bytes: Size of the key-value cache; None chooses by device and model.
         budget: How much a step may hold; None chooses by device.
@@ -44,7 +47,10 @@ def build_engine(
         The engine. A language model whose attention does not fit blocks is served all the same,
         one request after the other within each step, and the log says so.
     """
-    runner = _runner(llm, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes)
+    vocabulary = TokenizerVocabulary(llm.tokenizer, stop=stop)
+    runner = _runner(
+        llm, vocabulary, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes
+    )
     if budget is None:
         budget = Budget() if llm.device.type == "cpu" else _GPU
     return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
@@ -55,9 +61,13 @@ _GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
 
 
 def _runner(
-    llm: LLM, stop_ids: Collection[int], *, context: int, cache_bytes: int | None
+    llm: LLM,
+    vocabulary: Vocabulary,
+    stop_ids: Collection[int],
+    *,
+    context: int,
+    cache_bytes: int | None,
 ) -> Runner:
-    vocabulary = TokenizerVocabulary(llm.tokenizer)
     try:
         return PackedRunner(
             llm,

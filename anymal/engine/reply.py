@@ -71,6 +71,11 @@ class Growing(Protocol):
 class Vocabulary(Protocol):
     """Ids to text."""
 
+    @property
+    def stop(self) -> str:
+        """Text that ends every answer, as the stop strings of a request do; "" is none."""
+        ...
+
     def text(self, ids: Sequence[int]) -> str:
         """The text of some ids, bytes that are no whole character as U+FFFD."""
         ...
@@ -86,7 +91,8 @@ class Reply:
     def __init__(self, vocabulary: Vocabulary, prompt: Prompt, sampling: Sampling) -> None:
         self._vocabulary = vocabulary
         self._prompt = prompt
-        self._text = AnswerText(vocabulary.text, sampling.stop)
+        own = (vocabulary.stop,) if vocabulary.stop else ()
+        self._text = AnswerText(vocabulary.text, (*own, *sampling.stop))
         self._repetition = Repetition() if sampling.stop_repetition else None
         self._logprobs: list[Logprob] = []
         self._num_tokens = 0

@@ -16,12 +16,14 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 class TokenizerVocabulary:
     """See `anymal.engine.reply.Vocabulary`."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, stop: str = "") -> None:
         """See the class.
 
         Args:
             tokenizer: A transformers tokeniser.
+            stop: See `Vocabulary.stop`.
         """
+        self.stop = stop
         self._tokenizer = tokenizer
         self._bytes_of_char = _byte_alphabet() if _is_byte_level(tokenizer) else None
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anymal.errors import DataError
+from anymal.evaluation.boxes import ExpectedBox, read_box
 
 YES_NO = frozenset({"yes", "no"})
 NONE, SEVERAL = "(none)", "(several)"  # not among choices, which hold words
-_SCORES = ("choice", "contains", "avoids")
+_SCORES = ("choice", "contains", "avoids", "box")
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -27,8 +28,10 @@ class Expected:
         all_of: Choices that must all be named, in this order; empty for a single answer.
         synonyms: Other phrases that count as a choice.
         score: "choice" (exactly the right choice is named), "contains" (the answer is named) or
-            "avoids" (there is an answer, and it names neither `answer` nor any of `all_of`).
+            "avoids" (there is an answer, and it names neither `answer` nor any of `all_of`) or
+            "box" (the first box that it gives overlaps `box` by half).
         references: What people answered, where a metric compares with all of them.
+        box: What "box" compares with.
     """
 
     task: str
@@ -36,8 +39,9 @@ class Expected:
     choices: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
     synonyms: Mapping[str, Sequence[str]]
-    score: Literal["choice", "contains", "avoids"] = "choice"
+    score: Literal["choice", "contains", "avoids", "box"] = "choice"
     references: tuple[str, ...] = ()
+    box: ExpectedBox | None = None
 
 
 def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expected:
@@ -80,6 +84,7 @@ def read_expected(record: Mapping[str, Any], *, default_task: str = "") -> Expec
         synonyms=meta.get("synonyms") or {},
         score=score,
         references=references,
+        box=read_box(meta, where=name) if score == "box" else None,
     )
 
 
@@ -101,6 +106,8 @@ def is_right(text: str, expected: Expected) -> bool:
     Returns:
         Whether the answer is right.
     """
+    if expected.box is not None:
+        return expected.box.is_met_by(text)
     if expected.score != "choice":
         phrases = expected.all_of or (expected.answer,)
         named = set(find_phrases(text, _phrases(phrases, expected.synonyms)))

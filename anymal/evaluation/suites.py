@@ -24,6 +24,7 @@ from anymal.evaluation.suite_tables import (
 )
 from anymal.evaluation.task import Task, read_manifest
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.schema import load_recipe
 
 DEFAULT_SIZE = 300
 
@@ -100,7 +101,8 @@ def load_suites(
     """Load suites by name.
 
     Args:
-        names: "tiny", "laptop", "mixed2", keys of `BENCHMARKS`, or paths of JSONL manifests.
+        names: "tiny", "laptop", "mixed2", keys of `BENCHMARKS`, or paths of JSONL manifests or of
+            recipes, whose held-out records are asked.
         data: Folder of the recorded data, or of the benchmarks.
         size: Records of each task of the tiny suite.
         java: Whether to measure captions of benchmarks with what Java brings.
@@ -110,6 +112,7 @@ def load_suites(
 
     Raises:
         DataError: If a manifest or a benchmark cannot be read, or two tasks have one name.
+        RecipeError: If a recipe cannot be read.
     """
     tasks: list[Task] = []
     skipped: dict[str, str] = {}
@@ -121,6 +124,8 @@ def load_suites(
         elif not Path(name).exists():
             known = ", ".join(map(repr, [*_SUITES, *BENCHMARKS]))
             raise DataError(f"no suite and no data file {name!r}; give {known}, or a data file")
+        elif Path(name).suffix in (".yaml", ".yml"):
+            suite = Suite(tasks=_heldout_of(Path(name)))
         else:
             suite = Suite(tasks=read_manifest(DataRecipe(manifest=name)))
         tasks += suite.tasks
@@ -168,6 +173,21 @@ def without_refusals(suite: Suite) -> Suite:
             **{task.name: reason for task in suite.tasks if task.name in left_out},
         },
     )
+
+
+def _heldout_of(path: Path) -> list[Task]:
+    """The held-out records of a recipe, with its prompts, suffixes and tags."""
+    entries = {
+        entry.model_dump_json(exclude={"weight"}): entry
+        for stage in load_recipe(path).stages
+        for entry in stage.heldout or []
+    }
+    if not entries or any(entry.manifest is None for entry in entries.values()):
+        raise DataError(
+            f"{path} has no held-out records, or some of a Python source; give a recipe whose "
+            "heldout names manifests, or a data file"
+        )
+    return [task for entry in entries.values() for task in read_manifest(entry)]
 
 
 def _open(name: str, entry: Entry, options: Mapping[str, Any], size: int) -> Task:

@@ -90,6 +90,9 @@ def read_manifest(entry: DataRecipe) -> list[Task]:
         except DataError as error:
             problems.append(str(error))
             continue
+        if not isinstance(meta, Mapping | None):
+            problems.append(f"{rows.where(index)}: meta is {meta!r:.80}, and no object")
+            continue
         name = str((meta or {}).get("task") or entry.name or Path(str(entry.manifest)).stem)
         groups.setdefault(name, []).append(index)
     if problems:

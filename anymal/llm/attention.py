@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from anymal.side.base import Side, active_side, read_beside, side_is
+
 NAME = "anymal"
 
 
@@ -61,7 +63,7 @@ def attend(
     **others: Any,
 ) -> tuple[Tensor, None]:
     """The attention function, as transformers calls it."""
-    attention = _current()
+    attention, layer = _current(), getattr(module, "layer_idx", None)
     if attention is None:
         out: Tensor = ALL_ATTENTION_FUNCTIONS["sdpa"](
             module, query, key, value, attention_mask, scaling=scaling, **others
@@ -69,7 +71,7 @@ def attend(
     else:
         out = attention(
             AttentionCall(
-                layer=getattr(module, "layer_idx", None),
+                layer=layer,
                 query=query,
                 key=key,
                 value=value,
@@ -78,7 +80,7 @@ def attend(
                 others=others,
             )
         )
-    return out, None
+    return read_beside(layer, query, out, scaling=scaling), None
 
 
 def install(configs: Sequence[Any]) -> None:
@@ -109,14 +111,20 @@ def attention_is(attention: Attention | None) -> Iterator[None]:
 
 
 def same_attention_again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """For torch's checkpointing: what is computed again attends as it does now.
+    """For torch's checkpointing: what is computed again attends and reads beside as it does now.
 
     The backward pass runs later and, on CUDA, on a thread of its own.
 
     Returns:
         Contexts of the first computation and of the second.
     """
-    return nullcontext(), attention_is(_current())
+    return nullcontext(), _as_it_was(_current(), active_side())
+
+
+@contextmanager
+def _as_it_was(attention: Attention | None, side: Side | None) -> Iterator[None]:
+    with attention_is(attention), side_is(side):
+        yield
 
 
 def _current() -> Attention | None:

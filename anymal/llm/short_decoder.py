@@ -21,6 +21,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from anymal.llm.attention import Attention, AttentionCall, attention_is
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import first_positions, word_rows
+from anymal.side.base import read_before, read_beside
 
 
 class ShortDecoder:
@@ -105,6 +106,7 @@ class _Layer:
         self._own, self._mlp = own, mlp
         # Layers that round their inputs would each do so.
         self._dtype = getattr(own.q_proj, "input_dtype", None)
+        assert call.layer is not None, "they were counted"
         self._layer, self._scaling, self._window = call.layer, call.scaling, call.window
         self._width = call.query.shape[-1]
         self._of_query = _Norm(own.q_norm) if hasattr(own, "q_norm") else _as_it_is
@@ -115,13 +117,15 @@ class _Layer:
     ) -> Tensor:
         """From `[T, K]` to `[T, K]`."""
         own, mlp = self._own, self._mlp
+        rows = read_before(self._layer, rows)
         read, heads = self._rounded(self._before(rows)), (len(rows), -1, self._width)
         query = _rotated(self._of_query(own.q_proj(read).view(heads)), *rotation)
         key = _rotated(self._of_key(own.k_proj(read).view(heads)), *rotation)
+        asks = query.transpose(0, 1)[None]
         found = attention(
             AttentionCall(
                 layer=self._layer,
-                query=query.transpose(0, 1)[None],
+                query=asks,
                 key=key.transpose(0, 1)[None],
                 value=own.v_proj(read).view(heads).transpose(0, 1)[None],
                 scaling=self._scaling,
@@ -129,6 +133,7 @@ class _Layer:
                 others={},
             )
         )
+        found = read_beside(self._layer, asks, found, scaling=self._scaling)
         rows = rows + own.o_proj(found.reshape(len(rows), -1))
         read = self._rounded(self._between(rows))
         out: Tensor = mlp.down_proj(mlp.act_fn(mlp.gate_proj(read)).mul_(mlp.up_proj(read)))

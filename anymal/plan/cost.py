@@ -220,14 +220,14 @@ def _downloads(recipe: Recipe, parts: Parts) -> dict[str, int]:
 
 
 def _training_state(recipe: Recipe, parts: Parts) -> int:
-    """Bytes of the largest checkpoint of training: aligners, LoRA and the optimiser's state."""
+    """Bytes of the largest checkpoint of training: aligners, side, LoRA, the optimiser's state."""
     aligners = {name: aligner.num_parameters for name, aligner in parts.aligners.items()}
     lora = Lora.of(recipe.model.lora, parts.llm).num_parameters
     states = []
-    weights = sum(aligners.values()) + lora
+    weights = parts.num_aligned + lora
     for stage in recipe.stages:
         names = list(aligners) if stage.modalities is None else stage.modalities
-        num_trained = sum(aligners[name] for name in names)
+        num_trained = sum(aligners[name] for name in names) + parts.num_beside
         num_trained += lora if stage.kind == "instruct" else 0
         best = weights if stage.keep == "best" else 0
         states.append(optimiser_bytes(num_trained, stage.optimizer) + _FLOAT * best)
@@ -235,10 +235,9 @@ def _training_state(recipe: Recipe, parts: Parts) -> int:
 
 
 def _bundle(recipe: Recipe, parts: Parts) -> int:
-    """Bytes of one bundle: aligners, LoRA, and copies of the parts that it embeds."""
+    """Bytes of one bundle: aligners, side, LoRA, and copies of the parts that it embeds."""
     model = recipe.model
-    trained = sum(aligner.num_parameters for aligner in parts.aligners.values())
-    trained += Lora.of(model.lora, parts.llm).num_parameters
+    trained = parts.num_aligned + Lora.of(model.lora, parts.llm).num_parameters
     downloads = _downloads(recipe, parts)
     encoders = [modality.encoder for modality in model.modalities.values()]
     embedded = {each.path for each in encoders if each.embed and each.path is not None}

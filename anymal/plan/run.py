@@ -9,6 +9,7 @@ from anymal.plan.aligner import measure_aligner
 from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
 from anymal.plan.encoder import measure_encoder
 from anymal.plan.language_model import read_language_model
+from anymal.plan.side import measure_side
 from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 
@@ -138,11 +139,15 @@ def measure_parts(model: ModelRecipe) -> Parts:
             modality.aligner,
             encoder_dim=encoders[name].width,
             layout=encoders[name].layout,
-            llm_dim=llm.embedding_dim,
+            llm_dim=model.media_width(llm.embedding_dim),
         )
         for name, modality in model.modalities.items()
     }
-    return Parts(llm=llm, encoders=encoders, aligners=aligners)
+    side = None
+    if model.side is not None:
+        longest = max(aligner.num_tokens for aligner in aligners.values())
+        side = measure_side(model.side, llm, num_tokens=longest)
+    return Parts(llm=llm, encoders=encoders, aligners=aligners, side=side)
 
 
 def _plan_stage(

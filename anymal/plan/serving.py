@@ -31,7 +31,8 @@ def serving_bytes(
         max_tokens: Most positions of a sequence where the language model states no end.
 
     Returns:
-        Of the language model, aligners, encoders, and keys and values.
+        Of the language model, aligners with what stands beside the row, encoders, and keys and
+        values.
 
     Raises:
         RecipeError: This precision is not for this device.
@@ -46,7 +47,7 @@ def serving_bytes(
     context = llm.context or max_tokens
     return {
         "llm": merged_bytes(llm, precision),
-        "aligners": _FLOAT * sum(each.num_parameters for each in parts.aligners.values()),
+        "aligners": _FLOAT * parts.num_aligned,
         "encoders": _FLOAT * sum(each.num_parameters for each in parts.encoders.values()),
         "keys and values": default_cache_bytes(
             torch.device(device), bytes_per_sequence=context * position

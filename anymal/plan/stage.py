@@ -25,6 +25,7 @@ from anymal.plan.aligner import Aligner
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder
 from anymal.plan.language_model import LanguageModel
+from anymal.plan.side import SideSize
 from anymal.plan.trainable import Lora, gradient_bytes, optimiser_bytes
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
 from anymal.recipe.schema import Precision, Recipe, StageRecipe
@@ -41,11 +42,24 @@ class Parts:
         llm: The language model.
         encoders: By modality.
         aligners: By modality.
+        side: Layers that read media beside the row, where media do not stand in it.
     """
 
     llm: LanguageModel
     encoders: Mapping[str, Encoder]
     aligners: Mapping[str, Aligner]
+    side: SideSize | None = None
+
+    @property
+    def num_aligned(self) -> int:
+        """Parameters of aligners and side."""
+        aligners = sum(aligner.num_parameters for aligner in self.aligners.values())
+        return aligners + self.num_beside
+
+    @property
+    def num_beside(self) -> int:
+        """Parameters of the side."""
+        return 0 if self.side is None else self.side.num_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +115,13 @@ class StageMemory:
     def _num_trained(self) -> int:
         """Parameters that train."""
         aligners = sum(self._parts.aligners[name].num_parameters for name in self._names)
-        return self._trained_lora.num_parameters + aligners
+        return self._trained_lora.num_parameters + aligners + self._parts.num_beside
 
     @property
     def soft_tokens(self) -> int:
-        """Soft tokens of a sample, of the longest medium."""
+        """Soft tokens in the row of a sample, of the longest medium."""
+        if self._parts.side is not None:
+            return 0
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
     @property
@@ -116,7 +132,9 @@ class StageMemory:
     @property
     def varies(self) -> bool:
         """Whether other media take fewer."""
-        return any(self._parts.aligners[name].varies for name in self._names)
+        return self._parts.side is None and any(
+            self._parts.aligners[name].varies for name in self._names
+        )
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
@@ -130,7 +148,8 @@ class StageMemory:
         return table | {
             "llm": llm_bytes(parts.llm, self._precision, kind),
             "lora": self._lora_bytes(),
-            "aligners": _FLOAT * sum(a.num_parameters for a in parts.aligners.values()),
+            "aligners": _FLOAT * (parts.num_aligned - parts.num_beside),
+            **({} if parts.side is None else {"side": _FLOAT * parts.num_beside}),
             "encoders": self._encoder_bytes(),
             "gradients": gradient_bytes(self._num_trained),
             "optimiser": optimiser_bytes(self._num_trained, self._stage.optimizer),
@@ -192,10 +211,26 @@ class StageMemory:
         if not self._runs_layers:
             return aligners
         llm, tokens = self._parts.llm, samples.num_samples * self.tokens(samples)
-        layers = llm.num_layers * tokens * self._layer.kept
-        states = llm.num_layers * RANDOM_STATE if self._stage.checkpointing else 0
+        layers = self._num_kept * tokens * self._layer.kept
+        states = self._num_kept * RANDOM_STATE if self._stage.checkpointing else 0
         rotary = tokens * rotary_bytes(llm, number=self._number)
-        return layers + states + aligners + rotary
+        return layers + states + aligners + rotary + self._beside(samples)
+
+    @property
+    def _num_kept(self) -> int:
+        """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
+        side = self._parts.side
+        if side is None or self._trained_lora.num_parameters:
+            return self._parts.llm.num_layers
+        return self._parts.llm.num_layers - side.first_layer
+
+    def _beside(self, samples: MemoryPass) -> int:
+        """What the side keeps, from the forward to the backward pass."""
+        if (side := self._parts.side) is None:
+            return 0
+        position = side.stays if self._stage.checkpointing else side.position
+        kept = samples.num_samples * (side.sample + self.tokens(samples) * position)
+        return side.bytes_of(kept, number=self._number)
 
     def _loss(self, samples: MemoryPass) -> int:
         """At the loss: logits, and the last hidden states with their gradient."""
@@ -220,7 +255,11 @@ class StageMemory:
         busy = tokens * layer.running
         if scratch:
             busy = max(busy, scratch + tokens * layer.unpacking)
-        return busy
+        if (side := parts.side) is None or not self._stage.checkpointing:
+            return busy
+        again = side.bytes_of(tokens * side.running, number=self._number)
+        # A block is computed again by itself; prompts are, within their decoder layer.
+        return max(busy, again) if side.is_float32 else busy + again
 
     # --- what is held ---------------------------------------------------------------------------
 

@@ -15,17 +15,19 @@ _OWN = "tokenizer"
 # Formats take contents as strings, and others send lists of parts. Outer white space is dropped, as
 # `anymal.chat.segments.trimmed` does.
 _AS_STRINGS = """\
-{%- set talk = namespace(messages=[], media=[]) -%}
+{%- set talk = namespace(messages=[], media=[], words=[]) -%}
 {%- set end_of_answer = '' -%}
 {%- for message in messages -%}
-  {%- set held = namespace(all='', media='') -%}
+  {%- set held = namespace(all='', media='', words='') -%}
   {%- if message.content is string -%}
     {%- set held.all = message.content | trim -%}
+    {%- set held.words = held.all -%}
   {%- else -%}
     {%- for part in PARTS -%}
       {%- if part.type == 'text' -%}
         {%- set text = part.text.lstrip() if loop.first else part.text -%}
         {%- set held.all = held.all ~ (text.rstrip() if loop.last else text) -%}
+        {%- set held.words = held.words ~ part.text -%}
 MEDIA      {%- else -%}
         {{- raise_exception('there is no place for a part of type ' ~ part.type) -}}
       {%- endif -%}
@@ -33,9 +35,11 @@ MEDIA      {%- else -%}
   {%- endif -%}
   {%- set talk.messages = talk.messages + [{'role': message.role, 'content': held.all}] -%}
   {%- set talk.media = talk.media + [held.media] -%}
+  {%- set talk.words = talk.words + [held.words | trim] -%}
 {%- endfor -%}
 {%- set messages = talk.messages -%}
 {%- set media = talk.media -%}
+{%- set words = talk.words -%}
 """
 _MEDIUM = """\
       {%- elif part.type == 'TYPE' -%}

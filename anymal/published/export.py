@@ -6,7 +6,7 @@ Does not know what the formats hold; each has a file of its own. A bundle stays 
 from collections.abc import Callable
 from pathlib import Path
 
-from anymal.bundle.manifest import bundle_folder
+from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.published.export_class import write_class
@@ -45,6 +45,11 @@ def export_bundle(bundle: str | Path, out: Path, *, to: str) -> Written:
         raise BundleError(
             f"{str(out)!r} is inside the bundle {str(inside)!r}, which would hold files that no "
             "bundle may hold; give a folder elsewhere"
+        )
+    if read_manifest(inside).recipe.side is not None:
+        raise BundleError(
+            f"{str(bundle)!r} has layers beside the row (model.side), without which its language "
+            "model answers otherwise; no format of an export holds them; serve the bundle itself"
         )
     with writing(out), write_folder(out) as draft:
         return FORMATS[to](bundle, draft)

@@ -133,7 +133,8 @@ def parity(assembled: Assembled, reference: Reference) -> ParityFacts:
         ours = model.align(model.encode(batch.media))
         soft.append(_difference(ours[theirs.probe.modality].flat(), theirs.soft_tokens))
         if theirs.logits is not None:
-            hidden = model.decode(model.fuse(batch, ours), batch)[0]
+            side = model.beside(batch, ours)
+            hidden = model.decode(model.fuse(batch, ours), batch, side)[0]
             logits.append(_difference(model.llm.head(hidden), theirs.logits))
             positions += len(hidden)
     if reference.check == "soft":

@@ -3,15 +3,18 @@
 Does not open it; `anymal.data.registry` does.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from anymal.recipe.licences import UNKNOWN, check_licence
+from anymal.recipe.own_prompt import OwnPrompt
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.section import Section
 from anymal.recipe.suffixes import SUFFIXES
+from anymal.recipe.task_tags import TAGS
 
 DataFormat = Literal[
     "anymal",
@@ -28,7 +31,26 @@ DataFormat = Literal[
     "ego4d",
     "folder",
 ]
-_OF_MANIFESTS = ("format", "media", "split", "columns", "prompt", "suffix")
+_OF_MANIFESTS = ("format", "media", "split", "columns", "prompt", "suffix", "tag")
+
+
+class WeightRule(Section):
+    """A weight that follows from how many records a source has.
+
+    `sqrt_size` is InstructBLIP's (arXiv 2305.06500, section 2.3): the share of a source is the root
+    of its size over the sum of all roots, and some sources are then corrected by hand.
+    """
+
+    rule: Literal["sqrt_size"] = Field(description="the square root of the number of records")
+    times: float = Field(1.0, gt=0, description="correction by hand")
+
+    def weight(self, size: int) -> float:
+        """The weight of a source.
+
+        Args:
+            size: How many records it has.
+        """
+        return self.times * math.sqrt(size)
 
 
 class DataRecipe(Section):
@@ -46,13 +68,20 @@ class DataRecipe(Section):
     licence: Annotated[str, AfterValidator(check_licence)] = Field(
         UNKNOWN, description="SPDX name of the records' licence, or unknown"
     )
-    prompt: str | None = Field(None, description="named prompt around the rows of a manifest")
+    prompt: str | OwnPrompt | None = Field(
+        None, description="prompt around the rows of a manifest: a name, or its words"
+    )
     suffix: str | None = Field(
         None, description="named suffix of the user's last message in the rows of a manifest"
     )
+    tag: str | None = Field(
+        None, description="named task tag before the user's last message in the rows of a manifest"
+    )
     source: str | None = Field(None, description="module:function that returns records")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the function")
-    weight: float = Field(1.0, gt=0, description="share of the mixture, relative to the others")
+    weight: Annotated[float, Field(gt=0)] | WeightRule = Field(
+        1.0, description="share of the mixture, relative to the others; or a rule for it"
+    )
     name: str | None = Field(None, description="name in reports; by default the file or function")
 
     @model_validator(mode="after")
@@ -67,7 +96,9 @@ class DataRecipe(Section):
             )
         if self.suffix is not None and self.suffix not in SUFFIXES:
             raise ValueError(f"unknown suffix {self.suffix!r}; known: {', '.join(SUFFIXES)}")
-        if self.prompt is not None and self.prompt not in PROMPTS:
+        if self.tag is not None and self.tag not in TAGS:
+            raise ValueError(f"unknown tag {self.tag!r}; known: {', '.join(TAGS)}")
+        if isinstance(self.prompt, str) and self.prompt not in PROMPTS:
             raise ValueError(f"unknown prompt {self.prompt!r}; known: {', '.join(PROMPTS)}")
         return self
 

@@ -1,10 +1,11 @@
 """Named prompts: from a plain row, such as a picture and its caption, to a conversation.
 
-They follow AnyMAL (arXiv 2309.16058), appendix B.1: the system message ends with the medium, the
-user's message asks. Where only the purpose of a prompt is quoted below, the wording is ours. Does
-not read files and does not know chat templates.
+The named ones follow AnyMAL (arXiv 2309.16058), appendix B.1: the system message ends with the
+medium, the user's message asks. Where only the purpose of a prompt is quoted below, the wording is
+ours. Does not read files and does not know chat templates.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from anymal.errors import ConversationError
 from anymal.modality import MODALITIES
+from anymal.recipe.row_boxes import BOX, HEIGHT, WIDTH, read_boxes
 
 _KEPT = ("id", "meta")
 
@@ -23,10 +25,14 @@ class PromptStyle:
 
     Attributes:
         modality: Of the medium, and the row's key for it.
-        system: Stands before the medium.
+        system: Stands before the medium; if empty, the medium opens the request.
         user: The request.
         source: Where the wording comes from.
         answer_key: Key of the JSON object that the answer is written as; None writes it plainly.
+        more: Other requests. A hash of the row chooses one of all of them, always the same.
+        answer: The answer.
+        coordinates: How `{box}` is written, a name in `anymal.chat.coordinates`; None has no boxes.
+        square: Whether pictures are padded to squares, so that boxes are written as in a square.
     """
 
     modality: str
@@ -34,11 +40,22 @@ class PromptStyle:
     user: str
     source: str
     answer_key: str | None = None
+    more: tuple[str, ...] = ()
+    answer: str = "{text}"
+    coordinates: str | None = None
+    square: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Keys that a row needs besides the medium and `text`, the answer."""
-        parsed = Formatter().parse(self.system + self.user)
+        """Keys that a row needs besides the medium and `text`, usually the answer."""
+        names = self.named
+        sides = () if self.coordinates is None else (WIDTH, HEIGHT)
+        return tuple(name for name in (*names, *sides) if name != "text")
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What stands between braces in its words."""
+        parsed = Formatter().parse("".join((self.system, self.user, *self.more, self.answer)))
         return tuple(dict.fromkeys(name for _, name, _, _ in parsed if name))
 
     def conversation(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,18 +80,32 @@ class PromptStyle:
                 f"{' and '.join(_KEPT)}; missing: {', '.join(missing) or 'none'}; "
                 f"unknown: {', '.join(unknown) or 'none'}"
             )
-        filled = {key: _as_text(row[key]) for key in self.fields}
-        system = {"type": "text", "text": self.system.format_map(filled)}
-        answer = _as_text(row["text"])
-        messages = [
-            {"role": "system", "content": [system, self._medium(row[self.modality])]},
-            {"role": "user", "content": self.user.format_map(filled)},
-            {
-                "role": "assistant",
-                "content": json.dumps({self.answer_key: answer}) if self.answer_key else answer,
-            },
-        ]
-        return {"messages": messages} | {key: row[key] for key in _KEPT if key in row}
+        filled = {key: _as_text(row[key]) for key in (*self.fields, "text")}
+        meta: dict[str, Any] = {}
+        if self.coordinates is not None:
+            boxes = read_boxes(row, coordinates=self.coordinates, square=self.square)
+            filled[BOX] = boxes.text
+            meta = boxes.meta if self.answer == f"{{{BOX}}}" else {}
+        asked = _chosen((self.user, *self.more), row).format_map(filled)
+        medium = self._medium(row[self.modality])
+        said = self.answer.format_map(filled)
+        answer = {
+            "role": "assistant",
+            "content": json.dumps({self.answer_key: said}) if self.answer_key else said,
+        }
+        if self.system:
+            system = {"type": "text", "text": self.system.format_map(filled)}
+            opening = [
+                {"role": "system", "content": [system, medium]},
+                {"role": "user", "content": asked},
+            ]
+        else:
+            question = {"type": "text", "text": asked}
+            opening = [{"role": "user", "content": [medium, question]}]
+        kept = {key: row[key] for key in _KEPT if key in row}
+        if meta:
+            kept["meta"] = {**meta, **(row.get("meta") or {})}
+        return {"messages": [*opening, answer]} | kept
 
     def _medium(self, value: Any) -> dict[str, Any]:
         """The medium as a part; of the part types of a modality, the last takes a URL."""
@@ -85,6 +116,13 @@ class PromptStyle:
 def _as_text(value: Any) -> str:
     """A field as it stands in a prompt: a list is written with commas."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _chosen(templates: tuple[str, ...], row: Mapping[str, Any]) -> str:
+    """One of several requests, by what the row holds and not by chance."""
+    held = json.dumps(row, sort_keys=True, default=str).encode()
+    number = int.from_bytes(hashlib.sha256(held).digest()[:8], "big")
+    return templates[number % len(templates)]
 
 
 _ASSISTANT = "You are a multimodal assistant, designed to provide helpful answers to users' "

@@ -14,15 +14,28 @@ from pydantic import (
 )
 
 from aligners.limits import check_num_tokens
-from anymal.modality import MOST_FACTS, find_modality
-from anymal.recipe.clock import ClockRecipe
+from anymal.modality import find_modality
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
+from anymal.recipe.senses import ClockRecipe, check_in_row, check_measured, check_seen
+from anymal.recipe.side import SideRecipe
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
-TemplateName = Literal["tokenizer", "base", "chatml", "llama2", "plain", "vicuna"]
+TemplateName = Literal[
+    "tokenizer",
+    "alpaca",
+    "base",
+    "chatml",
+    "flamingo",
+    "instructblip",
+    "llama2",
+    "minigpt4",
+    "otter",
+    "plain",
+    "vicuna",
+]
 TrackerName = Literal["dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 
@@ -94,13 +107,22 @@ class ModelRecipe(Section):
 
     llm: LlmRecipe = Field(description="the frozen language model")
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
+    side: SideRecipe | None = Field(
+        None, description="layers that read media beside the row; null: media stand in the row"
+    )
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
     clock: ClockRecipe | None = Field(
         None, description="for media recorded at the same time; null refuses groups of them"
     )
-    start_from: str | None = Field(None, description="bundle whose aligners and LoRA to start from")
+    start_from: str | None = Field(
+        None, description="bundle whose aligners, side and LoRA to start from"
+    )
+
+    def media_width(self, hidden_dim: int) -> int:
+        """Width that aligners give, by that of the language model's embeddings."""
+        return hidden_dim if self.side is None else self.side.media_width(hidden_dim)
 
     @property
     def with_facts(self) -> list[str]:
@@ -111,10 +133,8 @@ class ModelRecipe(Section):
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
-        for name, modality in self.modalities.items():
-            if modality.facts and name not in MOST_FACTS:
-                known = ", ".join(MOST_FACTS)
-                raise ValueError(f"modalities.{name}.facts is true; facts are measured of {known}")
+        check_measured(self.with_facts)
+        check_in_row(has_clock=self.clock is not None, has_side=self.side is not None)
         for name in self.llm.markers or {}:
             if name not in self.modalities:
                 raise ValueError(
@@ -130,7 +150,9 @@ class StageRecipe(Section):
     """One stage of training."""
 
     name: str = Field(min_length=1, description="name in reports and overrides")
-    kind: Literal["align", "instruct"] = Field(description="aligners only, or aligners and LoRA")
+    kind: Literal["align", "instruct"] = Field(
+        description="aligners and side only, or LoRA as well"
+    )
     objective: Literal["answer", "words"] = Field(
         "answer", description="soft tokens are answered from, or, in align, become the words"
     )
@@ -198,8 +220,11 @@ class StageRecipe(Section):
 
     @model_validator(mode="after")
     def _words_need_no_language_model(self) -> Self:
-        if self.objective == "words" and (self.kind != "align" or self.packing):
-            raise ValueError("objective: words is for kind: align, with packing: false")
+        others = self.kind != "align" or self.packing or self.modality_dropout
+        if self.objective == "words" and others:
+            raise ValueError(
+                "objective: words is for kind: align, with packing: false and modality_dropout: 0"
+            )
         return self
 
 
@@ -219,11 +244,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
-        if self.features is not None and (measured := self.model.with_facts):
-            raise ValueError(
-                f"modalities.{measured[0]}.facts needs media, and features has none; set one of "
-                "them to null or false"
-            )
+        check_seen(self.model.with_facts, features=self.features)
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {', '.join(names)}")
@@ -234,8 +255,11 @@ class Recipe(Section):
                         f"stages.{stage.name}.modalities names {name!r}; "
                         f"the model has {', '.join(self.model.modalities)}"
                     )
-            if stage.modality_dropout and stage.objective == "words":
-                raise ValueError("modality_dropout is for objective: answer")
+            if stage.objective == "words" and self.model.side is not None:
+                raise ValueError(
+                    f"stage {stage.name!r} has objective: words, which compares soft tokens with "
+                    "words; with model.side they stand beside the words; take objective: answer"
+                )
             if stage.kind == "instruct" and self.model.lora is None:
                 raise ValueError(
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "

@@ -122,6 +122,7 @@ def start_assistant(
     engine = build_engine(
         model.llm,
         stop_ids=model.stop_ids,
+        stop=processor.template.stop,
         max_tokens=processor.max_tokens,
         max_waiting=max_waiting,
         cache_bytes=cache_bytes,

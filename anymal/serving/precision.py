@@ -17,6 +17,7 @@ from pathlib import Path
 
 from anymal.assemble import Assembled
 from anymal.bundle.load import describe, load_bundle
+from anymal.bundle.manifest import bundle_folder
 from anymal.bundle.parts import THIS_MACHINE, Reach
 from anymal.llm.merge_lora import MERGED_PRECISIONS
 
@@ -71,12 +72,13 @@ def load_to_answer(
         BundleError: It is missing or damaged, or a part differs or is beyond its reach.
         RecipeError: It cannot be built, or not be held so.
     """
-    trained = describe(bundle, allow_hub=reach.allow_hub).recipe.llm.precision
+    folder = bundle_folder(bundle, allow_hub=reach.allow_hub)
+    trained = describe(folder).recipe.llm.precision
     held = serving_precision(
         trained=trained, device=device, precision=precision, merge_lora=merge_lora
     )
     assembled = load_bundle(
-        bundle,
+        folder,
         precision=held.precision,
         merge_lora=held.merge_lora,
         device=device,

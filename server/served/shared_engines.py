@@ -79,6 +79,7 @@ def _facts(assembled: Assembled) -> list[Any]:
         llm.precision,
         tokenizer_digest(llm.tokenizer),
         sorted(model.stop_ids),
+        processor.template.stop,
         processor.max_tokens,
         llm.device,
     ]

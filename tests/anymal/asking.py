@@ -17,7 +17,9 @@ def next_logits(assembled: Assembled, sample: Sample) -> torch.Tensor:
     """`[V]` scores of the token after a sample, without a cache."""
     model = assembled.model
     batch = collate([sample], pad_id=0)
-    hidden = model.decode(model.fuse(batch, model.align(model.encode(batch.media))), batch)
+    soft_tokens = model.align(model.encode(batch.media))
+    side = model.beside(batch, soft_tokens)
+    hidden = model.decode(model.fuse(batch, soft_tokens), batch, side)
     return model.llm.head(hidden[0, -1:])[0]
 
 

@@ -77,6 +77,10 @@ class ByteRunner:
     def scrub(self, blocks: Any) -> None:
         self.scrubbed += blocks
 
+    @property
+    def stop(self) -> str:
+        return ""
+
     def text(self, ids: Any) -> str:
         return bytes(ids).decode(errors="replace")
 

@@ -37,6 +37,7 @@ def messages(*unlearnt: int) -> list[dict[str, Any]]:
 def _labels(request: pytest.FixtureRequest, checkpoints: SimpleNamespace) -> Any:
     """Gives the ids and labels of a talk, by each format."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.llm)
+    tokenizer.add_tokens(["<answer>", "<|endofchunk|>"], special_tokens=True)
     template = build_template(request.param, tokenizer)
     processor = Processor(tokenizer=tokenizer, template=template, modalities={}, max_tokens=300)
 

@@ -8,7 +8,7 @@ import pytest
 from anymal.errors import RecipeError
 from anymal.recipe.schema import Recipe, load_recipe
 from train.data.sources import Source, StageData
-from train.epochs import in_steps
+from train.epochs import in_numbers
 
 
 class Rows(Sequence[Any]):
@@ -34,7 +34,13 @@ def data(*sizes: int) -> StageData:
 
 
 def counted(recipe: Recipe, *sizes: int) -> Recipe:
-    return in_steps(recipe, [data(*sizes), data(5)])
+    first, second = recipe.stages
+    entries = [first.data[0]] * len(sizes)
+    stages = [
+        first.model_copy(update={"data": entries, "heldout": None}),
+        second.model_copy(update={"data": second.data[:1], "heldout": None}),
+    ]
+    return in_numbers(recipe.model_copy(update={"stages": stages}), [data(*sizes), data(5)])
 
 
 @pytest.fixture

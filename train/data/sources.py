@@ -5,6 +5,7 @@ Does not decode media, tokenise text or choose the order of records (see `train.
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, Protocol, Self
 
 from anymal.data.registry import open_rows
 from anymal.data.rows import Chosen, Record, Rows
-from anymal.errors import DataError
+from anymal.errors import DataError, RecipeError
 from anymal.protocol.conversation import Conversation
-from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.data_entry import DataRecipe, WeightRule
 from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.schema import Recipe
 from train.data.records import check_record
+
+ENDLESS = sys.maxsize  # the length of a source that has no end
 
 
 class Records(Protocol):
@@ -103,6 +106,7 @@ def open_data(recipe: Recipe) -> list[StageData]:
 
     Raises:
         DataError: A manifest or Python source is missing, malformed or empty.
+        RecipeError: A source without an end has a weight by its size.
     """
     opened: dict[str, Source] = {}
     return [
@@ -120,7 +124,19 @@ def _open(entry: DataRecipe, opened: dict[str, Source]) -> Source:
     if key not in opened:
         opened[key] = _from_source(entry) if entry.manifest is None else _from_manifest(entry)
     own = opened[key]
-    return replace(own, name=entry.name or own.name, weight=entry.weight)
+    return replace(own, name=entry.name or own.name, weight=_weight(entry, own))
+
+
+def _weight(entry: DataRecipe, own: Source) -> float:
+    """The weight of an entry as a number."""
+    if not isinstance(entry.weight, WeightRule):
+        return entry.weight
+    if (size := len(own.records)) >= ENDLESS:
+        raise RecipeError(
+            f"the source {own.name} has no end, and therefore no size that weight.rule could use; "
+            "give its weight as a number"
+        )
+    return entry.weight.weight(size)
 
 
 def _from_manifest(entry: DataRecipe) -> Source:
@@ -132,7 +148,7 @@ def _from_manifest(entry: DataRecipe) -> Source:
         origin=origin if entry.split is None else f"{origin}:{entry.split}",
         licence=rows.licence,
         records=rows,
-        weight=entry.weight,
+        weight=1.0,
         base_dir=rows.base_dir,
         rows=rows,
     )
@@ -149,7 +165,7 @@ def _from_source(entry: DataRecipe) -> Source:
         origin=origin,
         licence=stated if entry.licence == UNKNOWN else entry.licence,
         records=records,
-        weight=entry.weight,
+        weight=1.0,
         base_dir=None if base_dir is None else Path(base_dir),
     )
 

@@ -20,7 +20,7 @@ from encoders.kind import EncoderKind
 from encoders.registry import encoder_kind
 from train.dry_run.sizes import shrunk
 
-_MIN_LAYERS = 2
+MIN_LAYERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def write_llm(recipe: LlmRecipe, folder: Path) -> StandIn:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": None,  # its row of a random table would be zero
     }
-    small = shrunk(config, num_layers=_MIN_LAYERS) | words
+    small = shrunk(config, num_layers=MIN_LAYERS) | words
     auto: Any = AutoModelForCausalLM  # untyped
     model = auto.from_config(type(config).from_dict(small))
     tokenizer.save_pretrained(folder)
@@ -130,7 +130,7 @@ def _small_config(
 def _deepest(layer: Any) -> int:
     """How many layers a stand-in needs so that one, or several, can be read."""
     layers: list[int] = layer if isinstance(layer, list) else [layer or 0]
-    return max(_MIN_LAYERS, *map(abs, layers))
+    return max(MIN_LAYERS, *map(abs, layers))
 
 
 def _stand_in(model: Any, folder: Path, *, replaced: str, is_guess: bool) -> StandIn:

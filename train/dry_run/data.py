@@ -11,7 +11,8 @@ from typing import Any
 from anymal.modality import blank_part, find_modality
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
-from anymal.recipe.prompts import PROMPTS, PromptStyle
+from anymal.recipe.own_prompt import OwnPrompt, style_of
+from anymal.recipe.prompts import PromptStyle
 
 _RECORDS_EACH = 2
 _SOURCES: dict[str, Callable[..., sources.LazyRecords]] = {
@@ -21,14 +22,15 @@ _SOURCES: dict[str, Callable[..., sources.LazyRecords]] = {
     "imu": sources.motions,
 }
 _OPTIONS = ["yes", "no"]
+_BOX = {"box": [1, 1, 20, 20], "width": 32, "height": 32}  # of no picture in particular
 
 
-def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> Path:
+def write_data(modalities: Sequence[str], prompt: str | OwnPrompt | None, folder: Path) -> Path:
     """Write generated records as a manifest.
 
     Args:
         modalities: Media of its records; where there are several, one record has all of them.
-        prompt: Name of the prompt that its rows are for; None writes conversations.
+        prompt: The prompt that its rows are for; None writes conversations.
         folder: Is created.
 
     Returns:
@@ -40,7 +42,7 @@ def write_data(modalities: Sequence[str], prompt: str | None, folder: Path) -> P
     manifest = write_manifest(records, folder)
     if prompt is not None:
         lines = manifest.read_text(encoding="utf-8").splitlines()
-        rows = [_row(json.loads(line), PROMPTS[prompt]) for line in lines]
+        rows = [_row(json.loads(line), style_of(prompt)) for line in lines]
         manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return manifest
 
@@ -71,9 +73,9 @@ def _together(records: Sequence[sources.Record]) -> sources.Record:
 def _row(record: sources.Record, prompt: PromptStyle) -> dict[str, Any]:
     """A record as the plain row that a prompt takes."""
     medium, question = record["messages"][0]["content"]
-    known = {"question": question["text"], "options": _OPTIONS, "ocr": "none"}
+    known: dict[str, Any] = {"question": question["text"], "options": _OPTIONS, **_BOX}
     return {
         prompt.modality: medium[medium["type"]],
         "text": record["messages"][1]["content"],
-        **{field: known[field] for field in prompt.fields},
+        **{field: known.get(field, "none") for field in prompt.fields},
     }

@@ -18,10 +18,10 @@ from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.data_entry import DataRecipe
-from anymal.recipe.prompts import PROMPTS
+from anymal.recipe.own_prompt import OwnPrompt, style_of
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
-from train.dry_run.checkpoints import StandIn, write_encoder, write_llm
+from train.dry_run.checkpoints import MIN_LAYERS, StandIn, write_encoder, write_llm
 from train.dry_run.data import write_data
 from train.metrics import StepMetrics, read_metrics
 from train.run import run
@@ -81,6 +81,8 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
             continue
         encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)
         values["modalities"][name]["encoder"]["path"] = str(encoder.path)
+    if model.side is not None:
+        values["side"] |= _small_places(values["side"])
     if model.start_from is not None:
         values["start_from"] = None
         before = parse_section(ModelRecipe, values | {"lora": None}, where="dry run")
@@ -88,6 +90,14 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
         console.print(f"  {model.start_from}: a bundle of these stand-ins, without LoRA")
         values["start_from"] = str(bundle)
     return values
+
+
+def _small_places(side: dict[str, Any]) -> dict[str, int]:
+    """Of layers beside the row, which decoder layers they stand at, among the few there are."""
+    most = {"every": MIN_LAYERS, "first": MIN_LAYERS - 1, "layers": MIN_LAYERS}
+    return {
+        key: min(side[key], number) for key, number in most.items() if side.get(key) is not None
+    }
 
 
 class _Data:
@@ -113,18 +123,21 @@ class _Data:
         }
         modalities = stage.modalities or self.all_modalities
         for entry in values["data"] + (values["heldout"] or []):
-            manifest = self._manifest(entry["prompt"], tuple(modalities))
-            name = entry["name"] or entry["source"] or Path(entry["manifest"]).name
+            given = DataRecipe(**entry)
             own = DataRecipe(
-                manifest=manifest, name=name, prompt=entry["prompt"], suffix=entry["suffix"]
+                manifest=self._manifest(given.prompt, tuple(modalities)),
+                name=given.name or given.source or Path(str(given.manifest)).name,
+                prompt=given.prompt,
+                suffix=given.suffix,
+                tag=given.tag,
             )
             entry |= own.model_dump(exclude={"weight"}) | {"source": None}
         return values
 
-    def _manifest(self, prompt: str | None, modalities: tuple[str, ...]) -> str:
+    def _manifest(self, prompt: str | OwnPrompt | None, modalities: tuple[str, ...]) -> str:
         """The manifest for a prompt, or of conversations about some modalities."""
-        shown = modalities if prompt is None else (PROMPTS[prompt].modality,)
-        key = (prompt, shown)
+        shown = modalities if prompt is None else (style_of(prompt).modality,)
+        key = (repr(prompt), shown)
         if key not in self.written:
             folder = self.folder / str(len(self.written))
             self.written[key] = str(write_data(shown, prompt, folder))

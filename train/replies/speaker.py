@@ -57,6 +57,7 @@ class Speaker:
         self._engine = build_engine(
             llm,
             stop_ids={*llm.eos_ids, end},
+            stop=template.stop,
             max_tokens=max_tokens,
             max_waiting=AT_A_TIME,
             budget=batch_budget(AT_A_TIME),

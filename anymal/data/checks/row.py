@@ -55,8 +55,28 @@ class CheckedRow:
     num_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRow:
+    """A row with what was decoded on the way.
+
+    Attributes:
+        checked: What became of it.
+        conversation: Its turns; None where it is no conversation.
+        media: Its media, in order.
+    """
+
+    checked: CheckedRow
+    conversation: Conversation | None = None
+    media: Sequence[CheckedMedium] = ()
+
+
 def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
-    """Check one row.
+    """Check one row; see `read_row`. Keeps no media, which take memory."""
+    return read_row(rows, index, model).checked
+
+
+def read_row(rows: Rows, index: int, model: Model | None) -> ReadRow:
+    """Read one row, decode its media and check all of it.
 
     Args:
         rows: A data set.
@@ -68,16 +88,16 @@ def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
     """
     mistakes: list[Mistake] = []
     try:
-        mistakes += list_mistakes(rows, index)
+        mistakes += list_mistakes(rows.in_file(index))
         record = rows[index]
     except DataError as error:
         told = mistake_of(error, "unreadable", change="repair it", where=rows.where(index))
         # What says more about the same stands for it.
-        return CheckedRow(mistakes=tuple(mistakes) or (told,))
+        return ReadRow(checked=CheckedRow(mistakes=tuple(mistakes) or (told,)))
     mistakes += [*key_mistakes(record), *turn_mistakes(record)]
     conversation = readable(record)
     if isinstance(conversation, Mistake):
-        return CheckedRow(mistakes=tuple(mistakes) or (conversation,))
+        return ReadRow(checked=CheckedRow(mistakes=tuple(mistakes) or (conversation,)))
     media = list(checked_media(conversation, rows.base_dir, model))
     of_media = [mistake for medium in media for mistake in medium.mistakes]
     num_tokens = None
@@ -93,13 +113,14 @@ def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
     for medium in media:
         if medium.size is not None:
             sizes.setdefault(medium.modality, []).append(medium.size)
-    return CheckedRow(
+    checked = CheckedRow(
         mistakes=(*mistakes, *of_media),
         found=fingerprint(conversation, [medium.digest for medium in media], record.get("id")),
         media=sizes,
         num_words=_num_words(conversation),
         num_tokens=num_tokens,
     )
+    return ReadRow(checked=checked, conversation=conversation, media=media)
 
 
 def checked_media(

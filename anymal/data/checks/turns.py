@@ -32,7 +32,7 @@ def key_mistakes(record: Mapping[str, Any]) -> Iterator[Mistake]:
     if unknown := [key for key in record if key not in _KEYS]:
         yield Mistake(
             kind="unknown_key",
-            reason=f"{', '.join(map(repr, unknown))} is not understood here",
+            reason=f"{', '.join(map(repr, unknown)):.200} is not understood here",
             change="a record has messages, and perhaps id and meta, and media are parts of its "
             "messages; name the format of other rows",
         )
@@ -88,7 +88,7 @@ def _role_mistakes(turns: Sequence[Mapping[str, Any]]) -> Iterator[Mistake]:
         if role not in _ROLES:
             yield Mistake(
                 kind="role",
-                reason=f"messages.{number} has the role {role!r}",
+                reason=f"messages.{number} has the role {role!r:.80}",
                 change=f"use one of {', '.join(_ROLES)}",
             )
         if number and role in _ALTERNATING and role == roles[number - 1]:

@@ -55,7 +55,7 @@ class JsonObject:
         entry = self._data[self._starts[number] : self._ends[number]]
         try:
             return next(iter(json.loads(b"{" + entry + b"}").values()))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{self.where(number)}: not valid JSON ({error})") from error
 
     def find(self, key: str) -> int | None:

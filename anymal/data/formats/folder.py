@@ -13,7 +13,7 @@ from typing import Any
 from anymal.data.containers.choose import open_raw
 from anymal.data.containers.raw import Raw
 from anymal.data.endings import modality_of_name
-from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record
+from anymal.data.formats.plain import MEDIA, known_names, listed, plain_record, with_files
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Record, Rows
 from anymal.data.unread import Unread
@@ -115,10 +115,11 @@ def _with_media(row: Mapping[str, Any]) -> dict[str, Any]:
             f"the row has {', '.join(row)}, and no {_FILE_NAME} or *_{_FILE_NAME}; say in columns "
             f"which column has the file, as {{{_FILE_NAME}: image}}"
         )
-    found: dict[str, Any] = {name: value for name, value in row.items() if name not in names}
+    words: dict[str, Any] = {name: value for name, value in row.items() if name not in names}
+    media: dict[str, list[str]] = {}
     for file in [file for name in names for file in listed(row[name])]:
-        modality = modality_of_name(file)
+        modality = modality_of_name(file) if isinstance(file, str) else None
         if modality is None:
-            raise DataError(f"the ending of {file!r} does not say what the file is")
-        found.setdefault(MEDIA[modality], []).append(file)
-    return found
+            raise DataError(f"the ending of {file!r:.80} does not say what the file is")
+        media.setdefault(MEDIA[modality], []).append(file)
+    return with_files(words, media)

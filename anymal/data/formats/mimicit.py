@@ -1,4 +1,4 @@
-"""MIMIC-IT: instructions about images, with related ones as earlier turns.
+"""MIMIC-IT: instructions about images, with related ones as earlier turns, in the released order.
 
 `*_instructions.json` has `data: {id: {instruction, answer, image_ids, rel_ins_ids}}`; beside it,
 `*_train.json`, `{id: [related ids]}`, says which ids are trained on, where it exists. Images are
@@ -21,6 +21,7 @@ from anymal.errors import DataError
 _INSTRUCTIONS, _TRAIN = "_instructions.json", "_train.json"
 _NAMES_OF_IDS = ("id", "index", "__index_level_0__")
 _BASE64 = "base64"
+_WORDS = ("instruction", "answer")
 _URL_LETTERS = str.maketrans("-_", "+/")
 
 
@@ -78,6 +79,8 @@ class Triplets:
         identity, found = self._chosen.key(index), self._chosen.value(index)
         own = self._read(identity, index)
         related = found if isinstance(found, list) else own.get("rel_ins_ids") or []
+        if not isinstance(related, list):
+            raise DataError(f"{self.where(index)}: rel_ins_ids is {related!r:.80}, and no list")
         return {"id": identity, "triplets": [*(self._read(one, index) for one in related), own]}
 
     def where(self, index: int, /) -> str:
@@ -86,14 +89,18 @@ class Triplets:
 
     def _read(self, identity: str, index: int) -> Mapping[str, Any]:
         """One instruction."""
-        number = self._all.find(identity)
+        place = self.where(index)
+        number = self._all.find(identity) if isinstance(identity, str) else None
         if number is None:
-            raise DataError(f"{self.where(index)}: {self._all.path} has no instruction {identity}")
+            raise DataError(f"{place}: {self._all.path} has no instruction {identity!r:.80}")
         found = self._all.value(number)
-        if missing := [key for key in ("instruction", "answer") if key not in found]:
-            raise DataError(f"{self._all.where(number)}: has no {' and no '.join(missing)}")
-        read: Mapping[str, Any] = found
-        return read
+        words = found if isinstance(found, Mapping) else {}
+        if missing := [key for key in _WORDS if not isinstance(words.get(key), str)]:
+            raise DataError(f"{place}: {identity} has no {' and no '.join(missing)} in words")
+        images = words.get("image_ids") or []
+        if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
+            raise DataError(f"{place}: image_ids of {identity} is {images!r:.80}, no list of ids")
+        return words
 
 
 def open_mimicit(path: Path, options: Options) -> Rows:
@@ -133,16 +140,27 @@ def _open_images(path: Path) -> Images:
 
 
 def _record(row: Mapping[str, Any], stores: Sequence[Images], modality: str) -> dict[str, Any]:
-    """Turns of the user and the assistant; an image that an earlier turn showed stays there."""
+    """Turns of the user and the assistant; images that were shown last are not shown again."""
     messages: list[dict[str, Any]] = []
-    shown = set[str]()
+    shown: list[str] = []
     for triplet in row["triplets"]:
-        new = [one for one in triplet.get("image_ids") or [] if one not in shown]
-        shown.update(new)
+        new = _unseen(triplet.get("image_ids") or [], shown)
+        shown += new
         content = [*_media(new, stores, modality), _words(triplet["instruction"])]
         messages.append({"role": "user", "content": content if new else triplet["instruction"]})
         messages.append({"role": "assistant", "content": triplet["answer"]})
     return {"id": row["id"], "messages": messages}
+
+
+def _unseen(ids: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
+    """The images of a turn without those at its beginning that were the last ones shown.
+
+    One that others followed is shown again: an answer is about the nearest images.
+    """
+    for length in range(min(len(ids), len(shown)), 0, -1):
+        if list(shown[-length:]) == list(ids[:length]):
+            return ids[length:]
+    return ids
 
 
 def _words(text: str) -> Part:

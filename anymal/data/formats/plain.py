@@ -45,6 +45,21 @@ def listed(value: Any) -> list[Any]:
     return [one for one in values if one is not None and one != ""]
 
 
+def with_files(row: Mapping[str, Any], media: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Put media that lie beside a row into it.
+
+    Args:
+        row: The words.
+        media: Under the names that `plain_record` takes.
+
+    Raises:
+        DataError: The row has media of that name itself.
+    """
+    if both := [name for name in media if row.get(name) is not None]:
+        raise DataError(f"the row has {', '.join(both)}, and files beside it; keep one of them")
+    return {**row, **media}
+
+
 def plain_record(
     row: Mapping[str, Any], style: PromptStyle | None, unread: Unread | None = None
 ) -> Record:

@@ -85,6 +85,8 @@ def _messages(row: Mapping[str, Any], unread: Unread | None) -> list[Message]:
 
 def _rounds(rounds: Sequence[Any]) -> list[Message]:
     """Turns that are written as pairs of `human` and `assistant`."""
+    if odd := [one for one in rounds if not isinstance(one, Mapping)]:
+        raise DataError(f"a round is {odd[0]!r:.80}; it should have human and assistant")
     return [
         message
         for one in rounds
@@ -96,10 +98,10 @@ def _with_objects(messages: list[Message], objects: Any) -> list[Message]:
     """Write names and boxes where their tags stand; boxes keep the unit that the file has."""
     if not isinstance(objects, Mapping):
         raise DataError(f"objects is {type(objects).__name__}; it should have ref and bbox")
-    values = {
-        _REF: [str(name) for name in objects.get("ref") or []],
-        _BOX: [json.dumps(box) for box in objects.get("bbox") or []],
-    }
+    names, boxes = (objects.get(key) or [] for key in ("ref", "bbox"))
+    if not is_list(names) or not is_list(boxes):
+        raise DataError(f"objects is {objects!r:.80}; its ref and bbox should be lists")
+    values = {_REF: [str(name) for name in names], _BOX: [json.dumps(box) for box in boxes]}
     text = "".join(one["content"] for one in messages if isinstance(one["content"], str))
     for tag, given in values.items():
         if text.count(tag) != len(given):

@@ -104,6 +104,8 @@ def _read_turn(turn: Any, place: str, tags: Tags | None, unread: Unread | None) 
     missing = [key for key in (tags.role, tags.content) if turn.get(key) is None]
     if missing:
         raise DataError(f"{place} has no {missing[0]!r}; it has {', '.join(map(repr, turn))}")
+    if not isinstance(turn[tags.role], str):
+        raise DataError(f"{place}.{tags.role} is {turn[tags.role]!r:.80}; a role is a word")
     if unread is not None:
         given = [key for key, value in turn.items() if value is not None]
         unread.tell(given, (tags.role, tags.content, LOSS), inside=f"{place.rpartition('.')[0]}.")

@@ -1,7 +1,7 @@
 """WebDataset: tar archives whose members of one name are a sample, such as `7.jpg` and `7.txt`.
 
 The ending of a member says which medium it is; `json` has the row, `txt` and `cls` the words.
-Messages in `json` may name members where paths would be, as `anymal data import --tar` writes them.
+`json` may name members where paths would be, as `anymal data import --tar` writes messages.
 Extracts nothing.
 """
 
@@ -14,11 +14,13 @@ from anymal.data.containers.shards import find_shards
 from anymal.data.containers.tar import Sample, TarSamples
 from anymal.data.conversation_media import map_media
 from anymal.data.endings import modality_of_name
-from anymal.data.formats.plain import MEDIA, known_names, plain_record
+from anymal.data.formats.plain import MEDIA, known_names, plain_record, with_files
+from anymal.data.formats.turns import MEDIA_NAMES
 from anymal.data.media_folder import Part
 from anymal.data.options import Options
 from anymal.data.rows import Mapped, Rows
 from anymal.data.unread import Unread
+from anymal.errors import DataError
 from anymal.protocol.conversation import data_url
 
 _ROW, _WORDS = "json", {"txt": "text", "cls": "label"}
@@ -40,15 +42,20 @@ class SampleRows:
             row |= parse_object(sample[_ROW], where=sample.where)
         for ending in _WORDS.keys() & sample.keys():
             row[_WORDS[ending]] = sample[ending].decode(errors="surrogateescape").strip()
-        media = {ending: found for ending in sample if (found := _modality(ending))}
         named = _Named(sample)
+        row |= {name: named.filled(row[name]) for name in MEDIA_NAMES if name in row}
         if isinstance(row.get("messages"), list):
             row["messages"] = map_media(row["messages"], named.fill)
         elif "id" not in row:
             row["id"] = sample.key
-        for ending in [ending for ending in media if ending not in named.used]:
-            row.setdefault(MEDIA[media[ending]], []).append(data_url(sample[ending]))
-        return row
+        media: dict[str, list[str]] = {}
+        for ending in sample:
+            if ending not in named.used and (modality := _modality(ending)):
+                media.setdefault(MEDIA[modality], []).append(data_url(sample[ending]))
+        try:
+            return with_files(row, media)
+        except DataError as error:
+            raise DataError(f"{sample.where}: {error}") from error
 
     def where(self, index: int, /) -> str:
         """Return `archive:key` of a sample."""
@@ -56,7 +63,7 @@ class SampleRows:
 
 
 class _Named:
-    """Puts members where messages name them; knows which it has put."""
+    """Puts members where a row names them; knows which it has put."""
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
@@ -66,12 +73,18 @@ class _Named:
     def fill(self, part: Part) -> Part:
         """A part with the member that its URL names; other parts as they are."""
         body = part.get(str(part.get("type")))
-        url = body.get("url") if isinstance(body, Mapping) else None
-        if not isinstance(body, Mapping) or url not in self._endings:
+        if not isinstance(body, Mapping) or "url" not in body:
             return part
-        self.used.add(self._endings[url])
-        data = data_url(self._sample[self._endings[url]])
-        return {**part, part["type"]: {**body, "url": data}}
+        return {**part, part["type"]: {**body, "url": self.filled(body["url"])}}
+
+    def filled(self, place: Any) -> Any:
+        """The member that a place names, as a data URL; lists item by item, others as they are."""
+        if isinstance(place, list):
+            return [*map(self.filled, place)]
+        if not isinstance(place, str) or place not in self._endings:
+            return place
+        self.used.add(self._endings[place])
+        return data_url(self._sample[self._endings[place]])
 
 
 def open_webdataset(path: Path, options: Options) -> Rows:

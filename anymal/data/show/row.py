@@ -10,8 +10,7 @@ from typing import Protocol
 
 from anymal.data.checks.media import CheckedMedium, DecodeOne
 from anymal.data.checks.mistake import Mistake
-from anymal.data.checks.row import Model, check_row, checked_media, decoded_before
-from anymal.data.checks.turns import readable
+from anymal.data.checks.row import Model, decoded_before, read_row
 from anymal.data.rows import Rows
 from anymal.data.show.pieces import Piece, pieces_of
 from anymal.errors import DataError
@@ -63,11 +62,11 @@ def look_at(rows: Rows, index: int, model: ReadingModel | None) -> ShownRow:
     Raises:
         DataError: It cannot be read at all.
     """
-    conversation = readable(rows[index])
-    if isinstance(conversation, Mistake):
-        raise DataError(f"{rows.where(index)}: {conversation.reason}; {conversation.change}")
-    media = list(checked_media(conversation, rows.base_dir, model))
-    mistakes = check_row(rows, index, model).mistakes
+    read = read_row(rows, index, model)
+    conversation, media, mistakes = read.conversation, read.media, read.checked.mistakes
+    if conversation is None:
+        told = "; ".join(f"{one.reason}; {one.change}" for one in mistakes)
+        raise DataError(f"{rows.where(index)}: {told}")
     if model is None or any(medium.signal is None for medium in media) or _is_unfit(mistakes):
         pieces = list(pieces_of(conversation))
     else:

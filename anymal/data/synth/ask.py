@@ -14,7 +14,8 @@ from anymal.data.synth.log import SynthLog
 from anymal.data.synth.made import media_of
 from anymal.data.synth.pairs import Pair, read_pairs
 from anymal.data.synth.prompts import blind_prompt, pairs_prompt
-from anymal.errors import DataError
+from anymal.errors import AnymalError, DataError
+from anymal.protocol.record import read_record
 
 Ask = Callable[[str], str]
 
@@ -60,9 +61,10 @@ def ask_all(
     def work(index: int) -> str:
         record = rows[index]
         try:
+            read_record(record)
             media_of(record)
             prompt = pairs_prompt(record, count)
-        except DataError as error:
+        except AnymalError as error:
             raise DataError(f"{rows.where(index)}: {error}") from error
         key = hashlib.sha256(json.dumps([index, model, prompt]).encode()).hexdigest()
         if "pairs" not in log.lines.get(key, {}):

@@ -46,6 +46,10 @@ class Made(Around):
             "meta": {"source": self.where(index), "model": self.model},
         }
 
+    def in_file(self, index: int, /) -> Mapping[str, Any]:
+        """Read the row that a pair is about."""
+        return self.rows.in_file(self.pairs[index][0])
+
     def where(self, index: int, /) -> str:
         """Return the place of the row that a pair is about."""
         return self.rows.where(self.pairs[index][0])

@@ -57,7 +57,7 @@ def test_plain_writes_media_and_their_captions_alone(tokenizer: Any) -> None:
     ("name", "lacks", "words"),
     [
         ("llama2", "eos_token", "template llama2 writes ' ' after an answer"),
-        ("plain", "eos_token", "no special token to stop at; set llm.template to base, "),
+        ("plain", "eos_token", "no special token to stop at; set llm.template to alpaca, "),
         ("chatml", "<|im_end|>", "template chatml writes '<|im_end|>"),
     ],
 )

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from anymal.errors import MediaNotFound, MediaUnsupported
+from anymal.protocol.sizes import MAX_ANSWERS
 
 WHERE = ("words", "test")
 DOCUMENTS = ["first", "second", "third"]
@@ -179,6 +180,17 @@ def test_choices_of_a_document_are_one_request(make: Callable[..., Any], service
     assert sorted(tuple(body["answers"]) for body in service.bodies) == [("a", "bcx", "de")] * 2
     (mean,) = make(per_token=True).loglikelihood(requests[:1])
     assert mean.text == (1.5, False)
+
+
+def test_more_choices_than_a_request_takes_are_several(
+    make: Callable[..., Any], service: Service
+) -> None:
+    choices = ["c" * (n + 1) for n in range(MAX_ANSWERS + 3)]
+    found = make().loglikelihood(
+        [request("q", each, lambda doc: None, 0, *WHERE) for each in choices]
+    )
+    assert [each.text for each in found] == [(n + 1, False) for n in range(MAX_ANSWERS + 3)]
+    assert [len(body["answers"]) for body in service.bodies] == [MAX_ANSWERS, 3]
 
 
 def test_a_documents_own_answer_has_its_likelihood(make: Callable[..., Any]) -> None:

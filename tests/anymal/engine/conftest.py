@@ -39,6 +39,7 @@ class Numbers:
     """A vocabulary whose words are their ids."""
 
     eos_token_id = None
+    stop = ""
 
     def text(self, ids: Sequence[int]) -> str:
         return "".join(f"{id_} " for id_ in ids)

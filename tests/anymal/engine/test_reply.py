@@ -58,6 +58,18 @@ def test_stop_string_ends_the_answer(run: Run) -> None:
     assert last.counts.completion == len("one two thr")
 
 
+def test_text_of_the_prompt_format_ends_every_answer(
+    byte_runner: Any, say: Callable[[str], Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(byte_runner), "stop", "###")
+    reply = Reply(byte_runner, say("What?"), Sampling(stop=("xyz",)))
+    events: list[Any] = []
+    for byte in b"a dog###":
+        events += reply.push(Drawn(id=byte), limit=20, num_cached=0)
+    assert "".join(event.text for event in events[:-1]) == "a dog"
+    assert events[-1].reason == "stop"
+
+
 def test_held_back_text_is_given_out_at_the_end(run: Run) -> None:
     assert run("one tw", stop=("two",))[0] == "one tw"
 

@@ -96,7 +96,7 @@ def test_open_question_needs_the_answer_somewhere() -> None:
         ({"task": "t", "choices": ["a"]}, "no meta.answer"),
         ({"answer": "c", "choices": ["a", "b"]}, "not in its choices"),
         ({"all_of": ["a", "c"], "choices": ["a", "b"]}, "not in its choices"),
-        ({"answer": "a", "score": "bleu"}, "allowed: 'choice', 'contains', 'avoids'"),
+        ({"answer": "a", "score": "bleu"}, "allowed: 'choice', 'contains', 'avoids', 'box'"),
         ({"answer": "a", "score": "choice"}, "not in its choices"),
     ],
 )

@@ -160,3 +160,33 @@ def test_a_model_that_needs_media_is_not_asked_without_any() -> None:
     assert [task.name for task in suite.tasks] == list(PLAYGROUND)
     assert list(suite.skipped) == [*RECORDED, *REFUSALS]
     assert "needs_media" in suite.skipped["refused_absent"]
+
+
+def test_a_recipe_asks_its_held_out_records_as_it_trains(tmp_path: Path) -> None:
+    row = {"image": "a.png", "text": "the cat", "box": [0, 0, 5, 5], "width": 10, "height": 10}
+    (tmp_path / "held.jsonl").write_text(json.dumps(row) + "\n")
+    prompt = '{templates: ["Where is {text}?"], answer: "{box}", coordinates: shikra}'
+    entry = f"{{manifest: held.jsonl, name: refcoco, prompt: {prompt}, tag: refer}}"
+    stage = f"""
+  - {{name: NAME, kind: align, steps: 1, batch_size: 1, lr: 0.1,
+     data: [{entry}], heldout: [{entry}]}}"""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "run_dir: run\nmodel: {llm: {path: 'tiny:llm'}, modalities: "
+        "{image: {encoder: {kind: vision, path: 'tiny:encoders/image'}}}}\n"
+        f"stages:{stage.replace('NAME', 'one')}{stage.replace('NAME', 'two')}\n"
+    )
+    [task] = load_suites([str(recipe)], data=None).tasks
+    [record] = task.records
+    assert (task.name, task.base_dir) == ("refcoco", tmp_path)
+    assert record["messages"][0]["content"][1]["text"] == "[refer] Where is the cat?"
+    expected = read_expected(record)
+    assert is_right("[0.000,0.000,0.400,0.500]", expected)
+    assert not is_right("[0.000,0.000,0.200,0.500]", expected)
+
+
+def test_a_recipe_without_held_out_manifests_is_no_suite() -> None:
+    with pytest.raises(
+        DataError, match=r"quick\.yaml has no held-out records, or some of a Python"
+    ):
+        load_suites(["train/recipes/quick.yaml"], data=None)

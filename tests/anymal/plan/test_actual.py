@@ -44,6 +44,7 @@ class Case:
     objective: str = "answer"
     llm: dict[str, int] = field(default_factory=dict)
     aligner: dict[str, int] = field(default_factory=dict)
+    side: dict[str, Any] | None = None
 
 
 CASES = {
@@ -75,9 +76,19 @@ CASES = {
         aligner={"depth": 3, "hidden_dim": 64, "num_heads": 4, "head_dim": 16},
         llm={"num_hidden_layers": 2},
     ),
+    "cross-attention beside": Case(side={"kind": "cross", "every": 2, "head_dim": 16}),
+    "cross-attention beside, checkpointed": Case(
+        side={"kind": "cross", "head_dim": 16, "feed_forward": "swiglu", "norm": "rms"},
+        checkpointing=True,
+    ),
+    "prompts beside": Case(side={"kind": "prefix", "num_tokens": TOKENS}, samples=8),
+    "prompts beside, checkpointed": Case(
+        side={"kind": "prefix", "num_tokens": TOKENS}, checkpointing=True
+    ),
 }
 # Between them: three precisions, both objectives, LoRA, checkpointing, a deeper aligner.
 EVERY_TIME = ("plain", "lora checkpointed", "nf4", "int8 checkpointed", "words", "large aligner")
+EVERY_TIME += ("cross-attention beside", "prompts beside, checkpointed")
 
 
 @pytest.fixture(name="make_recipe")
@@ -92,6 +103,7 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
                 "model": {
                     "llm": {"path": str(llm), "precision": case.precision, "template": "llama2"},
                     "lora": case.lora and {"r": case.lora},
+                    "side": case.side,
                     "modalities": {
                         "image": {
                             "encoder": {"kind": "vision", "path": str(checkpoints.vision)},
@@ -118,16 +130,17 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
 
 
 def batch(case: Case) -> Batch:
-    length = TOKENS + case.text
+    taken = 0 if case.side else TOKENS
+    length = taken + case.text
     ids = torch.randint(10, 300, (length,))
     labels = ids.clone()
-    labels[1 : 1 + TOKENS] = IGNORED
+    labels[1 : 1 + taken] = IGNORED
     tensors = {"pixel_values": torch.randn(1, 3, 16, 16)}
     samples = [
         Sample(
             ids=ids,
             labels=labels,
-            slots=(Slot(modality="image", start=1, length=TOKENS),),
+            slots=(Slot(modality="image", start=1, length=taken),),
             media={"image": [Item(tensors=tensors, digest=str(number))]},
         )
         for number in range(case.samples)
@@ -190,8 +203,8 @@ def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], 
     planned = sum(plan.passing(run).values())
 
     model = build(recipe.model).model
-    model.set_trainable(["image"], lora=case.lora is not None)
-    model.llm.use_checkpointing(case.checkpointing)
+    model.set_trainable(["image"], lora=case.lora is not None, side=True)
+    model.use_checkpointing(case.checkpointing)
     objective = WordLoss(model) if case.objective == "words" else answer_loss
     actual = allocated_by_a_step(model, objective, batch(case))
 
@@ -220,6 +233,15 @@ def test_what_is_held_is_what_was_planned(
     assert held["gradients"] == sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
     states = [s["exp_avg"].nbytes + s["exp_avg_sq"].nbytes for s in optimiser.state.values()]
     assert held["optimiser"] == sum(states)
+
+
+def test_a_side_is_held_and_trains(make_recipe: Callable[[Case], Recipe]) -> None:
+    recipe = make_recipe(Case(side={"kind": "cross", "every": 2, "head_dim": 16}))
+    parts = measure_parts(recipe.model)
+    held = StageMemory(recipe.stages[0], recipe, parts, DEVICE).held()
+    model = build(recipe.model).model
+    assert held["side"] == held_bytes(model.side)
+    assert held["gradients"] == held_bytes(model.side) + held_bytes(model.aligners)
 
 
 def test_the_table_of_words_is_held_too(make_recipe: Callable[[Case], Recipe]) -> None:

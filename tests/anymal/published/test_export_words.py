@@ -231,7 +231,7 @@ def test_a_head_that_lora_parted_from_its_table_is_written(tmp_path: Path) -> No
     torch.testing.assert_close(logits(theirs, input_ids=IDS), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("template", ["llama2", "vicuna", "chatml", "base"])
+@pytest.mark.parametrize("template", ["llama2", "vicuna", "chatml", "base", "instructblip"])
 def test_its_chat_template_writes_what_the_bundle_read(
     model_recipe: MakeRecipe, tmp_path: Path, template: str
 ) -> None:

@@ -29,6 +29,9 @@ class OneRow:
     def __getitem__(self, index: int, /) -> Any:
         return self.given
 
+    def in_file(self, index: int, /) -> Any:
+        return self.given
+
     def where(self, index: int, /) -> str:
         return "rows.jsonl:1"
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from anymal.data.checks.media import decode_alone
 from anymal.data.registry import open_rows
 from anymal.data.rows import Rows
 from anymal.data.show.page import draw_row
@@ -60,6 +61,23 @@ def test_what_is_learnt_is_coloured_and_media_are_drawn(rows: Rows) -> None:
     text = shown(look_at(rows, line_of(rows, "An image, good.png?"), None), has_colours=True)
     assert "\x1b[1;32mIt is a picture.\x1b[0m" in text
     assert text.count("\u2580") == 24 * 12
+
+
+def test_what_is_shown_is_decoded_once(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def decode(medium: Any, modality: str) -> Any:
+        decoded.append(modality)
+        return decode_alone(medium, modality)
+
+    monkeypatch.setattr("anymal.data.checks.row.decode_alone", decode)
+    look_at(rows, line_of(rows, "An image, good.png?"), None)
+    assert decoded == ["image"]
+
+
+def test_a_row_that_is_no_conversation_says_what_to_change(rows: Rows) -> None:
+    with pytest.raises(DataError, match=r"train.jsonl:1: not valid JSON .*; repair or remove it"):
+        look_at(rows, 0, None)
 
 
 def test_mistakes_are_shown(rows: Rows) -> None:

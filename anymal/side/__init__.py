@@ -1,0 +1,1 @@
+"""Layers that read media which stand in no position of the row."""
