@@ -98,7 +98,8 @@ def render_motion(moments: tuple[float, ...], rng: np.random.Generator) -> NDArr
         wave = rng.uniform(12, 22) * np.cos(2 * np.pi * _SHAKE_HZ * time)
         samples[start : start + len(time), :3] += wave[:, None] * axis
     noise = np.array([0.03] * 3 + [0.01] * 3)
-    return (samples + rng.normal(size=samples.shape) * noise).astype(np.float32)
+    noisy = samples + rng.normal(size=samples.shape) * noise
+    return np.asarray(noisy, dtype=np.float32)
 
 
 def ask_order(events: Events, rng: np.random.Generator) -> Question:
