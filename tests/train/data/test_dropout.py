@@ -1,5 +1,6 @@
 """One kind of medium is left out where a record can do without it, the same again after a stop."""
 
+import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from train.data.dropout import Dropout, check_dropout, enough_of, spare_modaliti
 from train.data.feed import Layout, training_micro_batches
 from train.data.sampler import Sampler
 from train.data.sources import Source
+from train.dry_run.data import write_data
 
 SOUND = {"type": "audio_url", "audio_url": {"url": "data:,a"}}
 FILM = {"type": "video_url", "video_url": {"url": "data:,f"}}
@@ -162,3 +164,9 @@ def test_the_playground_knows_what_is_enough() -> None:
         assert needed == {given["meta"]["enough"][0][0]}
         assert spare not in needed
     assert "enough" not in playground.mixed(split="train", size=1)[0]["meta"]
+
+
+def test_a_dry_run_has_a_record_that_can(tmp_path: Path) -> None:
+    manifest = write_data(["audio", "imu"], None, tmp_path / "data")
+    last = json.loads(manifest.read_text().splitlines()[-1])
+    assert spare_modalities(read_record(last), enough_of(last, where="r")) == ["audio", "imu"]
