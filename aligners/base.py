@@ -97,6 +97,7 @@ def start_at_rms(
         values=torch.randn(shape, generator=generator),
         mask=torch.ones(shape[:2], dtype=torch.bool),
         steps=torch.zeros(shape[:2], dtype=torch.int64),
+        layouts=(Layout(rows=1, columns=num_features),) * _PROBE_ITEMS,
     )
     scale.fill_(1.0)
     values = soft_tokens_of(aligner(probe)).values

@@ -5,10 +5,8 @@ Does not count them; an aligner does.
 
 # Of one medium, whatever the aligner: what a plan, a processor and a buffer may rely on.
 MOST_TOKENS = 4096
-# Where all media become the same number.
-FEWEST_FIXED, MOST_FIXED = 32, 256
-# Kinds that read through learned queries, of which there is a fixed number.
-_QUERIES = {"perceiver"}
+# Kinds that always give the same number.
+_FIXED = {"expand", "joint", "perceiver", "qformer"}
 
 
 class AlignerError(ValueError):
@@ -25,13 +23,13 @@ def check_num_tokens(kind: str, num_tokens: int | None) -> None:
     Raises:
         AlignerError: It is out of range, or the kind needs a number.
     """
-    allowed = f"{FEWEST_FIXED} to {MOST_FIXED}"
-    if num_tokens is None and kind in _QUERIES:
+    allowed = f"1 to {MOST_TOKENS}"
+    if num_tokens is None and kind in _FIXED:
         raise AlignerError(
             f"num_tokens is null (one soft token per feature), and the aligner '{kind}' gives a "
             f"fixed number: {allowed}"
         )
-    if num_tokens is not None and not FEWEST_FIXED <= num_tokens <= MOST_FIXED:
+    if num_tokens is not None and not 1 <= num_tokens <= MOST_TOKENS:
         raise AlignerError(
             f"num_tokens is {num_tokens}; allowed: {allowed}, and null with "
             "aligners that can give one soft token per feature"

@@ -6,47 +6,21 @@ Shapes: M media items, F features per item, Q soft tokens per item, D_enc encode
 D_llm width of the language model's embeddings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aligners.base import SoftTokens, real_values, start_at_rms
+from aligners.layers import ACTIVATIONS, NORMS, Activation, Norm, Start, check_known
 from aligners.limits import AlignerError
 from aligners.pooling import pool_features
 from encoders.base import Features, Layout
 
-Activation = Literal["gelu", "silu", "relu", "swiglu"]
-Norm = Literal["none", "standard", "layer", "rms"]
-Start = Literal["rms", "plain"]
-
 _PROBE_FEATURES = 64
-
-
-class _SwiGLU(nn.Module):
-    """The first half of a row, times the activation of its second half."""
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """`[..., 2 D]` to `[..., D]`."""
-        values, gate = rows.chunk(2, dim=-1)
-        return F.silu(gate) * values
-
-
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "relu": nn.ReLU,
-    "swiglu": _SwiGLU,
-}
-_NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "none": lambda _: nn.Identity(),
-    "standard": lambda width: nn.LayerNorm(width, elementwise_affine=False),
-    "layer": nn.LayerNorm,
-    "rms": lambda width: nn.RMSNorm(width, eps=1e-6),
-}
 
 
 class Projection(nn.Module):
@@ -98,10 +72,10 @@ class Projection(nn.Module):
         start: Start = "rms",
     ) -> None:
         super().__init__()
-        _check_known("activation", activation, list(_ACTIVATIONS))
-        _check_known("start", start, get_args(Start))
+        check_known("activation", activation, list(ACTIVATIONS))
+        check_known("start", start, get_args(Start))
         for name, given in {"norm": norm, "norm_middle": norm_middle, "norm_out": norm_out}.items():
-            _check_known(name, given, list(_NORMS))
+            check_known(name, given, list(NORMS))
         hidden = llm_dim if hidden_dim is None else hidden_dim
         _check_sizes(depth=depth, merge=merge, hidden=hidden, halves=activation == "swiglu")
         if newline and (merge > 1 or num_tokens is not None):
@@ -109,20 +83,20 @@ class Projection(nn.Module):
         self.num_tokens = num_tokens
         self.merge = merge
         width = merge * encoder_dim
-        self.norm = _NORMS[norm](width)
+        self.norm = NORMS[norm](width)
         self.project: nn.Module
         if depth == 1:
             self.project = nn.Linear(width, llm_dim, bias=bias)
         else:
             middle = hidden // 2 if activation == "swiglu" else hidden
-            norms: list[nn.Module] = [] if norm_middle == "none" else [_NORMS[norm_middle](middle)]
+            norms: list[nn.Module] = [] if norm_middle == "none" else [NORMS[norm_middle](middle)]
             self.project = nn.Sequential(
                 nn.Linear(width, hidden, bias=bias),
-                _ACTIVATIONS[activation](),
+                ACTIVATIONS[activation](),
                 *norms,
                 nn.Linear(middle, llm_dim, bias=bias),
             )
-        self.norm_out = _NORMS[norm_out](llm_dim)
+        self.norm_out = NORMS[norm_out](llm_dim)
         self.newline = nn.Parameter(torch.randn(llm_dim) * embedding_rms) if newline else None
         self.register_buffer("scale", torch.ones(()))
         if start == "rms":
@@ -206,11 +180,6 @@ def _places(layout: Layout, newline: int) -> list[int]:
         for _ in range(layout.rows):
             places += [*islice(numbers, layout.columns), newline]
     return places
-
-
-def _check_known(name: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise AlignerError(f"unknown {name} '{given}'; known: {', '.join(known)}")
 
 
 def _check_sizes(*, depth: int, merge: int, hidden: int, halves: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from aligners.expand import Expand
+from aligners.joint import Joint
 from aligners.limits import AlignerError, check_num_tokens
 from aligners.perceiver import Perceiver
 from aligners.projection import Projection
@@ -80,6 +82,8 @@ ALIGNERS: dict[str, Callable[..., nn.Module]] = {
     "linear": build_linear,
     "mlp": build_mlp,
     "projection": Projection,
+    "expand": Expand,
+    "joint": Joint,
 }
 
 
@@ -100,7 +104,7 @@ def build_aligner(
         encoder_dim: Width of the features.
         llm_dim: Width of the language model's embeddings.
         embedding_rms: Root mean square of the language model's embedding table.
-        num_tokens: Soft tokens per item, 32 to 256; None gives one for each feature, where the
+        num_tokens: Soft tokens per item, 1 to 4096; None gives one for each feature, where the
             kind can.
         options: Keyword arguments of the kind.
 

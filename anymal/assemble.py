@@ -3,7 +3,7 @@
 Does not read recipe files (see `anymal.recipe`) or bundles (see `anymal.bundle`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from anymal.features.store import open_features
 from anymal.intake.clock import Clock
 from anymal.llm.beside import build_beside
 from anymal.llm.causal_lm import LLM
+from anymal.llm.extra_tokens import ExtraTokens, new_extra_tokens, with_words
 from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
 from anymal.model import AnyMAL
@@ -52,6 +53,7 @@ def build(
     device: torch.device | str = "cpu",
     features: Path | str | None = None,
     llm: LLM | None = None,
+    trained_encoders: Collection[str] = (),
 ) -> Assembled:
     """Build a model; new aligners and LoRA draw their weights from the global random state.
 
@@ -63,6 +65,7 @@ def build(
         features: Folder that `anymal data encode` wrote; the processor reads features from there
             instead of decoding media.
         llm: The language model, if it is there already; None loads it as the recipe says.
+        trained_encoders: Modalities whose encoders will train.
 
     Returns:
         The model and its processor.
@@ -77,8 +80,10 @@ def build(
             precision=model_recipe.llm.precision,
             device=device,
             lora=lora_options(model_recipe.lora),
+            biases=model_recipe.biases,
             revision=model_recipe.llm.revision,
         )
+    extra = _extra_tokens(model_recipe, llm)
     template = _template(model_recipe, llm.tokenizer)
     encoders: dict[str, nn.Module] = {}
     aligners: dict[str, nn.Module] = {}
@@ -101,13 +106,16 @@ def build(
         llm=llm,
         side=None if side is None else build_beside(llm, side.kind, side.options),
         stop_ids={*llm.eos_ids, end_of_turn},
+        extra_tokens=extra,
     )
-    if features is None:
-        place_encoder(model.encoders, torch.device(device), llm.dtype)
+    for name, each in model.encoders.items() if features is None else ():
+        # An encoder that trains keeps float32, as aligners do.
+        dtype = torch.float32 if name in trained_encoders else llm.dtype
+        place_encoder(each, torch.device(device), dtype)
     model.aligners.to(device)
     if model.side is not None:
         model.side.to(device)
-    model.set_trainable((), lora=False)
+    model.set_trainable(())
     processor = _processor(model_recipe, llm, template, inputs)
     llm_recipe = model_recipe.llm.model_copy(update={"markers": dict(template.markers or {})})
     return Assembled(
@@ -138,6 +146,8 @@ def build_processor(model_recipe: ModelRecipe) -> Processor:
             f"cannot read the tokeniser of {path!r}: {why}; give the Hub id or folder of a causal "
             "language model in Hugging Face's format"
         ) from error
+    if model_recipe.extra_tokens is not None:
+        llm.tokenizer = with_words(llm.tokenizer, model_recipe.extra_tokens)
     inputs: dict[str, ModalityInput] = {}
     for name, recipe in model_recipe.modalities.items():
         encoder = build_frozen(name, recipe.encoder)
@@ -192,11 +202,22 @@ def place_encoder(encoder: nn.Module, device: torch.device, dtype: torch.dtype) 
     """Move an encoder, or several, to where it computes.
 
     Args:
-        encoder: No gradient passes it: on CUDA it computes as the language model does.
+        encoder: One that stays frozen computes, on CUDA, as the language model does.
         device: Where it goes.
-        dtype: Of the language model's hidden states.
+        dtype: Of the language model's hidden states, or float32 for an encoder that trains.
     """
     encoder.to(device, dtype if device.type == "cuda" else None)
+
+
+def _extra_tokens(model_recipe: ModelRecipe, llm: LLM) -> ExtraTokens | None:
+    """Rows of the words beside the table, which the language model reads from now on."""
+    words = model_recipe.extra_tokens
+    if words is None:
+        return None
+    tokenizer, num_known = with_words(llm.own_tokenizer, words), len(llm.own_tokenizer)
+    extra = new_extra_tokens(llm.model, tokenizer, words, num_known=num_known)
+    llm.use_extra_tokens(extra, tokenizer)
+    return extra
 
 
 def _template(model_recipe: ModelRecipe, tokenizer: Any) -> ChatTemplate:

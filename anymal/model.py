@@ -7,9 +7,8 @@ item, Q soft tokens per item, N target tokens, D_enc encoder width, D_llm embedd
 V vocabulary.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +16,19 @@ from torch import Tensor, nn
 from aligners.base import SoftTokens
 from aligners.clock import align
 from anymal.collate import Batch
-from anymal.errors import BundleError, RecipeError
+from anymal.errors import BundleError
 from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
 from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
 from anymal.llm.cross_entropy import chunk_rows, cross_entropy
+from anymal.llm.extra_tokens import ExtraTokens
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
 from anymal.side.base import Side, SideLayers, side_is
 from anymal.side.media import media_of
+from anymal.trainable.rules import match
+from anymal.trainable.weights import PartCount, check_can_train, count_parts, weights_of
 from encoders.base import EncoderInputs, Features
 
 
@@ -45,23 +47,8 @@ class Loss:
     per_sample: Tensor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartCount:
-    """Parameters of one part of the model.
-
-    Attributes:
-        part: Its name.
-        trainable: Parameters that train.
-        total: All of them; packed 4-bit weights count as stored.
-    """
-
-    part: str
-    trainable: int
-    total: int
-
-
 class AnyMAL(nn.Module):
-    """Frozen encoders, trainable aligners, and a frozen language model with LoRA.
+    """Encoders, aligners and a language model; rules say what of them trains, the rest is frozen.
 
     Args:
         encoders: `encoders.base.Encoder` modules by modality.
@@ -70,6 +57,7 @@ class AnyMAL(nn.Module):
         side: Layers that read media beside the row, where media do not stand in it; their decoder
             layers ask for them (`anymal.llm.beside.let_read_beside`).
         stop_ids: Ids that end an answer.
+        extra_tokens: Words beside the language model's table, which it reads.
     """
 
     def __init__(
@@ -80,6 +68,7 @@ class AnyMAL(nn.Module):
         llm: LLM,
         side: SideLayers | None = None,
         stop_ids: Collection[int] = (),
+        extra_tokens: ExtraTokens | None = None,
     ) -> None:
         super().__init__()
         assert set(encoders) == set(aligners), (sorted(encoders), sorted(aligners))
@@ -87,6 +76,8 @@ class AnyMAL(nn.Module):
         self.aligners = nn.ModuleDict(aligners)
         self.llm = llm
         self.side = side
+        self.extra_tokens = extra_tokens
+        self._tuned: set[str] = set()
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
         self._prefixes = SharedPrefixes(llm)
 
@@ -95,15 +86,13 @@ class AnyMAL(nn.Module):
         """Where the model is."""
         return self.llm.device
 
-    @cached_property
-    def _word_size(self) -> float:
-        """How large words are, and so the times of media on a clock."""
-        return self.llm.embedding_rms
-
     # --- four verbs -----------------------------------------------------------------------------
 
     def encode(self, media: Mapping[str, EncoderInputs | Features]) -> dict[str, Features]:
-        """Media to features `[M, F, D_enc]`, by modality, without gradient; cached ones pass."""
+        """Media to features `[M, F, D_enc]`, by modality; cached ones pass.
+
+        Gradients are recorded where weights of an encoder train.
+        """
         return {
             name: given
             if isinstance(given, Features)
@@ -114,7 +103,7 @@ class AnyMAL(nn.Module):
     def align(self, features: Mapping[str, Features]) -> dict[str, SoftTokens]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
         return {
-            name: align(self.aligners[name], seen, rms=lambda: self._word_size)
+            name: align(self.aligners[name], seen, rms=lambda: self.llm.embedding_rms)
             for name, seen in features.items()
         }
 
@@ -168,8 +157,8 @@ class AnyMAL(nn.Module):
         packing = Packing(batch.lengths, device=self.device) if batch.is_packed else None
         prefix = None
         if batch.prefix:
-            assert not self.llm.trains, "what changes with every step is no shared prefix"
             assert self.side is None, "what reads beside the row changes every position"
+            assert not self.words_train, "what changes with every step is no shared prefix"
             prefix = self._prefixes.read(batch.prefix)
         return SampleAttention(packing, prefix=prefix)
 
@@ -200,44 +189,47 @@ class AnyMAL(nn.Module):
 
     # --- what trains ----------------------------------------------------------------------------
 
-    def set_trainable(
-        self, aligners: Collection[str], *, lora: bool, side: bool = False
-    ) -> list[PartCount]:
-        """Freeze everything, then let the named parts train.
+    def set_trainable(self, patterns: Sequence[str]) -> list[PartCount]:
+        """Freeze everything, then let what patterns name train.
 
         LoRA takes part in the computation once it trains or was loaded; until then it is left out,
         which is the same function and cheaper.
 
         Args:
-            aligners: Modalities whose aligners train.
-            lora: Whether LoRA trains.
-            side: Whether the layers beside the row train, where the model has any.
+            patterns: See `anymal.trainable.rules`.
 
         Returns:
             A row for every part.
 
         Raises:
-            RecipeError: There is no such aligner, or no LoRA.
+            RecipeError: A pattern matches nothing, or a weight that cannot train.
         """
-        if unknown := sorted(set(aligners) - set(self.aligners)):
-            raise RecipeError(
-                f"no aligner for {', '.join(unknown)}; the model has {', '.join(self.aligners)}"
-            )
-        if lora and not self.llm.lora_parameters():
-            raise RecipeError("LoRA cannot train: the model has none; set model.lora")
-        if lora:
+        weights, parameters = weights_of(self), dict(self.named_parameters())
+        chosen = match(weights, patterns)
+        for name, number in chosen.items():
+            pattern, precision = patterns[number], self.llm.precision
+            check_can_train(name, parameters[name], pattern=pattern, precision=precision)
+        if any(weights[name].kind == "lora" for name in chosen):
             self.llm.use_lora(True)
         self._prefixes.forget()
         self.requires_grad_(False)
         training = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         assert not training, f"still trains after freezing: {training}"
-        for name in aligners:
-            self.aligners[name].requires_grad_(True)
-        for parameter in self.llm.lora_parameters().values():
-            parameter.requires_grad_(lora)
-        if self.side is not None:
-            self.side.requires_grad_(side)
+        for name in chosen:
+            parameters[name].requires_grad_(True)
+        self.keep_tuned(chosen)
         return self.part_counts()
+
+    @property
+    def words_train(self) -> bool:
+        """Whether anything trains that changes how words are read, media or not."""
+        parts = (self.llm, *self._beside().values())
+        return any(p.requires_grad for part in parts for p in part.parameters())
+
+    def _beside(self) -> dict[str, nn.Module]:
+        """What stands beside the language model, by the name of the attribute."""
+        beside = {"side": self.side, "extra_tokens": self.extra_tokens}
+        return {name: part for name, part in beside.items() if part is not None}
 
     def use_checkpointing(self, on: bool) -> None:
         """Recompute activations of all layers in the backward pass, or keep them."""
@@ -245,30 +237,42 @@ class AnyMAL(nn.Module):
         if self.side is not None:
             self.side.checkpoints = on
 
+    def keep_tuned(self, names: Iterable[str]) -> None:
+        """Count weights of pretrained parts among those that training changed.
+
+        Args:
+            names: Of parameters; those of other parts, and of LoRA, always are.
+        """
+        self._tuned |= {
+            name
+            for name in names
+            if name.startswith("encoders.") or (name.startswith("llm.") and ".lora_" not in name)
+        }
+
+    def tuned_state(self) -> dict[str, Tensor]:
+        """The weights of encoders and the language model that training changed, by name."""
+        return {
+            name: parameter.detach()
+            for name, parameter in self.named_parameters()
+            if name in self._tuned
+        }
+
     def part_counts(self) -> list[PartCount]:
         """Count the parameters of every part, and those that train."""
-        lora = self.llm.lora_parameters()
-        base = {name: p for name, p in self.llm.named_parameters() if name not in lora}
-        parts = {f"encoders.{name}": list(m.parameters()) for name, m in self.encoders.items()}
-        parts |= {f"aligners.{name}": list(m.parameters()) for name, m in self.aligners.items()}
-        parts |= {} if self.side is None else {"side": list(self.side.parameters())}
-        parts |= {"llm": list(base.values())} | ({"lora": list(lora.values())} if lora else {})
-        return [
-            PartCount(
-                part=part,
-                trainable=sum(p.numel() for p in parameters if p.requires_grad),
-                total=sum(p.numel() for p in parameters),
-            )
-            for part, parameters in parts.items()
-        ]
+        return count_parts(self)
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """All that training can change, by name: aligners, side and LoRA, training or not."""
-        state = {f"aligners.{name}": t for name, t in self.aligners.state_dict().items()}
-        if self.side is not None:
-            state |= {f"side.{name}": t for name, t in self.side.state_dict().items()}
+        """All that training can change or has changed, by name.
+
+        Aligners, LoRA, and what stands beside the language model, whether or not they train; of
+        encoders and of the language model, the weights that trained.
+        """
+        parts = {"aligners": self.aligners, **self._beside()}
+        state = {
+            f"{part}.{n}": t for part, own in parts.items() for n, t in own.state_dict().items()
+        }
         lora = {f"llm.{name}": p.detach() for name, p in self.llm.lora_parameters().items()}
-        return state | lora
+        return state | lora | self.tuned_state()
 
     @torch.no_grad()
     def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:

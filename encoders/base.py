@@ -111,14 +111,14 @@ class Preprocessor(Protocol):
 
 
 class Encoder(Protocol):
-    """A frozen feature extractor (an `nn.Module`).
+    """A feature extractor (an `nn.Module`).
 
     Its `layout` counts the features inside the mask before they are made. It is None where only
     encoding can tell; aligners then give every medium the same number of soft tokens. An encoder
     may also have `times`, a `TimesOf`; without it, its media cannot stand on a clock.
 
-    It stays in eval mode, its parameters never require gradients, and `forward` runs without
-    recording any.
+    It stays in eval mode. `forward` records gradients only where a stage lets its weights train;
+    `renew_fingerprint` then tells what it has become.
     """
 
     width: int
@@ -128,6 +128,10 @@ class Encoder(Protocol):
 
     def __call__(self, inputs: EncoderInputs) -> Features:
         """Encode a batch of preprocessed media."""
+        ...
+
+    def renew_fingerprint(self) -> None:
+        """Take the fingerprint of the weights as they are now."""
         ...
 
 

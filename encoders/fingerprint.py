@@ -1,4 +1,4 @@
-"""One sha256 that changes when an encoder would give other features.
+"""One sha256 that changes when an encoder, or any module, would compute something else.
 
 Does not cover the library version: it hashes settings and weights, not code.
 """
@@ -10,7 +10,7 @@ from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 # Settings that say where a checkpoint came from or how it is stored, not what it computes.
@@ -71,6 +71,28 @@ def fingerprint(
         if name not in ignored_weights:
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def module_digest(module: nn.Module) -> str:
+    """Hash everything that the function of a module in eval mode depends on.
+
+    Args:
+        module: What it is besides its weights, its parts and their plain attributes tell.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    options = [
+        (name, value)
+        for part in module.modules()
+        for name, value in sorted(vars(part).items())
+        if isinstance(value, bool | int | float | str)
+    ]
+    digest = hashlib.sha256(f"{module!r} {options}".encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 

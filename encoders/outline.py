@@ -7,10 +7,12 @@ Shapes: W windows, P features per window, F features per item, D_enc encoder wid
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from encoders.base import EncoderError, Layout
 from encoders.checkpoint import reading
@@ -27,12 +29,16 @@ class Outline:
         width: D_enc.
         layout: of the longest media item.
         num_windows: windows of the longest media item.
+        model: without memory for its weights.
+        encode: reads one blank window with it, `[1, P, D_enc]`.
     """
 
     num_parameters: int
     width: int
     layout: Layout
     num_windows: int
+    model: nn.Module
+    encode: Callable[[], Tensor]
 
     @property
     def num_features(self) -> int:
@@ -79,6 +85,8 @@ def outline(kind: str, config: Any | None, path: str | None, **options: Any) -> 
         width=width,
         layout=_longest(encoder, per_window),
         num_windows=num_windows,
+        model=encoder.model,
+        encode=lambda: encoder.read(encoder.model, encoder.window).values,
     )
 
 

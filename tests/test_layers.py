@@ -21,10 +21,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "durable": (),
     "side": (),
+    "trainable": (),
     "protocol": (),
     "chat": (),
     "media": (),
-    "llm": ("side",),
+    "llm": ("side", "trainable"),
     "fusion": (),
     "sample": (),
     "features": ("durable",),
@@ -33,17 +34,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "decoding": ("media", "modality"),
     "intake": ("chat", "media", "modality", "protocol", "sample"),
     "collate": ("features", "fusion", "sample", "side"),
-    "engine": ("llm",),
+    "engine": ("llm", "side"),
     "client": ("protocol",),
-    "model": ("collate", "fusion", "llm", "side"),
+    "model": ("collate", "fusion", "llm", "side", "trainable"),
     "processor": (
         *("chat", "decoding", "features", "intake", "media", "modality", "protocol", "sample"),
     ),
-    "recipe": ("chat", "modality"),
+    "recipe": ("chat", "modality", "trainable"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "intake", "llm", "model", "processor", "recipe"),
-    "plan": ("engine", "llm", "modality", "recipe", "side"),
-    "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe", "side"),
+    "plan": ("engine", "llm", "modality", "recipe", "side", "trainable"),
+    "bundle": ("assemble", "chat", "durable", "llm", "model", "recipe", "side", "trainable"),
     "published": (
         *("assemble", "bundle", "chat", "collate", "durable", "llm", "recipe", "sample"),
     ),
@@ -62,7 +63,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         *("recipe", "sample", "serving"),
     ),
 }
-MAX_ROOT_FILES, MAX_ROOMS = 10, 28
+MAX_ROOT_FILES, MAX_ROOMS = 10, 30
 # Faces for outsiders; no other __init__ passes on what is defined elsewhere.
 FACES = {"anymal/__init__.py", "anymal/client/__init__.py", "anymal/media/imu/__init__.py"}
 

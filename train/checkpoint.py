@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -160,4 +161,6 @@ def _best(figures: dict[str, Any] | None, weights: Path) -> Best | None:
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors by name; each is copied to the CPU and owns its memory."""
-    save_file({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, path)
+    plain = torch.contiguous_format  # encoders keep some weights in another
+    owned = {name: t.detach().cpu().clone(memory_format=plain) for name, t in tensors.items()}
+    save_file(owned, path)

@@ -23,8 +23,8 @@ class StepMetrics:
         stage: Name of the stage.
         step: Steps done in the stage, this one included.
         loss: Mean over the step's target tokens, in nats.
-        lr: Learning rate of the aligners (of LoRA where only LoRA trains).
-        lora_lr: Learning rate of LoRA, where it trains.
+        lr: Learning rate of the first rule: of the aligners, where they train.
+        lora_lr: Learning rate of LoRA, where a rule of its own trains it.
         tokens: Positions that ran, with soft tokens, without padding and without a shared prefix.
         targets: Tokens that the loss is the mean of.
         tokens_per_s: `tokens` over the seconds of the step, waiting for data included.

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from anymal.llm.precision import paged_adamw_8bit
 from anymal.recipe.schema import StageRecipe
+from anymal.recipe.trains import TrainRule
+from anymal.trainable.rules import LORA, match
+from anymal.trainable.weights import weights_of
+from train.copying_adamw import CopyingAdamW
 from train.errors import TrainingError
 
 BETAS = (0.9, 0.999)
@@ -26,22 +30,39 @@ class OptimiserState:
     scalars: dict[str, float | int]
 
 
-def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimizer:
+def build_optimiser(
+    model: nn.Module, stage: StageRecipe, rules: Sequence[TrainRule]
+) -> torch.optim.Optimizer:
     """Build the optimiser over the parameters that train.
 
-    Aligners and side train at `lr`, everything else that trains (LoRA) at `lora_lr`. Norms, biases
-    and gates, parameters with fewer than two dimensions, have no weight decay.
+    Each trains at the rate of the first rule that matches it. Parameters with fewer than two
+    dimensions, such as norms, biases and gates, have no weight decay.
 
     Args:
         model: Its trainable parameters are those that require a gradient.
-        stage: Learning rates, weight decay and kind of optimiser.
+        stage: Weight decay and kind of optimiser.
+        rules: What trains; one without a rate takes the stage's.
 
     Returns:
-        An optimiser whose groups hold their full rate as `peak_lr`.
+        An optimiser whose groups hold their full rate as `peak_lr`, and the pattern of their rule
+        as `what`.
+
+    Raises:
+        TrainingError: Nothing trains, or the optimiser cannot train it.
     """
-    groups = _groups(model, stage)
+    groups = _groups(model, stage, rules)
+    held = {p.dtype for group in groups for p in group["params"]}
+    is_short = held != {torch.float32}
     if stage.optimizer == "paged_adamw_8bit":
+        if is_short:
+            raise TrainingError(
+                f"stages.{stage.name}.optimizer: paged_adamw_8bit rounds each step to bfloat16, "
+                "where a small one is lost; set optimizer: adamw, which keeps float32 copies of "
+                "weights that train in bfloat16, or set model.llm.precision to fp32"
+            )
         return paged_adamw_8bit(groups, betas=BETAS)
+    if is_short:
+        return CopyingAdamW(groups, betas=BETAS)
     return torch.optim.AdamW(groups, betas=BETAS, fused=True)
 
 
@@ -65,14 +86,16 @@ def rate_factor(step: int, *, steps: int, warmup_steps: int, min_ratio: float) -
     return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> tuple[float, float]:
-    """Set every group's learning rate to a share of its peak; returns the first's and the last's.
+def set_rate(optimiser: torch.optim.Optimizer, factor: float) -> tuple[float, float | None]:
+    """Set every group's learning rate to a share of its peak.
 
-    Aligners come first, LoRA last.
+    Returns:
+        The rate of the first rule, and that of LoRA where a rule of its own trains it.
     """
     for group in optimiser.param_groups:
         group["lr"] = group["peak_lr"] * factor
-    return float(optimiser.param_groups[0]["lr"]), float(optimiser.param_groups[-1]["lr"])
+    lora = [group["lr"] for group in optimiser.param_groups if group["what"] == LORA]
+    return float(optimiser.param_groups[0]["lr"]), lora[0] if lora else None
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, model: nn.Module) -> OptimiserState:
@@ -115,33 +138,26 @@ def load_optimiser_state(
     optimiser.load_state_dict({"state": by_number, "param_groups": groups})
 
 
-def _groups(model: nn.Module, stage: StageRecipe) -> list[dict[str, Any]]:
-    """The groups: aligners and the rest, with and without weight decay."""
-    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if not trainable:
+def _groups(
+    model: nn.Module, stage: StageRecipe, rules: Sequence[TrainRule]
+) -> list[dict[str, Any]]:
+    """A group for each rule, and for those of its parameters that decay and those that do not."""
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not parameters:
         raise TrainingError(
             f"nothing trains in stage {stage.name!r}; list modalities of the model, "
-            "or use kind: instruct with model.lora"
+            "use kind: instruct with model.lora, or give rules as trains"
         )
-    ours = ("aligners.", "side.")
-    aligners = [p for name, p in trainable if name.startswith(ours)]
-    others = [p for name, p in trainable if not name.startswith(ours)]
-    lora_lr = stage.lr if stage.lora_lr is None else stage.lora_lr
-    groups = [
-        *_decay_groups(aligners, lr=stage.lr, weight_decay=stage.weight_decay),
-        *_decay_groups(others, lr=lora_lr, weight_decay=stage.weight_decay),
-    ]
+    chosen = match(weights_of(model), [rule.what for rule in rules])
+    assert parameters.keys() <= chosen.keys(), sorted(parameters.keys() - chosen.keys())
+    groups = []
+    for number, rule in enumerate(rules):
+        own = [p for name, p in parameters.items() if chosen[name] == number]
+        rate = rule.lr or stage.lr
+        common = {"lr": rate, "peak_lr": rate, "what": rule.what}
+        matrices, vectors = [p for p in own if p.ndim >= 2], [p for p in own if p.ndim < 2]
+        groups += [
+            {"params": matrices, "weight_decay": stage.weight_decay, **common},
+            {"params": vectors, "weight_decay": 0.0, **common},
+        ]
     return [group for group in groups if group["params"]]
-
-
-def _decay_groups(
-    parameters: Sequence[nn.Parameter], *, lr: float, weight_decay: float
-) -> list[dict[str, Any]]:
-    """Split parameters into those that decay and those that do not."""
-    common = {"lr": lr, "peak_lr": lr}
-    matrices = [p for p in parameters if p.ndim >= 2]
-    vectors = [p for p in parameters if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay, **common},
-        {"params": vectors, "weight_decay": 0.0, **common},
-    ]

@@ -49,7 +49,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     llm, device = model.llm, model.device
     # Only objective `answer` runs the layers, so only there a prefix can be computed once; not
     # beside what changes every position.
-    splits_prefix = stage.kind == "align" and model.side is None
+    splits_prefix = not model.words_train and model.side is None
     is_packable = stage.objective == "answer" and (stage.packing or splits_prefix)
     if is_packable:
         try:

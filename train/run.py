@@ -13,11 +13,14 @@ from anymal.bundle.extend import extended
 from anymal.bundle.manifest import bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
+from anymal.bundle.tuned import names_of_tuned, tuned_encoders
 from anymal.decoding.choice import decoder
 from anymal.errors import RecipeError
 from anymal.evaluation.report import table
 from anymal.evaluation.results import Results
+from anymal.model import AnyMAL
 from anymal.recipe.schema import Recipe
+from anymal.recipe.trains import encoders_that_train, rules_of
 from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data.check import check_rows
@@ -83,11 +86,16 @@ def run(
     if is_commercial:
         refuse_non_commercial(data, [] if started_from is None else started_from.data_sources)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
-    assembled = build(recipe.model, device=device_of(recipe), features=recipe.features)
+    assembled = build(
+        recipe.model,
+        device=device_of(recipe),
+        features=recipe.features,
+        trained_encoders=encoders_that_train(recipe) | _trained_before(start),
+    )
     if start is not None:
         take_over(bundle_folder(start), assembled, where="start_from")
     if checkpoint is not None:
-        assembled.model.load_trainable_state(checkpoint.weights)
+        _take_back(assembled.model, recipe, checkpoint)
     with decoder(recipe.decode_workers) as decode:
         assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
         if checks_rows:
@@ -132,6 +140,18 @@ def _check_max_bad(recipe: Recipe, *, checks_rows: bool) -> None:
             f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
             "run without --no-check, or set max_bad=0"
         )
+
+
+def _trained_before(start: str | None) -> set[str]:
+    """The modalities whose encoders trained in the bundle that a run starts from."""
+    return set() if start is None else tuned_encoders(names_of_tuned(bundle_folder(start)))
+
+
+def _take_back(model: AnyMAL, recipe: Recipe, checkpoint: Checkpoint) -> None:
+    """Give a model the weights of a checkpoint, which has all that its stages let train."""
+    for stage in recipe.stages[: checkpoint.stage + 1]:
+        model.set_trainable([rule.what for rule in rules_of(stage, recipe.model)])
+    model.load_trainable_state(checkpoint.weights)
 
 
 def _say_where(run: StageRun, checkpoint: Checkpoint | None) -> None:

@@ -10,6 +10,7 @@ from itertools import islice
 import torch
 
 from anymal.recipe.schema import StageRecipe
+from anymal.recipe.trains import need_media, rules_of
 from train.best import Best, best_after, is_over
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.data.feed import MicroBatch, micro_batches_per_batch
@@ -49,7 +50,7 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
     stage, model = run.recipe.stages[number], run.assembled.model
     _set_trainable(run, stage)
     passes = passes_of(run, stage)
-    optimiser = build_optimiser(model, stage)
+    optimiser = build_optimiser(model, stage, rules_of(stage, run.recipe.model))
     done, best = 0, None
     if checkpoint is not None:
         done, best = checkpoint.step, checkpoint.best
@@ -82,24 +83,23 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
 def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
     """Choose what trains, and show it."""
     model = run.assembled.model
-    names = _trained(run, stage)
-    parts = model.set_trainable(aligners=names, lora=stage.kind == "instruct", side=True)
+    parts = model.set_trainable([rule.what for rule in rules_of(stage, run.recipe.model)])
     model.use_checkpointing(stage.checkpointing)
     table = ", ".join(f"{part.part} {part.trainable:,}/{part.total:,}" for part in parts)
-    run.progress.say(f"stage {stage.name} ({stage.kind}, {stage.num_steps} steps); trains: {table}")
-
-
-def _trained(run: StageRun, stage: StageRecipe) -> list[str]:
-    """The modalities whose aligners train."""
-    all_names = list(run.assembled.model.aligners)
-    return all_names if stage.modalities is None else stage.modalities
+    kind = stage.kind or f"{len(stage.trains or ())} rules"
+    run.progress.say(f"stage {stage.name} ({kind}, {stage.num_steps} steps); trains: {table}")
 
 
 def _first_steps(run: StageRun, stage: StageRecipe) -> FirstSteps | None:
     """What watches the beginning of a stage that only media can train."""
-    if stage.kind != "align":
+    model = run.assembled.model
+    if not need_media(rules_of(stage, run.recipe.model)):
         return None
-    return FirstSteps(stage=stage.name, steps=stage.num_steps, trains=_trained(run, stage))
+    trained = {
+        name.split(".")[1] for name, weight in model.named_parameters() if weight.requires_grad
+    }
+    names = [name for name in model.aligners if name in trained]
+    return FirstSteps(stage=stage.name, steps=stage.num_steps, trains=names)
 
 
 def _step(
@@ -118,7 +118,7 @@ def _step(
         warmup_steps=stage.warmup_steps,
         min_ratio=stage.min_lr_ratio,
     )
-    rate, last_rate = set_rate(optimiser, factor)
+    rate, lora_rate = set_rate(optimiser, factor)
     window = islice(feed, stage.accumulate * micro_batches_per_batch(stage, passes.size))
     model, apply = run.assembled.model, passes.halving.map
     result = optimise(
@@ -129,7 +129,7 @@ def _step(
         step=step + 1,
         loss=result.loss,
         lr=rate,
-        lora_lr=last_rate if stage.kind == "instruct" else None,
+        lora_lr=lora_rate,
         tokens=result.tokens,
         targets=result.targets,
         tokens_per_s=result.tokens / (time.perf_counter() - began),

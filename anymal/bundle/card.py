@@ -75,6 +75,10 @@ def _parts(manifest: Manifest) -> list[list[str]]:
         rows.append([f"{name}: {facts.kind} and aligner {kind}", _place(facts.path, None)])
     if manifest.lora is not None:
         rows.append(["LoRA", f"rank {manifest.lora.r}"])
+    if manifest.recipe.extra_tokens is not None:
+        rows.append(
+            ["extra tokens", ", ".join(f"`{word}`" for word in manifest.recipe.extra_tokens)]
+        )
     return rows
 
 

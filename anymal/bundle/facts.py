@@ -4,6 +4,7 @@ from typing import cast
 
 from anymal.assemble import Assembled
 from anymal.bundle.manifest import LlmFacts, ModalityFacts
+from anymal.bundle.tuned import TRAINED
 from anymal.chat.tokens import tokenizer_digest
 from encoders.base import Encoder
 
@@ -16,8 +17,9 @@ def llm_facts(assembled: Assembled) -> LlmFacts:
         revision=recipe.revision,
         hidden_size=llm.hidden_size,
         embeddings=llm.embeddings_digest,
-        tokenizer=tokenizer_digest(llm.tokenizer),
+        tokenizer=tokenizer_digest(llm.own_tokenizer),
         template=assembled.processor.template.digest,
+        trained=getattr(llm.model.config, TRAINED, None),
     )
 
 

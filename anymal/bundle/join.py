@@ -25,6 +25,7 @@ from anymal.bundle.manifest import (
 from anymal.bundle.parts import THIS_MACHINE, with_local_parts
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.bundle.start import take_over
+from anymal.bundle.tuned import names_of_tuned
 from anymal.errors import BundleError
 from anymal.recipe.schema import ModalityRecipe
 
@@ -92,6 +93,12 @@ def _check_joins(
         raise BundleError(
             f"{str(folder)!r} has LoRA, which was trained beside its own aligners only; join the "
             "bundles of align stages, then train LoRA from what comes of it"
+        )
+    if manifest.recipe.extra_tokens or manifest.recipe.biases or names_of_tuned(folder):
+        raise BundleError(
+            f"{str(folder)!r} has trained more than aligners (extra tokens, biases, or weights of "
+            "its language model or encoders), which cannot be those of another bundle too; join "
+            "the bundles of align stages, then train the rest from what comes of it"
         )
     if manifest.recipe.side is not None:
         raise BundleError(

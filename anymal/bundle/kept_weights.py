@@ -32,9 +32,10 @@ from torch import Tensor, nn
 
 import anymal.llm
 from anymal.bundle import weight_cache
-from anymal.bundle.manifest import LORA, LORA_WEIGHTS, Manifest
+from anymal.bundle.manifest import LORA, LORA_WEIGHTS, TUNED, Manifest
 from anymal.bundle.weight_file import DamagedError, read_facts, read_tensors, write_tensors
 from anymal.errors import RecipeError
+from anymal.llm.biases import add_biases
 from anymal.llm.causal_lm import LLM
 from anymal.llm.load import empty_llm
 from anymal.llm.merge_lora import laid_out, merge_layers
@@ -104,7 +105,7 @@ class KeptWeights:
             if facts["digest"] != self._digest:
                 raise _NotKept("it was made from other files")
             embeddings = facts["embeddings"]
-            llm = _empty(self._llm.path, self._precision)
+            llm = _empty(self._llm.path, self._precision, self._manifest.recipe.biases)
             _fill(llm.model, read_tensors(path))
         except FileNotFoundError:
             return None
@@ -128,7 +129,8 @@ class KeptWeights:
         tensors = dict(_tensors(llm.model))
         size = sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors.values()}.values())
         try:
-            _fill(_empty(self._llm.path, self._precision).model, tensors)
+            empty = _empty(self._llm.path, self._precision, self._manifest.recipe.biases)
+            _fill(empty.model, tensors)
             if not weight_cache.make_room(size):
                 raise _NotKept(
                     f"they take {size:,} bytes, and {weight_cache.VARIABLE} allows "
@@ -171,6 +173,8 @@ def _digest(folder: Path, manifest: Manifest, llm: LlmRecipe, precision: str) ->
     if manifest.lora is not None:
         weights = _of_file(folder / LORA / LORA_WEIGHTS)
         facts["lora"] = [manifest.lora.model_dump(mode="json"), weights]
+    if (folder / TUNED).is_file():
+        facts["tuned"] = [manifest.recipe.biases, _of_file(folder / TUNED)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -208,14 +212,17 @@ def _of_file(path: Path) -> list[Any]:
 # --- a model and its tensors --------------------------------------------------------------------
 
 
-def _empty(path: str, precision: str) -> LLM:
+def _empty(path: str, precision: str, biases: str | list[str] | None) -> LLM:
     """The model without weights, its layers as `merge_layers` leaves them.
 
     Raises:
         _NotKept: It cannot be built so.
     """
     try:
-        llm = empty_llm(path, dtype=compute_dtype(precision, _CPU))
+        dtype = compute_dtype(precision, _CPU)
+        llm = empty_llm(path, dtype=dtype)
+        if biases is not None:
+            add_biases(llm.model, biases, dtype=dtype)
         merge_layers(llm, precision=precision)
     except (ValueError, NotImplementedError, RuntimeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]

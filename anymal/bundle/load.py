@@ -10,7 +10,7 @@ from typing import get_args
 
 import torch
 
-from anymal.assemble import Assembled, build
+from anymal.assemble import Assembled, build, place_encoder
 from anymal.bundle.aligner_sizes import check_aligner_sizes
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.imports import check_imports
@@ -24,6 +24,7 @@ from anymal.bundle.manifest import (
 from anymal.bundle.parts import THIS_MACHINE, Reach, with_local_parts
 from anymal.bundle.side_sizes import check_side_size
 from anymal.bundle.start import saved_state
+from anymal.bundle.tuned import names_of_tuned, put_tuned, tuned_encoders
 from anymal.errors import AnymalError, BundleError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.merge_lora import MERGED_PRECISIONS, laid_out, merge_layers
@@ -83,6 +84,8 @@ def load_bundle(
     ready = None if kept is None else kept.llm
     assembled = _build(local, folder, manifest, device=device, llm=ready)
     assembled = replace(assembled, model_recipe=recipe)  # which says where parts come from
+    model, names = assembled.model, list(assembled.model.encoders)
+    put_tuned(folder, model, modalities=names, with_llm=kept is None)
     found = llm_facts(assembled)
     if kept is not None:
         found = found.model_copy(update={"embeddings": kept.embeddings})
@@ -97,9 +100,9 @@ def load_bundle(
         check_equal(
             f"modalities.{name}", facts.model_dump(), modality_facts(assembled, name).model_dump()
         )
-    model = assembled.model
+    place_encoder(model.encoders, torch.device(device), model.llm.dtype)
     state = saved_state(folder, manifest, model, with_lora=kept is None)
-    model.load_trainable_state(state)
+    model.load_trainable_state(state | model.tuned_state())
     if merge_lora and kept is None:
         with _BUILDING:
             model.llm = _merged(model.llm, held, shelf)
@@ -138,7 +141,8 @@ def _build(
         check_aligner_sizes(manifest, folder)
         check_side_size(recipe, folder)
         with _BUILDING:
-            return build(recipe, device=device, llm=llm)
+            trained = tuned_encoders(names_of_tuned(folder))
+            return build(recipe, device=device, llm=llm, trained_encoders=trained)
     except AnymalError:
         raise
     except Exception as error:  # libraries fail in many ways on settings that make no sense

@@ -6,8 +6,13 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
     aligners.safetensors   weights of all aligners, by `MODALITY.NAME`
     side.safetensors       weights of layers beside the row, where the model has any
     lora/                  adapters in PEFT's format, where the model has any
-    llm/                   a copy of the language model, where the recipe embeds it
-    encoders/NAME/         copies of encoders, likewise; modalities may share one
+    extra_tokens.safetensors  rows of words beside the language model's table, likewise
+    tuned.safetensors      weights of the language model (norms and biases) and of encoders that
+                           trained; they take the place of those in the checkpoints
+    llm/                   a copy of the language model, where the recipe embeds it; or the
+                           language model itself, where more of it trained than norms and biases
+    encoders/NAME/         copies of encoders, likewise, and of all that trained, as they were
+                           before; modalities may share one
 """
 
 from collections.abc import Mapping
@@ -26,10 +31,14 @@ from anymal.recipe.file import TINY
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.schema import ModelRecipe
 
-SCHEMA: Literal[2] = 2  # what is written; 2 added num_tokens: null and the aligner `projection`
-READABLE = (1, 2)
+# What is written; 2 added num_tokens: null and the aligner `projection`, 3 what may train beside
+# aligners and LoRA.
+SCHEMA: Literal[3] = 3
+READABLE = (1, 2, 3)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
+EXTRA_TOKENS = "extra_tokens.safetensors"
+TUNED = "tuned.safetensors"
 SIDE = "side.safetensors"
 LORA = "lora"
 LORA_WEIGHTS = "adapter_model.safetensors"
@@ -49,6 +58,7 @@ class LlmFacts(_Section):
     embeddings: str = Field(description="SHA-256 of the first rows of its embedding table")
     tokenizer: str = Field(description="SHA-256 of vocabulary, special tokens and a tokenised text")
     template: str = Field(description="SHA-256 of a fixed conversation written by its template")
+    trained: str | None = Field(None, description="SHA-256 of its weights, where they trained")
 
 
 class ModalityFacts(_Section):
@@ -84,7 +94,7 @@ class ParityFacts(_Section):
 class Manifest(_Section):
     """`bundle.json`."""
 
-    schema_version: Literal[1, 2] = Field(SCHEMA, description="of this file")
+    schema_version: Literal[1, 2, 3] = Field(SCHEMA, description="of this file")
     recipe: ModelRecipe = Field(description="what the model is built from")
     llm: LlmFacts = Field(description="facts about the language model")
     modalities: dict[str, ModalityFacts] = Field(description="facts about each modality")
@@ -143,7 +153,7 @@ def read_manifest(folder: Path) -> Manifest:
         if values["schema_version"] not in READABLE:
             raise BundleError(
                 f"{path} has schema version {values['schema_version']}; this version of anymal "
-                f"reads {' and '.join(map(str, READABLE))}; install the version that wrote it"
+                f"reads {', '.join(map(str, READABLE))}; install the version that wrote it"
             )
         if isinstance(llm := values["recipe"]["llm"], dict):
             llm.setdefault("markers", {})  # bundles from before there were any

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub import snapshot_download
 from pydantic import BaseModel
@@ -19,16 +19,19 @@ from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.manifest import (
     ALIGNERS,
     EMBEDDED,
+    EXTRA_TOKENS,
     LORA,
     MANIFEST,
     SIDE,
     Manifest,
     ParityFacts,
 )
+from anymal.bundle.tuned import llm_trained, tuned_encoders, write_trained_llm, write_tuned
 from anymal.durable import write_folder
 from anymal.errors import BundleError
 from anymal.llm.weight_only import WeightOnlyLinear
 from anymal.recipe.schema import ModelRecipe
+from encoders.base import Encoder
 
 # What a checkpoint folder holds besides weights: configuration, vocabulary, chat template.
 _COPIED = {".json", ".safetensors", ".txt", ".model", ".jinja"}
@@ -65,7 +68,9 @@ def save_bundle(
     folder = free_folder(folder)
     _check_is_trainable(assembled)
     with write_folder(folder) as draft:
-        recipe = _embed(assembled.model_recipe, draft)
+        for name in tuned_encoders(assembled.model.tuned_state()):
+            cast(Encoder, assembled.model.encoders[name]).renew_fingerprint()
+        recipe = _embed(assembled, draft)
         saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
         manifest = Manifest(
             recipe=recipe,
@@ -79,8 +84,11 @@ def save_bundle(
             parity=parity,
         )
         _write(assembled.model.aligners, draft / ALIGNERS)
-        if assembled.model.side is not None:
-            _write(assembled.model.side, draft / SIDE)
+        beside = {SIDE: assembled.model.side, EXTRA_TOKENS: assembled.model.extra_tokens}
+        for name, part in beside.items():
+            if part is not None:
+                _write(part, draft / name)
+        write_tuned(assembled.model, draft)
         if recipe.lora is not None:
             assembled.model.llm.save_lora(draft / LORA)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -129,34 +137,42 @@ def _write(module: nn.Module, path: Path) -> None:
     path.write_bytes(save(plain))
 
 
-def _embed(recipe: ModelRecipe, draft: Path) -> ModelRecipe:
-    """Copy the parts that should be inside; returns the recipe that points at the copies."""
-    llm = recipe.llm
-    if llm.embed:
-        _copy(_checkpoint_files(llm.path, llm.revision), draft / "llm")
-        llm = llm.model_copy(update={"path": f"{EMBEDDED}llm", "revision": None})
+def _embed(assembled: Assembled, draft: Path) -> ModelRecipe:
+    """Copy the parts that should be inside, or trained; returns the recipe that points at them."""
+    recipe, model = assembled.model_recipe, assembled.model
+    llm, trained = recipe.llm, tuned_encoders(model.tuned_state())
+    is_trained = llm_trained(model)
+    if llm.embed or is_trained:
+        files = _checkpoint_files(llm.path, llm.revision, with_weights=not is_trained)
+        _copy(files, draft / "llm")
+        if is_trained:
+            write_trained_llm(model, draft / "llm")
+        llm = llm.model_copy(update={"path": f"{EMBEDDED}llm", "revision": None, "embed": True})
     places: dict[str, str] = {}  # several modalities may read with one encoder, wherever it lies
     modalities = {}
     for name, modality in recipe.modalities.items():
         encoder = modality.encoder
-        if encoder.embed and encoder.path is not None:
+        if (encoder.embed or name in trained) and encoder.path is not None:
             files = _checkpoint_files(encoder.path, None)
             content = _digest(files)
             if content not in places:
                 places[content] = f"encoders/{name}"
                 _copy(files, draft / places[content])
-            encoder = encoder.model_copy(update={"path": f"{EMBEDDED}{places[content]}"})
+            place = f"{EMBEDDED}{places[content]}"
+            encoder = encoder.model_copy(update={"path": place, "embed": True})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
 
 
-def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
-    """A checkpoint's configuration and safetensors."""
+def _checkpoint_files(path: str, revision: str | None, *, with_weights: bool = True) -> list[Path]:
+    """A checkpoint's configuration, vocabulary and safetensors, or all but these."""
     source = Path(path)
     if not source.is_dir():  # a Hub id, which was loaded and is therefore in the cache
         source = Path(snapshot_download(path, revision=revision, local_files_only=True))
     found = [file for file in sorted(source.iterdir()) if file.is_file()]
     files = [file for file in found if file.suffix in _COPIED]
+    if not with_weights:
+        return [file for file in files if not _holds_weights(file)]
     has_others = any(file.suffix in _NOT_COPIED for file in found)  # an encoder may have no weights
     if not files or (has_others and not any(file.suffix == ".safetensors" for file in files)):
         raise BundleError(
@@ -164,6 +180,11 @@ def _checkpoint_files(path: str, revision: str | None) -> list[Path]:
             "save_pretrained, or set embed: false"
         )
     return files
+
+
+def _holds_weights(file: Path) -> bool:
+    """Whether a file of a checkpoint holds weights, or says which file does."""
+    return file.suffix == ".safetensors" or file.name.endswith(".index.json")
 
 
 def _digest(files: Sequence[Path]) -> str:

@@ -1,5 +1,6 @@
-"""Start from a bundle: take over the aligners, side and LoRA that a model shares with it."""
+"""Start from a bundle: take over the trained weights that a model shares with it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from anymal.assemble import Assembled
 from anymal.bundle.facts import llm_facts, modality_facts
 from anymal.bundle.manifest import (
     ALIGNERS,
+    EXTRA_TOKENS,
     LORA,
     LORA_WEIGHTS,
     SIDE,
@@ -16,7 +18,8 @@ from anymal.bundle.manifest import (
     read_manifest,
     read_weights,
 )
-from anymal.errors import RecipeError
+from anymal.bundle.tuned import names_of_tuned, put_tuned, tuned_encoders
+from anymal.errors import BundleError, RecipeError
 from anymal.model import AnyMAL
 
 
@@ -32,7 +35,7 @@ def saved_state(
         with_lora: Whether LoRA is to be read; it is not where it is in the weights already.
 
     Returns:
-        Aligners, and side and LoRA where the bundle has them.
+        Aligners, and side, LoRA and extra tokens where the bundle has them.
 
     Raises:
         BundleError: A file is missing or damaged.
@@ -46,6 +49,9 @@ def saved_state(
         names = model.llm.lora_names()
         for name, tensor in read_weights(folder / LORA / LORA_WEIGHTS).items():
             state[f"llm.{names.get(name, name)}"] = tensor
+    if manifest.recipe.extra_tokens is not None:
+        rows = read_weights(folder / EXTRA_TOKENS)
+        state |= {f"extra_tokens.{name}": tensor for name, tensor in rows.items()}
     return state
 
 
@@ -63,6 +69,11 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
     """
     manifest, model = read_manifest(folder), assembled.model
     given, own = manifest.llm.model_dump(), llm_facts(assembled).model_dump()
+    if given["trained"] not in (None, own["trained"]):
+        raise BundleError(
+            f"{where}: {str(folder)!r} trained its language model, so that it is another one now; "
+            "set model.llm.path to bundle:llm"
+        )
     for where_it_lies in ("path", "revision"):
         del given[where_it_lies]
     if manifest.lora is None:  # aligners may learn from plain captions, then from conversations
@@ -74,26 +85,38 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
         {"side": assembled.model_recipe.side},
     )
     shared = [name for name in manifest.modalities if name in model.aligners]
+    _check_not_cached(folder, assembled, shared, where=where)
+    put_tuned(folder, model, modalities=shared)
     for name in shared:
         facts = manifest.modalities[name].model_dump(exclude={"path"})
         check_equal(
             f"{where}: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
         )
-    if manifest.lora is not None:
-        check_equal(
-            f"{where}: model",
-            {"lora": manifest.lora},
-            {"lora": assembled.model_recipe.lora},
-        )
-    elif not shared:
+    for key in ("lora", "biases", "extra_tokens"):
+        if (theirs := getattr(manifest.recipe, key)) is not None:
+            ours = getattr(assembled.model_recipe, key)
+            check_equal(f"{where}: model", {key: theirs}, {key: ours})
+    if manifest.lora is None and not shared:
         raise RecipeError(
             f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
             f"of which is in model.modalities ({', '.join(model.aligners)})"
         )
-    prefixes = ("llm.", "side.", *(f"aligners.{name}." for name in shared))
+    prefixes = ("llm.", "side.", "extra_tokens.", *(f"aligners.{name}." for name in shared))
     taken = {
         name: tensor
         for name, tensor in saved_state(folder, manifest, model).items()
         if name.startswith(prefixes)
     }
     model.load_trainable_state(model.trainable_state() | taken)
+
+
+def _check_not_cached(
+    folder: Path, assembled: Assembled, modalities: Sequence[str], *, where: str
+) -> None:
+    """Refuse features that an encoder gave before the bundle's training changed it."""
+    for name in sorted(tuned_encoders(names_of_tuned(folder)) & set(modalities)):
+        if assembled.processor.modalities[name].features is not None:
+            raise BundleError(
+                f"{where}: the encoder of {name} was trained, and features has what it gave "
+                "before; set features to null"
+            )

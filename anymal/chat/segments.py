@@ -112,10 +112,15 @@ def answer(turn: Turn, *, before: str, after: str) -> list[Segment]:
         replace(item, is_target=turn.is_learnt) if isinstance(item, TextSegment) else item
         for item in turn.content
     ]
+    # Text is tokenised anew where targets begin and end. An answer that is not learnt has such ends
+    # too, so that its ids are those of one that is.
+    edge = [] if turn.is_learnt else [TextSegment(text="", is_target=True, is_markup=True)]
     return [
+        *edge,
         TextSegment(text=before, is_target=turn.is_learnt, is_markup=True),
         *content,
         TextSegment(text=after, is_target=turn.is_learnt, is_markup=True),
+        *edge,
     ]
 
 

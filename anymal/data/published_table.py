@@ -20,8 +20,6 @@ def open_table(path: Path, columns: Collection[str]) -> Csv:
     Raises:
         DataError: There is no such file, or it lacks columns.
     """
-    if not path.is_file():
-        raise DataError(f"{str(path)!r} does not exist")
     table = Csv(path)
     if missing := [name for name in columns if name not in table.columns]:
         raise DataError(

@@ -101,4 +101,6 @@ def _room(prompt: Prompt, most: int) -> int:
 
 
 def _fingerprints(prompt: Prompt, runner: Runner) -> Fingerprints | None:
-    return None if runner.root is None else Fingerprints(prompt, root=runner.root)
+    if runner.root is None:
+        return None
+    return Fingerprints(prompt, root=runner.root, reads_ahead=runner.reads_ahead)

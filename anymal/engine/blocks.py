@@ -7,7 +7,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from anymal.engine.prompt import Prompt, TokenSpan
+from anymal.engine.prompt import EmbeddingSpan, Prompt, SideSpan, TokenSpan
 
 BLOCK_SIZE = 16
 PADDING_BLOCK = 0  # never given out: fills up tables of blocks, and holds zeros
@@ -16,26 +16,34 @@ PADDING_BLOCK = 0  # never given out: fills up tables of blocks, and holds zeros
 class Fingerprints:
     """One digest for each whole block of a growing sequence, each over all positions up to it.
 
-    Equal digests mean equal words and equal soft tokens at equal positions, under the same root
-    and within the same scope (see `Owner`).
+    Equal digests mean equal words, equal soft tokens and equal media beside them at equal
+    positions, under the same root and within the same scope (see `Owner`).
     """
 
-    def __init__(self, prompt: Prompt, *, root: bytes) -> None:
+    def __init__(self, prompt: Prompt, *, root: bytes, reads_ahead: bool = False) -> None:
         """Starts with the prompt's whole blocks.
 
         Args:
             prompt: Where the sequence starts.
             root: What keys and values depend on besides: the model and its adapters.
+            reads_ahead: Whether positions depend on media beside them that stand after them too, so
+                that no block is shared with another picture.
         """
         self.digests: list[bytes] = []
         self._last = hashlib.sha256(root + prompt.owner.scope.encode()).digest()
         self._begun: list[bytes] = []  # positions of the block that is not whole yet
+        self._beside = b""  # media that stand before the next position
+        if reads_ahead:
+            for beside in prompt.beside:
+                self._last = hashlib.sha256(self._last + _head(beside)).digest()
         for span in prompt.spans:
             if isinstance(span, TokenSpan):
                 self.extend(span.ids)
-            else:
-                head = hashlib.sha256(span.digest.encode()).digest()
+            elif isinstance(span, EmbeddingSpan):
+                head = _head(span)
                 self._add(head + _number(offset) for offset in range(len(span)))
+            elif not reads_ahead:
+                self._beside = hashlib.sha256(self._beside + _head(span)).digest()
 
     def extend(self, ids: Iterable[int]) -> None:
         """Add words."""
@@ -43,12 +51,19 @@ class Fingerprints:
 
     def _add(self, positions: Iterable[bytes]) -> None:
         for position in positions:
+            if self._beside:
+                # Its length is neither a word's nor a soft token's.
+                position, self._beside = hashlib.sha256(self._beside + position).digest(), b""
             self._begun.append(position)
             if len(self._begun) == BLOCK_SIZE:
                 # The separator keeps words and soft tokens apart, which differ in length.
                 self._last = hashlib.sha256(self._last + b"|".join(self._begun)).digest()
                 self.digests.append(self._last)
                 self._begun.clear()
+
+
+def _head(span: EmbeddingSpan | SideSpan) -> bytes:
+    return hashlib.sha256(span.digest.encode()).digest()
 
 
 def _number(value: int) -> bytes:

@@ -16,6 +16,7 @@ from anymal.engine.unpacked import UnpackedRunner
 from anymal.engine.vocabulary import TokenizerVocabulary
 from anymal.llm.causal_lm import LLM
 from anymal.llm.packable import Unpackable
+from anymal.side.base import SideLayers
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 def build_engine(
     llm: LLM,
     *,
+    side: SideLayers | None = None,
     stop_ids: Collection[int],
     max_tokens: int,
     stop: str = "",
@@ -35,6 +37,7 @@ def build_engine(
 
     Args:
         llm: In eval mode; nothing else may use it while the engine lives.
+        side: What it reads with beside its rows, if anything; likewise.
         stop_ids: Ids that end an answer.
         max_tokens: Most positions of a sequence, where the language model states no end.
         stop: Text that ends an answer, where no id does.
@@ -48,9 +51,8 @@ def build_engine(
         one request after the other within each step, and the log says so.
     """
     vocabulary = TokenizerVocabulary(llm.tokenizer, stop=stop)
-    runner = _runner(
-        llm, vocabulary, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes
-    )
+    context = llm.context or max_tokens
+    runner = _runner(llm, side, vocabulary, stop_ids, context=context, cache_bytes=cache_bytes)
     if budget is None:
         budget = Budget() if llm.device.type == "cpu" else _GPU
     return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
@@ -62,6 +64,7 @@ _GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
 
 def _runner(
     llm: LLM,
+    side: SideLayers | None,
     vocabulary: Vocabulary,
     stop_ids: Collection[int],
     *,
@@ -71,6 +74,7 @@ def _runner(
     try:
         return PackedRunner(
             llm,
+            side=side,
             vocabulary=vocabulary,
             stop_ids=stop_ids,
             context=context,
@@ -82,4 +86,6 @@ def _runner(
             "packed, because %s",
             reason,
         )
-        return UnpackedRunner(llm, vocabulary=vocabulary, stop_ids=stop_ids, context=context)
+        return UnpackedRunner(
+            llm, side=side, vocabulary=vocabulary, stop_ids=stop_ids, context=context
+        )

@@ -5,7 +5,7 @@ Does not decide who takes part; see `anymal.engine.scheduler`.
 Shapes: T positions of a step, N answers, D_llm embedding width, D layer width, V vocabulary.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import torch
@@ -21,17 +21,13 @@ from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Drawn, Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_ids, embed_request
+from anymal.engine.self_test import self_test
+from anymal.engine.side import Beside
 from anymal.llm.attention import attention_is
 from anymal.llm.causal_lm import LLM
-from anymal.llm.packable import (
-    LayerShape,
-    check_same,
-    first_positions,
-    installed,
-    layer_shapes,
-    word_rows,
-)
+from anymal.llm.packable import LayerShape, installed, layer_shapes
 from anymal.llm.short_decoder import short_decoder
+from anymal.side.base import SideLayers, side_is
 
 _MIN_BLOCKS = 8
 _CUDA_SHARE = 0.8  # of free memory; the rest is for activations
@@ -46,6 +42,7 @@ class PackedRunner:
         self,
         llm: LLM,
         *,
+        side: SideLayers | None = None,
         vocabulary: Vocabulary,
         stop_ids: Collection[int],
         context: int,
@@ -55,6 +52,7 @@ class PackedRunner:
 
         Args:
             llm: Must not change any more: what it computed is kept under a digest of its weights.
+            side: What it reads with beside its rows, if anything; likewise.
             vocabulary: Ids to text.
             stop_ids: Ids that end an answer.
             context: Most positions of a sequence.
@@ -67,6 +65,8 @@ class PackedRunner:
         self.context = context
         self._llm = llm
         self._stop_ids = frozenset(stop_ids)
+        self._beside = None if side is None else Beside(llm, side)
+        self.reads_ahead = side is not None and not side.is_positional
         with installed(llm):
             self._set_up(cache_bytes)
 
@@ -79,15 +79,16 @@ class PackedRunner:
                 llm.device, bytes_per_sequence=blocks_for(self.context) * self.block_bytes
             )
         self.num_blocks = max(_MIN_BLOCKS, cache_bytes // self.block_bytes)
-        self.root: bytes | None = bytes.fromhex(llm.weights_digest())
+        root = bytes.fromhex(llm.weights_digest())
+        self.root: bytes | None = root if self._beside is None else self._beside.root(root)
         self._cache = KeyValues(shapes, num_blocks=self.num_blocks, dtype=dtype, device=llm.device)
         short = short_decoder(llm)
         self._decode = partial(long_decode, llm) if short is None else short.decode
-        self_test(llm, self._decode, self._cache)
+        self_test(llm, self._decode, self._cache, self._beside)
 
     def check(self, prompt: Prompt) -> None:
         """See `Runner.check`."""
-        check_prompt(self._llm, prompt)
+        check_prompt(self._llm, prompt, self._beside)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         """See `Runner.scrub`."""
@@ -103,6 +104,13 @@ class PackedRunner:
             raise
 
     def _step(self, works: Sequence[Work]) -> list[Result | Exception | None]:
+        failed = {} if self._beside is None else self._beside.prepare(works)
+        going = [work for work in works if work not in failed]
+        told = {**failed, **(self._run(going) if going else {})}
+        return [told.get(work) for work in works]
+
+    def _run(self, works: Sequence[Work]) -> dict[Work, Result | Exception | None]:
+        """Run stretches in one row; gives what was drawn or graded."""
         decoding = [work for work in works if _is_decoding(work)]
         chunks = [work for work in works if not _is_decoding(work)]
         ordered = [*decoding, *chunks]
@@ -113,13 +121,11 @@ class PackedRunner:
             device=self._llm.device,
         )
         positions = [place for work in ordered for place in range(work.start, work.stop)]
-        hidden = self._decode(
-            self._rows(decoding, chunks),
-            torch.tensor(positions, device=self._llm.device),
-            attention,
-        )
-        told = {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
-        return [told.get(work) for work in works]
+        rows = self._rows(decoding, chunks)
+        side = None if self._beside is None else self._beside.of(ordered)
+        with side_is(side):
+            hidden = self._decode(rows, torch.tensor(positions, device=self._llm.device), attention)
+        return {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
 
     def _rows(self, decoding: Sequence[Work], chunks: Sequence[Work]) -> Tensor:
         """What the layers read, `[T, D_llm]`."""
@@ -165,9 +171,6 @@ class PackedRunner:
         return dict(zip(given, graded, strict=True))
 
 
-Decode = Callable[[Tensor, Tensor, PackedAttention], Tensor]
-
-
 def long_decode(llm: LLM, rows: Tensor, positions: Tensor, attention: PackedAttention) -> Tensor:
     """Run the layers as transformers does, `[T, D_llm]` to `[T, D]`; see `ShortDecoder.decode`."""
     with attention_is(attention):
@@ -202,55 +205,3 @@ def _is_decoding(work: Work) -> bool:
 
 def _stretch(work: Work) -> Stretch:
     return Stretch(start=work.start, stop=work.stop, blocks=work.request.blocks)
-
-
-_SEQUENCES = (21, 11)  # lengths that the self-test runs; longer than a block, and shorter
-
-
-def self_test(llm: LLM, decode: Decode, cache: KeyValues) -> None:
-    """Run two sequences packed and alone, and compare; leaves the blocks that it used zero.
-
-    Args:
-        llm: The model.
-        decode: Runs its layers on packed rows.
-        cache: With five blocks or more.
-
-    Raises:
-        Unpackable: They differ.
-    """
-    rows = word_rows(llm, sum(_SEQUENCES))[0]
-    first, second = torch.split(rows, list(_SEQUENCES))
-    blocks = ([2, 1], [3])
-    half, last = BLOCK_SIZE // 2 + 1, _SEQUENCES[0] - 1
-    steps = [  # of both sequences, as [start, stop)
-        ((0, half), (0, 3)),
-        ((half, last), (3, _SEQUENCES[1] - 1)),
-        ((last, last + 1), (_SEQUENCES[1] - 1, _SEQUENCES[1])),
-    ]
-    outs: tuple[list[Tensor], list[Tensor]] = ([], [])
-    with torch.no_grad():
-        for step in steps:
-            stretches = [
-                Stretch(start=start, stop=stop, blocks=own)
-                for (start, stop), own in zip(step, blocks, strict=True)
-            ]
-            is_last = step is steps[-1]
-            packed = PackedAttention(
-                cache,
-                decoding=stretches if is_last else [],
-                chunks=[] if is_last else stretches,
-                device=llm.device,
-            )
-            parts = [
-                own[start:stop] for own, (start, stop) in zip((first, second), step, strict=True)
-            ]
-            places = [torch.arange(*each, device=llm.device) for each in step]
-            hidden = decode(torch.cat(parts), torch.cat(places), packed)
-            for out, part in zip(
-                outs, torch.split(hidden, [len(part) for part in parts]), strict=True
-            ):
-                out.append(part)
-        for out, own in zip(outs, (first, second), strict=True):
-            alone = llm.decode(own[None], positions=first_positions(llm, len(own)), cache=None)[0]
-            check_same(torch.cat(out), alone, is_exact=llm.precision == "fp32")
-    cache.scrub([1, 2, 3])

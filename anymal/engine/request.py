@@ -37,6 +37,7 @@ class Request:
             None before.
         planned_at: Number of the last step that it took part in.
         scratch: What the runner remembers between steps while the request runs.
+        beside: What the runner keeps of media beside the row while the request runs.
         drawer: What the runner draws with; it outlives pre-emption.
     """
 
@@ -55,6 +56,7 @@ class Request:
     num_cached: int | None = None
     planned_at: int = 0
     scratch: Any = None
+    beside: Any = None
     drawer: Any = None
     prompt_length: int = field(init=False)
 

@@ -20,6 +20,7 @@ class Runner(Protocol):
         num_blocks: Blocks of `BLOCK_SIZE` positions that there is room for.
         block_bytes: Size of one.
         root: What keys and values depend on besides the positions; None if blocks are not kept.
+        reads_ahead: Whether positions depend on media beside them that stand after them too.
     """
 
     vocabulary: Vocabulary
@@ -27,6 +28,7 @@ class Runner(Protocol):
     num_blocks: int
     block_bytes: int
     root: bytes | None
+    reads_ahead: bool
 
     def check(self, prompt: Prompt) -> None:
         """Refuse a prompt that `step` could not compute.

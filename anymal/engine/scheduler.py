@@ -148,7 +148,7 @@ class Scheduler:
         request.blocks = []
         request.num_computed = 0
         request.graded = []
-        request.scratch = None
+        request.scratch = request.beside = None
 
     def _admit(self, left: int) -> None:
         """Let waiting requests in, owners in turn, while a step has room and blocks are available.

@@ -16,7 +16,9 @@ from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_work
+from anymal.engine.side import Beside
 from anymal.llm.causal_lm import LLM
+from anymal.side.base import Side, SideLayers, side_is
 
 _SEQUENCES = 32
 
@@ -25,15 +27,23 @@ class UnpackedRunner:
     """See `anymal.engine.batching.Runner`; blocks only bound how many run, and hold no bytes."""
 
     root: bytes | None = None
+    reads_ahead = False
     block_bytes = 0
 
     def __init__(
-        self, llm: LLM, *, vocabulary: Vocabulary, stop_ids: Collection[int], context: int
+        self,
+        llm: LLM,
+        *,
+        side: SideLayers | None = None,
+        vocabulary: Vocabulary,
+        stop_ids: Collection[int],
+        context: int,
     ) -> None:
         """Keeps the model.
 
         Args:
             llm: The model.
+            side: What it reads with beside its rows, if anything.
             vocabulary: Ids to text.
             stop_ids: Ids that end an answer.
             context: Most positions of a sequence.
@@ -42,11 +52,12 @@ class UnpackedRunner:
         self.context = context
         self.num_blocks = 1 + _SEQUENCES * blocks_for(context)
         self._llm = llm
+        self._beside = None if side is None else Beside(llm, side)
         self._stop_ids = frozenset(stop_ids)
 
     def check(self, prompt: Prompt) -> None:
         """See `Runner.check`."""
-        check_prompt(self._llm, prompt)
+        check_prompt(self._llm, prompt, self._beside)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         """See `Runner.scrub`; a request's cache ends with it."""
@@ -63,7 +74,8 @@ class UnpackedRunner:
         try:
             rows = embed_work(llm, work)[None]
             places = torch.arange(work.start, work.stop, device=llm.device)[None]
-            hidden = llm.decode(rows, positions=places, cache=request.scratch)
+            with side_is(self._side(work)):
+                hidden = llm.decode(rows, positions=places, cache=request.scratch)
             if request.given:
                 return grade_all(llm, [work], [hidden[0]])[0]
             if not work.is_complete:
@@ -71,3 +83,11 @@ class UnpackedRunner:
             return draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)[0]
         except Exception as error:  # one request's failure must not end the others
             return error
+
+    def _side(self, work: Work) -> Side | None:
+        """What a stretch reads beside its row."""
+        if self._beside is None:
+            return None
+        for error in self._beside.prepare([work]).values():
+            raise error
+        return self._beside.of([work])

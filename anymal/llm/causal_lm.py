@@ -6,8 +6,8 @@ Shapes: B samples, S positions, T text tokens, N chosen positions, D_llm embeddi
 width, V vocabulary.
 """
 
-import hashlib
 import inspect
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from anymal.llm.attention import NAME, same_attention_again
+from anymal.llm.digests import digest_of_table, digest_of_weights, rms_of_words
+from anymal.llm.extra_tokens import ExtraTokens
 from anymal.llm.weight_only_words import WeightOnlyEmbedding
 
 ADAPTER = "default"
 MAGNITUDE = "lora_magnitude_vector"  # of DoRA, by adapter
-_DIGEST_ROWS = 256
-_ROWS_AT_ONCE = 4096
 _MULTIPLIES = ("hyperclovax",)  # by what others divide by
 
 
@@ -39,10 +39,11 @@ class LLM(nn.Module):
     def __init__(self, model: Any, tokenizer: Any, *, precision: str, tuner: Any | None) -> None:
         super().__init__()
         self.model = model.requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.own_tokenizer = tokenizer
         self.precision = precision
         # In a tuple, so that peft's view of the same modules is not registered a second time.
         self._tuner: tuple[Any, ...] = () if tuner is None else (tuner,)
+        self.use_extra_tokens(None, tokenizer)
         self._accepted = set(inspect.signature(model.base_model.forward).parameters)
         self.use_lora(False)
         self.eval()
@@ -54,8 +55,18 @@ class LLM(nn.Module):
 
     @property
     def vocab_size(self) -> int:
-        """V: how many words the embedding table holds."""
-        return self._table_shape[0]
+        """V: how many words the embedding table holds, and those beside it."""
+        return self._table_shape[0] if self.extra is None else self.extra.vocab_size
+
+    @property
+    def extra(self) -> ExtraTokens | None:
+        """The words beside the embedding table."""
+        return self._extra[0]
+
+    def use_extra_tokens(self, extra: ExtraTokens | None, tokenizer: Any) -> None:
+        """Read and score words beside the embedding table, which a tokeniser knows."""
+        # In a tuple, because they are a part of the whole model and no weights of this one.
+        self._extra, self.tokenizer = (extra,), tokenizer
 
     @property
     def context(self) -> int | None:
@@ -90,29 +101,15 @@ class LLM(nn.Module):
         table = self._table
         return (table.codes if isinstance(table, WeightOnlyEmbedding) else table.weight).device
 
-    @property
+    @cached_property
     def embedding_rms(self) -> float:
-        """Root mean square of all words as `embed` gives them: Gemma scales those of its table."""
-        words = torch.arange(self.vocab_size, device=self.device)
-        # A few at a time of a table in 8 bits: all of them in float32 can be more than the model.
-        step = _ROWS_AT_ONCE if isinstance(self._table, WeightOnlyEmbedding) else self.vocab_size
-        with torch.no_grad():
-            sizes = [
-                self._table(some).float().square().mean() * (len(some) / self.vocab_size)
-                for some in torch.split(words, step)
-            ]
-        return float(torch.stack(sizes).sum().sqrt())
+        """Root mean square of all words as `embed` first gave them, without extra ones."""
+        return rms_of_words(self._table, self._table_shape[0], self.device)
 
     @property
     def embeddings_digest(self) -> str:
         """SHA-256 of the first rows of the embedding table, in bfloat16 at every precision."""
-        table = self._table
-        if isinstance(table, WeightOnlyEmbedding):
-            rows = table(torch.arange(min(_DIGEST_ROWS, self.vocab_size)))
-        else:
-            rows = table.weight.detach()[:_DIGEST_ROWS]
-        rows = rows.to("cpu", torch.bfloat16)
-        return hashlib.sha256(rows.contiguous().view(torch.int16).numpy().tobytes()).hexdigest()
+        return digest_of_table(self._table, self._table_shape[0])
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -146,7 +143,7 @@ class LLM(nn.Module):
         Returns:
             `[T, D_llm]` in `dtype`.
         """
-        return self._table(ids)  # type: ignore[no-any-return]
+        return self._table(ids) if self.extra is None else self.extra.embed(ids, self._table)
 
     def decode(
         self,
@@ -184,7 +181,9 @@ class LLM(nn.Module):
         Returns:
             Logits `[N, V]` float32.
         """
-        logits = self.model.get_output_embeddings()(hidden).float()
+        logits: Tensor = self.model.get_output_embeddings()(hidden).float()
+        if self.extra is not None:
+            logits = self.extra.score(hidden, logits)
         config = self.model.config
         for name in ("logit_scale", "lm_head_multiplier"):  # Cohere, Falcon H1
             if (scale := getattr(config, name, None)) is not None:
@@ -194,7 +193,7 @@ class LLM(nn.Module):
             logits = logits * scaling if is_factor else logits / scaling
         if (cap := getattr(config, "final_logit_softcapping", None)) is not None:  # Gemma 2
             logits = torch.tanh(logits / cap) * cap
-        return logits  # type: ignore[no-any-return]
+        return logits
 
     def new_cache(self) -> Any:
         """An empty key-value cache for `decode`."""
@@ -211,7 +210,7 @@ class LLM(nn.Module):
         """
         super().train(False)
         self._is_training = mode
-        trains = self.trains
+        trains = any(p.requires_grad for p in self.lora_parameters().values())
         for name, module in self.named_modules():
             if getattr(module, "gradient_checkpointing", False) or (
                 trains and (".lora_dropout." in name or hasattr(module, "lora_dropout"))
@@ -248,13 +247,13 @@ class LLM(nn.Module):
             parameter.data = parameter.data.to(self.device if on else "cpu")
 
     def weights_digest(self) -> str:
-        """SHA-256 of what keys and values depend on: embeddings, precision, and LoRA in use."""
-        digest = hashlib.sha256(f"{self.embeddings_digest} {self.precision}".encode())
-        if self._uses_lora:
-            for name, parameter in self.lora_parameters().items():
-                plain = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                digest.update(name.encode() + plain.numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 of what keys and values depend on: words, precision, and what may be trained."""
+        extra = "" if self.extra is None else f" {self.extra.digest}"
+        return digest_of_weights(
+            self.model,
+            facts=f"{self.embeddings_digest} {self.precision}{extra}",
+            adapters=self.lora_parameters().items() if self._uses_lora else (),
+        )
 
     def lora_parameters(self) -> dict[str, nn.Parameter]:
         """The adapters' parameters by name; empty without LoRA."""

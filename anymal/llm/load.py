@@ -4,7 +4,7 @@ Does not know media, chat or training. `precision.py` states the precision polic
 attaches LoRA, and `decode_check.py` refuses a model that would be trained or answer wrongly.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
 from anymal.errors import RecipeError
+from anymal.llm.biases import add_biases
 from anymal.llm.causal_lm import LLM
 from anymal.llm.decode_check import check_arguments, check_decoding
 from anymal.llm.lora import LoraOptions, attach_lora
@@ -30,6 +31,7 @@ def load_llm(
     precision: Precision,
     device: torch.device | str = "cpu",
     lora: LoraOptions | None = None,
+    biases: str | Sequence[str] | None = None,
     revision: str | None = None,
 ) -> LLM:
     """Load a language model and its tokeniser.
@@ -39,6 +41,7 @@ def load_llm(
         precision: How its weights are held.
         device: Where it goes.
         lora: Adapters to attach; they start switched off.
+        biases: Linear layers that get a bias; see `anymal.llm.biases`.
         revision: Hub revision.
 
     Returns:
@@ -80,6 +83,8 @@ def load_llm(
     keep_packing(model)
     check_arguments(model, path)
     assert type(model.get_output_embeddings()) is nn.Linear, "the output head must stay as it is"
+    if biases is not None:
+        add_biases(model, biases, dtype=dtype)
     tuner = None if lora is None else attach_lora(model, lora)
     llm = LLM(model, tokenizer, precision=precision, tuner=tuner)
     check_decoding(llm, path)

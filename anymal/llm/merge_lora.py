@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer, its weigh
 
 from anymal.errors import RecipeError
 from anymal.llm.causal_lm import ADAPTER, LLM, MAGNITUDE
+from anymal.llm.extra_tokens import table_factor
 from anymal.llm.lora import dequantised
 from anymal.llm.packed_linear import prepack
 from anymal.llm.precision import compute_dtype
@@ -91,7 +92,9 @@ def laid_out(llm: LLM, *, precision: str) -> LLM:
         What answers.
     """
     prepack(llm.model)  # where it is held in float32, on a CPU
-    return LLM(llm.model, llm.tokenizer, precision=precision, tuner=None)
+    held = LLM(llm.model, llm.own_tokenizer, precision=precision, tuner=None)
+    held.use_extra_tokens(llm.extra, llm.tokenizer)
+    return held
 
 
 def _hold_words(model: Any) -> None:
@@ -106,7 +109,7 @@ def _hold_words(model: Any) -> None:
     held = WeightOnlyHead.rounded(plain.weight, plain.bias, "int8")
     _exchange(model, names[head], held)
     words: Any = table if are_tied else merged_layer(table)
-    factor = _factor(words)
+    factor = table_factor(words)
     if factor is None:
         logger.warning(
             "the embedding table stays as it is: %s looks words up in a way of its own",
@@ -115,14 +118,6 @@ def _hold_words(model: Any) -> None:
         return
     rounded = held if are_tied else WeightOnlyLinear.rounded(words.weight, None, "int8")
     _exchange(model, names[table], WeightOnlyEmbedding(rounded, factor=factor))
-
-
-def _factor(table: nn.Module) -> Tensor | None:
-    """What a table multiplies its rows by; None if that is not all it does with them."""
-    if type(table) is nn.Embedding:
-        return torch.ones((), device=table.weight.device)
-    factor = getattr(table, "embed_scale", None)  # Gemma and others
-    return None if factor is None else torch.as_tensor(factor, dtype=torch.float32)
 
 
 def _exchange(model: nn.Module, name: str, layer: nn.Module) -> None:

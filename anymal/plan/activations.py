@@ -44,15 +44,17 @@ def layer_bytes(
     precision: Precision,
     device: DeviceType,
     is_checkpointed: bool,
+    num_norms: int = 0,
 ) -> LayerBytes:
     """Compute the memory of a decoder layer.
 
     Args:
         llm: Its sizes.
-        lora: Adapters that train; all sizes 0 where none do.
+        lora: Adapters and linear layers that train; all sizes 0 where none do.
         precision: How the frozen weights are held.
         device: Where they are.
         is_checkpointed: Whether only the input of a layer is kept, and the rest recomputed.
+        num_norms: Norms that train, of all layers; their gradients need what they scaled.
 
     Returns:
         Bytes of one token.
@@ -63,6 +65,7 @@ def layer_bytes(
     inner = (3 if llm.is_gated else 1) * ffn  # gate, its activation, what it gates; or one input
     kept = 2 * norm + inner + _attention(llm, number=number)
     kept += number * (lora.inputs + lora.outputs + lora.ranks) // llm.num_layers
+    kept += hidden * num_norms // llm.num_layers
     # The backward pass of the gated product; what LoRA kept of the product is freed by then.
     gated = (3 if llm.is_gated else 2) * ffn - (ffn if lora.num_parameters else 0) + hidden
     # The backward pass of the rotary embedding, after all that follows attention; a higher peak

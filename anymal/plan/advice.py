@@ -9,6 +9,8 @@ from anymal.errors import RecipeError
 from anymal.plan.run import Plan, StagePlan, plan_recipe
 from anymal.plan.stage import Parts
 from anymal.recipe.schema import Recipe
+from anymal.recipe.trains import rules_of
+from anymal.trainable.rules import LORA
 
 _GB = 1e9
 _SMALL_RANK = 16
@@ -68,10 +70,12 @@ def _changes(recipe: Recipe, stage_name: str) -> dict[str, Any]:
         changes[f"{at}.micro_batch"] = "auto"
     if not stage.checkpointing:
         changes[f"{at}.checkpointing"] = "true"
-    if stage.optimizer == "adamw":
-        changes[f"{at}.optimizer"] = "paged_adamw_8bit"
-    if model.llm.precision != "nf4":
-        changes["model.llm.precision"] = "nf4"
+    rules = [rule.what for one in recipe.stages for rule in rules_of(one, model)]
+    if not any(what.startswith("llm") and what != LORA for what in rules):  # these cannot train so
+        if stage.optimizer == "adamw":
+            changes[f"{at}.optimizer"] = "paged_adamw_8bit"
+        if model.llm.precision != "nf4":
+            changes["model.llm.precision"] = "nf4"
     if model.lora is not None and model.lora.r > _SMALL_RANK:
         changes["model.lora.r"] = _SMALL_RANK
     return changes

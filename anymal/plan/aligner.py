@@ -3,6 +3,7 @@
 Shapes: M media items, F features per item, Q soft tokens per item, D_enc encoder width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,14 @@ class Aligner:
         num_tokens: Q, of the longest media item.
         varies: Whether other items may have a smaller Q.
         kept: Bytes kept for the backward pass, of one media item; in float32.
+        weights: Size of each parameter, by its name.
     """
 
     num_parameters: int
     num_tokens: int
     varies: bool
     kept: int
+    weights: Mapping[str, int]
 
 
 def measure_aligner(
@@ -80,6 +83,7 @@ def measure_aligner(
         num_tokens=num_tokens,
         varies=recipe.num_tokens is None,
         kept=kept,
+        weights={name: parameter.numel() for name, parameter in aligner.named_parameters()},
     )
 
 

@@ -5,24 +5,12 @@ weights.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import AutoModel
-
+from anymal.plan.disk import bundle_bytes, download_bytes, training_state_bytes
 from anymal.plan.run import Plan
 from anymal.plan.stage import Parts
-from anymal.plan.trainable import Lora, optimiser_bytes
-from anymal.recipe.known_configs import config_of
 from anymal.recipe.schema import Recipe
-from encoders.registry import encoder_kind
 
-# Bytes of a weight in published files whose configuration does not say: language models come in 16
-# bits, encoders in 32.
-_LLM_FILE_BYTES, _ENCODER_FILE_BYTES = 2, 4
-_FLOAT = 4
 # `train.checkpoint` keeps two and writes the next before it deletes the older one.
 CHECKPOINTS_AT_ONCE = 3
 
@@ -135,9 +123,9 @@ def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
             cost = replace(cost, hours=_hours(cost.tokens, num_weights=num_weights))
         stages.append(cost)
     return Cost(
-        downloads=_downloads(recipe, parts),
-        training_states=CHECKPOINTS_AT_ONCE * _training_state(recipe, parts),
-        bundles=(len(stages) + 1) * _bundle(recipe, parts),
+        downloads=download_bytes(recipe, parts),
+        training_states=CHECKPOINTS_AT_ONCE * training_state_bytes(recipe, parts),
+        bundles=(len(stages) + 1) * bundle_bytes(recipe, parts),
         num_weights=num_weights,
         stages=tuple(stages),
     )
@@ -200,77 +188,6 @@ def describe_cost(cost: Cost) -> list[str]:
             f"{PUBLISHED_WEIGHTS / 1e9:.1f} G."
         )
     return lines
-
-
-# --- disk ---------------------------------------------------------------------------------------
-
-
-def _downloads(recipe: Recipe, parts: Parts) -> dict[str, int]:
-    """Bytes of the weights that a Hub has, by id; what is on this machine is left out."""
-    llm, sizes = recipe.model.llm, {}
-    if _is_hub_id(llm.path):
-        number = _number_bytes(config_of(llm.path, llm.revision), _LLM_FILE_BYTES)
-        sizes[llm.path] = number * parts.llm.num_parameters
-    for modality in recipe.model.modalities.values():
-        kind, path = modality.encoder.kind, modality.encoder.path
-        # A kind that reads its own configuration is a file of the user's.
-        if path is not None and _is_hub_id(path) and encoder_kind(kind).read_config is None:
-            sizes[path] = _encoder_bytes(path)
-    return sizes
-
-
-def _training_state(recipe: Recipe, parts: Parts) -> int:
-    """Bytes of the largest checkpoint of training: aligners, side, LoRA, the optimiser's state."""
-    aligners = {name: aligner.num_parameters for name, aligner in parts.aligners.items()}
-    lora = Lora.of(recipe.model.lora, parts.llm).num_parameters
-    states = []
-    weights = parts.num_aligned + lora
-    for stage in recipe.stages:
-        names = list(aligners) if stage.modalities is None else stage.modalities
-        num_trained = sum(aligners[name] for name in names) + parts.num_beside
-        num_trained += lora if stage.kind == "instruct" else 0
-        best = weights if stage.keep == "best" else 0
-        states.append(optimiser_bytes(num_trained, stage.optimizer) + _FLOAT * best)
-    return _FLOAT * weights + max(states)
-
-
-def _bundle(recipe: Recipe, parts: Parts) -> int:
-    """Bytes of one bundle: aligners, side, LoRA, and copies of the parts that it embeds."""
-    model = recipe.model
-    trained = parts.num_aligned + Lora.of(model.lora, parts.llm).num_parameters
-    downloads = _downloads(recipe, parts)
-    encoders = [modality.encoder for modality in model.modalities.values()]
-    embedded = {each.path for each in encoders if each.embed and each.path is not None}
-    if model.llm.embed:
-        embedded.add(model.llm.path)
-    return _FLOAT * trained + sum(downloads.get(path) or _files(path) for path in embedded)
-
-
-def _files(path: str) -> int:
-    """Bytes of a checkpoint folder's weights."""
-    return sum(file.stat().st_size for file in Path(path).glob("*.safetensors"))
-
-
-def _is_hub_id(path: str) -> bool:
-    """Whether a checkpoint has to be downloaded; a variable that is not set begins a path."""
-    return not Path(path).is_absolute() and not path.startswith("${")
-
-
-@lru_cache
-def _encoder_bytes(path: str) -> int:
-    """Bytes of a published encoder's whole checkpoint, with the weights that encoders leave out."""
-    config = config_of(path)
-    build: Any = AutoModel  # untyped
-    with torch.device("meta"):
-        model = build.from_config(config)
-    count: int = sum(weight.numel() for weight in model.parameters())
-    return _number_bytes(config, _ENCODER_FILE_BYTES) * count
-
-
-def _number_bytes(config: Any, default: int) -> int:
-    """Bytes of one weight in a checkpoint's files."""
-    dtype = getattr(config, "dtype", None)
-    return int(dtype.itemsize) if isinstance(dtype, torch.dtype) else default
 
 
 # --- words --------------------------------------------------------------------------------------

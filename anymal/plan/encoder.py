@@ -4,18 +4,21 @@ Does not build encoders (`encoders.outline` does, without memory).
 """
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from anymal.errors import RecipeError
-from anymal.plan.footprint import Peak
+from anymal.plan.footprint import Peak, saved_bytes
 from anymal.recipe.known_configs import config_of
 from anymal.recipe.schema import EncoderRecipe
 from encoders.base import EncoderError, Layout
 from encoders.frozen import WINDOWS_AT_ONCE
-from encoders.outline import outline
+from encoders.outline import Outline, outline
 from encoders.registry import encoder_kind
 
 _FLOAT = 4
@@ -32,6 +35,8 @@ class Encoder:
         num_windows: W, of the longest media item.
         working: Numbers that it holds while it encodes one window; an upper bound, because all
             hidden states are kept and attention may not run as one fused kernel.
+        weights: Size of each parameter, by its name.
+        outline: What is measured again where it trains.
     """
 
     num_parameters: int
@@ -39,6 +44,8 @@ class Encoder:
     layout: Layout
     num_windows: int
     working: int
+    weights: Mapping[str, int]
+    outline: Outline
 
     @property
     def num_features(self) -> int:
@@ -49,6 +56,24 @@ class Encoder:
         """Numbers held while it encodes media items: of the windows at work and all features."""
         at_once = min(num_items * self.num_windows, WINDOWS_AT_ONCE)
         return at_once * self.working + num_items * self.num_features * self.width
+
+
+def kept_bytes(encoder: Encoder, trained: Collection[str]) -> int:
+    """Bytes that one media item keeps for the backward pass of an encoder, in float32.
+
+    Args:
+        encoder: Of a plan.
+        trained: Names of its weights that train.
+
+    Returns:
+        Bytes of all its windows.
+    """
+    model = encoder.outline.model
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trained)
+    with torch.device("meta"):
+        kept = saved_bytes(encoder.outline.encode, parameters=model.parameters())
+    return encoder.num_windows * kept
 
 
 def measure_encoder(name: str, recipe: EncoderRecipe) -> Encoder:
@@ -97,4 +122,6 @@ def _measure(kind: str, path: str | None, options: dict[str, Any]) -> Encoder:
         layout=found.layout,
         num_windows=found.num_windows,
         working=max(0, peak.bytes // _FLOAT - found.num_parameters),
+        weights={name: p.numel() for name, p in found.model.named_parameters()},
+        outline=found,
     )

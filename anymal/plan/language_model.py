@@ -3,7 +3,7 @@
 Knows nothing of precision (see `anymal.plan.weights`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,8 @@ from transformers import AutoModelForCausalLM
 from anymal.errors import RecipeError
 from anymal.llm.decode_check import check_arguments
 from anymal.recipe.known_configs import config_of
+from anymal.trainable.rules import Weight
+from anymal.trainable.weights import weights_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class LanguageModel:
         head_width: Width of the output head's input.
         has_own_head: Whether the output head is another matrix than the embedding table.
         context: Most positions of a sequence; None where the configuration states no end.
+        weights: By the names of `AnyMAL`'s parameters.
     """
 
     num_parameters: int
@@ -74,6 +77,7 @@ class LanguageModel:
     head_width: int
     has_own_head: bool
     context: int | None
+    weights: Mapping[str, Weight]
 
     @property
     def input_width(self) -> int:
@@ -137,6 +141,7 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
         head_width=head.shape[1],
         has_own_head=head is not table,
         context=getattr(config, "max_position_embeddings", None),
+        weights=weights_of(model, "llm.model."),
     )
 
 

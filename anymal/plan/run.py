@@ -12,6 +12,7 @@ from anymal.plan.language_model import read_language_model
 from anymal.plan.side import measure_side
 from anymal.plan.stage import MemoryPass, Parts, StageMemory
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
+from anymal.recipe.trains import need_media
 
 # Assumed text of a sample besides its soft tokens: a caption behind a short prompt; a few turns of
 # a conversation.
@@ -154,7 +155,8 @@ def _plan_stage(
     stage: StageRecipe, recipe: Recipe, parts: Parts, device: Device, text_tokens: int | None
 ) -> StagePlan:
     """Plan one stage."""
-    text_tokens = TEXT_TOKENS[stage.kind] if text_tokens is None else text_tokens
+    kind = stage.kind or ("align" if need_media(stage.trains or ()) else "instruct")
+    text_tokens = TEXT_TOKENS[kind] if text_tokens is None else text_tokens
     max_tokens = recipe.model.llm.max_tokens
     memory = StageMemory(stage, recipe, parts, device)
     most = memory.most_samples(text_tokens=text_tokens, max_tokens=max_tokens)

@@ -6,6 +6,7 @@ difference of two rows.
 Shapes: Q soft tokens of a medium; T positions; H heads; D width of a head; D_llm width of a layer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,7 @@ class SideSize:
         stays: As `position`, where layers are computed again in the backward pass.
         running: Bytes of one position while one of them is, its backward pass included.
         is_float32: Whether they compute in float32 whatever the language model computes in.
+        weights: Size of each parameter, by its name.
     """
 
     num_parameters: int
@@ -45,6 +47,7 @@ class SideSize:
     stays: int
     running: int
     is_float32: bool
+    weights: Mapping[str, int]
 
     def bytes_of(self, measured: int, *, number: int) -> int:
         """Bytes of one of the above, where the language model's numbers take `number` bytes."""
@@ -90,6 +93,7 @@ def measure_side(recipe: SideRecipe, llm: LanguageModel, *, num_tokens: int) -> 
         stays=given * num_layers,
         running=position // num_layers - given + _FLOAT * _backward(recipe, llm),
         is_float32=side.is_positional,
+        weights={name: parameter.numel() for name, parameter in side.named_parameters()},
     )
 
 

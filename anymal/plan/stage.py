@@ -11,7 +11,7 @@ of text, all of it labelled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anymal.modality import MOST_FACTS
 from anymal.plan.activations import (
@@ -23,10 +23,11 @@ from anymal.plan.activations import (
 )
 from anymal.plan.aligner import Aligner
 from anymal.plan.device import Device
-from anymal.plan.encoder import Encoder
-from anymal.plan.language_model import LanguageModel
+from anymal.plan.encoder import Encoder, kept_bytes
+from anymal.plan.language_model import LanguageModel, input_width
 from anymal.plan.side import SideSize
-from anymal.plan.trainable import Lora, gradient_bytes, optimiser_bytes
+from anymal.plan.trainable import Lora, adapted_linears
+from anymal.plan.trained import weights_in, what_trains
 from anymal.plan.weights import compute_bytes, llm_bytes, scratch_bytes
 from anymal.recipe.schema import Precision, Recipe, StageRecipe
 
@@ -96,26 +97,46 @@ class StageMemory:
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
-        trains_lora = stage.kind == "instruct"
+        self._trained = what_trains(stage, recipe.model, parts)
         # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
         is_loaded = recipe.model.start_from is not None
-        self._uses_lora = is_loaded or any(one.kind == "instruct" for one in so_far)
+        self._uses_lora = is_loaded or any(
+            what_trains(one, recipe.model, parts).lora for one in so_far
+        )
         self._lora = Lora.of(recipe.model.lora, parts.llm)
-        self._trained_lora = self._lora if trains_lora else Lora.of(None, parts.llm)
+        self._trained_lora = self._lora if self._trained.lora else Lora.of(None, parts.llm)
+        self._kept_encoder = {
+            name: kept_bytes(parts.encoders[name], trained)
+            for name, trained in self._trained.encoders.items()
+        }
+        words = weights_in(recipe.model, parts)
+        self._own_bytes = self._number * sum(
+            weight.size
+            for name, weight in words.items()
+            if name.startswith("llm.") and weight.kind == "bias" and name not in parts.llm.weights
+        )
+        extra = sum(w.size for name, w in words.items() if name.startswith("extra_tokens."))
+        beside = {"side": parts.num_beside, "extra tokens": extra}
+        self._held_beside = {name: _FLOAT * size for name, size in beside.items() if size}
         self._layer = layer_bytes(
             parts.llm,
-            self._trained_lora,
+            self._with_inputs(recipe),
             precision=self._precision,
             device=device.type,
             is_checkpointed=stage.checkpointing,
+            num_norms=self._trained.num_norms,
         )
 
-    @property
-    def _num_trained(self) -> int:
-        """Parameters that train."""
-        aligners = sum(self._parts.aligners[name].num_parameters for name in self._names)
-        return self._trained_lora.num_parameters + aligners + self._parts.num_beside
+    def _with_inputs(self, recipe: Recipe) -> Lora:
+        """LoRA that trains, with the inputs of linear layers that train themselves."""
+        own, trained = self._trained.linears, self._trained_lora
+        if not own:
+            return trained
+        adapted = adapted_linears(recipe.model.lora, self._parts.llm) if recipe.model.lora else []
+        inputs = input_width({*own, *(adapted if self._trained.lora else [])})
+        number = trained.num_parameters + self._trained.own
+        return replace(trained, num_parameters=number, inputs=inputs)
 
     @property
     def soft_tokens(self) -> int:
@@ -146,13 +167,13 @@ class StageMemory:
         parts, kind = self._parts, self._device.type
         table = {} if self._runs_layers else {"word table": self._table_bytes()}
         return table | {
-            "llm": llm_bytes(parts.llm, self._precision, kind),
+            "llm": llm_bytes(parts.llm, self._precision, kind) + self._own_bytes,
             "lora": self._lora_bytes(),
+            **self._held_beside,
             "aligners": _FLOAT * (parts.num_aligned - parts.num_beside),
-            **({} if parts.side is None else {"side": _FLOAT * parts.num_beside}),
             "encoders": self._encoder_bytes(),
-            "gradients": gradient_bytes(self._num_trained),
-            "optimiser": optimiser_bytes(self._num_trained, self._stage.optimizer),
+            "gradients": self._trained.gradient_bytes(self._number),
+            "optimiser": self._trained.optimiser_bytes(self._stage, self._number),
             "overhead": self._device.overhead,
         }
 
@@ -201,12 +222,13 @@ class StageMemory:
     def _gradients_again(self) -> int:
         """At the end of a pass: its gradients, beside those of the passes before it in the step."""
         has_more = self._stage.accumulate > 1 or self._stage.micro_batch is not None
-        return gradient_bytes(self._num_trained) if has_more else 0
+        return self._trained.gradient_bytes(self._number) if has_more else 0
 
     def _kept(self, samples: MemoryPass) -> int:
         """What is kept from the forward to the backward pass."""
         aligners = samples.num_samples * max(
-            self._parts.aligners[name].kept for name in self._names
+            self._parts.aligners[name].kept + self._kept_encoder.get(name, 0)
+            for name in self._names
         )
         if not self._runs_layers:
             return aligners
@@ -220,7 +242,7 @@ class StageMemory:
     def _num_kept(self) -> int:
         """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
         side = self._parts.side
-        if side is None or self._trained_lora.num_parameters:
+        if side is None or self._trained.lora or self._trained.own:
             return self._parts.llm.num_layers
         return self._parts.llm.num_layers - side.first_layer
 
@@ -267,8 +289,11 @@ class StageMemory:
         """Of the encoders; with cached features they stay in main memory."""
         if self._is_cached and self._device.type == "cuda":
             return 0
-        encoders = self._parts.encoders.values()
-        return self._encoder_number * sum(encoder.num_parameters for encoder in encoders)
+        return sum(
+            (_FLOAT if name in self._trained.encoders else self._encoder_number)
+            * encoder.num_parameters
+            for name, encoder in self._parts.encoders.items()
+        )
 
     def _table_bytes(self) -> int:
         """Of the copied embedding table, and the squared length of each row."""

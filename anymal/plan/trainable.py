@@ -36,7 +36,7 @@ class Lora:
         """Compute the adapters of a recipe; without one, all sizes are 0."""
         if recipe is None:
             return cls(num_parameters=0, inputs=0, outputs=0, ranks=0)
-        adapted = [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
+        adapted = adapted_linears(recipe, llm)
         widths = sum(linear.out_dim for linear in adapted) if recipe.use_dora else 0
         return cls(
             num_parameters=recipe.r * sum(linear.in_dim + linear.out_dim for linear in adapted)
@@ -45,6 +45,11 @@ class Lora:
             outputs=2 * widths,
             ranks=recipe.r * len(adapted),
         )
+
+
+def adapted_linears(recipe: LoraRecipe, llm: LanguageModel) -> list[Linear]:
+    """The linear layers that adapters stand beside."""
+    return [linear for linear in llm.linears if _is_target(linear, recipe.targets)]
 
 
 def gradient_bytes(num_trainable: int) -> int:

@@ -137,6 +137,10 @@ class SoftTokensReply(_Reply):
     model: str
     modality: str
     shape: list[int] = Field(description="Q soft tokens, D_llm numbers each")
+    beside: bool = Field(
+        False,
+        description="read beside the row: they take no positions and cannot be sent back",
+    )
     embeds: str | list[list[float]] = Field(
         description="base64 of a safetensors file with one tensor `embeds`, or nested lists"
     )

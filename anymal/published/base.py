@@ -23,6 +23,7 @@ from anymal.published.probe import Probe, two_turns
 from anymal.published.prompt_ids import has_start
 from anymal.published.rendering import chat_template_of, moves, rendered
 from anymal.recipe.schema import AlignerRecipe, EncoderRecipe, TemplateName
+from anymal.recipe.side import SideRecipe
 
 _TO_COME = "bundle:"  # the path of an encoder that the import is about to write
 
@@ -52,7 +53,8 @@ class ImportedModality:
         weights: Of the aligner by the names of its `state_dict`. Buffers may be left out.
         prefix: Text before each medium, beside what the chat template writes.
         suffix: Text after each medium, likewise.
-        placeholders: Ids that stand in the class's own prompts where soft tokens go.
+        placeholders: Ids that stand in the class's own prompts where soft tokens go; none where
+            these stand beside the row.
     """
 
     encoder: EncoderRecipe
@@ -63,6 +65,19 @@ class ImportedModality:
     prefix: str = ""
     suffix: str = ""
     placeholders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImportedSide:
+    """What a published model reads media with beside the row.
+
+    Attributes:
+        recipe: Kind and options.
+        weights: By the names of the layers' `state_dict`, all of them.
+    """
+
+    recipe: SideRecipe
+    weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +157,7 @@ class Importer:
         llm: A causal language model that owns layers, embedding table and head; see `causal_lm`.
         parts: By modality.
         soft_tokens: From what `inputs` made, the class's soft tokens of each medium, `[Q, D_llm]`.
+        side: What it reads media with beside the row; None where they stand in it.
         prompt: How conversations are written.
         inputs: What the class reads for a conversation.
         logits: What it says at every position, `[T, V]`.
@@ -162,6 +178,7 @@ class Importer:
     llm: Callable[[Published], PreTrainedModel]
     parts: Callable[[Published], Mapping[str, ImportedModality]]
     soft_tokens: Callable[[Published, Mapping[str, Tensor]], Sequence[Tensor]]
+    side: Callable[[Published], ImportedSide | None] = field(default=lambda published: None)
     prompt: Callable[[Published], PromptFormat] = probed_prompt
     inputs: Callable[[Published, Probe], Mapping[str, Tensor]] = processor_inputs
     logits: Callable[[Published, Mapping[str, Tensor]], Tensor] = class_logits

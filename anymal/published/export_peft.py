@@ -12,11 +12,13 @@ from anymal.bundle.contents import read_json
 from anymal.bundle.manifest import (
     LORA,
     LORA_WEIGHTS,
+    Manifest,
     bundle_folder,
     check_equal,
     read_manifest,
     read_weights,
 )
+from anymal.bundle.tuned import names_of_tuned
 from anymal.errors import BundleError
 from anymal.published.written import Written, without_aligners
 
@@ -65,8 +67,19 @@ def write_adapter(bundle: str | Path, draft: Path) -> Written:
             f"a PEFT adapter of {llm.path}, trained beside its weights in "
             f"{manifest.trained_precision}: peft.PeftModel.from_pretrained(base, FOLDER)"
         ),
-        lacks=without_aligners(manifest.recipe.modalities),
+        lacks=_beside(folder, manifest) + without_aligners(manifest.recipe.modalities),
     )
+
+
+def _beside(folder: Path, manifest: Manifest) -> str:
+    """What else of the language model trained, which an adapter cannot hold."""
+    words = manifest.recipe.extra_tokens
+    lost = ["extra tokens " + ", ".join(words)] if words else []
+    if any(name.startswith("llm.") for name in names_of_tuned(folder)):
+        lost.append("norms and biases that trained")
+    if manifest.llm.trained is not None:
+        lost.append("the language model's own weights, which trained")
+    return "".join(f"{each} (--to merged holds them); " for each in lost)
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:

@@ -185,7 +185,11 @@ def _in_one_line(what: str, step: str) -> Iterator[None]:
 def write_parts(
     importer: Importer, published: Published, draft: Path
 ) -> tuple[ModelRecipe, dict[str, Mapping[str, Tensor]]]:
-    """Write the language model and the encoders; returns the recipe and the aligners' weights."""
+    """Write the language model and the encoders.
+
+    Returns:
+        The recipe, and the weights of what stands between, by part: `aligners.NAME`, and `side`.
+    """
     llm: Any = importer.llm(published)
     form = importer.prompt(published)
     place = draft / "llm"
@@ -204,13 +208,16 @@ def write_parts(
         check_sides(part.processor)  # before the class reads a picture
         path = draft / "encoders" / name
         _write_encoder(part, path)
-        weights[name] = {key: tensor.float() for key, tensor in part.weights.items()}
+        weights[f"aligners.{name}"] = _in_float32(part.weights)
         modalities[name] = ModalityRecipe(
             encoder=part.encoder.model_copy(update={"path": str(path)}),
             aligner=part.aligner,
             prefix=part.prefix,
             suffix=part.suffix,
         )
+    side = importer.side(published)
+    if side is not None:
+        weights["side"] = _in_float32(side.weights)
     recipe = ModelRecipe(
         llm=LlmRecipe(
             path=str(place),
@@ -223,12 +230,17 @@ def write_parts(
             embed=True,
         ),
         modalities=modalities,
+        side=None if side is None else side.recipe,
         media_first=form.media_first,
     )
     return recipe, weights
 
 
 _ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def _in_float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in weights.items()}
 
 
 def _write_encoder(part: ImportedModality, path: Path) -> None:
@@ -243,19 +255,17 @@ def _write_encoder(part: ImportedModality, path: Path) -> None:
 def _built(
     recipe: ModelRecipe, weights: Mapping[str, Mapping[str, Tensor]], precision: Precision
 ) -> Assembled:
-    """The model with its aligners' weights, built like any other."""
+    """The model with the weights of its aligners and side, built like any other."""
     llm = recipe.llm.model_copy(update={"precision": precision})
     assembled = build(recipe.model_copy(update={"llm": llm}))
     model = assembled.model
     state = model.trainable_state()
-    for name, aligner in model.aligners.items():
-        buffers = {
-            key: tensor for key, tensor in aligner.named_buffers() if key not in weights[name]
-        }
-        own = {f"aligners.{name}.{key}" for key in aligner.state_dict()}
+    for part, given in weights.items():
+        module = model.get_submodule(part)
+        buffers = {key: tensor for key, tensor in module.named_buffers() if key not in given}
+        own = {f"{part}.{key}" for key in module.state_dict()}
         state = {key: tensor for key, tensor in state.items() if key not in own}
-        given = {**buffers, **weights[name]}
-        state |= {f"aligners.{name}.{key}": tensor for key, tensor in given.items()}
+        state |= {f"{part}.{key}": tensor for key, tensor in {**buffers, **given}.items()}
     model.load_trainable_state(state)
     return assembled
 

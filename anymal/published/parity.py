@@ -90,7 +90,7 @@ def reference_of(importer: Importer, published: Published, *, check: Check) -> R
         probe = importer.probe(name)
         inputs = importer.inputs(published, probe)
         ids = inputs["input_ids"][0]
-        is_slot = torch.isin(ids, torch.tensor(part.placeholders))
+        is_slot = torch.isin(ids, torch.tensor(part.placeholders, dtype=ids.dtype))
         soft_tokens = torch.cat(list(importer.soft_tokens(published, inputs)))
         logits = importer.logits(published, inputs).float() if check == "whole" else None
         answered.append(

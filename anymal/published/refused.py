@@ -18,7 +18,6 @@ _CLASSES = {
     "Gemma3ForConditionalGeneration": _BOTH_WAYS,
     "Gemma4ForConditionalGeneration": _BOTH_WAYS,
     "GitForCausalLM": _BOTH_WAYS,
-    "IdeficsForVisionText2Text": _LAYERS,
     "VisionEncoderDecoderModel": _ENCODER,
 }
 # Keys of a configuration, however deep, that have a value in such models alone.

@@ -2,6 +2,7 @@
 
 from anymal.published.base import Importer
 from anymal.published.fuyu import FUYU
+from anymal.published.idefics import IDEFICS
 from anymal.published.idefics3 import IDEFICS3
 from anymal.published.internvl import INTERNVL
 from anymal.published.llava import LLAVA
@@ -21,6 +22,7 @@ IMPORTERS: dict[str, Importer] = {
         VIPLLAVA,
         FUYU,
         INTERNVL,
+        IDEFICS,
         IDEFICS3,
         QWEN2_AUDIO,
         ULTRAVOX,

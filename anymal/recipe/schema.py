@@ -19,8 +19,9 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
-from anymal.recipe.senses import ClockRecipe, check_in_row, check_measured, check_seen
+from anymal.recipe.senses import ClockRecipe, check_seen, check_senses
 from anymal.recipe.side import SideRecipe
+from anymal.recipe.trains import TrainRule, check_trains
 
 Precision = Literal["nf4", "int8", "bf16", "fp32"]
 TemplateName = Literal[
@@ -97,9 +98,7 @@ class ModalityRecipe(Section):
     aligner: AlignerRecipe = Field(default_factory=AlignerRecipe, description="trainable bridge")
     prefix: str = Field("", description="text written before each media item")
     suffix: str = Field("\n", description="text written after each media item")
-    facts: bool = Field(
-        False, description="write what was measured of a medium beside its soft tokens"
-    )
+    facts: bool = Field(False, description="write what was measured of a medium beside it")
 
 
 class ModelRecipe(Section):
@@ -111,11 +110,18 @@ class ModelRecipe(Section):
         None, description="layers that read media beside the row; null: media stand in the row"
     )
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
+    biases: Literal["all-linear"] | list[str] | None = Field(
+        None, description="linear layers that get a bias, zero at first; names, or all-linear"
+    )
+    extra_tokens: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="words of the template with rows of their own, which train",
+    )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
-    clock: ClockRecipe | None = Field(
-        None, description="for media recorded at the same time; null refuses groups of them"
-    )
+    clock: ClockRecipe | None = Field(None, description="for media that were recorded together")
     start_from: str | None = Field(
         None, description="bundle whose aligners, side and LoRA to start from"
     )
@@ -124,17 +130,11 @@ class ModelRecipe(Section):
         """Width that aligners give, by that of the language model's embeddings."""
         return hidden_dim if self.side is None else self.side.media_width(hidden_dim)
 
-    @property
-    def with_facts(self) -> list[str]:
-        """The modalities whose media are measured."""
-        return [name for name, modality in self.modalities.items() if modality.facts]
-
     @model_validator(mode="after")
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
-        check_measured(self.with_facts)
-        check_in_row(has_clock=self.clock is not None, has_side=self.side is not None)
+        check_senses(self)
         for name in self.llm.markers or {}:
             if name not in self.modalities:
                 raise ValueError(
@@ -150,8 +150,11 @@ class StageRecipe(Section):
     """One stage of training."""
 
     name: str = Field(min_length=1, description="name in reports and overrides")
-    kind: Literal["align", "instruct"] = Field(
-        description="aligners and side only, or LoRA as well"
+    kind: Literal["align", "instruct"] | None = Field(
+        None, description="aligners and what reads media, or these and LoRA; or give trains"
+    )
+    trains: list[TrainRule] | None = Field(
+        None, min_length=1, description="rules for what trains; the first that matches counts"
     )
     objective: Literal["answer", "words"] = Field(
         "answer", description="soft tokens are answered from, or, in align, become the words"
@@ -167,7 +170,7 @@ class StageRecipe(Section):
         None, description="most samples in one pass; auto takes what fits, null the whole batch"
     )
     packing: bool = Field(False, description="samples one after the other in rows, not padded")
-    lr: float = Field(gt=0, description="peak learning rate of the aligners")
+    lr: float = Field(gt=0, description="peak learning rate, of all that has no other")
     lora_lr: float | None = Field(None, gt=0, description="peak rate of LoRA; null takes lr")
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field("adamw", description="optimiser")
     weight_decay: float = Field(0.0, ge=0, description="on matrices; norms and biases are spared")
@@ -189,9 +192,7 @@ class StageRecipe(Section):
         None, description="measurements without a better one after which the stage ends"
     )
     bucket: bool = Field(True, description="batch samples of similar length")
-    modality_dropout: float = Field(
-        0.0, ge=0, le=1, description="how often one kind of medium is left out of a mixed sample"
-    )
+    modality_dropout: float = Field(0.0, ge=0, le=1, description="how often a medium is left out")
 
     @property
     def num_steps(self) -> int:
@@ -219,12 +220,18 @@ class StageRecipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _says_what_trains_once(self) -> Self:
+        if (self.kind is None) == (self.trains is None):
+            raise ValueError("give exactly one of kind and trains")
+        if self.trains is not None and (self.modalities, self.lora_lr) != (None, None):
+            raise ValueError("modalities and lora_lr belong to kind; say them as rules of trains")
+        return self
+
+    @model_validator(mode="after")
     def _words_need_no_language_model(self) -> Self:
-        others = self.kind != "align" or self.packing or self.modality_dropout
+        others = self.kind == "instruct" or self.packing or self.modality_dropout
         if self.objective == "words" and others:
-            raise ValueError(
-                "objective: words is for kind: align, with packing: false and modality_dropout: 0"
-            )
+            raise ValueError("objective: words is for kind: align, with packing: false, no dropout")
         return self
 
 
@@ -244,7 +251,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
-        check_seen(self.model.with_facts, features=self.features)
+        check_seen(self.model, self.features)
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {', '.join(names)}")
@@ -265,6 +272,7 @@ class Recipe(Section):
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "
                     "set model.lora (model.lora={} takes the defaults), or use kind: align"
                 )
+        check_trains(self)  # its error is a ValueError
         return self
 
 

@@ -1,6 +1,7 @@
 """What a recipe says of time and sensors: a clock, and media that are measured."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from pydantic import Field
 
@@ -16,42 +17,43 @@ class ClockRecipe(Section):
     )
 
 
-def check_measured(names: Iterable[str]) -> None:
-    """Refuse to measure what cannot be measured.
+class _Model(Protocol):
+    """The section `model` of a recipe."""
 
-    Args:
-        names: Modalities with `facts: true`.
+    modalities: Mapping[str, Any]
+    clock: ClockRecipe | None
+    side: Any
+
+
+def check_senses(model: _Model) -> None:
+    """Refuse to measure what cannot be measured, and to order in time what stands in no row.
 
     Raises:
-        ValueError: Names the key.
+        ValueError: Names the keys.
     """
-    for name in names:
+    for name in _measured(model):
         if name not in MOST_FACTS:
             known = ", ".join(MOST_FACTS)
             raise ValueError(f"modalities.{name}.facts is true; facts are measured of {known}")
-
-
-def check_in_row(*, has_clock: bool, has_side: bool) -> None:
-    """Refuse to order in time what stands in no row.
-
-    Raises:
-        ValueError: Names both keys.
-    """
-    if has_clock and has_side:
+    if model.clock is not None and model.side is not None:
         raise ValueError(
             "model.clock orders media in the row, and with model.side they stand beside it; set "
             "one of them to null"
         )
 
 
-def check_seen(measured: list[str], *, features: str | None) -> None:
-    """Refuse to measure media that are not there.
+def check_seen(model: _Model, features: str | None) -> None:
+    """Refuse to measure media in a run that reads cached features in their place.
 
     Raises:
         ValueError: Names both keys.
     """
-    if measured and features is not None:
+    if features is not None and (measured := _measured(model)):
         raise ValueError(
             f"modalities.{measured[0]}.facts needs media, and features has none; set one of them "
             "to null or false"
         )
+
+
+def _measured(model: _Model) -> list[str]:
+    return [name for name, modality in model.modalities.items() if modality.facts]

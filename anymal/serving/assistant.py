@@ -121,6 +121,7 @@ def start_assistant(
     model, processor = assembled.model, assembled.processor
     engine = build_engine(
         model.llm,
+        side=model.side,
         stop_ids=model.stop_ids,
         stop=processor.template.stop,
         max_tokens=processor.max_tokens,

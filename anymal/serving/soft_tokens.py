@@ -19,7 +19,7 @@ from time import monotonic
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anymal.engine.base import EngineClosed
 from anymal.engine.prompt import NOBODY, Owner, Prompt
@@ -28,6 +28,7 @@ from anymal.model import AnyMAL
 from anymal.sample import Item, Sample, check_counts, layouts_of, num_windows, ticks_of
 from anymal.serving.spans import Made, spans_of
 from encoders.base import Encoder, stack_inputs
+from encoders.fingerprint import module_digest
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,8 @@ class SoftTokens:
             owner: Whose it is; soft tokens are found again only within its scope.
 
         Returns:
-            The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU.
+            The prompt, its soft tokens `[Q, D_llm]` float32 on the CPU; `[Q, D_side]` where the
+            model reads them beside the row.
 
         Raises:
             DataError: Slots and media, or slots and soft tokens, differ in number.
@@ -118,7 +120,8 @@ class SoftTokens:
             name: [Made(digest=job.digest, tokens=job.result.result()) for job in own]
             for name, own in jobs.items()
         }
-        return Prompt(spans=spans_of(sample, made), owner=owner)
+        spans = spans_of(sample, made, is_beside=self._model.side is not None)
+        return Prompt(spans=spans, owner=owner)
 
     def stats(self) -> SoftTokenStats:
         """How the cache is doing."""
@@ -237,20 +240,4 @@ def _salt(model: AnyMAL, modality: str) -> str:
     """What soft tokens depend on besides the medium: encoder, aligner, and its weights."""
     aligner = model.aligners[modality]
     encoder = cast(Encoder, model.encoders[modality])
-    return f"{modality} {encoder.fingerprint} {_weights_digest(aligner)}"
-
-
-def _weights_digest(module: nn.Module) -> str:
-    """Of everything that the function of a module in eval mode depends on."""
-    options = [
-        (name, value)
-        for part in module.modules()
-        for name, value in sorted(vars(part).items())
-        if isinstance(value, bool | int | float | str)
-    ]
-    digest = hashlib.sha256(f"{module!r} {options}".encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(plain.numpy().tobytes())
-    return digest.hexdigest()
+    return f"{modality} {encoder.fingerprint} {module_digest(aligner)}"

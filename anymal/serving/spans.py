@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from torch import Tensor
 
-from anymal.engine.prompt import EmbeddingSpan, Span, TokenSpan
+from anymal.engine.prompt import EmbeddingSpan, SideSpan, Span, TokenSpan
 from anymal.errors import DataError
 from anymal.sample import Sample, item_numbers
 
@@ -24,19 +24,23 @@ class Made:
 
     Attributes:
         digest: SHA-256 of all that it was made from.
-        tokens: `[Q, D_llm]`, the soft tokens of all its slots, one slot after the other.
+        tokens: `[Q, D_llm]`, the soft tokens of all its slots, one slot after the other;
+            `[Q, D_side]` where the model reads them beside the row.
     """
 
     digest: str
     tokens: Tensor
 
 
-def spans_of(sample: Sample, media: Mapping[str, Sequence[Made]]) -> tuple[Span, ...]:
+def spans_of(
+    sample: Sample, media: Mapping[str, Sequence[Made]], *, is_beside: bool
+) -> tuple[Span, ...]:
     """Words and soft tokens in the order in which they are read.
 
     Args:
         sample: Its slots and media agree in number.
         media: By modality, in the order of the sample's items.
+        is_beside: Whether media stand beside the row, where they take no positions.
 
     Returns:
         The spans.
@@ -55,6 +59,11 @@ def spans_of(sample: Sample, media: Mapping[str, Sequence[Made]]) -> tuple[Span,
     for slot, key in zip(sample.slots, keys, strict=True):
         spans += _words(sample, position, slot.start)
         made = media[slot.modality][key[1]]
+        if is_beside:
+            assert slot.length == 0, "media beside the row take no positions"
+            spans.append(SideSpan(embeddings=made.tokens, digest=made.digest, kind=slot.modality))
+            position = slot.start
+            continue
         if len(made.tokens) != wanted[key]:
             raise DataError(
                 f"{slot.modality}: the sample reserves {wanted[key]} positions, but the aligner "

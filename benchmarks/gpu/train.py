@@ -24,6 +24,7 @@ from anymal.llm.packing import allow_packing
 from anymal.llm.precision import import_bitsandbytes
 from anymal.model import AnyMAL
 from anymal.recipe.schema import StageRecipe
+from anymal.recipe.trains import TrainRule
 from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot
 from benchmarks.gpu.shape import Shape, twin
 from benchmarks.serving.shape import Numbers
@@ -73,11 +74,12 @@ def ours(base: LlamaForCausalLM, shape: Shape, *, lora: bool) -> Step:
         llm=llm,
         stop_ids=[0],
     )
-    model.set_trainable(["image"], lora=lora)
+    rules = [TrainRule(what=what) for what in ("aligners.image", "llm.lora")[: 1 + lora]]
+    model.set_trainable([rule.what for rule in rules])
     llm.use_checkpointing(True)
     if not lora:
         allow_packing(llm)
-    optimiser = build_optimiser(model, stage_of(shape, lora=lora))
+    optimiser = build_optimiser(model, stage_of(shape, lora=lora), rules)
     model.train()
 
     def step(num_samples: int) -> Done:

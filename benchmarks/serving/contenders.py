@@ -17,6 +17,7 @@ from anymal.engine.events import Event, Failed, TextDelta
 from anymal.engine.packed import PackedRunner
 from anymal.engine.sampling import Sampling
 from anymal.llm.causal_lm import LLM
+from anymal.side.base import SideLayers
 from benchmarks.serving.line import Exchange
 from benchmarks.serving.shape import NUM_NEW, WIDE, Numbers, Question
 
@@ -28,14 +29,19 @@ Way = Callable[[Sequence[Question], float], Answers]
 _CACHE_BYTES = 64 * 2**20
 
 
-def by_engine(llm: LLM) -> tuple[Way, BatchingEngine]:
+def by_engine(llm: LLM, *, side: SideLayers | None = None) -> tuple[Way, BatchingEngine]:
     """This project's engine, as the service runs it.
+
+    Args:
+        llm: The model.
+        side: What it reads with beside its rows, if anything.
 
     Returns:
         The way, and the engine, which the caller closes.
     """
     runner = PackedRunner(
         llm,
+        side=side,
         vocabulary=Numbers(),
         stop_ids=(),
         context=WIDE["max_position_embeddings"],

@@ -62,6 +62,7 @@ class Numbers:
     """A vocabulary whose words are their ids: every token is a piece."""
 
     eos_token_id = None
+    stop = ""
 
     def text(self, ids: Sequence[int]) -> str:
         """See `anymal.engine.reply.Vocabulary`."""

@@ -15,6 +15,7 @@ from anymal.collate import Batch, collate
 from anymal.llm.packing import allow_packing
 from anymal.model import AnyMAL
 from anymal.recipe.schema import DataRecipe, StageRecipe
+from anymal.recipe.trains import TrainRule
 from benchmarks.serving.shape import NUM_SOFT, WIDE, as_llm
 from benchmarks.training.peers import CLIP_NORM, LR, Contender, Peer, Work, counted
 from benchmarks.training.shape import BATCH, LAYER, VIT, Lesson
@@ -49,8 +50,8 @@ def ours(llava: Peer, kind: str, *, is_cached: bool) -> Contender:
         stop_ids=[0],
     )
     allow_packing(model.llm)
-    parts = model.set_trainable(["image"], lora=False)
-    optimiser = build_optimiser(model, _stage())
+    parts = model.set_trainable(["aligners.image"])
+    optimiser = build_optimiser(model, _stage(), [TrainRule(what="aligners.image")])
     model.train()
     run = counted(model.llm.model.base_model)
 

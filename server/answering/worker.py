@@ -15,7 +15,7 @@ import anyio
 from anymal.chat.given import GivenAnswers
 from anymal.decoding.pool import DecoderPool
 from anymal.engine.events import Failed, Likelihoods
-from anymal.engine.prompt import EmbeddingSpan, Owner
+from anymal.engine.prompt import EmbeddingSpan, Owner, SideSpan
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, MediaPart, Message
@@ -211,7 +211,7 @@ class Worker:
 
     async def align(
         self, part: MediaPart, model: str | None = None, caller: Caller = ANONYMOUS
-    ) -> EmbeddingSpan:
+    ) -> EmbeddingSpan | SideSpan:
         """Turn a medium into soft tokens.
 
         Args:
@@ -241,7 +241,8 @@ class Worker:
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
             prompt = await self._preparing.prompt(backend, conversation, self._owner(caller))
-        (soft,) = (each for each in prompt.spans if isinstance(each, EmbeddingSpan))
+        media = (each for each in prompt.spans if isinstance(each, EmbeddingSpan | SideSpan))
+        (soft,) = media
         return soft
 
     async def _fetched(self, conversation: Conversation) -> Conversation:

@@ -8,7 +8,7 @@ from functools import partial
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
-from anymal.engine.prompt import EmbeddingSpan
+from anymal.engine.prompt import EmbeddingSpan, SideSpan
 from anymal.errors import AnymalError
 from anymal.protocol.requests import AlignRequest
 from anymal.protocol.responses import SoftTokensReply
@@ -41,7 +41,7 @@ async def align(
     return await anyio.to_thread.run_sync(write)
 
 
-def _reply(soft: EmbeddingSpan, *, model: str, as_lists: bool) -> SoftTokensReply:
+def _reply(soft: EmbeddingSpan | SideSpan, *, model: str, as_lists: bool) -> SoftTokensReply:
     """What is sent; on a thread, because it may be megabytes."""
     # Imported here: by now the model has brought torch, which the app starts without.
     from anymal.media.soft_token_file import pack
@@ -50,5 +50,6 @@ def _reply(soft: EmbeddingSpan, *, model: str, as_lists: bool) -> SoftTokensRepl
         model=model,
         modality=soft.kind,
         shape=list(soft.embeddings.shape),
+        beside=isinstance(soft, SideSpan),
         embeds=soft.embeddings.tolist() if as_lists else pack(soft.embeddings),
     )

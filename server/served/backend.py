@@ -54,6 +54,7 @@ def load_backend(
     start = partial(
         build_engine,
         assembled.model.llm,
+        side=assembled.model.side,
         stop_ids=assembled.model.stop_ids,
         max_tokens=assembled.processor.max_tokens,
         max_waiting=settings.max_requests,

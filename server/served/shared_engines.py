@@ -1,7 +1,8 @@
 """One engine for all bundles whose language model is the same to the last bit.
 
 Does not load bundles. Bundles that differ in encoders and aligners share; one with a LoRA of its
-own has other weights, merged or not, and therefore an engine of its own.
+own has other weights, merged or not, and therefore an engine of its own. So has one that reads
+media beside the row.
 """
 
 import threading
@@ -78,10 +79,12 @@ def _facts(assembled: Assembled) -> list[Any]:
         config,  # without the path it was loaded from
         llm.precision,
         tokenizer_digest(llm.tokenizer),
+        None if llm.extra is None else llm.extra.digest,
         sorted(model.stop_ids),
         processor.template.stop,
         processor.max_tokens,
         llm.device,
+        model.side,  # a module, and so equal to itself alone
     ]
 
 

@@ -113,7 +113,10 @@ def test_newline_learns_and_stands_behind_each_row_of_each_view() -> None:
         ({"depth": 3}, "depth is 3"),
         ({"merge": 0}, "merge is 0"),
         ({"hidden_dim": 0}, "hidden_dim is 0"),
-        ({"activation": "tanh"}, "unknown activation 'tanh'; known: gelu, silu, relu, swiglu"),
+        (
+            {"activation": "tanh"},
+            "unknown activation 'tanh'; known: gelu, silu, relu, squared_relu, swiglu",
+        ),
         ({"norm_out": "batch"}, "unknown norm_out 'batch'; known: none, standard, layer, rms"),
         ({"start": "zero"}, "unknown start 'zero'; known: rms, plain"),
         ({"activation": "swiglu", "depth": 1}, "needs depth: 2"),

@@ -12,7 +12,9 @@ SIZES = {"encoder_dim": 8, "llm_dim": 12, "embedding_rms": 0.02}
 
 @pytest.mark.parametrize("kind", ALIGNERS)
 def test_every_kind_is_built(kind: str) -> None:
-    assert build_aligner(kind, **SIZES, num_tokens=32).num_tokens == 32
+    options = {"num_heads": 2} if kind in {"joint", "qformer"} else {}
+    options |= {"width": 8, "layers": 1} if kind == "qformer" else {}
+    assert build_aligner(kind, **SIZES, num_tokens=2, **options).num_tokens == 2
 
 
 @pytest.mark.parametrize(
@@ -20,17 +22,24 @@ def test_every_kind_is_built(kind: str) -> None:
     [
         ("percever", {}, ["'percever'", "perceiver, linear, mlp"]),
         ("linear", {"depth": 3}, ["'depth'", "'linear'", "known: normalise"]),
-        ("perceiver", {"num_tokens": 31}, ["31", "32 to 256"]),
-        ("perceiver", {"num_tokens": 257}, ["257", "32 to 256"]),
-        ("perceiver", {"num_tokens": None}, ["null", "'perceiver'", "fixed number: 32 to 256"]),
-        ("mlp", {"num_tokens": 300}, ["300", "32 to 256", "null"]),
+        ("perceiver", {"num_tokens": 0}, ["is 0", "1 to 4096"]),
+        ("perceiver", {"num_tokens": 4097}, ["4097", "1 to 4096"]),
+        ("perceiver", {"num_tokens": None}, ["null", "'perceiver'", "fixed number: 1 to 4096"]),
+        ("expand", {"num_tokens": None}, ["null", "'expand'", "fixed number"]),
+        ("mlp", {"num_tokens": 5000}, ["5000", "1 to 4096", "null"]),
         ("perceiver", {"depth": 0}, ["depth is 0", "at least 1"]),
         ("perceiver", {"num_heads": 0}, ["num_heads is 0", "at least 1"]),
         ("perceiver", {"head_dim": -8}, ["head_dim is -8", "at least 1"]),
         ("perceiver", {"hidden_dim": 0}, ["hidden_dim is 0", "at least 1"]),
-        ("perceiver", {"mult": 0}, ["mult is 0", "at least 1"]),
+        ("perceiver", {"mult": -1}, ["mult is -1", "at least 0"]),
         ("perceiver", {"num_steps": -1}, ["num_steps is -1", "at least 0"]),
-        ("perceiver", {"activation": "silu"}, ["'silu'", "known: gelu, relu"]),
+        ("perceiver", {"activation": "tanh"}, ["'tanh'", "known: gelu, silu, relu"]),
+        ("perceiver", {"norm": "batch"}, ["unknown norm", "'batch'", "none, standard, layer, rms"]),
+        ("perceiver", {"key_heads": 3}, ["key_heads is 3", "divide num_heads, 8"]),
+        ("perceiver", {"project_out": False}, ["width 8", "hidden_dim: 12"]),
+        ("perceiver", {"positions": "learnt"}, ["'learnt'", "none, sincos2d"]),
+        ("perceiver", {"positions": "sincos2d", "num_tokens": 6}, ["square", "num_tokens is 6"]),
+        ("joint", {"num_heads": 3}, ["num_heads is 3", "divide the width, 8"]),
     ],
 )
 def test_mistake_is_named(kind: str, options: dict[str, Any], words: list[str]) -> None:

@@ -22,6 +22,7 @@ class ByteRunner:
     num_blocks = 200
     block_bytes = 100
     root: "bytes | None" = b"root"
+    reads_ahead = False
 
     def __init__(self) -> None:
         self.vocabulary: Any = self

@@ -93,7 +93,7 @@ def test_medium_in_several_samples_is_encoded_once(
         return encode(media)
 
     def gradients(batches: Sequence[Batch]) -> list[torch.Tensor]:
-        own.model.set_trainable(["imu"], lora=False)
+        own.model.set_trainable(["aligners.imu"])
         own.model.zero_grad()
         for each in batches:
             own.model.loss(each).total.backward()
@@ -102,7 +102,7 @@ def test_medium_in_several_samples_is_encoded_once(
     expected = gradients([batch_of(own, [each]) for each in again])
     monkeypatch.setattr(own.model, "encode", watched)
     found = gradients([batch_of(own, again)])
-    own.model.set_trainable((), lora=False)
+    own.model.set_trainable([])
     assert seen == [3]  # of four slots
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -125,7 +125,7 @@ def test_bundle_says_what_its_slots_are(
 ) -> None:
     folder = save_bundle(own, tmp_path / "bundle")
     manifest = json.loads((folder / MANIFEST).read_text())
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3
     assert manifest["modalities"]["imu"]["aligner"] == PER_FEATURE
     asked = [record(motion(100), answer=None)]
     assert answers(load_bundle(folder), asked) == answers(own, asked)

@@ -64,7 +64,7 @@ def test_accumulation_of_two_times_one_equals_one_times_two(
 ) -> None:
     assembled = build(model_recipe())
     model = assembled.model
-    model.set_trainable(["image", "imu"], lora=False)
+    model.set_trainable(["aligners.image", "aligners.imu"])
     gradients = []
     for split in ([records[:2]], [records[:1], records[1:2]]):
         model.zero_grad()
@@ -81,7 +81,7 @@ def test_every_trainable_gets_a_gradient_and_the_rest_stays(
 ) -> None:
     assembled = build(model_recipe(lora={"r": 2}, precision=precision))
     model = assembled.model
-    model.set_trainable(["image", "imu"], lora=True)
+    model.set_trainable(["aligners.image", "aligners.imu", "llm.lora"])
     model.train()
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     frozen = {
@@ -109,7 +109,7 @@ def test_quantised_and_float_aligner_gradients_agree(
     for precision in ("fp32", "nf4"):
         torch.manual_seed(0)
         assembled = build(model_recipe(precision=precision))
-        assembled.model.set_trainable(["image", "imu"], lora=False)
+        assembled.model.set_trainable(["aligners.image", "aligners.imu"])
         assembled.model.loss(batch(assembled, records)).total.backward()
         gradients.append(
             {
@@ -125,7 +125,7 @@ def test_quantised_and_float_aligner_gradients_agree(
 
 def test_freezing_table(model_recipe: MakeRecipe) -> None:
     model = build(model_recipe(lora={"r": 2})).model
-    align = {row.part: row for row in model.set_trainable(["imu"], lora=False)}
+    align = {row.part: row for row in model.set_trainable(["aligners.imu"])}
     assert list(align) == [
         "encoders.image",
         "encoders.imu",
@@ -136,7 +136,7 @@ def test_freezing_table(model_recipe: MakeRecipe) -> None:
     ]
     assert [part for part, row in align.items() if row.trainable] == ["aligners.imu"]
     assert align["aligners.imu"].trainable == align["aligners.imu"].total > 0
-    instruct = model.set_trainable(["image", "imu"], lora=True)
+    instruct = model.set_trainable(["aligners.image", "aligners.imu", "llm.lora"])
     assert [row.part for row in instruct if row.trainable] == [
         "aligners.image",
         "aligners.imu",
@@ -145,16 +145,16 @@ def test_freezing_table(model_recipe: MakeRecipe) -> None:
 
 
 def test_freezing_refuses_what_is_not_there(assembled: Assembled) -> None:
-    with pytest.raises(RecipeError, match="no aligner for video; the model has image, imu"):
-        assembled.model.set_trainable(["video"], lora=False)
+    with pytest.raises(RecipeError, match=r"'aligners\.video' matches no weight; the model"):
+        assembled.model.set_trainable(["aligners.video"])
     with pytest.raises(RecipeError, match=r"set model\.lora"):
-        assembled.model.set_trainable(["image"], lora=True)
+        assembled.model.set_trainable(["aligners.image", "llm.lora"])
 
 
 def test_frozen_parts_stay_in_eval_mode(model_recipe: MakeRecipe) -> None:
     model = build(model_recipe(lora={"r": 2, "dropout": 0.5})).model.train()
     assert not any(module.training for module in model.llm.modules())
-    model.set_trainable(["image"], lora=True)
+    model.set_trainable(["aligners.image", "llm.lora"])
     model.train()
     training = {name: module for name, module in model.named_modules() if module.training}
     assert "aligners.image" in training
@@ -172,7 +172,7 @@ def test_trainable_state_round_trip(
 ) -> None:
     torch.manual_seed(1)
     first = build(model_recipe(lora={"r": 2}))
-    first.model.set_trainable(["image", "imu"], lora=True)
+    first.model.set_trainable(["aligners.image", "aligners.imu", "llm.lora"])
     for parameter in first.model.llm.lora_parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     torch.manual_seed(2)

@@ -90,7 +90,7 @@ def test_spliced_embeddings_are_those_of_the_class(
 def test_stage_1_leaves_gradients_on_the_projector_alone(linear: tuple[Path, Path]) -> None:
     assembled = load_bundle(linear[1])
     model = assembled.model
-    model.set_trainable(["image"], lora=False)
+    model.set_trainable(["aligners.image"])
     model.loss(collate([assembled.processor(LEARNT)], pad_id=0)).total.backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"aligners.image.project.weight", "aligners.image.project.bias"}

@@ -8,7 +8,6 @@ from transformers import (
     AutoConfig,
     Blip2Config,
     Gemma3Config,
-    IdeficsConfig,
     MllamaConfig,
     PaliGemmaConfig,
     Qwen2VLConfig,
@@ -40,7 +39,6 @@ def write_config(folder: Path, config: Any, name: str) -> Path:
         (Qwen2VLConfig(), "Qwen2VLForConditionalGeneration", "three dimensions"),
         (Qwen3VLConfig(), "Qwen3VLForConditionalGeneration", "in several of its layers"),
         (MllamaConfig(), "MllamaForConditionalGeneration", "in several of its layers"),
-        (IdeficsConfig(), "IdeficsForVisionText2Text", "in several of its layers"),
         (
             Blip2Config(text_config=T5Config().to_dict()),
             "Blip2ForConditionalGeneration",

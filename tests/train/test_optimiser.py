@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from anymal.recipe.schema import StageRecipe
+from anymal.recipe.trains import TrainRule
 from train.errors import TrainingError
+from train.optimiser import build_optimiser as build
 from train.optimiser import (
-    build_optimiser,
     load_optimiser_state,
     optimiser_state,
     rate_factor,
@@ -38,6 +39,12 @@ def stage(**changes: object) -> StageRecipe:
         "weight_decay": 0.1,
     }
     return StageRecipe.model_validate({**fields, **changes})
+
+
+def build_optimiser(model: nn.Module, stage: StageRecipe) -> torch.optim.Optimizer:
+    """With the rules of `kind: instruct`; `lora` stands for what has the names of LoRA."""
+    rules = [TrainRule(what="aligners.*", lr=stage.lr), TrainRule(what="lora", lr=stage.lora_lr)]
+    return build(model, stage, rules)
 
 
 def take_steps(model: nn.Module, optimiser: torch.optim.Optimizer, count: int) -> None:
@@ -84,7 +91,7 @@ def test_rate_warms_up_peaks_and_falls_to_its_floor() -> None:
 
 def test_set_rate_scales_every_group() -> None:
     optimiser = build_optimiser(Parts(), stage())
-    assert set_rate(optimiser, 0.5) == (5e-3, 5e-4)
+    assert set_rate(optimiser, 0.5) == (5e-3, None)
     assert {group["lr"] for group in optimiser.param_groups} == {5e-3, 5e-4}
 
 

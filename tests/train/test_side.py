@@ -8,6 +8,7 @@ import torch
 from anymal.collate import collate
 from anymal.llm.packing import allow_packing
 from anymal.recipe.schema import Recipe
+from anymal.recipe.trains import rules_of
 from anymal.side.base import SideLayers
 from anymal.side.cross import Cross
 from anymal.side.prefix import Prefix
@@ -47,7 +48,7 @@ def test_three_steps_change_aligners_and_side_alone(kind: str) -> None:
     model.train()
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     recipe = Recipe.model_validate({"run_dir": "run", "model": MODEL, "stages": [STAGE]})
-    optimiser = build_optimiser(model, recipe.stages[0])
+    optimiser = build_optimiser(model, recipe.stages[0], rules_of(recipe.stages[0], recipe.model))
     batch = collate(samples(WIDTH, 5), pad_id=2, is_packed=True)
     losses = [optimise(model, optimiser, [batch], clip_norm=1.0).loss for _ in range(3)]
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}

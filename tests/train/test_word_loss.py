@@ -107,7 +107,7 @@ def test_only_aligners_learn_and_no_layer_runs(
 ) -> None:
     assembled = build(model_recipe())
     model, whole = assembled.model, batch(assembled, records)
-    model.set_trainable(["image", "imu"], lora=False)
+    model.set_trainable(["aligners.image", "aligners.imu"])
     monkeypatch.setattr(model, "decode", None)
     WordLoss(model)(model, whole).total.backward()
     learnt = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}

@@ -46,7 +46,7 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
         recipe = extended(recipe)
     with TemporaryDirectory(prefix="anymal-dry-run-") as name, without_progress():
         folder = Path(name)
-        small = _small_recipe(recipe, folder, console)
+        small = small_recipe(recipe, folder, console)
         run(small, resume=False, console=plain_console(quiet=True))
         steps = read_metrics(folder / "run" / "metrics.jsonl")
     for stage in recipe.stages:
@@ -58,8 +58,17 @@ def dry_run(recipe: Recipe, *, console: Console) -> None:
     )
 
 
-def _small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
-    """The recipe with stand-ins for its checkpoints, its data and its sizes."""
+def small_recipe(recipe: Recipe, folder: Path, console: Console) -> Recipe:
+    """The recipe with stand-ins for its checkpoints, its data and its sizes.
+
+    Args:
+        recipe: As `dry_run` takes it.
+        folder: Where stand-ins and the run go.
+        console: Where they are shown.
+
+    Returns:
+        A recipe that can be run.
+    """
     values = recipe.model_dump(mode="json")
     values |= {"run_dir": str(folder / "run"), "device": "cpu", "features": None, "report": []}
     console.print("stand-ins, all random:")
@@ -92,12 +101,14 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     return values
 
 
-def _small_places(side: dict[str, Any]) -> dict[str, int]:
-    """Of layers beside the row, which decoder layers they stand at, among the few there are."""
+def _small_places(side: dict[str, Any]) -> dict[str, int | None]:
+    """Of layers beside the row: which of the few decoder layers they stand at, and how wide."""
     most = {"every": MIN_LAYERS, "first": MIN_LAYERS - 1, "layers": MIN_LAYERS}
-    return {
+    places: dict[str, int | None] = {
         key: min(side[key], number) for key, number in most.items() if side.get(key) is not None
     }
+    # Stand-ins for encoders and language models are equally wide.
+    return places | ({"media_dim": None} if "media_dim" in side else {})
 
 
 class _Data:

@@ -25,7 +25,8 @@ class Csv:
         skips_space: Whether white space after a delimiter is left out.
 
     Raises:
-        DataError: It has no columns, or two of one name; or its quotes do not match.
+        DataError: There is no such file; it has no columns, or two of one name; or its quotes do
+            not match.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Csv:
         comment: str = "",
         skips_space: bool = False,
     ) -> None:
+        if not path.is_file():
+            raise DataError(f"{str(path)!r} does not exist, or is no file")
         self.path = path
         self._comment = comment.encode()
         self._dialect: dict[str, Any] = {

@@ -81,7 +81,7 @@ class JsonObject:
         text = stripped.decode("utf-8", errors="ignore")  # may be cut within a character
         try:
             key, length = _DECODER.raw_decode(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{self.path}: at byte {start:,} begins no entry of an object"
             ) from error

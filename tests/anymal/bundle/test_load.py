@@ -29,7 +29,7 @@ def trained(recipe: "ModelRecipe") -> Assembled:
     """A model whose LoRA does something."""
     torch.manual_seed(3)
     assembled = build(recipe)
-    assembled.model.set_trainable([], lora=True)
+    assembled.model.set_trainable(["llm.lora"])
     for parameter in assembled.model.llm.lora_parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return assembled
@@ -245,8 +245,8 @@ def test_damage_is_named(copy: Path, name: str, error: type[AnymalError], next_s
 
 
 def test_manifest_that_cannot_be_read(copy: Path, tmp_path: Path) -> None:
-    edit(copy, "schema_version", to=3)
-    with pytest.raises(BundleError, match="schema version 3; this version of anymal reads 1 and 2"):
+    edit(copy, "schema_version", to=4)
+    with pytest.raises(BundleError, match="schema version 4; this version of anymal reads 1, 2, 3"):
         load_bundle(copy)
     (copy / "bundle.json").write_text("{")
     with pytest.raises(BundleError, match="cannot be read"):

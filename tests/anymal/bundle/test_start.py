@@ -25,7 +25,7 @@ def _before(model_recipe: MakeRecipe, tmp_path: Path) -> Assembled:
     """A model whose LoRA does something, saved as `before`."""
     torch.manual_seed(3)
     assembled = build(model_recipe(lora={"r": 2}))
-    assembled.model.set_trainable([], lora=True)
+    assembled.model.set_trainable(["llm.lora"])
     for parameter in assembled.model.llm.lora_parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     save_bundle(assembled, tmp_path / "before")

@@ -11,12 +11,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from anymal.engine.batching import BatchingEngine
 from anymal.engine.events import Event, Finished, Logprob, TextDelta
 from anymal.engine.packed import PackedRunner
-from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.prompt import EmbeddingSpan, Prompt, SideSpan, TokenSpan
 from anymal.engine.runner import Runner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget
 from anymal.engine.unpacked import UnpackedRunner
 from anymal.llm.causal_lm import LLM
+from anymal.side.base import SideLayers
 
 V, D = 61, 32
 SIZES = {
@@ -56,8 +57,8 @@ class Numbers:
 class Bench:
     """A language model, ways to engines of it, and what transformers says."""
 
-    def __init__(self, llm: LLM) -> None:
-        self.llm = llm
+    def __init__(self, llm: LLM, side: SideLayers | None = None) -> None:
+        self.llm, self.side = llm, side
 
     @property
     def block_bytes(self) -> int:
@@ -67,6 +68,7 @@ class Bench:
         self, *, packed: bool = True, stop_ids: Any = (), cache_bytes: int = 2**20
     ) -> Runner:
         options: dict[str, Any] = {"vocabulary": Numbers(), "stop_ids": stop_ids, "context": 256}
+        options |= {"side": self.side}
         if packed:
             return PackedRunner(self.llm, cache_bytes=cache_bytes, **options)
         return UnpackedRunner(self.llm, **options)
@@ -81,6 +83,7 @@ class Bench:
             if isinstance(span, TokenSpan)
             else span.embeddings.to(self.llm.dtype)
             for span in prompt.spans
+            if not isinstance(span, SideSpan)
         ]
         return torch.cat(parts)
 
@@ -123,7 +126,7 @@ def bench() -> Callable[..., Bench]:
 
 
 @pytest.fixture(scope="session")
-def bench_of() -> Callable[[LLM], Bench]:
+def bench_of() -> Callable[..., Bench]:
     """Makes the bench of a model."""
     return Bench
 

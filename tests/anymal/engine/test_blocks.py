@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anymal.engine.blocks import BLOCK_SIZE, Blocks, Fingerprints, blocks_for
-from anymal.engine.prompt import EmbeddingSpan, Prompt, TokenSpan
+from anymal.engine.prompt import EmbeddingSpan, Prompt, SideSpan, TokenSpan
 
 
 def soft(digest: str, number: int = BLOCK_SIZE) -> EmbeddingSpan:
@@ -92,3 +92,48 @@ def test_every_block_is_free_kept_or_held(data: st.DataObject) -> None:
         distinct = {block for own in held for block in own}
         assert 0 not in distinct
         assert blocks.num_available + len(distinct) == blocks.total
+
+
+def beside(digest: str) -> SideSpan:
+    embeddings: Any = range(7)
+    return SideSpan(embeddings=embeddings, digest=digest, kind="image")
+
+
+def test_medium_beside_the_row_counts_from_its_place_on() -> None:
+    before, after = words(*range(40)), words(*range(40, 80))
+    plain, one, other = (
+        digests(before, *media, after) for media in ((), (beside("a"),), (beside("b"),))
+    )
+    assert plain[:2] == one[:2] == other[:2], "two blocks end before it"
+    assert not set(plain[2:]) & set(one[2:]) | set(one[2:]) & set(other[2:])
+    assert len({tuple(each) for each in (plain, one, other)}) == 3
+    assert len(one) == len(plain) == 5, "it takes no positions"
+    again = Fingerprints(Prompt(spans=(before, beside("a"))), root=b"root")
+    again.extend(range(40, 80))  # of an answer
+    assert again.digests == one
+
+
+def test_media_beside_the_row_are_told_apart_by_place_order_and_number() -> None:
+    a, b, first, rest = beside("a"), beside("b"), words(0), words(*range(1, 16))
+    prompts: list[tuple[Any, ...]] = [
+        (a, first, rest),
+        (first, a, rest),
+        (a, b, first, rest),
+        (b, a, first, rest),
+        (a, a, first, rest),
+        (a, first, b, rest),
+        (soft("a", 1), rest),
+        (beside("a\0b"), first, rest),
+    ]
+    assert len({digests(*prompt)[0] for prompt in prompts}) == len(prompts)
+
+
+def test_where_positions_read_ahead_no_block_is_shared_with_another_picture() -> None:
+    def ahead(*spans: Any) -> list[bytes]:
+        return Fingerprints(Prompt(spans=spans), root=b"root", reads_ahead=True).digests
+
+    before, after = words(*range(40)), words(*range(40, 80))
+    one = ahead(before, beside("a"), after)
+    for other in ((), (beside("b"),), (beside("a"), beside("a"))):
+        assert not set(ahead(before, *other, after)) & set(one)
+    assert ahead(before, after, beside("a")) == one, "where it stands does not matter"

@@ -151,7 +151,7 @@ def test_every_layout_gives_the_same_loss_and_gradients(
     make_model: Callable[..., AnyMAL], family: str, precision: str
 ) -> None:
     model = make_model(family, precision=precision)
-    model.set_trainable(["image"], lora=False)
+    model.set_trainable(["aligners.image"])
     wanted = result(model, collate(samples(), pad_id=2))  # before anything of ours is installed
     allow_packing(model.llm)
     for checkpointing in (False, True):
@@ -166,7 +166,7 @@ def test_every_layout_gives_the_same_loss_and_gradients(
 
 def test_packing_gives_lora_the_same_gradients(make_model: Callable[..., AnyMAL]) -> None:
     model = make_model("llama", lora=True)
-    model.set_trainable(["image"], lora=True)
+    model.set_trainable(["aligners.image", "llm.lora"])
     for name, parameter in model.llm.lora_parameters().items():
         if ".lora_B." in name:
             nn.init.normal_(parameter, std=0.1)
@@ -182,7 +182,7 @@ def test_a_prefix_is_forgotten_with_the_weights_it_came_from(
 ) -> None:
     model = make_model("llama", lora=True)
     allow_packing(model.llm)
-    model.set_trainable(["image"], lora=False)
+    model.set_trainable(["aligners.image"])
     batch = collate(samples(), pad_id=2, splits_prefix=True)
     before = result(model, batch).total
     state = {name: tensor.clone() for name, tensor in model.trainable_state().items()}

@@ -18,9 +18,11 @@ from anymal.plan.device import Device
 from anymal.plan.run import measure_parts
 from anymal.plan.stage import MemoryPass, StageMemory
 from anymal.recipe.schema import Recipe
+from anymal.recipe.trains import rules_of
 from anymal.sample import IGNORED, Item, Sample, Slot
 from tests.tiny import save_llm
 from train.loop import Objective, answer_loss
+from train.optimiser import build_optimiser
 from train.word_loss import WordLoss
 
 DEVICE = Device(type="cpu", memory=2**40)
@@ -44,9 +46,11 @@ class Case:
     objective: str = "answer"
     llm: dict[str, int] = field(default_factory=dict)
     aligner: dict[str, int] = field(default_factory=dict)
+    trains: tuple[str, ...] = ()
     side: dict[str, Any] | None = None
 
 
+WHOLE = ("aligners.*", "llm.*")
 CASES = {
     "plain": Case(),
     "checkpointed": Case(checkpointing=True, samples=6),
@@ -76,6 +80,10 @@ CASES = {
         aligner={"depth": 3, "hidden_dim": 64, "num_heads": 4, "head_dim": 16},
         llm={"num_hidden_layers": 2},
     ),
+    "whole": Case(trains=WHOLE, samples=8, text=96),
+    "whole checkpointed": Case(trains=WHOLE, checkpointing=True, samples=12, text=96),
+    "norms and biases": Case(trains=("llm.norms", "llm.biases"), precision="nf4"),
+    "encoder": Case(trains=("aligners.*", "encoders.image.*")),
     "cross-attention beside": Case(side={"kind": "cross", "every": 2, "head_dim": 16}),
     "cross-attention beside, checkpointed": Case(
         side={"kind": "cross", "head_dim": 16, "feed_forward": "swiglu", "norm": "rms"},
@@ -103,6 +111,7 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
                 "model": {
                     "llm": {"path": str(llm), "precision": case.precision, "template": "llama2"},
                     "lora": case.lora and {"r": case.lora},
+                    "biases": "all-linear" if "llm.biases" in case.trains else None,
                     "side": case.side,
                     "modalities": {
                         "image": {
@@ -114,7 +123,7 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
                 "stages": [
                     {
                         "name": "only",
-                        "kind": "instruct" if case.lora else "align",
+                        **what_trains(case),
                         "data": [{"manifest": "none.jsonl"}],
                         "steps": 1,
                         "batch_size": case.samples,
@@ -127,6 +136,13 @@ def _make_recipe(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[[Case
         )
 
     return make
+
+
+def what_trains(case: Case) -> dict[str, Any]:
+    """Rules, or a kind."""
+    if case.trains:
+        return {"trains": [{"what": what} for what in case.trains]}
+    return {"kind": "instruct" if case.lora else "align"}
 
 
 def batch(case: Case) -> Batch:
@@ -203,13 +219,41 @@ def test_a_step_takes_what_was_planned(name: str, make_recipe: Callable[[Case], 
     planned = sum(plan.passing(run).values())
 
     model = build(recipe.model).model
-    model.set_trainable(["image"], lora=case.lora is not None, side=True)
+    model.set_trainable([rule.what for rule in rules_of(recipe.stages[0], recipe.model)])
     model.use_checkpointing(case.checkpointing)
     objective = WordLoss(model) if case.objective == "words" else answer_loss
     actual = allocated_by_a_step(model, objective, batch(case))
 
     print(name, planned, actual, round(planned / actual, 3))  # noqa: T201
     assert planned == pytest.approx(actual, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "trains"),
+    [
+        pytest.param("fp32", WHOLE, marks=pytest.mark.slow),
+        ("bf16", WHOLE),
+        pytest.param("nf4", ("llm.norms", "llm.biases", "encoders.*"), marks=pytest.mark.slow),
+    ],
+)
+def test_gradients_and_states_follow_the_rules(
+    precision: str, trains: tuple[str, ...], make_recipe: Callable[[Case], Recipe]
+) -> None:
+    recipe = make_recipe(Case(precision=precision, trains=trains))
+    stage = recipe.stages[0]
+    held = StageMemory(stage, recipe, measure_parts(recipe.model), DEVICE).held()
+    model = build(recipe.model).model
+    model.set_trainable(trains)
+    assert held["llm"] == held_bytes(model.llm)
+    optimiser = build_optimiser(model, stage, rules_of(stage, recipe.model))
+    model.loss(batch(Case())).total.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:  # what is not read, such as an encoder's last layer, has none
+        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    optimiser.step()
+    assert held["gradients"] == sum(p.grad.nbytes for p in trained if p.grad is not None)
+    states = [t for s in optimiser.state.values() for key, t in s.items() if key != "step"]
+    assert held["optimiser"] == sum(tensor.nbytes for tensor in states)
 
 
 @pytest.mark.parametrize("precision", ["nf4", "int8", "bf16", "fp32"])
@@ -220,7 +264,7 @@ def test_what_is_held_is_what_was_planned(
     memory = StageMemory(recipe.stages[0], recipe, measure_parts(recipe.model), DEVICE)
     held = memory.held()
     model = build(recipe.model).model
-    model.set_trainable(["image"], lora=True)
+    model.set_trainable(["aligners.image", "llm.lora"])
     model.train()
     lora = sum(p.nbytes for p in model.llm.lora_parameters().values())
     assert held["lora"] == lora

@@ -37,7 +37,7 @@ def _bundle(
     """A saved bundle whose LoRA does something, and the model that it was saved from."""
     torch.manual_seed(3)
     assembled = build(model_recipe(lora={"r": 2}, precision="nf4"))
-    assembled.model.set_trainable([], lora=True)
+    assembled.model.set_trainable(["llm.lora"])
     for parameter in assembled.model.llm.lora_parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     folder = save_bundle(assembled, tmp_path_factory.mktemp("bundles") / "one")
@@ -129,7 +129,7 @@ def test_a_merged_model_is_not_saved(bundle: Bundle, tmp_path: Path, precision: 
 
 def test_aligners_do_not_train_through_few_bits(bundle: Bundle, talk: Talk) -> None:
     loaded = load_bundle(bundle.folder, precision="int4", merge_lora=True)
-    loaded.model.set_trainable(["image"], lora=False)
+    loaded.model.set_trainable(["aligners.image"])
     sample = loaded.processor(talk("What?", "Red.", images=[(255, 0, 0)]))
     with pytest.raises(RecipeError, match="no gradient passes through them"):
         loaded.model.loss(collate([sample], pad_id=0))

@@ -76,7 +76,9 @@ def beside(
         side=side,
         stop_ids={1},
     )
-    model.set_trainable(["image"], lora=False, side=True)
+    weights = [name for name, _ in model.named_parameters()]
+    parts = ("aligners.image", "side")
+    model.set_trainable([part for part in parts if any(w.startswith(part) for w in weights)])
     return model.eval()
 
 

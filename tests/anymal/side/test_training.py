@@ -118,8 +118,10 @@ def test_autocast_moves_the_loss_by_rounding_alone(kind: str) -> None:
     assert rounded != wanted
 
 
-def test_a_prefix_that_all_samples_share_is_not_split_off() -> None:
+def test_beside_a_side_that_is_frozen_no_prefix_is_split_off_either() -> None:
     model = make("cross")
+    assert model.side is not None
+    model.side.requires_grad_(False)
     allow_packing(model.llm)
     given = samples(WIDTH, TOKENS)[1]
     labels = given.labels.clone()

@@ -24,6 +24,7 @@ def test_soft_tokens_as_a_file(http: httpx.Client) -> None:
         "model": "anymal-fake",
         "modality": "image",
         "shape": [32, 4],
+        "beside": False,
     }
     assert unpack(embeds, width=4, limits=Limits()).shape == (32, 4)
 

@@ -13,7 +13,7 @@ from anymal.data.rows import Rows
 from anymal.errors import DataError
 from anymal.evaluation.task import read_manifest
 from anymal.recipe.data_entry import DataRecipe
-from tests.anymal.data.examples import mimicit, png, write_json, write_tar
+from tests.anymal.data.examples import UID, ego4d, mimicit, png, write_json, write_tar
 from tests.anymal.data.reading import media, words
 
 ANSWER = {"role": "assistant", "content": "a"}
@@ -162,6 +162,29 @@ def test_what_is_no_record_is_not_imported(tmp_path: Path, row: Any, told: str) 
         import_rows(rows, tmp_path / "out")
     assert told in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_narration_without_a_key_is_missed_when_the_file_is_opened(tmp_path: Path) -> None:
+    entry = ego4d(tmp_path)
+    path = tmp_path / "narration.json"
+    videos = json.loads(path.read_text())
+    del videos[UID]["narration_pass_1"]["narrations"][0]["annotation_uid"]
+    write_json(path, videos)
+    with pytest.raises(DataError, match=rf"json:{UID}: not as Ego4D publishes .*annotation_uid"):
+        open_rows(DataRecipe(**entry))
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    tmp_path.joinpath("class_labels_indices.csv").write_text("mid,display_name\n")
+    with pytest.raises(DataError, match=r"none.csv' does not exist"):
+        open_rows(DataRecipe(manifest=str(tmp_path / "none.csv"), format="audioset"))
+
+
+def test_what_is_too_deep_where_a_key_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "narration.json"
+    path.write_text("[" * 3 + "{}," + "[" * 5000 + "]" * 5003)
+    with pytest.raises(DataError, match=r"begins no entry of an object"):
+        open_rows(DataRecipe(manifest=str(path), format="ego4d"))
 
 
 def test_meta_that_is_no_object_is_not_evaluated(tmp_path: Path) -> None:

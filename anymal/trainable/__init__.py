@@ -1,0 +1,1 @@
+"""Which weights of a model train: rules, and the names that they match."""
