@@ -106,6 +106,9 @@ def rows_of(features: Features, ticks: Sequence[Tensor | None]) -> Rows:
             mask=chosen.gather(1, order),
             steps=features.steps[owner[:, None], order],
             layouts=told,
+            words=None
+            if features.words is None
+            else tuple(features.words[item] for item in owners),
         ),
         owners=owner,
         ticks=moment,

@@ -96,7 +96,12 @@ class AnyMAL(nn.Module):
         return {
             name: given
             if isinstance(given, Features)
-            else replace(self.encoders[name](given), layouts=given.layouts, ticks=given.ticks)
+            else replace(
+                self.encoders[name](given),
+                layouts=given.layouts,
+                words=given.words,
+                ticks=given.ticks,
+            )
             for name, given in media.items()
         }
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aligners.clock import windows_at
 from aligners.limits import MOST_TOKENS
-from anymal.errors import DataError, TooLong
+from anymal.errors import ConversationError, DataError, TooLong
 from encoders.base import Layout
 
 IGNORED = -100  # a label that is not learnt
@@ -49,16 +49,23 @@ class Item:
     Attributes:
         tensors: Preprocessed, each `[W, ...]`, or cached features (see `anymal.features.store`);
             under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
-        digest: SHA-256 of the medium; items of a modality with equal digests are the same.
+        digest: SHA-256 of the medium.
         layout: Of its features, where the length of its slot depends on it.
         ticks: `[N]` int64, when on a clock each of its N real features was seen; it then has a slot
             for each distinct one, in order. None where it is on none.
+        words: Ids of the words beside it, where its aligner reads them.
     """
 
     tensors: dict[str, Tensor]
     digest: str
     layout: Layout | None = None
     ticks: Tensor | None = None
+    words: tuple[int, ...] | None = None
+
+    @property
+    def key(self) -> tuple[str, tuple[int, ...] | None]:
+        """Items of a modality with equal keys have equal soft tokens."""
+        return self.digest, self.words
 
 
 def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
@@ -77,6 +84,12 @@ def ticks_of(items: Sequence[Item]) -> tuple[Tensor | None, ...] | None:
     if all(item.ticks is None for item in items):
         return None
     return tuple(item.ticks for item in items)
+
+
+def words_of(items: Sequence[Item]) -> tuple[tuple[int, ...], ...] | None:
+    """The words beside items, where all of them have some."""
+    words = tuple(item.words for item in items if item.words is not None)
+    return words if len(words) == len(items) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,6 +188,19 @@ def item_numbers(slots: Sequence[Slot]) -> list[int]:
         after[slot.modality] = max(after[slot.modality], number + 1)
         numbers.append(number)
     return numbers
+
+
+def check_teaches(sample: Sample) -> None:
+    """Refuse a sample to train on in which nothing is learnt.
+
+    Raises:
+        ConversationError: It is such a sample.
+    """
+    if not bool((sample.labels != IGNORED).any()):
+        raise ConversationError(
+            f"{sample.name} has no answer that is learnt, so there is nothing to learn; "
+            "end the conversation with the wanted answer"
+        )
 
 
 def check_counts(sample: Sample) -> None:

@@ -19,10 +19,12 @@ class Collected:
     Attributes:
         budget: What all of them together may hold.
         items: In the order in which they were added.
+        text: That of the message being read; an answer is not shown to aligners.
         lengths: Of each item, the positions of its slots.
     """
 
     budget: Budget
+    text: str = ""
     items: dict[str, list[Item]] = field(default_factory=dict)
     lengths: dict[str, list[list[int]]] = field(default_factory=dict)
 

@@ -216,6 +216,9 @@ class AlignRequest(TolerantRequest):
     input: Annotated[MediaPart, Field(discriminator="type")] = Field(
         description="one medium, as a part of a message carries it"
     )
+    text: Words | None = Field(
+        None, description="words beside it, for models whose soft tokens depend on them"
+    )
 
     @field_validator("input")
     @classmethod
