@@ -263,7 +263,6 @@ def _processor(
     inputs: Mapping[str, ModalityInput],
 ) -> Processor:
     """The processor of a model."""
-    clock = model_recipe.clock
     return Processor(
         tokenizer=llm.tokenizer,
         template=template,
@@ -273,7 +272,7 @@ def _processor(
         embeds_dim=llm.hidden_size if model_recipe.side is None else None,
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
-        clock=None if clock is None else Clock(window_s=clock.window_s),
+        clock=model_recipe.clock and Clock(window_s=model_recipe.clock.window_s),
     )
 
 

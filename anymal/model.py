@@ -8,7 +8,7 @@ V vocabulary.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -96,12 +96,7 @@ class AnyMAL(nn.Module):
         return {
             name: given
             if isinstance(given, Features)
-            else replace(
-                self.encoders[name](given),
-                layouts=given.layouts,
-                words=given.words,
-                ticks=given.ticks,
-            )
+            else given.told_of(self.encoders[name](given))
             for name, given in media.items()
         }
 

@@ -122,6 +122,10 @@ class EncoderInputs:
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
         return replace(self, tensors=tensors, counts=self.counts.to(device))
 
+    def told_of(self, features: Features) -> Features:
+        """The features of these inputs, with what was told of the items before."""
+        return replace(features, layouts=self.layouts, words=self.words, ticks=self.ticks)
+
 
 class Preprocessor(Protocol):
     """Turns one signal into tensors `[W, ...]`, all with the same W >= 1.

@@ -13,7 +13,6 @@ of text, all of it labelled.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from anymal.modality import MOST_FACTS
 from anymal.plan.activations import (
     RANDOM_STATE,
     LayerBytes,
@@ -21,7 +20,7 @@ from anymal.plan.activations import (
     logits_bytes,
     rotary_bytes,
 )
-from anymal.plan.aligner import Aligner
+from anymal.plan.aligner import Aligner, facts_tokens
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder, kept_bytes
 from anymal.plan.language_model import LanguageModel, input_width
@@ -93,7 +92,7 @@ class StageMemory:
         self._precision: Precision = recipe.model.llm.precision
         self._is_cached = recipe.features is not None
         self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
-        self._measured = [name for name in self._names if recipe.model.modalities[name].facts]
+        self.facts_tokens = facts_tokens(recipe.model, self._names)
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
@@ -102,9 +101,8 @@ class StageMemory:
         # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
         is_loaded = recipe.model.start_from is not None
-        self._uses_lora = is_loaded or any(
-            what_trains(one, recipe.model, parts).lora for one in so_far
-        )
+        trained = (what_trains(one, recipe.model, parts) for one in so_far)
+        self._uses_lora = is_loaded or any(each.lora for each in trained)
         self._lora = Lora.of(recipe.model.lora, parts.llm)
         self._trained_lora = self._lora if self._trained.lora else Lora.of(None, parts.llm)
         self._kept_encoder = {
@@ -147,11 +145,6 @@ class StageMemory:
         return max(self._parts.aligners[name].num_tokens for name in self._names)
 
     @property
-    def facts_tokens(self) -> int:
-        """Most tokens of what is measured of a medium."""
-        return max((MOST_FACTS[name] for name in self._measured), default=0)
-
-    @property
     def varies(self) -> bool:
         """Whether other media take fewer."""
         return self._parts.side is None and any(
@@ -160,8 +153,7 @@ class StageMemory:
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
-        own = self.soft_tokens + self.facts_tokens + samples.text_tokens
-        return min(own, samples.max_tokens)
+        return min(self.soft_tokens + self.facts_tokens + samples.text_tokens, samples.max_tokens)
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""

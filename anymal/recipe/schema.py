@@ -19,7 +19,7 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
-from anymal.recipe.senses import ClockRecipe, check_seen, check_senses
+from anymal.recipe.senses import ClockRecipe, check_senses
 from anymal.recipe.side import SideRecipe
 from anymal.recipe.trains import TrainRule, check_trains
 
@@ -112,9 +112,7 @@ class ModelRecipe(Section):
 
     llm: LlmRecipe = Field(description="the frozen language model")
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
-    side: SideRecipe | None = Field(
-        None, description="layers that read media beside the row; null: media stand in the row"
-    )
+    side: SideRecipe | None = Field(None, description="layers that read media beside the row")
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     biases: Literal["all-linear"] | list[str] | None = Field(
         None, description="linear layers that get a bias, zero at first; names, or all-linear"
@@ -128,9 +126,7 @@ class ModelRecipe(Section):
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
     clock: ClockRecipe | None = Field(None, description="for media that were recorded together")
-    start_from: str | None = Field(
-        None, description="bundle whose aligners, side and LoRA to start from"
-    )
+    start_from: str | None = Field(None, description="bundle whose trained parts to start from")
 
     def media_width(self, hidden_dim: int) -> int:
         """Width that aligners give, by that of the language model's embeddings."""
@@ -235,9 +231,8 @@ class StageRecipe(Section):
 
     @model_validator(mode="after")
     def _words_need_no_language_model(self) -> Self:
-        others = self.kind == "instruct" or self.packing or self.modality_dropout
-        if self.objective == "words" and others:
-            raise ValueError("objective: words is for kind: align, with packing: false, no dropout")
+        if self.objective == "words" and (self.kind == "instruct" or self.packing):
+            raise ValueError("objective: words is for kind: align, with packing: false")
         return self
 
 
@@ -257,7 +252,6 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
-        check_seen(self.model, self.features)
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {', '.join(names)}")

@@ -31,8 +31,8 @@ def check_senses(model: _Model) -> None:
     Raises:
         ValueError: Names the keys.
     """
-    for name in _measured(model):
-        if name not in MOST_FACTS:
+    for name, modality in model.modalities.items():
+        if modality.facts and name not in MOST_FACTS:
             known = ", ".join(MOST_FACTS)
             raise ValueError(f"modalities.{name}.facts is true; facts are measured of {known}")
     if model.clock is not None and model.side is not None:
@@ -40,20 +40,3 @@ def check_senses(model: _Model) -> None:
             "model.clock orders media in the row, and with model.side they stand beside it; set "
             "one of them to null"
         )
-
-
-def check_seen(model: _Model, features: str | None) -> None:
-    """Refuse to measure media in a run that reads cached features in their place.
-
-    Raises:
-        ValueError: Names both keys.
-    """
-    if features is not None and (measured := _measured(model)):
-        raise ValueError(
-            f"modalities.{measured[0]}.facts needs media, and features has none; set one of them "
-            "to null or false"
-        )
-
-
-def _measured(model: _Model) -> list[str]:
-    return [name for name, modality in model.modalities.items() if modality.facts]

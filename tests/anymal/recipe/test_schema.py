@@ -188,15 +188,8 @@ def test_time_and_sensors_are_off_until_a_recipe_asks(path: Path) -> None:
         (["model.modalities.image.facts=true"], "measured of audio, imu, video"),
         (["stages.align.modality_dropout=1.5"], r"modality_dropout"),
         (
-            ["stages.align.modality_dropout=0.5", "stages.align.objective=words"],
-            "objective: words is for kind: align, .* no dropout",
-        ),
-        (
-            [
-                "features=cached",
-                "model.modalities={imu: {encoder: {kind: imu_transformer, path: p}, facts: true}}",
-            ],
-            r"modalities\.imu\.facts needs media, and features has none",
+            ["model.clock.window_s=1", "model.side={kind: cross, every: 1}"],
+            "model.clock orders media in the row",
         ),
     ],
 )
