@@ -93,13 +93,13 @@ def test_packed_equals_one_by_one(model: "Assembled", samples: list[Sample]) -> 
 
 
 def test_gradients_reach_every_aligner(model: "Assembled", samples: list[Sample]) -> None:
-    model.model.set_trainable(("video", "audio", "imu"), lora=False)
+    model.model.set_trainable(["aligners.video", "aligners.audio", "aligners.imu"])
     model.model.loss(collate(samples, pad_id=0)).total.backward()
     for name in ("video", "audio", "imu"):
         grads = [parameter.grad for parameter in model.model.aligners[name].parameters()]
         assert all(grad is not None and bool(grad.any()) for grad in grads)
     model.model.zero_grad()
-    model.model.set_trainable((), lora=False)
+    model.model.set_trainable([])
 
 
 def test_a_film_with_its_sound_is_two_media_of_one_group(
