@@ -136,7 +136,7 @@ class ModelRecipe(Section):
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
-        check_senses(self)
+        check_senses(self.modalities, clock=self.clock, side=self.side)
         for name in self.llm.markers or {}:
             if name not in self.modalities:
                 raise ValueError(

@@ -1,7 +1,7 @@
 """What a recipe says of time and sensors: a clock, and media that are measured."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import Field
 
@@ -17,25 +17,24 @@ class ClockRecipe(Section):
     )
 
 
-class _Model(Protocol):
-    """The section `model` of a recipe."""
-
-    modalities: Mapping[str, Any]
-    clock: ClockRecipe | None
-    side: Any
-
-
-def check_senses(model: _Model) -> None:
+def check_senses(
+    modalities: Mapping[str, Any], *, clock: ClockRecipe | None, side: object | None
+) -> None:
     """Refuse to measure what cannot be measured, and to order in time what stands in no row.
+
+    Args:
+        modalities: Sections of the recipe, by name.
+        clock: Of the model.
+        side: Of the model.
 
     Raises:
         ValueError: Names the keys.
     """
-    for name, modality in model.modalities.items():
+    for name, modality in modalities.items():
         if modality.facts and name not in MOST_FACTS:
             known = ", ".join(MOST_FACTS)
             raise ValueError(f"modalities.{name}.facts is true; facts are measured of {known}")
-    if model.clock is not None and model.side is not None:
+    if clock is not None and side is not None:
         raise ValueError(
             "model.clock orders media in the row, and with model.side they stand beside it; set "
             "one of them to null"
