@@ -45,6 +45,10 @@ TRAINS = {
     "systems/llava_next_full.yaml": {
         "instruct": {"aligners.image", "encoders.image", "llm", "norms"}
     },
+    "systems/shikra.yaml": {
+        stage: {"aligners.image", "extra_tokens", "llm", "norms"}
+        for stage in ("grounded", "dialogue")
+    },
 }
 
 
