@@ -42,6 +42,19 @@ class SoftTokens:
         return self.values.flatten(0, 1) if self.mask is None else self.values[self.mask]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadsText:
+    """What an aligner reads beside features: the words of the message that carries the medium.
+
+    Attributes:
+        vocab_size: How many words it knows; ids are below.
+        most: How many it reads of one message.
+    """
+
+    vocab_size: int
+    most: int
+
+
 class Aligner(Protocol):
     """A trainable bridge (an `nn.Module`) from features to soft tokens.
 
@@ -50,6 +63,8 @@ class Aligner(Protocol):
     Attributes:
         num_tokens: Q, the same for every item; None where it depends on the item's layout. An
             aligner that always has a number needs no `count`, and may return values alone.
+        reads_text: What it reads beside features, which then have `words`. None, or no such
+            attribute, reads features alone; see `reads_text_of`.
     """
 
     num_tokens: int | None
@@ -61,6 +76,12 @@ class Aligner(Protocol):
     def __call__(self, features: Features) -> SoftTokens | Tensor:
         """Turn features `[M, F, D_enc]` into soft tokens, or into their values `[M, Q, D_llm]`."""
         ...
+
+
+def reads_text_of(aligner: object) -> ReadsText | None:
+    """What an aligner reads beside features, if anything."""
+    reads: ReadsText | None = getattr(aligner, "reads_text", None)
+    return reads
 
 
 def soft_tokens_of(made: SoftTokens | Tensor) -> SoftTokens:

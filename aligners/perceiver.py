@@ -35,7 +35,7 @@ class Perceiver(nn.Module):
         depth: Layers.
         num_heads: H.
         head_dim: Width of a head; `H * head_dim` need not be D.
-        hidden_dim: D; None takes the encoder's width and puts no layer in front.
+        hidden_dim: D; `llm` takes D_llm, None the encoder's width, with no layer in front.
         mult: Width of the feed-forward layer over D; 0 leaves it out.
         num_steps: Times that have an embedding of their own, later ones sharing the last; 0 for
             none.
@@ -67,7 +67,7 @@ class Perceiver(nn.Module):
         depth: int = 6,
         num_heads: int = 8,
         head_dim: int = 64,
-        hidden_dim: int | None = None,
+        hidden_dim: int | Literal["llm"] | None = None,
         mult: int = 4,
         num_steps: int = 0,
         activation: Activation = "gelu",
@@ -82,7 +82,10 @@ class Perceiver(nn.Module):
         start: Start = "rms",
     ) -> None:
         super().__init__()
-        dim = encoder_dim if hidden_dim is None else hidden_dim
+        given = llm_dim if hidden_dim == "llm" else hidden_dim
+        if isinstance(given, str):
+            raise AlignerError(f"hidden_dim is {given!r}; it is a number, llm or null")
+        dim = encoder_dim if given is None else given
         check_at_least(1, depth=depth, num_heads=num_heads, head_dim=head_dim)
         check_at_least(1, hidden_dim=dim)
         check_at_least(0, num_steps=num_steps, mult=mult)
@@ -91,7 +94,7 @@ class Perceiver(nn.Module):
         if not project_out and dim != llm_dim:
             raise AlignerError(
                 f"project_out: false gives soft tokens of width {dim}, and {llm_dim} are read; "
-                f"set hidden_dim: {llm_dim}"
+                "set hidden_dim: llm"
             )
         self.num_tokens = num_tokens
         self.project_in = nn.Identity() if hidden_dim is None else nn.Linear(encoder_dim, dim)

@@ -11,6 +11,7 @@ from aligners.joint import Joint
 from aligners.limits import AlignerError, check_num_tokens
 from aligners.perceiver import Perceiver
 from aligners.projection import Projection
+from aligners.qformer import QFormer
 from encoders.plugins import PluginError, find
 
 ALIGNER_GROUP = "anymal.aligners"
@@ -84,6 +85,7 @@ ALIGNERS: dict[str, Callable[..., nn.Module]] = {
     "projection": Projection,
     "expand": Expand,
     "joint": Joint,
+    "qformer": QFormer,
 }
 
 

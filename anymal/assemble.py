@@ -11,10 +11,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from aligners.base import Aligner
+from aligners.base import Aligner, reads_text_of
 from aligners.limits import AlignerError
 from aligners.registry import build_aligner
 from anymal.chat.template import ChatTemplate, build_template
+from anymal.chat.vocabulary import vocabulary_of
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
 from anymal.llm.beside import build_beside
@@ -240,6 +241,11 @@ def _input(
         num_tokens=num_tokens,
         layout=encoder.layout,
         count=cast(Aligner, aligner).count if num_tokens is None else None,
+        vocabulary=vocabulary_of(
+            reads_text_of(aligner),
+            recipe.aligner.vocabulary,
+            where=f"modalities.{name}.aligner",
+        ),
         is_beside=model_recipe.side is not None,
         prefix=recipe.prefix,
         suffix=recipe.suffix,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from anymal.features.store import is_cached, stack_cached
 from anymal.fusion import Slots
-from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of
+from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of, words_of
 from anymal.side.reads import Reader
 from encoders.base import EncoderInputs, Features, stack_inputs
 
@@ -44,7 +44,8 @@ class Batch:
         readers: Where the samples stand in the rows, and where in them media beside the rows are.
         beside: `[M]` int64, which of all items each medium beside the rows is, sample after sample.
         media: By modality, the preprocessed items, or their features where they came from a cache.
-            What comes several times is there once, where its first slot is.
+            What comes several times is there once, where its first slot is; beside other words
+            that its aligner reads, it is another item.
         names: What to call each sample.
     """
 
@@ -122,7 +123,7 @@ def collate(
     # Counted on through padding: positions that begin again would look like another sample's.
     positions = torch.arange(shape[1]).repeat(shape[0]) + skipped
     slots: dict[str, list[_Place]] = {}
-    beside: list[tuple[str, str]] = []
+    beside: list[tuple[str, Any]] = []
     for number, (sample, start, own) in enumerate(zip(samples, starts, lengths, strict=True)):
         check_counts(sample)
         rows = slice(start, start + own)
@@ -139,7 +140,7 @@ def collate(
             place = _Place(first=first, length=slot.length, item=next(items[slot.modality]))
             slots.setdefault(slot.modality, []).append(place)
             if slot.length == 0:
-                beside.append((slot.modality, place.item.digest))
+                beside.append((slot.modality, place.item.key))
     target_rows = (next_ids != IGNORED).nonzero()[:, 0]
     return Batch(
         prefix=tuple(samples[0].ids[:skipped].tolist()),
@@ -181,9 +182,9 @@ def _reader(sample: Sample, start: int, skipped: int) -> Reader:
     )
 
 
-def _numbers(media: Sequence[tuple[str, str]], slots: Mapping[str, Sequence[_Place]]) -> Tensor:
-    """The number of each medium, by modality and digest, among the distinct items of all."""
-    items = dict.fromkeys((name, place.item.digest) for name, own in slots.items() for place in own)
+def _numbers(media: Sequence[tuple[str, Any]], slots: Mapping[str, Sequence[_Place]]) -> Tensor:
+    """The number of each medium, by modality and key, among the distinct items of all."""
+    items = dict.fromkeys((name, place.item.key) for name, own in slots.items() for place in own)
     numbers = {item: number for number, item in enumerate(items)}
     return torch.tensor([numbers[each] for each in media], dtype=torch.int64)
 
@@ -191,15 +192,15 @@ def _numbers(media: Sequence[tuple[str, str]], slots: Mapping[str, Sequence[_Pla
 def _slots(places: Sequence[_Place]) -> Slots:
     """The slots of one modality; what was seen before is not another item."""
     lengths = [place.length for place in places]
-    numbers: dict[str, int] = {}
+    numbers: dict[Any, int] = {}
     starts: list[int] = []  # of each item among the soft tokens of all
     num_rows = 0
     for place in places:
-        if place.item.digest not in numbers:
-            numbers[place.item.digest] = len(starts)
+        if place.item.key not in numbers:
+            numbers[place.item.key] = len(starts)
             starts.append(num_rows)
             num_rows += place.length
-    items = [numbers[place.item.digest] for place in places]
+    items = [numbers[place.item.key] for place in places]
     rows = None
     if len(starts) < len(places):
         rows = _ranges([starts[item] for item in items], lengths)
@@ -219,13 +220,13 @@ def _ranges(starts: Sequence[int], lengths: Sequence[int]) -> Tensor:
 
 def _stack(places: Sequence[_Place]) -> EncoderInputs | Features:
     """The items of one modality, each once."""
-    distinct: dict[str, Item] = {}
+    distinct: dict[Any, Item] = {}
     for place in places:
-        distinct.setdefault(place.item.digest, place.item)
+        distinct.setdefault(place.item.key, place.item)
     items = list(distinct.values())
     tensors = [item.tensors for item in items]
     stacked = stack_cached(tensors) if is_cached(tensors[0]) else stack_inputs(tensors)
-    return replace(stacked, layouts=layouts_of(items))
+    return replace(stacked, layouts=layouts_of(items), words=words_of(items))
 
 
 def _constant_length(samples: Sequence[Sample]) -> int:

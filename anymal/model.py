@@ -95,7 +95,7 @@ class AnyMAL(nn.Module):
         return {
             name: given
             if isinstance(given, Features)
-            else replace(self.encoders[name](given), layouts=given.layouts)
+            else replace(self.encoders[name](given), layouts=given.layouts, words=given.words)
             for name, given in media.items()
         }
 

@@ -16,7 +16,8 @@ import torch
 from anymal.chat.given import GivenAnswers, blank_of
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
-from anymal.chat.tokens import TextEncoder, runs_of
+from anymal.chat.tokens import TextEncoder, pad_id_of, runs_of
+from anymal.chat.vocabulary import Vocabulary
 from anymal.decoding.medium import Decode, decode_medium
 from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
@@ -24,7 +25,7 @@ from anymal.media.budget import Budget
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
 from anymal.modality import modality_of, not_taken, read_medium, what_is_needed
-from anymal.protocol.contents import contents_of, media_first
+from anymal.protocol.contents import contents_of, media_first, text_of
 from anymal.protocol.conversation import (
     Conversation,
     MediaPart,
@@ -35,7 +36,7 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot, SlotLengths, told_of
+from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot, SlotLengths, check_teaches, told_of
 from encoders.base import LayoutOf, Preprocessor
 
 
@@ -49,6 +50,7 @@ class ModalityInput(SlotLengths):
         prefix: Text before each item.
         suffix: Text after each item.
         features: Cache to take the encoder's features from; None decodes media.
+        vocabulary: Of an aligner that reads the words beside each item.
     """
 
     preprocessor: Preprocessor
@@ -56,6 +58,7 @@ class ModalityInput(SlotLengths):
     prefix: str = ""
     suffix: str = "\n"
     features: FeatureStore | None = None
+    vocabulary: Vocabulary | None = None
 
     def surround(self, slot: MediaSegment) -> MediaSegment:
         """A slot with the text that belongs around it."""
@@ -67,6 +70,7 @@ class _Media:
     """Media collected while a conversation is read."""
 
     budget: Budget
+    text: str = ""  # that of the message being read; an answer is not shown to aligners
     items: dict[str, list[Item]] = field(default_factory=dict)
     lengths: dict[str, list[int]] = field(default_factory=dict)
 
@@ -120,9 +124,7 @@ class Processor:
     def without_features(self) -> Self:
         """The same processor, which decodes media whether or not they are cached."""
         other = copy.copy(self)
-        other.modalities = {
-            name: replace(own, features=None) for name, own in self.modalities.items()
-        }
+        other.modalities = {name: replace(m, features=None) for name, m in self.modalities.items()}
         return other
 
     def decoding_by(self, decode: Decode) -> Self:
@@ -134,8 +136,7 @@ class Processor:
     @property
     def pad_id(self) -> int:
         """Id that fills up shorter samples; masked, and never looked up."""
-        pad, eos = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
-        return int(pad if pad is not None else eos if eos is not None else 0)
+        return pad_id_of(self.tokenizer)
 
     def __call__(
         self,
@@ -186,11 +187,8 @@ class Processor:
             raise ConversationError(
                 f"{sample.name} brings prompt_embeds, which can be asked about but not learnt from"
             )
-        if not generate and not bool((sample.labels != IGNORED).any()):
-            raise ConversationError(
-                f"{sample.name} has no answer that is learnt, so there is nothing to learn; "
-                "end the conversation with the wanted answer"
-            )
+        if not generate:
+            check_teaches(sample)
         if blank is not None:
             ids = blank.filled(self._text, used=len(sample.ids), most=self.max_tokens)
             sample = replace(sample, answers=ids)
@@ -203,9 +201,8 @@ class Processor:
         # A template writes something in each message.
         words = len(conversation.messages) + self._text.least_tokens(contents.num_characters)
         if soft + words > self.max_tokens:
-            raise self._too_long(
-                f"{name} takes {soft + words} tokens or more", f"{soft} of them for media"
-            )
+            least = f"{name} takes {soft + words} tokens or more"
+            raise self._too_long(least, f"{soft} of them for media")
         budget.check_files(len(contents.media))
 
     def _too_long(self, found: str, media: str) -> TooLong:
@@ -224,6 +221,7 @@ class Processor:
         """One message with its media preprocessed."""
         content: list[Segment] = []
         parts = message.parts
+        media.text = "" if message.is_learnt else text_of(parts)
         for part in media_first(parts) if self.media_first else parts:
             try:
                 content += self._segments(part, media, base_dir)
@@ -257,7 +255,8 @@ class Processor:
             layout = None if own.layout is None else own.layout(tensors)
         else:
             tensors, layout = own.features.item(digest, name=medium.name)
-        item = Item(tensors=tensors, digest=digest, layout=layout)
+        words = own.vocabulary.read(media.text, name=medium.name) if own.vocabulary else None
+        item = Item(tensors=tensors, digest=digest, layout=layout, words=words)
         return [own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))]
 
     def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aligners.limits import MOST_TOKENS
-from anymal.errors import DataError, TooLong
+from anymal.errors import ConversationError, DataError, TooLong
 from encoders.base import Layout
 
 IGNORED = -100  # a label that is not learnt
@@ -42,19 +42,32 @@ class Item:
     Attributes:
         tensors: Preprocessed, each `[W, ...]`, or cached features (see `anymal.features.store`);
             under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
-        digest: SHA-256 of the medium; items of a modality with equal digests are the same.
+        digest: SHA-256 of the medium.
         layout: Of its features, where the length of its slot depends on it.
+        words: Ids of the words beside it, where its aligner reads them.
     """
 
     tensors: dict[str, Tensor]
     digest: str
     layout: Layout | None = None
+    words: tuple[int, ...] | None = None
+
+    @property
+    def key(self) -> tuple[str, tuple[int, ...] | None]:
+        """Items of a modality with equal keys have equal soft tokens."""
+        return self.digest, self.words
 
 
 def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
     """The layouts of items, where all of them have one."""
     layouts = tuple(item.layout for item in items if item.layout is not None)
     return layouts if len(layouts) == len(items) else None
+
+
+def words_of(items: Sequence[Item]) -> tuple[tuple[int, ...], ...] | None:
+    """The words beside items, where all of them have some."""
+    words = tuple(item.words for item in items if item.words is not None)
+    return words if len(words) == len(items) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,6 +153,19 @@ def told_of(slots: Sequence[Slot]) -> str:
         largest = max(slots, key=lambda slot: slot.length)
         told += f", {largest.length} for one {largest.modality} alone"
     return told
+
+
+def check_teaches(sample: Sample) -> None:
+    """Refuse a sample to train on in which nothing is learnt.
+
+    Raises:
+        ConversationError: It is such a sample.
+    """
+    if not bool((sample.labels != IGNORED).any()):
+        raise ConversationError(
+            f"{sample.name} has no answer that is learnt, so there is nothing to learn; "
+            "end the conversation with the wanted answer"
+        )
 
 
 def check_counts(sample: Sample) -> None:

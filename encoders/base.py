@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 class EncoderError(ValueError):
@@ -28,12 +29,14 @@ class Features:
         steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
             video, the window index for sound and motion.
         layouts: of each item, where they were told before it was encoded.
+        words: ids of the words beside each item, for aligners that read them; encoders make none.
     """
 
     values: Tensor
     mask: Tensor
     steps: Tensor
     layouts: "tuple[Layout, ...] | None" = None
+    words: tuple[tuple[int, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "Features":
         """The same features on another device."""
@@ -43,6 +46,25 @@ class Features:
             mask=self.mask.to(device),
             steps=self.steps.to(device),
         )
+
+    def each(self) -> "list[Features]":
+        """The features of every item by itself, without what lies behind its last real one."""
+        ends = self.mask.long().cumsum(dim=1).argmax(dim=1) + 1
+        return [
+            Features(
+                values=self.values[number : number + 1, :end].clone(),
+                mask=self.mask[number : number + 1, :end].clone(),
+                steps=self.steps[number : number + 1, :end].clone(),
+                layouts=self.layouts and self.layouts[number : number + 1],
+                words=self.words and self.words[number : number + 1],
+            )
+            for number, end in enumerate(ends.tolist())
+        ]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return self.values.nbytes + self.mask.nbytes + self.steps.nbytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +101,13 @@ class EncoderInputs:
         tensors: each `[W_total, ...]`, the windows of all items one after the other.
         counts: `[M]` int64, how many windows each item has.
         layouts: of each item, for the aligner; encoders do not need them.
+        words: beside each item, likewise.
     """
 
     tensors: dict[str, Tensor]
     counts: Tensor
     layouts: tuple[Layout, ...] | None = None
+    words: tuple[tuple[int, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "EncoderInputs":
         """The same inputs on another device."""
@@ -124,6 +148,24 @@ class Encoder(Protocol):
     def renew_fingerprint(self) -> None:
         """Take the fingerprint of the weights as they are now."""
         ...
+
+
+def stack_features(items: Sequence[Features]) -> Features:
+    """Features of several media in one, padded to the longest.
+
+    Args:
+        items: of one item each, from one encoder; at least one.
+
+    Returns:
+        `[M, F, D_enc]`, without words; padding is outside the mask.
+    """
+    values, mask, steps = (
+        pad_sequence([getattr(item, name)[0] for item in items], batch_first=True)
+        for name in ("values", "mask", "steps")
+    )
+    layouts = tuple(layout for item in items for layout in item.layouts or ())
+    told = layouts if len(layouts) == len(items) else None
+    return Features(values=values, mask=mask, steps=steps, layouts=told)
 
 
 def stack_inputs(items: Sequence[dict[str, Tensor]]) -> EncoderInputs:

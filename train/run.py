@@ -3,6 +3,7 @@
 Does not know how a stage trains (see `train.stage`) or what is in a bundle (see `anymal.bundle`).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from anymal.assemble import build
 from anymal.bundle.extend import extended
-from anymal.bundle.manifest import bundle_folder, read_manifest
+from anymal.bundle.manifest import Manifest, bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
 from anymal.bundle.tuned import names_of_tuned, tuned_encoders
@@ -25,7 +26,7 @@ from train.answers import answer_tasks, measure_answers
 from train.checkpoint import Checkpoint, latest_checkpoint
 from train.data.check import check_rows
 from train.data.commercial import refuse_non_commercial
-from train.data.sources import open_data
+from train.data.sources import StageData, open_data
 from train.device import device_of
 from train.epochs import in_numbers
 from train.interrupt import StopSignals
@@ -80,11 +81,8 @@ def run(
     recipe = in_numbers(recipe, data)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
-    # Read now: it may be gone when this run is saved.
     start = recipe.model.start_from
-    started_from = None if start is None else read_manifest(bundle_folder(start))
-    if is_commercial:
-        refuse_non_commercial(data, [] if started_from is None else started_from.data_sources)
+    started_from = _started_from(start, data, is_commercial=is_commercial)
     seed_everything(recipe.seed)  # the first weights of the aligners depend on it
     assembled = build(
         recipe.model,
@@ -131,6 +129,20 @@ def run(
             if stop.requested is not None:  # since the last step
                 this.interrupt(recipe.stages[-1].name, done)
         return _finish(this, console)
+
+
+def _started_from(
+    start: str | None, data: Sequence[StageData], *, is_commercial: bool
+) -> Manifest | None:
+    """What the bundle to start from says of itself, read now: it may be gone at the end."""
+    if is_commercial:
+        refuse_non_commercial(data)  # even where that bundle is not there yet
+    if start is None:
+        return None
+    manifest = read_manifest(bundle_folder(start))
+    if is_commercial:
+        refuse_non_commercial(data, manifest.data_sources)
+    return manifest
 
 
 def _check_max_bad(recipe: Recipe, *, checks_rows: bool) -> None:

@@ -27,10 +27,13 @@ def modality_facts(assembled: Assembled, name: str) -> ModalityFacts:
     """What a bundle records of one modality, as it is here."""
     recipe = assembled.model_recipe.modalities[name]
     encoder = cast(Encoder, assembled.model.encoders[name])
+    aligner = recipe.aligner.model_dump(mode="json", exclude={"vocabulary"})
+    if (vocabulary := assembled.processor.modalities[name].vocabulary) is not None:
+        aligner["vocabulary"] = tokenizer_digest(vocabulary.tokenizer)
     return ModalityFacts(
         kind=recipe.encoder.kind,
         path=recipe.encoder.path,
         fingerprint=encoder.fingerprint,
         width=encoder.width,
-        aligner=recipe.aligner.model_dump(mode="json"),
+        aligner=aligner,
     )

@@ -13,6 +13,7 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
                            language model itself, where more of it trained than norms and biases
     encoders/NAME/         copies of encoders, likewise, and of all that trained, as they were
                            before; modalities may share one
+    aligners/NAME/         tokenisers of aligners that read the words beside a medium
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ SCHEMA: Literal[3] = 3
 READABLE = (1, 2, 3)
 MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
+VOCABULARIES = "aligners"
 EXTRA_TOKENS = "extra_tokens.safetensors"
 TUNED = "tuned.safetensors"
 SIDE = "side.safetensors"
@@ -70,7 +72,9 @@ class ModalityFacts(_Section):
     )
     fingerprint: str = Field(description="SHA-256 over the encoder's weights and preprocessing")
     width: int = Field(description="width of its features")
-    aligner: dict[str, Any] = Field(description="kind, num_tokens and options")
+    aligner: dict[str, Any] = Field(
+        description="kind, num_tokens, options, SHA-256 of its tokeniser"
+    )
 
 
 class ParityFacts(_Section):

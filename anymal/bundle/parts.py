@@ -62,7 +62,12 @@ def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRe
         if encoder.path is not None:
             place = _local(f"modalities.{name}.encoder", encoder.path, None, folder, reach)
             encoder = encoder.model_copy(update={"path": place})
-        modalities[name] = modality.model_copy(update={"encoder": encoder})
+        aligner = modality.aligner
+        if aligner.vocabulary is not None:
+            what = f"modalities.{name}.aligner"
+            place = _local(what, aligner.vocabulary, None, folder, reach, key="vocabulary")
+            aligner = aligner.model_copy(update={"vocabulary": place})
+        modalities[name] = modality.model_copy(update={"encoder": encoder, "aligner": aligner})
     return recipe.model_copy(
         update={
             "llm": llm.model_copy(update={"path": path, "revision": None}),
@@ -71,23 +76,25 @@ def with_local_parts(recipe: ModelRecipe, folder: Path, reach: Reach) -> ModelRe
     )
 
 
-def _local(what: str, path: str, revision: str | None, folder: Path, reach: Reach) -> str:
+def _local(
+    what: str, path: str, revision: str | None, folder: Path, reach: Reach, *, key: str = "path"
+) -> str:
     """The local place of one checkpoint."""
+    what = f"{what}.{key} of the bundle"
     if not Path(path).is_absolute():
-        what = f"{what}.path of the bundle"
         return hub_folder(path, what=what, revision=revision, allow_hub=reach.allow_hub)
     allowed = [folder, TINY.resolve()]
     if reach.local_models is not None:
         allowed.append(Path(reach.local_models).expanduser().resolve())
     if not any(Path(path).resolve().is_relative_to(place) for place in allowed):
         raise BundleError(
-            f"{what}.path of the bundle is {path!r}, which is outside of the folders that it may "
+            f"{what} is {path!r}, which is outside of the folders that it may "
             "name; if you trust the bundle, allow the folder of that checkpoint with "
             "--local-models (ANYMAL_LOCAL_MODELS), or embed the checkpoint (embed: true) when you "
             "train"
         )
     if not Path(path).is_dir():
-        raise BundleError(f"{what}.path of the bundle is {path!r}, where there is no folder")
+        raise BundleError(f"{what} is {path!r}, where there is no folder")
     return path
 
 

@@ -23,6 +23,7 @@ from anymal.bundle.manifest import (
     LORA,
     MANIFEST,
     SIDE,
+    VOCABULARIES,
     Manifest,
     ParityFacts,
 )
@@ -70,7 +71,7 @@ def save_bundle(
     with write_folder(folder) as draft:
         for name in tuned_encoders(assembled.model.tuned_state()):
             cast(Encoder, assembled.model.encoders[name]).renew_fingerprint()
-        recipe = _embed(assembled, draft)
+        recipe = _with_vocabularies(_embed(assembled, draft), assembled, draft)
         saved = Assembled(model=assembled.model, processor=assembled.processor, model_recipe=recipe)
         manifest = Manifest(
             recipe=recipe,
@@ -162,6 +163,18 @@ def _embed(assembled: Assembled, draft: Path) -> ModelRecipe:
             encoder = encoder.model_copy(update={"path": place, "embed": True})
         modalities[name] = modality.model_copy(update={"encoder": encoder})
     return recipe.model_copy(update={"llm": llm, "modalities": modalities, "start_from": None})
+
+
+def _with_vocabularies(recipe: ModelRecipe, assembled: Assembled, draft: Path) -> ModelRecipe:
+    """Write the tokenisers of aligners, which are small; the recipe that points at them."""
+    modalities = dict(recipe.modalities)
+    for name, own in assembled.processor.modalities.items():
+        if own.vocabulary is not None:
+            own.vocabulary.save(draft / VOCABULARIES / name)
+            place = {"vocabulary": f"{EMBEDDED}{VOCABULARIES}/{name}"}
+            aligner = modalities[name].aligner.model_copy(update=place)
+            modalities[name] = modalities[name].model_copy(update={"aligner": aligner})
+    return recipe.model_copy(update={"modalities": modalities})
 
 
 def _checkpoint_files(path: str, revision: str | None, *, with_weights: bool = True) -> list[Path]:

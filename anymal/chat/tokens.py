@@ -230,6 +230,12 @@ def _too_long(enough: int) -> TooLong:
 _PROBE = "Which is larger, 3.5 or 12?\n  An unseen word: \u00e9t\u00e9, \u4e2d."
 
 
+def pad_id_of(tokenizer: Any) -> int:
+    """Id to fill up with, masked and never looked up; a tokeniser need not have one for it."""
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    return int(pad if pad is not None else eos if eos is not None else 0)
+
+
 def tokenizer_digest(tokenizer: Any) -> str:
     """Hash what a tokeniser does, not how a library version writes it to disk.
 

@@ -98,9 +98,7 @@ def audit(
     else:
         console.print(f"{counted(total, 'row')}, {counted(len(matches), 'match', 'matches')}")
         if unread.count:
-            media = counted(unread.count, "medium", "media")
-            console.print(
-                f"not compared, because unreadable: {media}; `anymal data check` says why"
-            )
+            number = counted(unread.count, "medium", "media")
+            console.print(f"not compared: {number} cannot be read; `anymal data check` says why")
     if matches:
         raise typer.Exit(1)

@@ -146,8 +146,8 @@ class Client:
         """Turn one medium into the soft tokens that the language model reads; needs numpy.
 
         Args:
-            **options: One of `image`, `video`, `audio` and `imu` with its rate and units, `model`
-                and `on_upload`.
+            **options: One of `image`, `video`, `audio` and `imu` with its rate and units, `text`,
+                `model` and `on_upload`.
 
         Returns:
             The soft tokens, `[Q, D_llm]`.

@@ -67,6 +67,9 @@ class ServiceAskOptions(Media, ServiceOptions, total=False):
 class AlignOptions(Media, _Sending, total=False):
     """The options of `align`: a medium, and where to send it."""
 
+    text: str
+    """The words beside it, for models whose soft tokens depend on them."""
+
 
 class LikelihoodOptions(_Sending, total=False):
     """The options of `likelihood`."""
@@ -160,8 +163,7 @@ def align_call(options: AlignOptions) -> Call:
     if len(parts) != 1:
         raise MediaUnsupported("align", f"{len(parts)} media", "one image, video, audio or imu")
     body: dict[str, Any] = {"input": parts[0].model_dump(mode="json", exclude_none=True)}
-    if (model := rest.get("model")) is not None:
-        body["model"] = model
+    body |= {key: rest[key] for key in ("model", "text") if rest.get(key) is not None}
     return Call(path="v1/align", content=_json(body), on_upload=rest.get("on_upload"))
 
 

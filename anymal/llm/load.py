@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
 from anymal.errors import RecipeError
+from anymal.llm.auto_class import auto_causal_lm
 from anymal.llm.biases import add_biases
 from anymal.llm.causal_lm import LLM
 from anymal.llm.decode_check import check_arguments, check_decoding
@@ -65,7 +66,7 @@ def load_llm(
             config = AutoConfig.from_pretrained(path, **source)
             check_sizes(path, config)
             tokenizer = AutoTokenizer.from_pretrained(path, **source)
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            model: Any = auto_causal_lm().from_pretrained(
                 path,
                 **source,
                 dtype=dtype,
@@ -111,9 +112,7 @@ def empty_llm(path: str, *, dtype: torch.dtype, revision: str | None = None) -> 
         config = AutoConfig.from_pretrained(path, **source)
         tokenizer: Any = AutoTokenizer.from_pretrained(path, **source)
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-                config, dtype=dtype, trust_remote_code=False
-            )
+            model: Any = auto_causal_lm().from_config(config, dtype=dtype, trust_remote_code=False)
         if (Path(path) / GENERATION_CONFIG_NAME).is_file():  # else it follows from the other
             model.generation_config = GenerationConfig.from_pretrained(path)
     return LLM(model, tokenizer, precision=str(dtype).removeprefix("torch."), tuner=None)

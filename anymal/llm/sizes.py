@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
-from transformers import AutoModelForCausalLM
 
 from anymal.errors import RecipeError
+from anymal.llm.auto_class import auto_causal_lm
 
 # Quantised checkpoints hold up to eight weights in a number.
 _MOST_WEIGHTS_A_NUMBER = 16
@@ -35,7 +35,7 @@ def check_sizes(path: str, config: Any) -> None:
     if not files:
         return
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model = auto_causal_lm().from_config(config)
     check_weights(model, files, what=f"the language model {path!r}")
 
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 
+from aligners.base import reads_text_of
 from aligners.limits import MOST_TOKENS, AlignerError
 from aligners.registry import build_aligner
 from anymal.errors import RecipeError
 from anymal.plan.footprint import saved_bytes
 from anymal.recipe.schema import AlignerRecipe
 from encoders.base import Features, Layout
+
+_WORDS = 64  # beside a medium, for aligners that read them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ def measure_aligner(
                 mask=torch.ones(1, layout.count, dtype=torch.bool),
                 steps=torch.zeros(1, layout.count, dtype=torch.int64),
                 layouts=(layout,),
+                words=((0,) * _WORDS,) if reads_text_of(aligner) else None,
             )
             kept = saved_bytes(lambda: aligner(features), parameters=aligner.parameters())
         num_tokens = recipe.num_tokens

@@ -6,13 +6,12 @@ Knows nothing of precision (see `anymal.plan.weights`).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
 
 from anymal.errors import RecipeError
+from anymal.llm.auto_class import auto_causal_lm
 from anymal.llm.decode_check import check_arguments
 from anymal.recipe.known_configs import config_of
 from anymal.trainable.rules import Weight
@@ -106,10 +105,9 @@ def read_language_model(path: str, revision: str | None = None) -> LanguageModel
             be used, or its sizes are missing.
     """
     config = config_of(path, revision)
-    build: Any = AutoModelForCausalLM  # untyped
     try:
         with torch.device("meta"):
-            model = build.from_config(config)
+            model = auto_causal_lm().from_config(config)
     except ValueError as error:
         raise RecipeError(f"{path!r} is not a causal language model: {error}") from error
     check_arguments(model, path)

@@ -95,6 +95,7 @@ class StageMemory:
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
+        self._has_words = recipe.model.extra_tokens is not None
         self._trained = what_trains(stage, recipe.model, parts)
         # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
@@ -234,7 +235,7 @@ class StageMemory:
     def _num_kept(self) -> int:
         """Decoder layers that a gradient passes: with a side, those it stands at and all after."""
         side = self._parts.side
-        if side is None or self._trained.lora or self._trained.own:
+        if side is None or self._trained.lora or self._trained.own or self._has_words:
             return self._parts.llm.num_layers
         return self._parts.llm.num_layers - side.first_layer
 

@@ -42,6 +42,11 @@ def contents_of(conversation: Conversation) -> Contents:
     return Contents(num_characters=num_characters, media=media)
 
 
+def text_of(parts: Sequence[Part]) -> str:
+    """The words of one message, each piece on a line of its own."""
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+
+
 def media_first(parts: Sequence[Part]) -> list[Part]:
     """The media of a message, then each piece of its text on a line of its own.
 
@@ -51,5 +56,5 @@ def media_first(parts: Sequence[Part]) -> list[Part]:
         parts: Of one message.
     """
     media: list[Part] = [part for part in parts if not isinstance(part, TextPart)]
-    texts = [part.text for part in parts if isinstance(part, TextPart)]
-    return [*media, TextPart(text="\n".join(texts))] if media and texts else list(parts)
+    has_both = 0 < len(media) < len(parts)
+    return [*media, TextPart(text=text_of(parts))] if has_both else list(parts)

@@ -209,6 +209,9 @@ class AlignRequest(TolerantRequest):
     input: Annotated[MediaPart, Field(discriminator="type")] = Field(
         description="one medium, as a part of a message carries it"
     )
+    text: Words | None = Field(
+        None, description="words beside it, for models whose soft tokens depend on them"
+    )
     format: Literal["safetensors", "json"] = Field(
         "safetensors", description="base64 of a safetensors file, or nested lists of numbers"
     )

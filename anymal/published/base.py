@@ -55,6 +55,7 @@ class ImportedModality:
         suffix: Text after each medium, likewise.
         placeholders: Ids that stand in the class's own prompts where soft tokens go; none where
             these stand beside the row.
+        vocabulary: Tokeniser of the words that the aligner reads, with `save_pretrained`, or None.
     """
 
     encoder: EncoderRecipe
@@ -65,6 +66,7 @@ class ImportedModality:
     prefix: str = ""
     suffix: str = ""
     placeholders: tuple[int, ...]
+    vocabulary: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

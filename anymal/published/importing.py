@@ -18,7 +18,7 @@ from transformers import GenerationConfig
 
 from anymal.assemble import Assembled, build
 from anymal.bundle.load import describe, load_bundle
-from anymal.bundle.manifest import ParityFacts
+from anymal.bundle.manifest import VOCABULARIES, ParityFacts
 from anymal.bundle.save import free_folder, save_bundle
 from anymal.errors import AnymalError, BundleError
 from anymal.llm.load import without_progress
@@ -209,9 +209,14 @@ def write_parts(
         path = draft / "encoders" / name
         _write_encoder(part, path)
         weights[f"aligners.{name}"] = _in_float32(part.weights)
+        aligner = part.aligner
+        if part.vocabulary is not None:
+            words = draft / VOCABULARIES / name
+            part.vocabulary.save_pretrained(words)
+            aligner = aligner.model_copy(update={"vocabulary": str(words)})
         modalities[name] = ModalityRecipe(
             encoder=part.encoder.model_copy(update={"path": str(path)}),
-            aligner=part.aligner,
+            aligner=aligner,
             prefix=part.prefix,
             suffix=part.suffix,
         )
@@ -262,8 +267,10 @@ def _built(
     state = model.trainable_state()
     for part, given in weights.items():
         module = model.get_submodule(part)
-        buffers = {key: tensor for key, tensor in module.named_buffers() if key not in given}
-        own = {f"{part}.{key}" for key in module.state_dict()}
+        kept = module.state_dict()
+        names = [key for key, _ in module.named_buffers() if key in kept and key not in given]
+        buffers = {key: kept[key] for key in names}
+        own = {f"{part}.{key}" for key in kept}
         state = {key: tensor for key, tensor in state.items() if key not in own}
         state |= {f"{part}.{key}": tensor for key, tensor in {**buffers, **given}.items()}
     model.load_trainable_state(state)

@@ -1,10 +1,13 @@
 """The one table of classes of published models that can be imported, by `architectures[0]`."""
 
 from anymal.published.base import Importer
+from anymal.published.blip2 import BLIP2
 from anymal.published.fuyu import FUYU
 from anymal.published.idefics import IDEFICS
 from anymal.published.idefics3 import IDEFICS3
+from anymal.published.instructblip import INSTRUCTBLIP
 from anymal.published.internvl import INTERNVL
+from anymal.published.kosmos2 import KOSMOS2
 from anymal.published.llava import LLAVA
 from anymal.published.llava_next import LLAVA_NEXT
 from anymal.published.llava_original import LLAVA_ORIGINAL
@@ -20,6 +23,9 @@ IMPORTERS: dict[str, Importer] = {
         LLAVA_ORIGINAL,
         LLAVA_NEXT,
         VIPLLAVA,
+        BLIP2,
+        KOSMOS2,
+        INSTRUCTBLIP,
         FUYU,
         INTERNVL,
         IDEFICS,

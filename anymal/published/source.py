@@ -111,12 +111,15 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
             f"{str(folder)!r} holds quantised weights (quantization_config); import the checkpoint "
             "that they were made from, and quantise as you serve (--precision)"
         )
-    if importer := IMPORTERS.get(name):
-        return importer
-    if cause := cause_of(config, name):
+    importer, text = IMPORTERS.get(name), config.get("text_config")
+    # Of a class that can be imported, some checkpoints hold another kind of language model.
+    told = config if importer is None else text if isinstance(text, dict) else {}
+    if cause := cause_of(told, name):
         raise BundleError(
             f"{name} cannot become a bundle, which puts soft tokens between words: {cause}"
         )
+    if importer is not None:
+        return importer
     code = ", and its own code (auto_map) is never run" if "auto_map" in config else ""
     raise BundleError(
         f"{str(folder)!r} holds {name}, which cannot be imported{code}; classes that can: "

@@ -84,6 +84,12 @@ class AlignerRecipe(SectionWithOptions):
         64, description="soft tokens per media item; null is one for each feature"
     )
 
+    vocabulary: str | None = Field(
+        None,
+        description="tokeniser of a kind that reads the words beside a medium: folder or Hub id",
+        exclude_if=lambda value: value is None,  # kinds that read none stay as they were written
+    )
+
     @model_validator(mode="after")
     def _num_tokens_fits_the_kind(self) -> Self:
         check_num_tokens(self.kind, self.num_tokens)  # its error is a ValueError

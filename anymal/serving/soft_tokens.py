@@ -10,7 +10,6 @@ import hashlib
 import logging
 import queue
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from aligners.base import reads_text_of
 from anymal.engine.base import EngineClosed
 from anymal.engine.prompt import (
     NOBODY,
@@ -33,8 +33,9 @@ from anymal.engine.prompt import (
 from anymal.errors import DataError
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.sample import Item, Sample, Slot, check_counts, layouts_of
-from encoders.base import Encoder, stack_inputs
+from anymal.sample import Item, Sample, Slot, check_counts, layouts_of, words_of
+from anymal.serving.kept import Kept
+from encoders.base import Encoder, Features, stack_features, stack_inputs
 from encoders.fingerprint import module_digest
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class _Job:
     modality: str
     digest: str
     item: Item
+    seen: str | None = None  # where its features are kept, which others may read with other words
     result: "Future[Tensor]" = field(default_factory=Future)
 
 
@@ -85,19 +87,20 @@ class SoftTokens:
         Args:
             model: Its encoders and aligners run on the thread only, and must not change any more:
                 what they made is kept under digests of their weights.
-            cache_bytes: Most bytes of soft tokens to keep; 0 keeps none.
+            cache_bytes: Most bytes to keep of soft tokens and, of media whose soft tokens depend
+                on words, of features; 0 keeps none.
             max_batch: Most media encoded at once.
             window_s: How long the first medium of a batch waits for others, in seconds.
         """
         self._model = model
         self._salts = {name: _salt(model, name) for name in model.aligners}
-        self._cache_bytes = cache_bytes
+        self._reads_text = {n for n, a in model.aligners.items() if reads_text_of(a) is not None}
         self._max_batch = max_batch
         self._window_s = window_s
         self._lock = threading.Lock()
-        self._cache: OrderedDict[str, Tensor] = OrderedDict()
+        self._kept: Kept[Tensor | Features] = Kept(cache_bytes)
         self._on_the_way: dict[str, _Job] = {}
-        self._bytes_used = self._hits = self._misses = 0
+        self._hits = self._misses = 0
         self._is_closed = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="anymal-encoders", daemon=True)
@@ -139,8 +142,8 @@ class SoftTokens:
             return SoftTokenStats(
                 hits=self._hits,
                 misses=self._misses,
-                bytes_used=self._bytes_used,
-                bytes_total=self._cache_bytes,
+                bytes_used=self._kept.bytes_used,
+                bytes_total=self._kept.most_bytes,
             )
 
     def close(self) -> None:
@@ -159,16 +162,17 @@ class SoftTokens:
             job.result.set_result(item.tensors[EMBEDS])
             return job
         made_from = f"{self._salts[modality]} {item.digest} {owner.scope}"
-        digest = hashlib.sha256(made_from.encode()).hexdigest()
+        seen = _digest(f"seen {made_from}") if modality in self._reads_text else None
+        digest = _digest(made_from if item.words is None else f"{made_from} {item.words}")
         with self._lock:
             if self._is_closed:
                 raise EngineClosed("the model was closed; load it again")
             if (under_way := self._on_the_way.get(digest)) is not None:
                 self._hits += 1
                 return under_way
-            job = _Job(modality=modality, digest=digest, item=item)
-            if (found := self._cache.get(digest)) is not None:
-                self._cache.move_to_end(digest)
+            job = _Job(modality=modality, digest=digest, item=item, seen=seen)
+            if (found := self._kept.get(digest)) is not None:
+                assert isinstance(found, Tensor), "features are kept under other digests"
                 self._hits += 1
                 job.result.set_result(found)
                 return job
@@ -219,7 +223,7 @@ class SoftTokens:
         for job, own in zip(jobs, tokens, strict=True):
             with self._lock:
                 del self._on_the_way[job.digest]
-                self._keep(job.digest, own)
+                self._kept.keep(job.digest, own, num_bytes=own.nbytes)
             job.result.set_result(own)
 
     @torch.no_grad()
@@ -227,21 +231,44 @@ class SoftTokens:
         """Soft tokens `[Q, D_llm]` of each medium."""
         modality, model = jobs[0].modality, self._model
         items = [job.item for job in jobs]
-        inputs = stack_inputs([item.tensors for item in items]).to(model.device)
-        inputs = replace(inputs, layouts=layouts_of(items))
-        made = model.align(model.encode({modality: inputs}))[modality]
+        if modality in self._reads_text:
+            features = replace(self._seen(jobs), words=words_of(items))
+        else:
+            features = self._encoded(modality, items)
+        made = model.align({modality: features})[modality]
         tokens = torch.split(made.flat().cpu(), made.counts())
         return [own.clone() for own in tokens]  # not views: each must be freed by itself
 
-    def _keep(self, digest: str, tokens: Tensor) -> None:
-        """Put into the cache, the least recently used out of it; the lock is held."""
-        if tokens.nbytes > self._cache_bytes:
-            return
-        self._cache[digest] = tokens
-        self._bytes_used += tokens.nbytes
-        while self._bytes_used > self._cache_bytes:
-            _, oldest = self._cache.popitem(last=False)
-            self._bytes_used -= oldest.nbytes
+    def _encoded(self, modality: str, items: Sequence[Item]) -> Features:
+        """Features of media, each encoded."""
+        inputs = stack_inputs([item.tensors for item in items]).to(self._model.device)
+        inputs = replace(inputs, layouts=layouts_of(items))
+        return self._model.encode({modality: inputs})[modality]
+
+    def _seen(self, jobs: Sequence[_Job]) -> Features:
+        """Features of media, each encoded unless that was done before, beside whatever words."""
+        found: dict[str, Features] = {}
+        missing: dict[str, Item] = {}
+        for job in jobs:
+            assert job.seen is not None, "its aligner reads words"
+            with self._lock:
+                kept = self._kept.get(job.seen)
+            if isinstance(kept, Features):
+                found[job.seen] = kept
+            else:
+                missing[job.seen] = job.item
+        if missing:
+            made = self._encoded(jobs[0].modality, list(missing.values())).to("cpu")
+            for own, digest in zip(made.each(), missing, strict=True):
+                found[digest] = own
+                with self._lock:
+                    self._kept.keep(digest, own, num_bytes=own.nbytes)
+        features = stack_features([found[job.seen] for job in jobs if job.seen is not None])
+        return features.to(self._model.device)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _soft(job: _Job, slot: Slot) -> Span:

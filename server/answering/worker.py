@@ -18,7 +18,7 @@ from anymal.engine.events import Failed, Likelihoods
 from anymal.engine.prompt import EmbeddingSpan, Owner, SideSpan
 from anymal.engine.sampling import Sampling
 from anymal.errors import AnymalError
-from anymal.protocol.conversation import Conversation, MediaPart, Message
+from anymal.protocol.conversation import Conversation, Message
 from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import (
     ChatCompletionRequest,
@@ -210,12 +210,12 @@ class Worker:
         return piece.event
 
     async def align(
-        self, part: MediaPart, model: str | None = None, caller: Caller = ANONYMOUS
+        self, message: Message, model: str | None = None, caller: Caller = ANONYMOUS
     ) -> EmbeddingSpan | SideSpan:
         """Turn a medium into soft tokens.
 
         Args:
-            part: The medium.
+            message: That carries it alone, or with the words that its aligner reads.
             model: A served model; None takes the default.
             caller: Who asks.
 
@@ -232,7 +232,7 @@ class Worker:
             AnymalError: If the medium is refused.
         """
         deadline = asyncio.get_running_loop().time() + self._request_seconds
-        conversation = Conversation(messages=[Message(role="user", content=[part])])
+        conversation = Conversation(messages=[message])
         with (
             self.models.lease(model) as backend,
             self._places.admit(caller, 1),

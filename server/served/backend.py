@@ -76,6 +76,11 @@ def load_backend(
         engine=engine,
         close=close,
         needs_media=assembled.processor.needs_media,
+        reads_text=frozenset(
+            name
+            for name, own in assembled.processor.modalities.items()
+            if own.vocabulary is not None
+        ),
         soft_token_stats=soft_tokens.stats,
     )
 

@@ -53,6 +53,7 @@ class Backend:
         engine: Answers prompts; several backends may share one.
         close: Frees its resources, and the engine if no other backend uses it; may take a while.
         needs_media: Whether it refuses conversations without any medium.
+        reads_text: Media whose soft tokens depend on the words beside them.
         created: When it was loaded, in seconds since 1970.
         soft_token_stats: How its cache of soft tokens is doing; None where it has none.
     """
@@ -64,6 +65,7 @@ class Backend:
     engine: Engine
     close: Callable[[], None]
     needs_media: bool = False
+    reads_text: frozenset[str] = frozenset()
     created: int = field(default_factory=lambda: int(time.time()))
     soft_token_stats: Callable[[], "SoftTokenStats"] | None = None
 

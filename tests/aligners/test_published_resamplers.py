@@ -106,8 +106,8 @@ def test_one_bare_attention_is_that_of_kosmos2(make_features: MakeFeatures) -> N
     config = Kosmos2Config(text_config=text, vision_config={"hidden_size": DIM}, latent_query_num=4)
     oracle = Kosmos2ImageToTextProjection(config).eval()
     ours = perceiver(
-        **{"llm_dim": 16, "hidden_dim": 16, "depth": 1, "num_heads": 4, "head_dim": 4, "mult": 0},
-        **{"norm": "none", "residual": False, "bias": True, "project_out": False},
+        **{"llm_dim": 16, "hidden_dim": "llm", "depth": 1, "num_heads": 4, "head_dim": 4},
+        **{"mult": 0, "norm": "none", "residual": False, "bias": True, "project_out": False},
     )
     ours.queries.data.copy_(oracle.latent_query)
     ours.project_in.load_state_dict(oracle.dense.state_dict())

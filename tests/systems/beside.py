@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,6 +12,7 @@ from torch import Tensor
 from anymal.assemble import Assembled, build
 from anymal.collate import collate
 from anymal.recipe.schema import Recipe, load_recipe
+from anymal.recipe.trains import rules_of
 from anymal.sample import Sample
 from train.dry_run.run import small_recipe
 
@@ -28,7 +30,7 @@ def small(name: str, folder: Path) -> Assembled:
     recipe = small_recipe(read(name), folder, Console(file=io.StringIO()))
     torch.manual_seed(0)
     assembled = build(recipe.model)
-    assembled.model.set_trainable(list(recipe.model.modalities), lora=False, side=True)
+    assembled.model.set_trainable([rule.what for rule in rules_of(recipe.stages[0], recipe.model)])
     return assembled
 
 
@@ -76,3 +78,9 @@ def trained(assembled: Assembled) -> set[str]:
 def part_of(name: str) -> str:
     """The first part of a weight's name."""
     return name.partition(".")[0]
+
+
+def ids_of(assembled: Assembled, words: str) -> int:
+    """The id of an extra token."""
+    found: Any = assembled.processor.tokenizer.convert_tokens_to_ids(words)
+    return int(found)

@@ -8,6 +8,7 @@ from transformers import (
     AutoConfig,
     Blip2Config,
     Gemma3Config,
+    InstructBlipConfig,
     MllamaConfig,
     PaliGemmaConfig,
     Qwen2VLConfig,
@@ -42,6 +43,11 @@ def write_config(folder: Path, config: Any, name: str) -> Path:
         (
             Blip2Config(text_config=T5Config().to_dict()),
             "Blip2ForConditionalGeneration",
+            "an encoder and a decoder",
+        ),
+        (
+            InstructBlipConfig(text_config=T5Config().to_dict()),
+            "InstructBlipForConditionalGeneration",
             "an encoder and a decoder",
         ),
         (AutoConfig.for_model("llama"), "LlamaForCausalLM", "classes that can: "),

@@ -18,8 +18,9 @@ from anymal.bundle.save import save_bundle
 from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.file import TINY
 from anymal.recipe.own_prompt import OwnPrompt, style_of
-from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
+from anymal.recipe.schema import AlignerRecipe, ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
 from train.dry_run.checkpoints import MIN_LAYERS, StandIn, write_encoder, write_llm
 from train.dry_run.data import write_data
@@ -86,6 +87,7 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
     # The stand-in writes with the built-in model's template.
     values["llm"] |= {"path": str(llm.path), "revision": None, "markers": None}
     for name, modality in model.modalities.items():
+        values["modalities"][name]["aligner"] |= _small_aligner(modality.aligner)
         if modality.encoder.path is None:  # which loads nothing
             continue
         encoder = _shown(write_encoder(modality.encoder, folder / "encoders" / name), console)
@@ -99,6 +101,14 @@ def _small_model(model: ModelRecipe, folder: Path, console: Console) -> dict[str
         console.print(f"  {model.start_from}: a bundle of these stand-ins, without LoRA")
         values["start_from"] = str(bundle)
     return values
+
+
+def _small_aligner(aligner: AlignerRecipe) -> dict[str, Any]:
+    """Few layers, and for an aligner that reads words the stand-in's tokeniser."""
+    options = aligner.options
+    small = {key: min(options[key], MIN_LAYERS) for key in ("depth", "layers") if key in options}
+    words = {} if aligner.vocabulary is None else {"vocabulary": str(TINY / "llm")}
+    return small | words
 
 
 def _small_places(side: dict[str, Any]) -> dict[str, int | None]:

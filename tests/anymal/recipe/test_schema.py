@@ -109,7 +109,7 @@ def test_overrides_are_yaml_and_later_ones_win(path: Path) -> None:
         ("seed=-1", ["seed", "greater than or equal to 0"]),
         ("model.llm.precision=nf3", ["model.llm.precision", "'nf4'"]),
         ("model.llm.precision=int4", ["model.llm.precision", "train at nf4, int8, bf16"]),
-        ("model.modalities.image.aligner.num_tokens=16", ["num_tokens", "32"]),
+        ("model.modalities.image.aligner.num_tokens=0", ["num_tokens is 0", "1 to 4096"]),
         ("model.modalities.smell={encoder: {kind: a, path: b}}", ["'smell'", "image, video"]),
         ("stages.align.modalities=[audio]", ["'audio'", "the model has image"]),
         ("model.llm.markers={audio: x}", ["llm.markers", "'audio'", "the model has image"]),

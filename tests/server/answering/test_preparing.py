@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from anymal.protocol.conversation import Message
 from anymal.protocol.requests import ChatCompletionRequest
 from server.answering.places import Places
 from server.answering.worker import Worker
@@ -70,8 +71,8 @@ async def test_waiting_for_media_has_an_end(backend: Backend) -> None:
     worker = make_worker(decoding.backend, request_seconds=0.2)
     first = asyncio.create_task(read(worker, request_with_picture()))
     assert await asyncio.to_thread(decoding.has_begun.wait, 20)
-    part = request_with_picture().messages[0].parts[0]
-    for waiting in (read(worker, request_with_picture()), worker.align(part)):
+    message = Message(role="user", content=[request_with_picture().messages[0].parts[0]])
+    for waiting in (read(worker, request_with_picture()), worker.align(message)):
         with pytest.raises(TimedOut, match="request_seconds"):
             await waiting
     assert not first.done()  # its own is being decoded, and is waited for

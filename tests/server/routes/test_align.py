@@ -43,12 +43,24 @@ def test_soft_tokens_as_lists_are_the_same_numbers(http: httpx.Client) -> None:
         ({"input": {"type": "text", "text": "x"}}, 400, "input"),
         ({"input": PICTURE, "format": "pickle"}, 400, "format"),
         ({"input": PICTURE, "model": "other"}, 404, "model"),
+        ({"input": PICTURE, "text": "a question"}, 400, "text"),
     ],
 )
 def test_refused(http: httpx.Client, body: Any, status: int, param: str) -> None:
     response = http.post("/v1/align", json=body)
     assert response.status_code == status
     assert response.json()["error"]["param"] == param
+
+
+def test_words_are_wanted_where_soft_tokens_depend_on_them(
+    http: httpx.Client, backend: Any
+) -> None:
+    object.__setattr__(backend, "reads_text", frozenset({"image"}))
+    response = http.post("/v1/align", json={"input": PICTURE})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "text")
+    assert "may be empty" in response.json()["error"]["message"]
+    body = {"input": PICTURE, "text": "What is it?"}
+    assert http.post("/v1/align", json=body).status_code == 200
 
 
 def test_a_medium_at_fault_is_the_input(http: httpx.Client, backend: Any) -> None:

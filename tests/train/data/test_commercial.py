@@ -61,6 +61,19 @@ def test_a_run_is_refused_before_anything_is_loaded(
         run(recipe, resume=False, console=plain_console(quiet=True), is_commercial=True)
 
 
+def test_a_run_is_refused_before_the_bundle_that_it_starts_from_is_there(
+    tmp_path: Path, write_recipe: Callable[[Path], Path]
+) -> None:
+    from anymal.cli.console import plain_console
+    from anymal.recipe.schema import load_recipe
+    from train.run import run
+
+    path = write_recipe(tmp_path / "run")
+    recipe = load_recipe(path, [f"model.start_from={tmp_path / 'nowhere'}"])
+    with pytest.raises(RecipeError, match=r"train\.jsonl .*: its licence is unknown"):
+        run(recipe, resume=False, console=plain_console(quiet=True), is_commercial=True)
+
+
 def records() -> list[Record]:
     """A Python source that says nothing of its licence."""
     return [{"messages": []}]
