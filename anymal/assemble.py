@@ -18,6 +18,7 @@ from anymal.chat.template import ChatTemplate, build_template
 from anymal.chat.vocabulary import vocabulary_of
 from anymal.errors import RecipeError
 from anymal.features.store import open_features
+from anymal.intake.clock import Clock
 from anymal.llm.beside import build_beside
 from anymal.llm.causal_lm import LLM
 from anymal.llm.extra_tokens import ExtraTokens, new_extra_tokens, with_words
@@ -240,6 +241,9 @@ def _input(
         preprocessor=encoder.preprocessor,
         num_tokens=num_tokens,
         layout=encoder.layout,
+        # Encoders of other packages need not tell.
+        times=getattr(encoder, "times", None),
+        facts=recipe.facts,
         count=cast(Aligner, aligner).count if num_tokens is None else None,
         vocabulary=vocabulary_of(
             reads_text_of(aligner),
@@ -268,6 +272,7 @@ def _processor(
         embeds_dim=llm.hidden_size if model_recipe.side is None else None,
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
+        clock=model_recipe.clock and Clock(window_s=model_recipe.clock.window_s),
     )
 
 

@@ -16,7 +16,16 @@ from torch import Tensor
 
 from anymal.features.store import is_cached, stack_cached
 from anymal.fusion import Slots
-from anymal.sample import IGNORED, Item, Sample, check_counts, layouts_of, words_of
+from anymal.sample import (
+    IGNORED,
+    Item,
+    Sample,
+    check_counts,
+    item_numbers,
+    layouts_of,
+    ticks_of,
+    words_of,
+)
 from anymal.side.reads import Reader
 from encoders.base import EncoderInputs, Features, stack_inputs
 
@@ -133,11 +142,15 @@ def collate(
         is_text[rows] = True
         owners[rows] = number
         positions[rows] = torch.arange(skipped, skipped + own)
-        items = {name: iter(own) for name, own in sample.media.items()}
-        for slot in sample.slots:
+        for slot, item in zip(sample.slots, item_numbers(sample.slots), strict=True):
             first = start + slot.start - skipped
             is_text[first : first + slot.length] = False
-            place = _Place(first=first, length=slot.length, item=next(items[slot.modality]))
+            place = _Place(
+                first=first,
+                length=slot.length,
+                item=sample.media[slot.modality][item],
+                window=slot.window,
+            )
             slots.setdefault(slot.modality, []).append(place)
             if slot.length == 0:
                 beside.append((slot.modality, place.item.key))
@@ -170,6 +183,7 @@ class _Place:
     first: int
     length: int
     item: Item
+    window: int
 
 
 def _reader(sample: Sample, start: int, skipped: int) -> Reader:
@@ -192,17 +206,15 @@ def _numbers(media: Sequence[tuple[str, Any]], slots: Mapping[str, Sequence[_Pla
 def _slots(places: Sequence[_Place]) -> Slots:
     """The slots of one modality; what was seen before is not another item."""
     lengths = [place.length for place in places]
-    numbers: dict[Any, int] = {}
-    starts: list[int] = []  # of each item among the soft tokens of all
-    num_rows = 0
-    for place in places:
-        if place.item.key not in numbers:
-            numbers[place.item.key] = len(starts)
-            starts.append(num_rows)
-            num_rows += place.length
-    items = [numbers[place.item.key] for place in places]
+    first_seen = {key: n for n, key in enumerate(dict.fromkeys(p.item.key for p in places))}
+    keys = [(first_seen[place.item.key], place.window) for place in places]
+    # Soft tokens come item after item, and of each item window after window.
+    in_order = sorted(dict(zip(keys, lengths, strict=True)).items())
+    numbers = {key: number for number, (key, _) in enumerate(in_order)}
+    items = [numbers[key] for key in keys]
     rows = None
-    if len(starts) < len(places):
+    if items != list(range(len(items))):
+        starts = [0, *accumulate(length for _, length in in_order)]
         rows = _ranges([starts[item] for item in items], lengths)
     return Slots(
         positions=_ranges([place.first for place in places], lengths),
@@ -226,7 +238,7 @@ def _stack(places: Sequence[_Place]) -> EncoderInputs | Features:
     items = list(distinct.values())
     tensors = [item.tensors for item in items]
     stacked = stack_cached(tensors) if is_cached(tensors[0]) else stack_inputs(tensors)
-    return replace(stacked, layouts=layouts_of(items), words=words_of(items))
+    return replace(stacked, layouts=layouts_of(items), words=words_of(items), ticks=ticks_of(items))
 
 
 def _constant_length(samples: Sequence[Sample]) -> int:

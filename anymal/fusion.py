@@ -22,7 +22,7 @@ class Slots:
     Attributes:
         positions: `[N]` int64 flat positions in `[B, S]`, slot after slot.
         lengths: Q of each slot.
-        items: The number of the item that each slot shows.
+        items: The number of the item, or of the window of an item, that each slot shows.
         rows: `[N]` int64, which soft token of all items stands there; None where every slot has
             an item of its own, in order.
     """
@@ -47,7 +47,7 @@ def in_slots(name: str, soft_tokens: SoftTokens, slots: Slots) -> Tensor:
     Raises:
         DataError: They differ in number; the message names both.
     """
-    wanted = list(dict(zip(slots.items, slots.lengths, strict=True)).values())
+    wanted = [own for _, own in sorted(set(zip(slots.items, slots.lengths, strict=True)))]
     if (made := soft_tokens.counts()) != wanted:
         raise DataError(
             f"{name}: the batch reserves {_told(wanted, 'slots')} positions, but the aligner gave "

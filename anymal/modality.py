@@ -23,6 +23,10 @@ from anymal.protocol.conversation import InputMediaPart, MediaPart
 from encoders.plugins import PluginError, find
 from encoders.signals import Signal
 
+# What is measured of a medium, by modality: the most characters that its words have. A tokeniser
+# may need a token for each.
+MOST_FACTS = {"audio": 56, "imu": 96, "video": 10}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Medium:
@@ -192,7 +196,7 @@ def read_medium(part: MediaPart, *, limits: Limits, base_dir: Path | None) -> Me
     if isinstance(part, InputMediaPart):
         return _read_input_media(part, limits=limits, base_dir=base_dir)
     body = getattr(part, part.type)
-    content = {"url", "data", "samples", "detail"}
+    content = {"url", "data", "samples", "detail", "sound"}
     options = body.model_dump(exclude=content, exclude_none=True)
     if (url := getattr(body, "url", None)) is not None:
         source = read_source(url, limits=limits, base_dir=base_dir)

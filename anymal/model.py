@@ -8,12 +8,13 @@ V vocabulary.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from aligners.base import SoftTokens, soft_tokens_of
+from aligners.base import SoftTokens
+from aligners.clock import align
 from anymal.collate import Batch
 from anymal.errors import BundleError
 from anymal.fusion import fuse
@@ -95,13 +96,16 @@ class AnyMAL(nn.Module):
         return {
             name: given
             if isinstance(given, Features)
-            else replace(self.encoders[name](given), layouts=given.layouts, words=given.words)
+            else given.told_of(self.encoders[name](given))
             for name, given in media.items()
         }
 
     def align(self, features: Mapping[str, Features]) -> dict[str, SoftTokens]:
         """Features to soft tokens `[M, Q, D_llm]` float32, by modality."""
-        return {name: soft_tokens_of(self.aligners[name](seen)) for name, seen in features.items()}
+        return {
+            name: align(self.aligners[name], seen, rms=lambda: self.llm.embedding_rms)
+            for name, seen in features.items()
+        }
 
     def fuse(self, batch: Batch, soft_tokens: Mapping[str, SoftTokens]) -> Tensor:
         """Words and soft tokens to what the language model reads, `[B, S, D_llm]`."""

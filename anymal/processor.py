@@ -6,21 +6,23 @@ Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
-
-import torch
 
 from anymal.chat.given import GivenAnswers, blank_of
 from anymal.chat.segments import MediaSegment, Role, Segment, TextSegment, Turn
 from anymal.chat.template import ChatTemplate
-from anymal.chat.tokens import TextEncoder, pad_id_of, runs_of
+from anymal.chat.tokens import TextEncoder, pad_id_of
 from anymal.chat.vocabulary import Vocabulary
 from anymal.decoding.medium import Decode, decode_medium
 from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.features.store import FeatureStore
+from anymal.intake.clock import Clock, in_time_order, on_clock
+from anymal.intake.collected import Collected
+from anymal.intake.facts import told
+from anymal.intake.row import lay_out
 from anymal.media.budget import Budget
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
@@ -36,8 +38,9 @@ from anymal.protocol.conversation import (
     TextPart,
     read_conversation,
 )
-from anymal.sample import IGNORED, SLOT_ID, Item, Sample, Slot, SlotLengths, check_teaches, told_of
-from encoders.base import LayoutOf, Preprocessor
+from anymal.protocol.sound_track import with_sound
+from anymal.sample import Item, Sample, SlotLengths, check_teaches, told_of
+from encoders.base import LayoutOf, Preprocessor, TimesOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class ModalityInput(SlotLengths):
     Attributes:
         preprocessor: The encoder's own.
         layout: The encoder's own; see `SlotLengths` for how Q follows from it.
+        times: The encoder's own; None if it does not tell when it saw what.
+        facts: Whether what was measured of each item stands beside it in words.
         prefix: Text before each item.
         suffix: Text after each item.
         features: Cache to take the encoder's features from; None decodes media.
@@ -55,6 +60,8 @@ class ModalityInput(SlotLengths):
 
     preprocessor: Preprocessor
     layout: LayoutOf | None = None
+    times: TimesOf | None = None
+    facts: bool = False
     prefix: str = ""
     suffix: str = "\n"
     features: FeatureStore | None = None
@@ -63,23 +70,6 @@ class ModalityInput(SlotLengths):
     def surround(self, slot: MediaSegment) -> MediaSegment:
         """A slot with the text that belongs around it."""
         return replace(slot, prefix=self.prefix, suffix=self.suffix)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Media:
-    """Media collected while a conversation is read."""
-
-    budget: Budget
-    text: str = ""  # that of the message being read; an answer is not shown to aligners
-    items: dict[str, list[Item]] = field(default_factory=dict)
-    lengths: dict[str, list[int]] = field(default_factory=dict)
-
-    def add(self, modality: str, item: Item, length: int) -> MediaSegment:
-        """Keep an item and the length of its slot; returns its place."""
-        items = self.items.setdefault(modality, [])
-        items.append(item)
-        self.lengths.setdefault(modality, []).append(length)
-        return MediaSegment(modality=modality, index=len(items) - 1)
 
 
 class Processor:
@@ -94,6 +84,7 @@ class Processor:
         embeds_dim: D_llm, for conversations that bring soft tokens; None refuses those.
         media_first: Write the media of a message before its text.
         needs_media: Refuse to answer a conversation without any medium.
+        clock: For media that were recorded at the same time; None refuses groups of them.
         decode: Decodes media, in this process or elsewhere.
     """
 
@@ -108,6 +99,7 @@ class Processor:
         embeds_dim: int | None = None,
         media_first: bool = False,
         needs_media: bool = False,
+        clock: Clock | None = None,
         decode: Decode = decode_medium,
     ) -> None:
         self.tokenizer = tokenizer
@@ -118,6 +110,7 @@ class Processor:
         self.embeds_dim = embeds_dim
         self.media_first = media_first
         self.needs_media = needs_media
+        self.clock = clock
         self.decode = decode
         self._text = TextEncoder(tokenizer, is_processors=template.markers is not None)
 
@@ -169,7 +162,7 @@ class Processor:
         if not isinstance(conversation, Conversation):
             name = name or (str(conversation["id"]) if "id" in conversation else None)
             conversation = read_conversation(conversation)
-        media = _Media(budget=budget or Budget())
+        media = Collected(budget=budget or Budget())
         self._check_length(conversation, media.budget, name or "sample")
         turns = [
             self._turn(message, media, base_dir, place=f"messages.{index}")
@@ -179,7 +172,14 @@ class Processor:
             raise ConversationError(what_is_needed(self.modalities))
         blank = None if answers is None else blank_of(self.template, turns, answers)
         segments = blank.before if blank else self.template.render(turns, generate=generate)
-        sample = self._assemble(segments, media, with_labels=not generate, name=name or "sample")
+        sample = lay_out(
+            segments,
+            media,
+            self._text,
+            enough=2 * self.max_tokens,
+            with_labels=not generate,
+            name=name or "sample",
+        )
         if len(sample.ids) > self.max_tokens:
             found = f"{sample.name} takes {len(sample.ids)} tokens"
             raise self._too_long(found, told_of(sample.slots))
@@ -217,7 +217,9 @@ class Processor:
             raise not_taken(part, self.modalities, place=place)
         return own
 
-    def _turn(self, message: Message, media: _Media, base_dir: Path | None, *, place: str) -> Turn:
+    def _turn(
+        self, message: Message, media: Collected, base_dir: Path | None, *, place: str
+    ) -> Turn:
         """One message with its media preprocessed."""
         content: list[Segment] = []
         parts = message.parts
@@ -230,24 +232,25 @@ class Processor:
                 error.place = f"{place}.content.{index}"
                 raise
         role: Role = "system" if message.role == "developer" else message.role
-        return Turn(role=role, content=tuple(content), is_learnt=message.is_learnt)
+        ordered = tuple(in_time_order(content))
+        return Turn(role=role, content=ordered, is_learnt=message.is_learnt)
 
-    def _segments(self, part: Part, media: _Media, base_dir: Path | None) -> list[Segment]:
+    def _segments(self, part: Part, media: Collected, base_dir: Path | None) -> list[Segment]:
         """One part."""
         if isinstance(part, TextPart):
             return [TextSegment(text=part.text)]
         if isinstance(part, PromptEmbedsPart):
             return self._embeds(part.prompt_embeds, media)
-        return self._medium(part, media, base_dir)
+        return [s for each in with_sound(part) for s in self._medium(each, media, base_dir)]
 
-    def _medium(self, part: MediaPart, media: _Media, base_dir: Path | None) -> list[Segment]:
+    def _medium(self, part: MediaPart, media: Collected, base_dir: Path | None) -> list[Segment]:
         """Decode and preprocess one media part; returns its slot with the text around it."""
         name = modality_of(part)
-        own = self.modalities[name]
+        own = self._own(part, place="")
         media.budget.check()
         medium = read_medium(part, limits=self.limits, base_dir=base_dir)
         media.budget.count_file(0 if medium.source is None else len(medium.source.data))
-        digest = medium.digest
+        digest, signal = medium.digest, None
         if own.features is None:
             signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
             media.budget.count_signal(signal)
@@ -257,9 +260,15 @@ class Processor:
             tensors, layout = own.features.item(digest, name=medium.name)
         words = own.vocabulary.read(media.text, name=medium.name) if own.vocabulary else None
         item = Item(tensors=tensors, digest=digest, layout=layout, words=words)
-        return [own.surround(media.add(name, item, own.slot_length(item, name=medium.name)))]
+        if (group := part.group) is not None:
+            item = on_clock(
+                item, self.clock, own.times, signal=signal, group=group, name=medium.name
+            )
+        facts = f" {told(signal, name=medium.name)}" if own.facts else ""
+        around = (own.prefix, facts, own.suffix)
+        return [*media.place(name, item, own, name=medium.name, around=around, group=group)]
 
-    def _embeds(self, given: PromptEmbeds, media: _Media) -> list[Segment]:
+    def _embeds(self, given: PromptEmbeds, media: Collected) -> list[Segment]:
         """Soft tokens as they came; returns their slot with the text around it."""
         if self.embeds_dim is None:
             raise ConversationError("this model takes no prompt_embeds; send the medium itself")
@@ -270,30 +279,5 @@ class Processor:
             )
         embeds = unpack(given.data, width=self.embeds_dim, limits=self.limits)
         item = Item(tensors={EMBEDS: embeds}, digest=embeds_digest(embeds))
-        slot = replace(media.add(EMBEDS, item, len(embeds)), stands_for=given.modality or "")
+        slot = replace(media.add(EMBEDS, item, [len(embeds)]), stands_for=given.modality or "")
         return [slot if given.modality is None else self.modalities[given.modality].surround(slot)]
-
-    def _assemble(
-        self, segments: Sequence[Segment], media: _Media, *, with_labels: bool, name: str
-    ) -> Sample:
-        """Ids, labels and slots of the segments."""
-        ids: list[int] = []
-        labels: list[int] = []
-        slots: list[Slot] = []
-        for item in runs_of(segments, self._text, enough=2 * self.max_tokens):
-            if isinstance(item, MediaSegment):
-                length = media.lengths[item.modality][item.index]
-                slots.append(Slot(modality=item.modality, start=len(ids), length=length))
-                ids += [SLOT_ID] * length
-                labels += [IGNORED] * length
-            else:
-                is_learnt = item.is_target and with_labels
-                ids += item.ids
-                labels += item.ids if is_learnt else [IGNORED] * len(item.ids)
-        return Sample(
-            ids=torch.tensor(ids, dtype=torch.int64),
-            labels=torch.tensor(labels, dtype=torch.int64),
-            slots=tuple(slots),
-            media=media.items,
-            name=name,
-        )

@@ -5,11 +5,13 @@ Does not process or batch.
 Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from aligners.clock import windows_at
 from aligners.limits import MOST_TOKENS
 from anymal.errors import ConversationError, DataError, TooLong
 from encoders.base import Layout
@@ -25,14 +27,19 @@ class Slot:
     """Positions that a media item's soft tokens will take.
 
     Attributes:
-        modality: The item's modality, or `embeds`; slots of one are in the order of its items.
+        modality: The item's modality, or `embeds`; slots of one are in the order of its items,
+            unless they name them.
         start: First position.
         length: Q; 0 where the medium stands beside the row, and is read from here on.
+        item: The number of the item among those of its modality; None is the next one.
+        window: The number of this slot among those of its item.
     """
 
     modality: str
     start: int
     length: int
+    item: int | None = None
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,12 +51,15 @@ class Item:
             under `embeds`, soft tokens that the conversation brought, `[Q, D_llm]`.
         digest: SHA-256 of the medium.
         layout: Of its features, where the length of its slot depends on it.
+        ticks: `[N]` int64, when on a clock each of its N real features was seen; it then has a slot
+            for each distinct one, in order. None where it is on none.
         words: Ids of the words beside it, where its aligner reads them.
     """
 
     tensors: dict[str, Tensor]
     digest: str
     layout: Layout | None = None
+    ticks: Tensor | None = None
     words: tuple[int, ...] | None = None
 
     @property
@@ -62,6 +72,18 @@ def layouts_of(items: Sequence[Item]) -> tuple[Layout, ...] | None:
     """The layouts of items, where all of them have one."""
     layouts = tuple(item.layout for item in items if item.layout is not None)
     return layouts if len(layouts) == len(items) else None
+
+
+def num_windows(item: Item) -> int:
+    """How many slots an item has."""
+    return 1 if item.ticks is None else len(windows_at(item.ticks))
+
+
+def ticks_of(items: Sequence[Item]) -> tuple[Tensor | None, ...] | None:
+    """The ticks of items, where any of them is on a clock."""
+    if all(item.ticks is None for item in items):
+        return None
+    return tuple(item.ticks for item in items)
 
 
 def words_of(items: Sequence[Item]) -> tuple[tuple[int, ...], ...] | None:
@@ -80,6 +102,7 @@ class Sample:
         slots: Where soft tokens go, in order.
         media: Items by modality.
         answers: Ids of given answers to grade after it; none where it is learnt or answered.
+        facts: `[S]` bool, which ids tell what was measured of media; None where none does.
         name: What errors and reports call it.
     """
 
@@ -88,6 +111,7 @@ class Sample:
     slots: tuple[Slot, ...]
     media: dict[str, list[Item]]
     answers: tuple[tuple[int, ...], ...] = ()
+    facts: Tensor | None = None
     name: str = "sample"
 
 
@@ -155,6 +179,17 @@ def told_of(slots: Sequence[Slot]) -> str:
     return told
 
 
+def item_numbers(slots: Sequence[Slot]) -> list[int]:
+    """The number of the item of each slot, among those of its modality."""
+    after = Counter[str]()  # the next item of each modality
+    numbers = []
+    for slot in slots:
+        number = after[slot.modality] if slot.item is None else slot.item
+        after[slot.modality] = max(after[slot.modality], number + 1)
+        numbers.append(number)
+    return numbers
+
+
 def check_teaches(sample: Sample) -> None:
     """Refuse a sample to train on in which nothing is learnt.
 
@@ -169,14 +204,15 @@ def check_teaches(sample: Sample) -> None:
 
 
 def check_counts(sample: Sample) -> None:
-    """Refuse a sample with more slots than media items, or fewer.
+    """Refuse a sample with slots for more media items than it holds, or for fewer.
 
     Raises:
         DataError: The message names both numbers.
     """
-    modalities = {slot.modality for slot in sample.slots} | set(sample.media)
-    for modality in sorted(modalities):
-        num_slots = sum(slot.modality == modality for slot in sample.slots)
+    numbers = zip(sample.slots, item_numbers(sample.slots), strict=True)
+    shown = {(slot.modality, number) for slot, number in numbers}
+    for modality in sorted({name for name, _ in shown} | set(sample.media)):
+        num_slots = sum(name == modality for name, _ in shown)
         num_items = len(sample.media.get(modality, []))
         if num_slots != num_items:
             raise DataError(

@@ -22,6 +22,7 @@ from encoders.layouts import StartsLayout
 from encoders.mel import KALDI_FLOOR, MelOptions, kaldi_mel, mel_power, whole_frames
 from encoders.resample import resample_audio
 from encoders.signals import Audio
+from encoders.times import RealFrom, WindowTimes
 from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, window_length
 
 _NUM_PREFIX_TOKENS = 2
@@ -142,20 +143,35 @@ def build_ast(
     shortest_s = mel.frame_length / rate_hz
     if window_s is not None and window_s < shortest_s:
         raise EncoderError(f"window_s={window_s} must be at least one mel frame, {shortest_s} s")
+    preprocessor = AstPreprocessor(
+        mel=mel,
+        max_frames=max_frames,
+        window_samples=window_length(window_s, rate_hz=rate_hz, longest=longest),
+        max_windows=max_windows,
+        mean=extractor.mean,
+        std=extractor.std if extractor.do_normalize else None,
+    )
     return FrozenEncoder(
         kind="ast",
         model=model,
-        preprocessor=AstPreprocessor(
-            mel=mel,
-            max_frames=max_frames,
-            window_samples=window_length(window_s, rate_hz=rate_hz, longest=longest),
-            max_windows=max_windows,
-            mean=extractor.mean,
-            std=extractor.std if extractor.do_normalize else None,
-        ),
+        preprocessor=preprocessor,
         read=ReadPatches(layer=layer),
         width=model.config.hidden_size,
         layout=StartsLayout(starts=patch_starts(model.config), length="num_frames"),
+        times=_times(preprocessor, model.config),
+    )
+
+
+def _times(preprocessor: AstPreprocessor, config: Any) -> WindowTimes:
+    """When the patches are seen."""
+    mel, starts = preprocessor.mel, patch_starts(config)
+    frame_s = mel.hop_length / mel.rate_hz
+    return WindowTimes(
+        middles_s=[(start + config.patch_size / 2) * frame_s for start in starts],
+        window_s=preprocessor.window_samples / mel.rate_hz,
+        hop_s=preprocessor.hop_samples / mel.rate_hz,
+        slack_s=SOUND_SLACK_S,
+        real=RealFrom(starts=starts, length="num_frames"),
     )
 
 

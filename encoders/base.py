@@ -29,6 +29,8 @@ class Features:
         steps: `[M, F]` int64, when the feature was seen: 0 for an image, the frame index for a
             video, the window index for sound and motion.
         layouts: of each item, where they were told before it was encoded.
+        ticks: of each item, `[N]` int64: at which tick of a clock each of its real features was
+            seen; None for an item that is on no clock, or where none is.
         words: ids of the words beside each item, for aligners that read them; encoders make none.
     """
 
@@ -36,6 +38,7 @@ class Features:
     mask: Tensor
     steps: Tensor
     layouts: "tuple[Layout, ...] | None" = None
+    ticks: "tuple[Tensor | None, ...] | None" = None
     words: tuple[tuple[int, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "Features":
@@ -91,6 +94,9 @@ class Layout:
 
 # From the preprocessed tensors of one medium, each `[W, ...]`, to its layout. Needs no weights.
 LayoutOf = Callable[[Mapping[str, Tensor]], Layout]
+# From a signal and its preprocessed tensors to the time at which each real feature is seen: `[N]`
+# float64 seconds from the beginning of the signal, in the order of features. Needs no weights.
+TimesOf = Callable[[Any, Mapping[str, Tensor]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,18 +107,24 @@ class EncoderInputs:
         tensors: each `[W_total, ...]`, the windows of all items one after the other.
         counts: `[M]` int64, how many windows each item has.
         layouts: of each item, for the aligner; encoders do not need them.
+        ticks: likewise; see `Features`.
         words: beside each item, likewise.
     """
 
     tensors: dict[str, Tensor]
     counts: Tensor
     layouts: tuple[Layout, ...] | None = None
+    ticks: tuple[Tensor | None, ...] | None = None
     words: tuple[tuple[int, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "EncoderInputs":
         """The same inputs on another device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors.items()}
         return replace(self, tensors=tensors, counts=self.counts.to(device))
+
+    def told_of(self, features: Features) -> Features:
+        """The features of these inputs, with what was told of the items before."""
+        return replace(features, layouts=self.layouts, words=self.words, ticks=self.ticks)
 
 
 class Preprocessor(Protocol):
@@ -130,7 +142,8 @@ class Encoder(Protocol):
     """A feature extractor (an `nn.Module`).
 
     Its `layout` counts the features inside the mask before they are made. It is None where only
-    encoding can tell; aligners then give every medium the same number of soft tokens.
+    encoding can tell; aligners then give every medium the same number of soft tokens. An encoder
+    may also have `times`, a `TimesOf`; without it, its media cannot stand on a clock.
 
     It stays in eval mode. `forward` records gradients only where a stage lets its weights train;
     `renew_fingerprint` then tells what it has become.

@@ -29,6 +29,7 @@ from encoders.images import load_frame_processor, process_pictures, write_frame_
 from encoders.kind import EncoderKind, Unloaded
 from encoders.layouts import ClipLayout
 from encoders.signals import Video
+from encoders.times import FrameTimes
 from encoders.video import uniform_frames
 
 # What VideoMAE's and X-CLIP's processors do where a checkpoint does not say otherwise.
@@ -126,7 +127,7 @@ def build_x_clip(path: str, *, layer: int | None = None) -> FrozenEncoder:
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
         read=ReadFramewise(layer=layer),
         width=config.hidden_size,
-        layout=ClipLayout(patch_size=config.patch_size),
+        **_told(config.num_frames, config.patch_size),
     )
 
 
@@ -153,7 +154,7 @@ def build_videomae(path: str, *, layer: int | None = None) -> FrozenEncoder:
         preprocessor=ClipPreprocessor(processor=processor, num_frames=config.num_frames),
         read=_read_videomae(config, layer),
         width=config.hidden_size,
-        layout=ClipLayout(patch_size=config.patch_size, tubelet_size=config.tubelet_size),
+        **_told(config.num_frames, config.patch_size, config.tubelet_size),
     )
 
 
@@ -186,10 +187,17 @@ def build_vjepa2(
         ),
         read=_read_vjepa2(model.config, layer),
         width=model.config.hidden_size,
-        layout=ClipLayout(
-            patch_size=model.config.patch_size, tubelet_size=model.config.tubelet_size
-        ),
+        **_told(num_frames, model.config.patch_size, model.config.tubelet_size),
     )
+
+
+def _told(num_frames: int, patch_size: int, tubelet_size: int = 1) -> dict[str, Any]:
+    """What is known of a clip's patches before it is encoded; a short film repeats its frames."""
+    layout = ClipLayout(patch_size=patch_size, tubelet_size=tubelet_size)
+    times = FrameTimes(
+        num_frames=num_frames, layout=layout, repeats=True, frames_together=tubelet_size
+    )
+    return {"layout": layout, "times": times}
 
 
 def _read_videomae(config: Any, layer: int | None) -> ReadTubelets:

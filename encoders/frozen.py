@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from encoders.base import EncoderError, EncoderInputs, Features, LayoutOf, Preprocessor
+from encoders.base import EncoderError, EncoderInputs, Features, LayoutOf, Preprocessor, TimesOf
 from encoders.fingerprint import fingerprint
 
 # A model gives all its hidden states, one of which is kept. Hundreds of windows, such as the frames
@@ -53,6 +53,7 @@ class FrozenEncoder(nn.Module):
         read: from the model and its tensors to features per window; a dataclass of its options.
         width: `D_enc`.
         layout: how many features a medium will have; None if only encoding can tell.
+        times: when each feature is seen; None if the kind does not tell.
         ignored_weights: weights that the features do not depend on.
     """
 
@@ -65,6 +66,7 @@ class FrozenEncoder(nn.Module):
         read: Read,
         width: int,
         layout: LayoutOf | None = None,
+        times: TimesOf | None = None,
         ignored_weights: Collection[str] = (),
     ) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ class FrozenEncoder(nn.Module):
         self.width = width
         self.preprocessor = preprocessor
         self.layout = layout
+        self.times = times
         self.model = model.requires_grad_(False)
         self.read = read
         self._ignored_weights = ignored_weights

@@ -18,6 +18,7 @@ from encoders.base import EncoderError
 from encoders.mel import MelOptions, mel_power
 from encoders.resample import resample_audio
 from encoders.signals import Audio
+from encoders.times import RealGrid, WindowTimes
 from encoders.windows import SOUND_SLACK_S, check_windows, cut_windows, spread
 
 # The encoders' second convolution halves the frames.
@@ -124,6 +125,29 @@ class WhisperPreprocessor:
         real = F.pad(real, (0, -real.shape[1] % group))
         groups = real.view(len(real), -1, group).any(dim=2)
         return groups.repeat_interleave(group, dim=1)
+
+
+def sound_times(
+    preprocessor: WhisperPreprocessor, *, columns: int, column_s: float, rows: int = 1
+) -> WindowTimes:
+    """When the features of a recording are seen.
+
+    Args:
+        preprocessor: cuts it into windows.
+        columns: moments of a window that have features.
+        column_s: seconds that each of them covers.
+        rows: features of each moment, which stand next to each other.
+    """
+    rate_hz, is_whole = preprocessor.mel.rate_hz, preprocessor.spectrogram is not None
+    window_s = preprocessor.window_samples / rate_hz
+    middles = [(column + 0.5) * column_s for column in range(columns) for _ in range(rows)]
+    return WindowTimes(
+        middles_s=middles,
+        window_s=window_s,
+        hop_s=window_s,
+        slack_s=0.0 if is_whole else SOUND_SLACK_S,
+        real=RealGrid(columns=columns, rows=rows),
+    )
 
 
 def whole_averages(heard: Tensor, size: int) -> Tensor:

@@ -8,7 +8,7 @@ Shapes: W windows, K mel bands, T mel frames, k x t the model's grid, D_enc enco
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ from encoders.base import EncoderError
 from encoders.checkpoint import load_checkpoint, random_model, save_random_model
 from encoders.frozen import FrozenEncoder, WindowStates, check_layer, hidden_layer
 from encoders.kind import EncoderKind, Unloaded
-from encoders.log_mel import FRAMES_PER_POSITION, WhisperPreprocessor, mel_options
+from encoders.log_mel import (
+    FRAMES_PER_POSITION,
+    WhisperPreprocessor,
+    mel_options,
+    sound_times,
+)
+from encoders.signals import Audio
+from encoders.times import WindowTimes
 from encoders.windows import window_length
 
 
@@ -74,18 +81,50 @@ def build_spectrogram(
     check_layer(layer, len(widths))
     rate_hz = extractor.sampling_rate
     chunk_samples = round(extractor.chunk_length * rate_hz)
+    preprocessor = WhisperPreprocessor(
+        mel=mel_options(extractor),
+        chunk_samples=chunk_samples,
+        window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
+        max_windows=max_windows,
+    )
     return FrozenEncoder(
         kind="spectrogram",
         model=model,
-        preprocessor=WhisperPreprocessor(
-            mel=mel_options(extractor),
-            chunk_samples=chunk_samples,
-            window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
-            max_windows=max_windows,
-        ),
+        preprocessor=preprocessor,
         read=ReadGrid(layer=layer),
         width=widths[-1 if layer is None else layer],
+        times=GridTimes(preprocessor=preprocessor, config=model.config, layer=layer),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridTimes:
+    """The times of a grid's columns, which are counted when they are first asked for.
+
+    Attributes:
+        preprocessor: makes the windows.
+        config: of the model.
+        layer: that is read.
+    """
+
+    preprocessor: WhisperPreprocessor
+    config: Any
+    layer: int | None
+
+    def __call__(self, signal: Audio, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Times `[N]` float64; see `WindowTimes`."""
+        return self._of_grid(signal, tensors)
+
+    @cached_property
+    def _of_grid(self) -> WindowTimes:
+        made = self.preprocessor
+        num_frames = made.chunk_samples // made.mel.hop_length
+        with torch.device("meta"), torch.no_grad():
+            mel = torch.zeros(1, 1, made.mel.num_mels, num_frames)
+            output = random_model(self.config).eval()(pixel_values=mel, output_hidden_states=True)
+            num_bands, num_columns = hidden_layer(output, self.layer).shape[2:]
+        column_s = made.chunk_samples / made.mel.rate_hz / num_columns
+        return sound_times(made, columns=num_columns, column_s=column_s, rows=num_bands)
 
 
 def _unloaded(config: Any, options: Mapping[str, Any]) -> Unloaded:

@@ -16,6 +16,7 @@ from encoders.frozen import FrozenEncoder
 from encoders.images import process_pictures, undivided
 from encoders.kind import EncoderKind
 from encoders.signals import Video
+from encoders.times import FrameTimes
 from encoders.vision import VISION, load_vision_tower
 from encoders.vision_read import Order, ReadTokens
 
@@ -94,6 +95,9 @@ def build_frames(
         read=tower.read,
         width=tower.width,
         layout=tower.layout,
+        times=FrameTimes(
+            num_frames=num_frames, layout=tower.layout, num_features=tower.num_features
+        ),
         ignored_weights=tower.ignored_weights,
     )
 

@@ -40,13 +40,17 @@ _BLANK = np.zeros((1, 32, 32, 3), np.uint8)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VisionTower:
-    """A loaded vision model with its image processor and the way to read it."""
+    """A loaded vision model with its image processor and the way to read it.
+
+    `num_features` are those of a blank picture.
+    """
 
     model: PreTrainedModel
     processor: Any
     read: ReadTokens
     width: int
     layout: LayoutOf | None
+    num_features: int
     ignored_weights: frozenset[str]
 
 
@@ -78,6 +82,7 @@ def load_vision_tower(path: str, *, read: ReadTokens, size: int | None) -> Visio
         read=read,
         width=width,
         layout=_layout(model, blank, read, num_features),
+        num_features=num_features,
         ignored_weights=checkpoint.missing,
     )
 

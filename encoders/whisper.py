@@ -40,6 +40,7 @@ from encoders.log_mel import (
     Spectrogram,
     WhisperPreprocessor,
     mel_options,
+    sound_times,
     whole_averages,
 )
 from encoders.windows import window_length
@@ -194,23 +195,31 @@ def build_whisper(
         _check_context(context_s, chunk_s=chunk_s, silence=silence)
         step = tower.average or 1  # whole features
         context = step * ceil(context_s / chunk_s * config.max_source_positions / step)
+    preprocessor = WhisperPreprocessor(
+        mel=mel_options(extractor),
+        chunk_samples=chunk_samples,
+        window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
+        max_windows=max_windows,
+        silence=silence,
+        spectrogram=spectrogram,
+        average=tower.average,
+        group=group,
+    )
     return FrozenEncoder(
         kind="whisper",
         model=model,
-        preprocessor=WhisperPreprocessor(
-            mel=mel_options(extractor),
-            chunk_samples=chunk_samples,
-            window_samples=window_length(window_s, rate_hz=rate_hz, longest=chunk_samples),
-            max_windows=max_windows,
-            silence=silence,
-            spectrogram=spectrogram,
-            average=tower.average,
-            group=group,
-        ),
+        preprocessor=preprocessor,
         read=ReadPositions(layer=layer, context=context, average=context and tower.average),
         width=config.d_model,
         layout=MaskLayout(name="real"),
+        times=sound_times(preprocessor, **_columns(config, tower, chunk_s, group)),
     )
+
+
+def _columns(config: Any, tower: _Tower, chunk_s: float, group: int | None) -> dict[str, Any]:
+    """How many features a window has, and how many seconds each covers."""
+    features = config.max_source_positions // (tower.average or 1)
+    return {"columns": features + -features % (group or 1), "column_s": chunk_s / features}
 
 
 def _tower(model_type: str | None, path: str) -> _Tower:

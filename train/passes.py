@@ -9,6 +9,7 @@ from anymal.errors import RecipeError
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import allow_packing
 from anymal.recipe.schema import StageRecipe
+from train.data.dropout import Dropout, check_dropout
 from train.data.feed import Layout, MicroBatch, slot_lengths, training_micro_batches
 from train.data.prefetch import Prefetch
 from train.data.sampler import Sampler
@@ -83,8 +84,16 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
 
 
 def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Prefetch[MicroBatch]:
-    """Start producing micro-batches, from one optimiser step on."""
+    """Start producing micro-batches, from one optimiser step on.
+
+    Raises:
+        RecipeError: Media are to be left out, and no record says which it can do without.
+        DataError: A record cannot be used.
+    """
     stage, sources = run.recipe.stages[number], run.data[number].training
+    check_dropout(stage, sources)
+    share = stage.modality_dropout
+    dropout = Dropout(share=share, seed=run.recipe.seed, stage=number) if share else None
     sampler = Sampler(
         seed=run.recipe.seed,
         stage=number,
@@ -101,5 +110,6 @@ def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Pre
         size=passes.size,
         start=start * stage.accumulate,
         threads=run.recipe.decode_workers,
+        dropout=dropout,
     )
     return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)

@@ -120,8 +120,8 @@ def _check_joins(
     )
     check_equal(
         f"{folder}: recipe",
-        {key: getattr(first.recipe, key) for key in ("media_first", "needs_media")},
-        {key: getattr(manifest.recipe, key) for key in ("media_first", "needs_media")},
+        {key: getattr(first.recipe, key) for key in ("media_first", "needs_media", "clock")},
+        {key: getattr(manifest.recipe, key) for key in ("media_first", "needs_media", "clock")},
     )
 
 
@@ -130,7 +130,7 @@ def _is_same(name: str, folder: Path, other: Path) -> bool:
     facts, weights = [], []
     for place in (folder, other):
         manifest = read_manifest(place)
-        written = manifest.recipe.modalities[name].model_dump(include={"prefix", "suffix"})
+        written = manifest.recipe.modalities[name].model_dump(include={"prefix", "suffix", "facts"})
         written["marker"] = (manifest.recipe.llm.markers or {}).get(name)
         facts.append(manifest.modalities[name].model_dump(exclude={"path"}) | written)
         everything = read_weights(place / ALIGNERS)

@@ -19,12 +19,14 @@ class TextSegment:
         is_target: Whether the model learns to write it.
         is_markup: Whether the template or recipe wrote it, so that special tokens in it count.
         is_start: Whether a tokeniser writes it before a text; what follows still begins the text.
+        is_fact: Whether it tells what was measured of a medium; it is tokenised apart.
     """
 
     text: str
     is_target: bool = False
     is_markup: bool = False
     is_start: bool = False
+    is_fact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +38,22 @@ class MediaSegment:
         index: Its number among the items of that modality in the conversation.
         stands_for: The modality that the reader is shown, if not its own; "" is none.
         prefix: Text that the recipe puts before it.
+        facts: What was measured of it, in words between it and the suffix.
         suffix: Text that the recipe puts after it.
+        group: The clock that it is on, if any; the rest is of those alone.
+        window: The number of this place among those of the item, one for each of its windows.
+        tick: When that window is.
     """
 
     modality: str
     index: int
     stands_for: str | None = None
     prefix: str = ""
+    facts: str = ""
     suffix: str = ""
+    group: str | None = None
+    window: int = 0
+    tick: int = 0
 
     @property
     def shown_as(self) -> str:
@@ -51,9 +61,10 @@ class MediaSegment:
         return self.modality if self.stands_for is None else self.stands_for
 
     def with_text(self) -> list["Segment"]:
-        """The bare place, and the recipe's text around it."""
-        place = MediaSegment(modality=self.modality, index=self.index)
-        return [markup(self.prefix), place, markup(self.suffix)]
+        """The bare place, what was measured, and the recipe's text around them."""
+        place = MediaSegment(modality=self.modality, index=self.index, window=self.window)
+        facts = [TextSegment(text=self.facts, is_fact=True)] if self.facts else []
+        return [markup(self.prefix), place, *facts, markup(self.suffix)]
 
 
 Segment = TextSegment | MediaSegment

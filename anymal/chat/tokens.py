@@ -146,10 +146,12 @@ class IdRun:
     Attributes:
         ids: The ids.
         is_target: Whether the model learns to write them.
+        is_fact: Whether they tell what was measured of a medium.
     """
 
     ids: Sequence[int]
     is_target: bool
+    is_fact: bool = False
 
 
 def runs_of(
@@ -180,7 +182,7 @@ def runs_of(
             runs.append(item)
             follows = "special"
             continue
-        words, is_target = item
+        words, is_target, is_fact = item
         if isinstance(words, str) and text.is_longer_than(words, enough - number):
             raise _too_long(enough)
         if isinstance(words, str):
@@ -190,20 +192,23 @@ def runs_of(
         number += len(ids)
         if number > enough:
             raise _too_long(enough)
-        runs.append(IdRun(ids=ids, is_target=is_target))
+        runs.append(IdRun(ids=ids, is_target=is_target, is_fact=is_fact))
     return runs
 
 
 def _stretches(
     segments: Sequence[Segment], text: TextEncoder
-) -> Iterator[MediaSegment | tuple[str | int, bool]]:
-    """Media, and texts and special tokens with whether they are targets; texts are not empty."""
-    words: list[str] = []
-    is_target = False
+) -> Iterator[MediaSegment | tuple[str | int, bool, bool]]:
+    """Media, and texts and special tokens with whether they are targets and facts.
 
-    def end() -> Iterator[tuple[str, bool]]:
+    No text is empty.
+    """
+    words: list[str] = []
+    is_target = is_fact = False
+
+    def end() -> Iterator[tuple[str, bool, bool]]:
         if joined := "".join(words):
-            yield joined, is_target
+            yield joined, is_target, is_fact
         words.clear()
 
     for segment in segments:
@@ -211,15 +216,15 @@ def _stretches(
             yield from end()
             yield segment
             continue
-        if segment.is_target != is_target:
+        if (segment.is_target, segment.is_fact) != (is_target, is_fact):
             yield from end()
-            is_target = segment.is_target
+            is_target, is_fact = segment.is_target, segment.is_fact
         for piece in text.split_special(segment.text) if segment.is_markup else [segment.text]:
             if isinstance(piece, str):
                 words.append(piece)
             else:
                 yield from end()
-                yield piece, is_target
+                yield piece, is_target, is_fact
     yield from end()
 
 

@@ -85,6 +85,9 @@ def ask(
         list[str] | None,
         typer.Option(help="Motion recording, or ACCELERATION,ROTATION in two files; repeatable."),
     ] = None,
+    group: Annotated[
+        bool, typer.Option("--group", help="Videos, sounds and motions began at the same time.")
+    ] = False,
     imu_rate_hz: RateOption = None,
     acceleration_unit: AccelerationOption = None,
     rotation_unit: RotationOption = None,
@@ -112,6 +115,7 @@ def ask(
         imu_rate_hz=imu_rate_hz,
         acceleration_unit=acceleration_unit,
         rotation_unit=rotation_unit,
+        group=group,
     )
     with _asker(
         bundle, url, precision=precision, allow_hub=allow_hub, local_models=local_models

@@ -7,13 +7,14 @@ pandas are recognised without being imported.
 import io
 import mimetypes
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from anymal.client.array_files import as_array, avi, is_a, npy, png, wav
+from anymal.client.grouped import grouped
 from anymal.errors import MediaEmpty, MediaNotFound, MediaUnsupported
 from anymal.protocol.conversation import (
     AudioUrlPart,
@@ -58,6 +59,10 @@ class Media(TypedDict, total=False):
     """Unit of the accelerations in `imu`, if the file does not state it; m/s2 by default."""
     rotation_unit: RotationUnit | None
     """Unit of the rotations in `imu`, if the file does not state it; rad/s by default."""
+    group: bool
+    """Whether `video`, `audio` and `imu` were recorded together; the model needs a clock."""
+    start_s: Mapping[str, float]
+    """When the media of a group begin, by kind, such as {"imu": 0.4}; 0 by default."""
 
 
 def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
@@ -75,7 +80,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
         MediaNotFound: If a file cannot be read.
         MediaEmpty: If there are no bytes.
         MediaUnsupported: If a value is of a kind that is not accepted.
-        ConversationError: If the rate or a unit is not accepted.
+        ConversationError: If the rate, a unit or a beginning is not accepted.
     """
     units = {
         name: media[name]
@@ -83,7 +88,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
         if media.get(name) is not None
     }
     video_rate_hz, audio_rate_hz = media.get("video_rate_hz"), media.get("audio_rate_hz")
-    return [
+    parts: list[MediaPart] = [
         *(
             ImagePart(image_url=ImageUrl(url=_url("image", item, None, _image_file, inline)))
             for item in _several(media.get("image"))
@@ -101,6 +106,7 @@ def attach(*, inline: bool, **media: Unpack[Media]) -> list[MediaPart]:
             for item, rate_hz in _with_rate(media.get("imu"), media.get("imu_rate_hz"))
         ),
     ]
+    return grouped(parts, is_group=media.get("group", False), start_s=media.get("start_s") or {})
 
 
 def _several(value: Any) -> list[Any]:

@@ -23,9 +23,11 @@ class TokenSpan:
 
     Attributes:
         ids: Ids of the language model's tokeniser.
+        kind: What they are counted as: `text`, or `facts` that were measured of media.
     """
 
     ids: tuple[int, ...]
+    kind: str = "text"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -118,6 +120,5 @@ class Prompt:
         """Positions by kind: `text` always, and what else there is; none of what is beside."""
         counts = Counter({"text": 0})
         for span in self.spans:
-            kind = "text" if isinstance(span, TokenSpan) else span.kind
-            counts[kind] += len(span)
+            counts[span.kind] += len(span)
         return dict(counts)

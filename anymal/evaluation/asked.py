@@ -12,7 +12,13 @@ from typing import Any
 
 from anymal.media.limits import Limits
 from anymal.modality import modality_of, read_medium
-from anymal.protocol.conversation import Part, PromptEmbedsPart, TextPart, read_conversation
+from anymal.protocol.conversation import (
+    Part,
+    PromptEmbedsPart,
+    TextPart,
+    VideoPart,
+    read_conversation,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,4 +74,7 @@ def _described(part: Part, limits: Limits, base_dir: Path | None) -> list[str]:
         return [_TEXT, part.text]
     if isinstance(part, PromptEmbedsPart):
         return [part.type, digest_of(part.model_dump(mode="json"))]
-    return [modality_of(part), read_medium(part, limits=limits, base_dir=base_dir).digest]
+    digest = read_medium(part, limits=limits, base_dir=base_dir).digest
+    group = [] if part.group is None else [part.group.model_dump_json()]
+    has_sound = isinstance(part, VideoPart) and part.video_url.sound
+    return [modality_of(part), digest, *group, *(["sound"] if has_sound else [])]

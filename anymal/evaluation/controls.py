@@ -70,19 +70,28 @@ def text_of(conversation: Mapping[str, Any]) -> str:
 
 
 def with_media(conversation: Mapping[str, Any], media: Sequence[Part]) -> dict[str, Any]:
-    """The conversation with its media parts replaced, in order."""
+    """The conversation with its media parts replaced, in order; their places on a clock stay."""
     rest = iter(media)
     messages = [
         message
         if isinstance(message["content"], str)
         else {
             **message,
-            "content": [next(rest) if is_media(part) else part for part in message["content"]],
+            "content": [
+                _in_place_of(part, next(rest)) if is_media(part) else part
+                for part in message["content"]
+            ],
         }
         for message in conversation["messages"]
     ]
     assert next(rest, None) is None, f"{len(media)} media for fewer places"
     return {"messages": messages}
+
+
+def _in_place_of(old: Part, new: Part) -> Part:
+    """Another medium, on the clock of the one whose place it takes."""
+    own = {key: value for key, value in new.items() if key != "group"}
+    return own | ({"group": old["group"]} if "group" in old else {})
 
 
 def without_medium(conversation: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ width, V vocabulary.
 """
 
 import inspect
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,9 +101,9 @@ class LLM(nn.Module):
         table = self._table
         return (table.codes if isinstance(table, WeightOnlyEmbedding) else table.weight).device
 
-    @property
+    @cached_property
     def embedding_rms(self) -> float:
-        """Root mean square of all words as `embed` gives them, without extra ones."""
+        """Root mean square of all words as `embed` first gave them, without extra ones."""
         return rms_of_words(self._table, self._table_shape[0], self.device)
 
     @property

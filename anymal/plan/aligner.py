@@ -3,7 +3,7 @@
 Shapes: M media items, F features per item, Q soft tokens per item, D_enc encoder width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from aligners.base import reads_text_of
 from aligners.limits import MOST_TOKENS, AlignerError
 from aligners.registry import build_aligner
 from anymal.errors import RecipeError
+from anymal.modality import MOST_FACTS
 from anymal.plan.footprint import saved_bytes
-from anymal.recipe.schema import AlignerRecipe
+from anymal.recipe.schema import AlignerRecipe, ModelRecipe
 from encoders.base import Features, Layout
 
 _WORDS = 64  # beside a medium, for aligners that read them
@@ -89,6 +90,11 @@ def measure_aligner(
         kept=kept,
         weights={name: parameter.numel() for name, parameter in aligner.named_parameters()},
     )
+
+
+def facts_tokens(model: ModelRecipe, names: Collection[str]) -> int:
+    """Most tokens of what is measured of one medium, of some modalities."""
+    return max((MOST_FACTS[name] for name in names if model.modalities[name].facts), default=0)
 
 
 def _bounded(num_tokens: int) -> int:

@@ -45,6 +45,7 @@ class StageCost:
         samples: Over all its steps; None for a stage of epochs, whose rows nobody has counted.
         sample_tokens: Positions of a sample.
         soft_tokens: Of a sample with one media item, of the modality with the most.
+        facts_tokens: Of a sample, most of what is measured of its medium.
         text_tokens: Of a sample, assumed.
         hours: By name of the GPU; empty where the speed of one says nothing about the stage.
     """
@@ -53,6 +54,7 @@ class StageCost:
     samples: int | None
     sample_tokens: int
     soft_tokens: int
+    facts_tokens: int
     text_tokens: int
     hours: dict[str, float]
 
@@ -112,6 +114,7 @@ def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
             samples=None if stage.steps is None else stage.steps * per_step,
             sample_tokens=planned.sample_tokens,
             soft_tokens=planned.soft_tokens,
+            facts_tokens=planned.facts_tokens,
             text_tokens=planned.text_tokens,
             hours={},
         )
@@ -167,11 +170,13 @@ def describe_cost(cost: Cost) -> list[str]:
                 "data is opened."
             )
             continue
+        facts = f"{stage.facts_tokens} facts + " if stage.facts_tokens else ""
         times = ", ".join(f"{_duration(hours)} on one {gpu}" for gpu, hours in stage.hours.items())
         lines.append(
             f"Time of {stage.name}: {stage.samples:,} samples of {stage.sample_tokens} tokens "
-            f"({stage.soft_tokens} soft + {stage.text_tokens} text) = {stage.tokens / 1e6:,.0f} M "
-            f"tokens, {times or 'hours not computed (no published speed to go by)'}."
+            f"({stage.soft_tokens} soft + {facts}{stage.text_tokens} text) = "
+            f"{stage.tokens / 1e6:,.0f} M tokens, "
+            f"{times or 'hours not computed (no published speed to go by)'}."
         )
     if any(stage.hours for stage in cost.stages):
         speeds = " and ".join(

@@ -66,6 +66,7 @@ def _values(stage: StagePlan) -> dict[str, Any]:
         "micro_batch_tokens": stage.most_tokens,
         "sample_tokens": stage.sample_tokens,
         "soft_tokens": stage.soft_tokens,
+        "facts_tokens": stage.facts_tokens,
         "text_tokens": stage.text_tokens,
         "planned_samples": stage.num_samples,
         "planned_bytes": stage.total,
@@ -76,15 +77,16 @@ def _values(stage: StagePlan) -> dict[str, Any]:
 def _picture(stage: StagePlan, memory: int) -> RenderableType:
     """Title, bar and legend of one stage."""
     verdict = "fits" if stage.fits else "DOES NOT FIT"
+    facts = f"{stage.facts_tokens} facts + " if stage.facts_tokens else ""
     title = Text.assemble(
         (stage.name, "bold"),
         f": {stage.total / _GB:.1f} of {memory / _GB:.1f} GB with {stage.num_samples} samples of "
         f"{stage.sample_tokens} tokens ({'up to ' * stage.varies}{stage.soft_tokens} soft + "
-        f"{stage.text_tokens} text) in one pass: ",
+        f"{facts}{stage.text_tokens} text) in one pass: ",
         (verdict, "bold green" if stage.fits else "bold red"),
     )
     room = Text(f"at most {stage.most_samples} samples, {stage.most_tokens} tokens, in one pass\n")
-    if stage.sample_tokens < stage.soft_tokens + stage.text_tokens:
+    if stage.sample_tokens < stage.soft_tokens + stage.facts_tokens + stage.text_tokens:
         room.append(
             f"llm.max_tokens is {stage.sample_tokens}: a sample with the longest media is refused\n"
         )

@@ -26,6 +26,7 @@ class StagePlan:
     Attributes:
         name: Of the stage.
         soft_tokens: Of a sample, of its longest medium.
+        facts_tokens: Of a sample, most of what is measured of its medium.
         varies: Whether media of one modality take different numbers of soft tokens.
         text_tokens: Of a sample, assumed.
         sample_tokens: Positions of a sample.
@@ -38,6 +39,7 @@ class StagePlan:
 
     name: str
     soft_tokens: int
+    facts_tokens: int
     varies: bool
     text_tokens: int
     sample_tokens: int
@@ -167,6 +169,7 @@ def _plan_stage(
     return StagePlan(
         name=stage.name,
         soft_tokens=memory.soft_tokens,
+        facts_tokens=memory.facts_tokens,
         varies=memory.varies,
         text_tokens=text_tokens,
         sample_tokens=memory.tokens(samples),

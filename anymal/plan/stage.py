@@ -20,7 +20,7 @@ from anymal.plan.activations import (
     logits_bytes,
     rotary_bytes,
 )
-from anymal.plan.aligner import Aligner
+from anymal.plan.aligner import Aligner, facts_tokens
 from anymal.plan.device import Device
 from anymal.plan.encoder import Encoder, kept_bytes
 from anymal.plan.language_model import LanguageModel, input_width
@@ -92,6 +92,7 @@ class StageMemory:
         self._precision: Precision = recipe.model.llm.precision
         self._is_cached = recipe.features is not None
         self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
+        self.facts_tokens = facts_tokens(recipe.model, self._names)
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
         self._runs_layers = stage.objective == "answer"
@@ -100,9 +101,8 @@ class StageMemory:
         # Adapters are on the device once they train or were loaded from a bundle.
         so_far = recipe.stages[: recipe.stages.index(stage) + 1]
         is_loaded = recipe.model.start_from is not None
-        self._uses_lora = is_loaded or any(
-            what_trains(one, recipe.model, parts).lora for one in so_far
-        )
+        trained = (what_trains(one, recipe.model, parts) for one in so_far)
+        self._uses_lora = is_loaded or any(each.lora for each in trained)
         self._lora = Lora.of(recipe.model.lora, parts.llm)
         self._trained_lora = self._lora if self._trained.lora else Lora.of(None, parts.llm)
         self._kept_encoder = {
@@ -153,7 +153,7 @@ class StageMemory:
 
     def tokens(self, samples: MemoryPass) -> int:
         """Positions of one sample."""
-        return min(self.soft_tokens + samples.text_tokens, samples.max_tokens)
+        return min(self.soft_tokens + self.facts_tokens + samples.text_tokens, samples.max_tokens)
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""

@@ -4,7 +4,7 @@ A pair is two media with their topics; comparisons exist for some pairs of topic
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,10 +35,13 @@ class Pair:
     Attributes:
         media: The two.
         ask: Draws one question.
+        enough: Sets of modalities, each of which is enough to answer it; none where both media are
+            needed.
     """
 
     media: tuple[Medium, Medium]
     ask: Callable[[np.random.Generator], Question]
+    enough: tuple[tuple[str, ...], ...] = ()
 
 
 def draw_comparison(rng: np.random.Generator) -> Pair:
@@ -59,7 +62,8 @@ def draw_either(rng: np.random.Generator, among: tuple[Topic, ...] = PLAYGROUND 
     second = others[int(rng.integers(len(others)))]
     media = tuple(Medium(topic=topic, facts=topic.draw(rng)) for topic in (first, second))
     ask_about = partial(first.ask, media[0].facts)
-    return _in_any_order(Pair(media=(media[0], media[1]), ask=ask_about), rng)
+    pair = Pair(media=(media[0], media[1]), ask=ask_about, enough=((first.modality,),))
+    return _in_any_order(pair, rng)
 
 
 def draw_sign_and_speech_pair(rng: np.random.Generator) -> Pair:
@@ -75,7 +79,7 @@ def _in_any_order(pair: Pair, rng: np.random.Generator) -> Pair:
     """Which medium comes first says nothing."""
     if rng.random() < 0.5:
         return pair
-    return Pair(media=(pair.media[1], pair.media[0]), ask=pair.ask)
+    return replace(pair, media=(pair.media[1], pair.media[0]))
 
 
 def draw_until(topic: Topic, rng: np.random.Generator, is_wanted: Callable[[Any], bool]) -> Any:

@@ -69,14 +69,24 @@ class LazyRecords(Sequence[Record]):
         return (self[index] for index in range(self.size))
 
 
-def to_record(parts: Sequence[Part], questions: Sequence[Question], name: str) -> Record:
-    """A conversation about some media, shown with the first question; scored by that one."""
+def to_record(
+    parts: Sequence[Part],
+    questions: Sequence[Question],
+    name: str,
+    *,
+    enough: Sequence[Sequence[str]] = (),
+) -> Record:
+    """A conversation about some media, shown with the first question; scored by that one.
+
+    With `enough`, its `meta` says which modalities are enough to answer.
+    """
     messages: list[Record] = []
     for question in questions:
         messages.append({"role": "user", "content": question.text})
         messages.append({"role": "assistant", "content": question.answer})
     messages[0]["content"] = [*parts, {"type": "text", "text": questions[0].text}]
-    return {"id": name, "messages": messages, "meta": questions[0].meta()}
+    meta = questions[0].meta() | ({"enough": [list(each) for each in enough]} if enough else {})
+    return {"id": name, "messages": messages, "meta": meta}
 
 
 def scenes(
@@ -211,7 +221,7 @@ def _of_pairs(
             else told_part(one.topic, one.facts)
             for one in pair.media
         ]
-        return to_record(parts, [pair.ask(rng)], record_name)
+        return to_record(parts, [pair.ask(rng)], record_name, enough=pair.enough)
 
     return LazyRecords(name=name, split=split, seed=seed, size=size, make=make)
 

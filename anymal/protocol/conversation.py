@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from anymal.errors import ConversationError
 from anymal.protocol.explain import explain
 from anymal.protocol.file_part import FilePart, medium_of_file
+from anymal.protocol.group import GroupRef
 from anymal.protocol.input_imu import InputImu
 from anymal.protocol.media_url import ImageRef, MediaUrl, Url, VideoRef
 from anymal.protocol.sizes import OPTIONS, check_length
@@ -62,35 +63,43 @@ class TextPart(StrictPart):
     text: Words
 
 
-class ImagePart(StrictPart):
+class _Medium(StrictPart):
+    """A medium, which may be on one clock with others of its message."""
+
+    group: GroupRef | None = Field(
+        None, description="the clock that it shares with other media of the message"
+    )
+
+
+class ImagePart(_Medium):
     """An image."""
 
     type: Literal["image_url"] = "image_url"
     image_url: ImageRef
 
 
-class VideoPart(StrictPart):
+class VideoPart(_Medium):
     """A video."""
 
     type: Literal["video_url"] = "video_url"
     video_url: VideoRef
 
 
-class InputAudioPart(StrictPart):
+class InputAudioPart(_Medium):
     """A sound, base64 inside the request."""
 
     type: Literal["input_audio"] = "input_audio"
     input_audio: InputAudio
 
 
-class AudioUrlPart(StrictPart):
+class AudioUrlPart(_Medium):
     """A sound by URL."""
 
     type: Literal["audio_url"] = "audio_url"
     audio_url: Url
 
 
-class ImuPart(StrictPart):
+class ImuPart(_Medium):
     """A motion recording."""
 
     type: Literal["input_imu"] = "input_imu"
@@ -108,7 +117,7 @@ class InputMedia(MediaUrl):
     )
 
 
-class InputMediaPart(StrictPart):
+class InputMediaPart(_Medium):
     """A medium that has no part type of its own."""
 
     type: Literal["input_media"] = "input_media"

@@ -37,6 +37,18 @@ class VideoUrl(MediaUrl):
         None, description="where it ends; the film's own end by default, or if that is earlier"
     )
 
+    sound: bool | None = Field(
+        None, description="read its sound track too, on one clock with the pictures"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole_with_sound(self) -> Self:
+        if self.sound and (self.start_s is not None or self.end_s is not None):
+            raise ValueError(
+                "sound: true reads the whole film; cut the film, or leave start_s and end_s out"
+            )
+        return self
+
     @model_validator(mode="after")
     def _goes_forward(self) -> Self:
         if self.end_s is not None and self.end_s <= (self.start_s or 0):

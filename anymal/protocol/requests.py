@@ -6,10 +6,17 @@ Does not know HTTP. The conversation inside a request is in `conversation.py`.
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart, Words
+from anymal.protocol.conversation import MediaPart, Message, PromptEmbedsPart, VideoPart, Words
 from anymal.protocol.sizes import (
     MAX_ANSWER_CHARACTERS,
     MAX_ANSWERS,
@@ -212,6 +219,14 @@ class AlignRequest(TolerantRequest):
     text: Words | None = Field(
         None, description="words beside it, for models whose soft tokens depend on them"
     )
+
+    @field_validator("input")
+    @classmethod
+    def _is_alone(cls, part: MediaPart) -> MediaPart:
+        if part.group is not None or (isinstance(part, VideoPart) and part.video_url.sound):
+            raise ValueError("one medium alone is on no clock; leave group and sound out")
+        return part
+
     format: Literal["safetensors", "json"] = Field(
         "safetensors", description="base64 of a safetensors file, or nested lists of numbers"
     )

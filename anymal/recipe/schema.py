@@ -19,6 +19,7 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
+from anymal.recipe.senses import ClockRecipe, check_senses
 from anymal.recipe.side import SideRecipe
 from anymal.recipe.trains import TrainRule, check_trains
 
@@ -103,6 +104,7 @@ class ModalityRecipe(Section):
     aligner: AlignerRecipe = Field(default_factory=AlignerRecipe, description="trainable bridge")
     prefix: str = Field("", description="text written before each media item")
     suffix: str = Field("\n", description="text written after each media item")
+    facts: bool = Field(False, description="write what was measured of a medium beside it")
 
 
 class ModelRecipe(Section):
@@ -110,9 +112,7 @@ class ModelRecipe(Section):
 
     llm: LlmRecipe = Field(description="the frozen language model")
     modalities: dict[str, ModalityRecipe] = Field(min_length=1, description="by modality name")
-    side: SideRecipe | None = Field(
-        None, description="layers that read media beside the row; null: media stand in the row"
-    )
+    side: SideRecipe | None = Field(None, description="layers that read media beside the row")
     lora: LoraRecipe | None = Field(None, description="adapters on the LLM; {} takes the defaults")
     biases: Literal["all-linear"] | list[str] | None = Field(
         None, description="linear layers that get a bias, zero at first; names, or all-linear"
@@ -125,9 +125,8 @@ class ModelRecipe(Section):
     )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
-    start_from: str | None = Field(
-        None, description="bundle whose aligners, side and LoRA to start from"
-    )
+    clock: ClockRecipe | None = Field(None, description="for media that were recorded together")
+    start_from: str | None = Field(None, description="bundle whose trained parts to start from")
 
     def media_width(self, hidden_dim: int) -> int:
         """Width that aligners give, by that of the language model's embeddings."""
@@ -137,6 +136,7 @@ class ModelRecipe(Section):
     def _modalities_are_known(self) -> Self:
         for name in self.modalities:
             find_modality(name)  # its error is a ValueError
+        check_senses(self.modalities, clock=self.clock, side=self.side)
         for name in self.llm.markers or {}:
             if name not in self.modalities:
                 raise ValueError(
@@ -194,6 +194,7 @@ class StageRecipe(Section):
         None, description="measurements without a better one after which the stage ends"
     )
     bucket: bool = Field(True, description="batch samples of similar length")
+    modality_dropout: float = Field(0.0, ge=0, le=1, description="how often a medium is left out")
 
     @property
     def num_steps(self) -> int:

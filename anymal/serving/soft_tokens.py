@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import monotonic
 from typing import cast
 
@@ -21,20 +22,20 @@ from torch import Tensor
 
 from aligners.base import reads_text_of
 from anymal.engine.base import EngineClosed
-from anymal.engine.prompt import (
-    NOBODY,
-    EmbeddingSpan,
-    Owner,
-    Prompt,
-    SideSpan,
-    Span,
-    TokenSpan,
-)
-from anymal.errors import DataError
+from anymal.engine.prompt import NOBODY, Owner, Prompt
 from anymal.media.soft_token_file import EMBEDS
 from anymal.model import AnyMAL
-from anymal.sample import Item, Sample, Slot, check_counts, layouts_of, words_of
+from anymal.sample import (
+    Item,
+    Sample,
+    check_counts,
+    layouts_of,
+    num_windows,
+    ticks_of,
+    words_of,
+)
 from anymal.serving.kept import Kept
+from anymal.serving.spans import Made, spans_of
 from encoders.base import Encoder, Features, stack_features, stack_inputs
 from encoders.fingerprint import module_digest
 
@@ -122,19 +123,16 @@ class SoftTokens:
             EngineClosed: After `close`.
         """
         check_counts(sample)
-        media = {
-            name: iter([self._request(owner, name, item) for item in items])
+        jobs = {
+            name: [self._request(owner, name, item) for item in items]
             for name, items in sample.media.items()
         }
-        spans: list[Span] = []
-        position = 0
-        for slot in sample.slots:
-            spans += _words(sample.ids[position : slot.start])
-            soft = _beside if self._model.side is not None else _soft
-            spans.append(soft(next(media[slot.modality]), slot))
-            position = slot.start + slot.length
-        spans += _words(sample.ids[position:])
-        return Prompt(spans=tuple(spans), owner=owner)
+        made = {
+            name: [Made(digest=job.digest, tokens=job.result.result()) for job in own]
+            for name, own in jobs.items()
+        }
+        spans = spans_of(sample, made, is_beside=self._model.side is not None)
+        return Prompt(spans=spans, owner=owner)
 
     def stats(self) -> SoftTokenStats:
         """How the cache is doing."""
@@ -232,17 +230,19 @@ class SoftTokens:
         modality, model = jobs[0].modality, self._model
         items = [job.item for job in jobs]
         if modality in self._reads_text:
-            features = replace(self._seen(jobs), words=words_of(items))
+            features = replace(self._seen(jobs), words=words_of(items), ticks=ticks_of(items))
         else:
             features = self._encoded(modality, items)
         made = model.align({modality: features})[modality]
-        tokens = torch.split(made.flat().cpu(), made.counts())
+        counts = iter(made.counts())
+        lengths = [sum(islice(counts, num_windows(item))) for item in items]
+        tokens = torch.split(made.flat().cpu(), lengths)
         return [own.clone() for own in tokens]  # not views: each must be freed by itself
 
     def _encoded(self, modality: str, items: Sequence[Item]) -> Features:
         """Features of media, each encoded."""
         inputs = stack_inputs([item.tensors for item in items]).to(self._model.device)
-        inputs = replace(inputs, layouts=layouts_of(items))
+        inputs = replace(inputs, layouts=layouts_of(items), ticks=ticks_of(items))
         return self._model.encode({modality: inputs})[modality]
 
     def _seen(self, jobs: Sequence[_Job]) -> Features:
@@ -269,28 +269,6 @@ class SoftTokens:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _soft(job: _Job, slot: Slot) -> Span:
-    """The soft tokens of a slot; waits for them."""
-    tokens = job.result.result()
-    if len(tokens) != slot.length:
-        raise DataError(
-            f"{slot.modality}: the sample reserves {slot.length} positions, but the aligner gave "
-            f"{len(tokens)} soft tokens; processor and aligner must have the same num_tokens, and "
-            "the encoder the layouts that it tells"
-        )
-    return EmbeddingSpan(embeddings=tokens, digest=job.digest, kind=slot.modality)
-
-
-def _beside(job: _Job, slot: Slot) -> Span:
-    """The soft tokens of a medium that stands in no position; waits for them."""
-    assert slot.length == 0, "media beside the row take no positions"
-    return SideSpan(embeddings=job.result.result(), digest=job.digest, kind=slot.modality)
-
-
-def _words(ids: Tensor) -> list[Span]:
-    return [TokenSpan(ids=tuple(ids.tolist()))] if len(ids) else []
 
 
 def _salt(model: AnyMAL, modality: str) -> str:

@@ -113,7 +113,8 @@ class Prefix(SideLayers):
     def _said(self, media: Media) -> Tensor:
         """What the media of each sequence say, added up: `[N, 1 or K, D_llm]`."""
         length = media.values.shape[1]
-        if media.mask is not None or length not in (1, self._num_tokens):
+        is_whole = media.mask is None or bool(media.mask.all())
+        if not is_whole or length not in (1, self._num_tokens):
             raise DataError(
                 f"media are added to the {self._num_tokens} prompts of model.side, so each takes 1 "
                 f"soft token or {self._num_tokens}, and all take as many; these take up to "

@@ -5,7 +5,7 @@ Cuts and pads windows; decodes no files and converts no units.
 Shapes: W windows, T samples per window, F features per window, D_enc encoder width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from encoders.kind import EncoderKind, Unloaded
 from encoders.layouts import StartsLayout
 from encoders.resample import resample_motion
 from encoders.signals import Motion
+from encoders.times import RealFrom, WindowTimes
 from encoders.windows import check_windows, cut_windows
 
 # A last window with fewer new samples than this share of a window is left out: resampling may add
@@ -124,13 +125,15 @@ def build_imu_transformer(
     """
     model: Any = load_checkpoint(ImuTransformerModel, path).model
     check_layer(layer, model.config.num_hidden_layers + 1)
+    preprocessor = _preprocessor(model.config, rate_hz, window_s, hop_s, max_windows)
     return FrozenEncoder(
         kind="imu_transformer",
         model=model,
-        preprocessor=_preprocessor(model.config, rate_hz, window_s, hop_s, max_windows),
+        preprocessor=preprocessor,
         read=ReadPatches(layer=layer),
         width=model.config.hidden_size,
         layout=StartsLayout(starts=model.config.patch_starts),
+        times=_times(preprocessor, model.config.patch_starts, length=model.config.patch_size),
     )
 
 
@@ -147,13 +150,17 @@ def build_imu2clip(
     The options are those of `build_imu_transformer`, without `layer`.
     """
     model: Any = load_checkpoint(Imu2ClipModel, path).model
+    preprocessor = _preprocessor(model.config, rate_hz, window_s, hop_s, max_windows)
+    starts = model.config.position_starts
+    stride = starts[1] if len(starts) > 1 else preprocessor.window_samples
     return FrozenEncoder(
         kind="imu2clip",
         model=model,
-        preprocessor=_preprocessor(model.config, rate_hz, window_s, hop_s, max_windows),
+        preprocessor=preprocessor,
         read=ReadPositions(),
         width=model.config.hidden_size,
-        layout=StartsLayout(starts=model.config.position_starts),
+        layout=StartsLayout(starts=starts),
+        times=_times(preprocessor, starts, length=stride),
     )
 
 
@@ -181,6 +188,18 @@ def _preprocessor(
         window_samples=config.window_samples,
         hop_samples=round((own_window_s if hop_s is None else hop_s) * config.rate_hz),
         max_windows=max_windows,
+    )
+
+
+def _times(preprocessor: MotionPreprocessor, starts: Sequence[int], *, length: int) -> WindowTimes:
+    """When features are seen that begin at some samples and cover as many each."""
+    rate_hz = preprocessor.rate_hz
+    return WindowTimes(
+        middles_s=[(start + length / 2) / rate_hz for start in starts],
+        window_s=preprocessor.window_samples / rate_hz,
+        hop_s=preprocessor.hop_samples / rate_hz,
+        slack_s=round(_SLACK_SHARE * preprocessor.window_samples) / rate_hz,
+        real=RealFrom(starts=starts),
     )
 
 

@@ -68,7 +68,7 @@ def test_golden_ids(processor: Processor, talk: Talk) -> None:
     special = {"<s>": 0, "</s>": 1, "*": SLOT_ID}
     for text, i in zip(pieces, sample.ids.tolist(), strict=True):
         assert special.get(text, i) == i
-    assert sample.slots == (Slot(modality="image", start=pieces.index("*"), length=3),)
+    assert sample.slots == (Slot(modality="image", start=pieces.index("*"), length=3, item=0),)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,22 @@ def test_layout_counts_real_features_before_they_are_made(
     assert told == encoder(stack_inputs(items)).mask.sum(dim=1).tolist()
 
 
+def test_times_are_told_of_all_real_features(
+    case: Case, signals: Callable[[str], list[Signal]]
+) -> None:
+    kind, encoder = case
+    if (times := getattr(encoder, "times", None)) is None:
+        assert kind in ("vision", "tiles", "pixels", "clap") or kind.startswith("imagebind")
+        return
+    times = pickle.loads(pickle.dumps(times))
+    given: list[Any] = signals(kind)
+    items = [encoder.preprocessor(signal) for signal in given]
+    told = [times(signal, item) for signal, item in zip(given, items, strict=True)]
+    mask = encoder(stack_inputs(items)).mask
+    assert [len(own) for own in told] == mask.sum(dim=1).tolist()
+    assert all(float(own.min()) >= 0 for own in told)
+
+
 def test_batch_equals_single(case: Case, signals: Callable[[str], list[Signal]]) -> None:
     kind, encoder = case
     batch = encode(encoder, signals(kind))

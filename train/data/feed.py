@@ -20,6 +20,7 @@ from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
+from train.data.dropout import Dropout, enough_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
 
@@ -101,6 +102,7 @@ def training_micro_batches(
     size: int,
     start: int,
     threads: int = 0,
+    dropout: Dropout | None = None,
 ) -> Iterator[MicroBatch]:
     """Yield the micro-batches of one batch after the other, without end.
 
@@ -114,6 +116,7 @@ def training_micro_batches(
         size: Most samples of one micro-batch.
         start: Batch to begin at; a batch is the same whichever batch was the first.
         threads: How many process samples; with 0, the one that asks does.
+        dropout: Leaves media out; None leaves all in.
 
     Yields:
         `micro_batches_per_batch` micro-batches for each batch of `batch_size` samples.
@@ -121,7 +124,9 @@ def training_micro_batches(
     Raises:
         DataError: A record cannot be used; the message names it.
     """
-    rows = _training_rows(stage, sources, sampler, slot_lengths, size=size, start=start)
+    rows = _training_rows(
+        stage, sources, sampler, slot_lengths, size=size, start=start, dropout=dropout
+    )
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
@@ -134,14 +139,15 @@ def _training_rows(
     *,
     size: int,
     start: int,
+    dropout: Dropout | None,
 ) -> Iterator[list[_Row]]:
     """Yield the rows of one micro-batch after the other, without end."""
     per_window = BUCKET_BATCHES if stage.bucket else 1
     window, skip = divmod(start, per_window)
     while True:
         first = window * per_window * stage.batch_size
-        draws = [sampler.draw(first + i) for i in range(per_window * stage.batch_size)]
-        rows = [_read(draw, sources) for draw in draws]
+        places = range(first, first + per_window * stage.batch_size)
+        rows = [_drawn(place, sampler.draw(place), sources, dropout) for place in places]
         order = [list(range(stage.batch_size))]
         if stage.bucket:
             lengths = [estimated_length(row.conversation, slot_lengths) for row in rows]
@@ -211,6 +217,21 @@ def read_sample(source: Source, record: int, processor: Processor) -> tuple[Conv
     """
     row = _read(Draw(source=0, record=record), [source])
     return row.conversation, _process(row, processor)
+
+
+def _drawn(position: int, draw: Draw, sources: Sequence[Source], dropout: Dropout | None) -> _Row:
+    """Read the record of one position of a stage, perhaps without one of its media."""
+    if dropout is None:
+        return _read(draw, sources)
+    source, where = sources[draw.source], sources[draw.source].where(draw.record)
+    record = source.records[draw.record]
+    conversation = dropout(
+        source.check(record, draw.record),
+        enough_of(record, where=where),
+        position=position,
+        record=draw.record,
+    )
+    return _Row(conversation=conversation, base_dir=source.base_dir, where=where)
 
 
 def _read(draw: Draw, sources: Sequence[Source]) -> _Row:

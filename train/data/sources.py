@@ -59,7 +59,14 @@ class Source:
         Raises:
             DataError: The record is not a conversation; the message says which one.
         """
-        record = self.records[index]
+        return self.check(self.records[index], index)
+
+    def check(self, record: Record, index: int) -> Conversation:
+        """Check one of the records, which was read already.
+
+        Raises:
+            DataError: See `read`.
+        """
         return check_record(record, where=self.where(index), base_dir=self.base_dir)
 
     def where(self, index: int) -> str:

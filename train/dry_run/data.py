@@ -38,7 +38,7 @@ def write_data(modalities: Sequence[str], prompt: str | OwnPrompt | None, folder
     """
     records = [record for name in modalities for record in _records(name)]
     if prompt is None and len(modalities) > 1:
-        records.append(_together(records[::_RECORDS_EACH]))
+        records.append(_together(records[::_RECORDS_EACH], modalities))
     manifest = write_manifest(records, folder)
     if prompt is not None:
         lines = manifest.read_text(encoding="utf-8").splitlines()
@@ -59,14 +59,15 @@ def _records(modality: str) -> Sequence[sources.Record]:
     return [{"id": f"{modality}-{i}", "messages": messages} for i in range(_RECORDS_EACH)]
 
 
-def _together(records: Sequence[sources.Record]) -> sources.Record:
-    """One conversation about the media of several records."""
+def _together(records: Sequence[sources.Record], modalities: Sequence[str]) -> sources.Record:
+    """One conversation about the media of several records, each of which is enough to answer."""
     media = [record["messages"][0]["content"][0] for record in records]
     question = {"type": "text", "text": "How many are there?"}
     answer = {"role": "assistant", "content": str(len(media))}
     return {
         "id": "together",
         "messages": [{"role": "user", "content": [*media, question]}, answer],
+        "meta": {"enough": [[name] for name in modalities]},
     }
 
 

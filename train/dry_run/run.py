@@ -143,6 +143,8 @@ class _Data:
             "best_by": "heldout_loss",
         }
         modalities = stage.modalities or self.all_modalities
+        if len(modalities) < 2 or all(entry.prompt is not None for entry in stage.data):
+            values["modality_dropout"] = 0.0  # no generated record has two media
         for entry in values["data"] + (values["heldout"] or []):
             given = DataRecipe(**entry)
             own = DataRecipe(

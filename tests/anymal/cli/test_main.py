@@ -102,7 +102,8 @@ def test_ask_json(run: Any, assistant: FakeAssistant) -> None:
 def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> None:
     flags = (
         "--image a.png --image b.png --video c.mp4 --audio d.wav --imu e.csv --imu-rate-hz 50 "
-        "--acceleration-unit g --rotation-unit deg/s --max-tokens 9 --bundle tiny --precision int4"
+        "--acceleration-unit g --rotation-unit deg/s --group --max-tokens 9 --bundle tiny "
+        "--precision int4"
     )
     assert run("ask", "What?", *flags.split()).exit_code == 0
     assert assistant.asked == [
@@ -115,6 +116,7 @@ def test_every_flag_reaches_the_question(run: Any, assistant: FakeAssistant) -> 
             "imu_rate_hz": 50.0,
             "acceleration_unit": "g",
             "rotation_unit": "deg/s",
+            "group": True,
         }
     ]
     assert assistant.options == [{"max_tokens": 9, "stop_repetition": True}]

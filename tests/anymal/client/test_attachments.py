@@ -268,3 +268,33 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_what_cannot_travel_is_refused(media: dict[str, Any], words: str) -> None:
     with pytest.raises(MediaUnsupported, match=re.escape(words)):
         attach(inline=True, **media)
+
+
+def test_a_group_puts_media_with_times_on_one_clock() -> None:
+    parts = attach(
+        inline=False,
+        image="a.png",
+        video=["a.mp4", "b.mp4"],
+        audio="a.wav",
+        imu="a.csv",
+        group=True,
+        start_s={"imu": 0.4},
+    )
+    groups = [part.group for part in parts]
+    assert groups[0] is None
+    assert len({group.name for group in groups if group}) == 1
+    assert [group.start_s for group in groups if group] == [0, 0, 0, 0.4]
+    assert all(part.group is None for part in attach(inline=False, video="a.mp4", audio="a.wav"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start_s": {"imu": 1}}, "add group=True"),
+        ({"group": True, "start_s": {"image": 1}}, "on a clock are video, audio, imu"),
+        ({"group": True, "start_s": {"imu": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_beginnings_that_mean_nothing_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(ConversationError, match=message):
+        attach(inline=False, imu="a.csv", **options)

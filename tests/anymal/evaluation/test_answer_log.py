@@ -168,3 +168,5 @@ def test_medium_is_known_by_its_content(colours: Any, tmp_path: Path) -> None:
     # Earlier media may be examples that all questions share.
     shot = {"messages": [*other["messages"], inline["messages"][0]]}
     assert read_asked(shot, limits=Limits(), base_dir=None).medium == asked(inline).medium
+    inline["messages"][0]["content"][0]["group"] = "g"
+    assert asked(inline).digest != asked(by_path).digest

@@ -49,6 +49,12 @@ def test_media_and_words_are_told_apart() -> None:
     assert media_of(conversation) == [image("x"), image("y")], "the original is left as it was"
 
 
+def test_another_medium_takes_the_place_on_the_clock() -> None:
+    conversation = prompt("What?", {**image("x"), "group": "g"}, image("y"))
+    replaced = with_media(conversation, [image("1"), {**image("2"), "group": "other"}])
+    assert media_of(replaced) == [{**image("1"), "group": "g"}, image("2")]
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=30))
 def test_donors_have_other_answers_wherever_there_are_any(answers: list[str]) -> None:

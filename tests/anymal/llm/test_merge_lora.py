@@ -100,7 +100,7 @@ def test_merged_in_few_bits_is_near_and_leaves_no_layer_out(
     merged = merge(llm, precision=precision)
     assert 1e-4 < error(logits(merged), expected) < largest
     assert error(merged.embed(torch.arange(320)), words) < 0.01
-    monkeypatch.setattr("anymal.llm.causal_lm._ROWS_AT_ONCE", 100)  # not a share of 320
+    monkeypatch.setattr("anymal.llm.digests._ROWS_AT_ONCE", 100)  # not a share of 320
     rms = merged.embed(torch.arange(320)).square().mean().sqrt()
     assert merged.embedding_rms == pytest.approx(float(rms), rel=1e-6)
     layers = [m for m in merged.modules() if isinstance(m, WeightOnlyLinear)]

@@ -114,7 +114,7 @@ def talk(**fields: Any) -> Any:
 def test_they_get_a_slot_of_their_own_length(make_processor: Callable[..., Processor]) -> None:
     sample = make_processor()(talk(), generate=True)
     (slot,) = sample.slots
-    assert slot == Slot(modality=EMBEDS, start=slot.start, length=4)
+    assert slot == Slot(modality=EMBEDS, start=slot.start, length=4, item=0)
     assert torch.equal(sample.media[EMBEDS][0].tensors[EMBEDS], FOUR)
     assert sample.media[EMBEDS][0].digest == embeds_digest(FOUR)
 

@@ -167,3 +167,34 @@ def test_a_variable_that_is_not_set_can_stay(path: Path, monkeypatch: pytest.Mon
         load_recipe(path)
     kept = load_recipe(path, keep_unset=True)
     assert kept.stages[0].data[1].args["root"] == "${ANYMAL_DATA}/x"
+
+
+def test_time_and_sensors_are_off_until_a_recipe_asks(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.model.clock is None
+    assert not recipe.model.modalities["image"].facts
+    assert recipe.stages[0].modality_dropout == 0
+    with_clock = load_recipe(
+        path, ["model.clock.window_s=0.2", "stages.align.modality_dropout=0.3"]
+    )
+    assert with_clock.model.clock is not None
+    assert (with_clock.model.clock.window_s, with_clock.stages[0].modality_dropout) == (0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.clock.window_s=0"], r"clock\.window_s"),
+        (["model.modalities.image.facts=true"], "measured of audio, imu, video"),
+        (["stages.align.modality_dropout=1.5"], r"modality_dropout"),
+        (
+            ["model.clock.window_s=1", "model.side={kind: cross, every: 1}"],
+            "model.clock orders media in the row",
+        ),
+    ],
+)
+def test_time_and_sensors_refuse_what_has_no_meaning(
+    path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path, overrides)
