@@ -272,7 +272,7 @@ def _processor(
         embeds_dim=llm.hidden_size if model_recipe.side is None else None,
         media_first=model_recipe.media_first,
         needs_media=model_recipe.needs_media,
-        clock=model_recipe.clock and Clock(window_s=model_recipe.clock.window_s),
+        clock=Clock(window_s=model_recipe.clock.window_s) if model_recipe.clock else None,
     )
 
 

@@ -150,7 +150,7 @@ def _check_tokens(name: str, source: str, tokenizer: Any) -> None:
     if missing := sorted(set(_MARK.findall(source)) - known):
         raise RecipeError(
             f"template {name} writes {', '.join(map(repr, missing))}, for which the tokenizer has "
-            f"no token; add it to the language model, or {next_step()}"
+            f"no token; list them in model.extra_tokens, or {next_step()}"
         )
 
 

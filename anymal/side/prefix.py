@@ -118,7 +118,7 @@ class Prefix(SideLayers):
             raise DataError(
                 f"media are added to the {self._num_tokens} prompts of model.side, so each takes 1 "
                 f"soft token or {self._num_tokens}, and all take as many; these take up to "
-                f"{length}; set num_tokens of their aligners"
+                f"{length}; set num_tokens of their aligners to a number, which null is not"
             )
         numbers = torch.arange(len(media.counts), device=media.values.device)
         counts = torch.tensor(media.counts, device=media.values.device)

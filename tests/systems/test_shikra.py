@@ -64,7 +64,9 @@ def test_several_boxes_keep_their_order(where: OwnPrompt) -> None:
 def test_boxes_need_no_new_words(
     recipe: Recipe, where: OwnPrompt, checkpoints: SimpleNamespace
 ) -> None:
-    """Numbers are spelled with words that every vocabulary has."""
+    """Numbers take words that every vocabulary has; only a picture gets two new ones."""
+    image = recipe.model.modalities["image"]
+    assert recipe.model.extra_tokens == [image.prefix, image.suffix.rstrip()]
     tokenizer = AutoTokenizer.from_pretrained(checkpoints.llm)
     before = len(tokenizer)
     template = build_template(recipe.model.llm.template, tokenizer)

@@ -54,6 +54,10 @@ TRAINS: dict[str, dict[str, set[str]]] = {
     "systems/llava_next_full.yaml": {
         "instruct": {"aligners.image", "encoders.image", "llm", "norms"}
     },
+    "systems/shikra.yaml": {
+        stage: {"aligners.image", "extra_tokens", "llm", "norms"}
+        for stage in ("grounded", "dialogue")
+    },
 }
 
 # Where only some weights of a part train; a stand-in has two layers.
