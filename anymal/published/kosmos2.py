@@ -30,7 +30,7 @@ from anymal.published.base import (
 from anymal.published.probe import Probe, one_question
 from anymal.recipe.schema import AlignerRecipe
 
-_BEGIN, _END = "<image>", "</image>"
+_BEGIN, _END = "<image>", "</image> "
 # The class puts soft tokens over any ids; this word stands in no prompt.
 _PLACEHOLDER = "</doc>"
 

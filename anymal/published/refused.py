@@ -30,7 +30,7 @@ _KEYS = {
     "is_encoder_decoder": _ENCODER,
 }
 # Whose older configurations name the positions by a key that others share.
-_TYPES = {"qwen2_vl": _GRID, "qwen2_5_vl": _GRID}
+_TYPES = {"qwen2_vl": _GRID, "qwen2_5_vl": _GRID, "t5": _ENCODER}
 
 
 def cause_of(config: Mapping[str, Any], class_name: str) -> str | None:

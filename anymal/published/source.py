@@ -111,8 +111,9 @@ def _importer(config: Mapping[str, Any], folder: Path) -> Importer:
             f"{str(folder)!r} holds quantised weights (quantization_config); import the checkpoint "
             "that they were made from, and quantise as you serve (--precision)"
         )
-    importer, text = IMPORTERS.get(name), config.get("text_config")
+    importer = IMPORTERS.get(name)
     # Of a class that can be imported, some checkpoints hold another kind of language model.
+    text = config.get("text_config")
     told = config if importer is None else text if isinstance(text, dict) else {}
     if cause := cause_of(told, name):
         raise BundleError(
