@@ -79,4 +79,12 @@ def test_encoder_kinds() -> None:
 
 
 def test_aligner_kinds() -> None:
-    assert sorted(ALIGNERS) == ["linear", "mlp", "perceiver", "projection"]
+    assert sorted(ALIGNERS) == [
+        "expand",
+        "joint",
+        "linear",
+        "mlp",
+        "perceiver",
+        "projection",
+        "qformer",
+    ]

@@ -62,11 +62,13 @@ def test_norms_and_biases(
     folder = save_bundle(own, tmp_path / "bundle")
     expected = ask(own)
     torch.testing.assert_close(ask(load_bundle(folder)), expected)
-    merged = ask(load_bundle(folder, merge_lora=True, precision="fp32"))
-    torch.testing.assert_close(merged, expected, atol=2e-5, rtol=1e-5)
+    merged = load_bundle(folder, merge_lora=True, precision="fp32")
+    torch.testing.assert_close(ask(merged), expected, atol=2e-5, rtol=1e-5)
     # From what the first merging kept, and only mapped.
     again = load_bundle(folder, merge_lora=True, precision="fp32")
-    assert torch.equal(ask(again), merged)
+    for name, weight in merged.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], weight), name
+    torch.testing.assert_close(ask(again), ask(merged), atol=1e-6, rtol=1e-6)
     # Through the engine, which reads, draws and penalises extra tokens as other words.
     record = talk("What colour is it?", images=[(250, 10, 10)])
     for options in ({}, {"repetition_penalty": 1.3, "temperature": 1.0, "seed": 3}):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from anymal.engine.build import build_engine
 from anymal.engine.packed import PackedRunner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Scheduler
+from anymal.serving.kept import Kept
 from anymal.serving.soft_tokens import SoftTokens
 from server.app import create_app
 from server.served.models import Backend
@@ -95,8 +95,8 @@ def test_an_encoder_fails(
     tiny: Backend, run: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     soft_tokens: SoftTokens = tiny.to_prompt.__self__  # type: ignore[attr-defined]
-    monkeypatch.setattr(soft_tokens, "_cache_bytes", 0)  # or the second would not be encoded
-    monkeypatch.setattr(soft_tokens, "_cache", OrderedDict())  # nor what another test has asked
+    # Or neither what another test has asked nor the second question would be encoded.
+    monkeypatch.setattr(soft_tokens, "_kept", Kept(0))
     with run(create_app(Settings(decode_workers=0), tiny)) as live:
         failing(monkeypatch, soft_tokens, "_run_model", error)
         answer = live.ask([PICTURE, {"type": "text", "text": QUESTION}], max_tokens=5)
