@@ -14,22 +14,17 @@ answer the same held-out questions:
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from anymal.evaluation.intervals import wilson
-from anymal.evaluation.results import Results
 from anymal.recipe.schema import Recipe, load_recipe
-from train.run import run
+from benchmarks.training.trial import machine, trained
 
 ARMS = ("with", "without")
 EVENTS = "anymal.playground.event_sources"
@@ -206,27 +201,6 @@ def _entry(question: Question, args: dict[str, Any], *, name: str) -> dict[str, 
     return {"source": f"{EVENTS}:{question.source}", "args": args, "name": name}
 
 
-def trained(recipe: Recipe, console: Console) -> list[dict[str, Any]]:
-    """Train and ask.
-
-    Returns:
-        Of each held-out source: right answers, answers, chance, and by kind of question.
-    """
-    bundle = run(recipe, resume=False, console=console)
-    results = Results.read(bundle.parent / "results.json")
-    return [
-        {
-            "task": task.name,
-            "correct": task.score.correct,
-            "n": task.score.n,
-            "chance": task.chance,
-            "blank": task.controls["blank"].model_dump(),
-            "kinds": {kind: share.model_dump() for kind, share in task.breakdown.items()},
-        }
-        for task in results.tasks
-    ]
-
-
 def compare(
     questions: Sequence[Question], *, seeds: Sequence[int], size: Size, folder: Path
 ) -> Iterator[dict[str, Any]]:
@@ -242,7 +216,7 @@ def compare(
                 place = folder / question.name.replace(" ", "-") / f"{arm}-{seed}"
                 began = time.perf_counter()
                 recipe = recipe_of(question, arm, seed=seed, size=size, folder=place)
-                for row in trained(recipe, console):
+                for row in trained(recipe, console)[1]:
                     rows.append({"question": question.name, "arm": arm, "seed": seed, **row})
                 seconds = time.perf_counter() - began
                 console.print(f"{question.name}, {arm}, seed {seed}: {seconds:.0f} s")
@@ -283,16 +257,10 @@ def main() -> None:
         window_tokens=options.window_tokens,
     )
     chosen = [each for each in QUESTIONS if each.name in (options.only or names)]
-    machine = {
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "threads": torch.get_num_threads(),
-    }
     settings = {**asdict(size), "seeds": options.seeds}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for found in compare(chosen, seeds=options.seeds, size=size, folder=options.runs):
-        everything = {"machine": machine, "settings": settings, **found}
+        everything = {"machine": machine(), "settings": settings, **found}
         options.out.write_text(json.dumps(everything, indent=2) + "\n")
 
 
