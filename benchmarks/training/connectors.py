@@ -1,7 +1,8 @@
 """Five ways from a picture into a frozen language model, at equal data, steps and seeds.
 
 Each trains from fresh weights on the built-in model's frozen parts, alone, without LoRA. Then each
-answers the same held-out questions, and the time to the first word is measured in turns.
+answers the same held-out questions. Speeds are measured in turns: training steps on the same
+samples, on one thread and by the CPU seconds that it got, and the time to the first word.
 
     .venv/bin/python -m benchmarks.training.connectors --out benchmarks/results/connectors.json
 
@@ -15,24 +16,28 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from anymal.assemble import build
+from anymal.collate import collate
 from anymal.evaluation.intervals import wilson
+from anymal.llm.packing import allow_packing
 from anymal.playground.sources import scenes
 from anymal.protocol.conversation import Conversation
 from anymal.recipe.schema import Recipe, load_recipe
+from anymal.recipe.trains import rules_of
 from anymal.serving.assistant import Assistant, load
 from benchmarks.training.trial import machine, trained
 from benchmarks.turns import rotated
-from train.metrics import read_metrics
-from train.run_folder import RunFolder
+from train.loop import optimise
+from train.optimiser import build_optimiser
 
 SOURCE = "anymal.playground.sources:scenes"
 NUM_TOKENS, NUM_PROMPTS = 32, 10
@@ -64,7 +69,7 @@ class Size:
         steps: Of the optimiser.
         batch_size: Samples of a step.
         questions: Held-out.
-        timed: Pictures whose first word is timed.
+        timed: Training steps, and pictures whose first word is timed.
     """
 
     steps: int = 600
@@ -129,12 +134,64 @@ def shape_of(recipe: Recipe) -> dict[str, int]:
     assembled = build(recipe.model)
     assembled.model.set_trainable(["aligners.*", *(["side.*"] if recipe.model.side else [])])
     (record,) = scenes(split="heldout", size=1)
-    conversation = Conversation.model_validate({"messages": record["messages"][:1]})
+    conversation = _conversation(record["messages"][:1])
     sample = assembled.processor(conversation, base_dir=Path(), generate=True)
     return {
         "trainable": sum(p.numel() for p in assembled.model.parameters() if p.requires_grad),
         "row_tokens": sum(slot.length for slot in sample.slots),
     }
+
+
+def _conversation(messages: Sequence[Any]) -> Conversation:
+    return Conversation.model_validate({"messages": messages})
+
+
+def samples_per_s(recipes: Mapping[str, Recipe], *, timed: int) -> dict[str, float]:
+    """Samples that each way trains on in one CPU second, by the median of steps taken in turns.
+
+    Decoding a picture is not timed; encoding it is.
+
+    Args:
+        recipes: By way.
+        timed: Steps of each way; one more warms up.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        steps = {way: _training_step(recipe) for way, recipe in recipes.items()}
+        found: dict[str, list[float]] = {way: [] for way in steps}
+        for number in range(timed + 1):
+            for way in rotated(list(steps), number):
+                began = time.process_time()
+                steps[way]()
+                if number:
+                    found[way].append(time.process_time() - began)
+    finally:
+        torch.set_num_threads(threads)
+    size = {way: recipe.stages[0].batch_size for way, recipe in recipes.items()}
+    return {way: size[way] / statistics.median(times) for way, times in found.items()}
+
+
+def _training_step(recipe: Recipe) -> Callable[[], object]:
+    """A step as `train.stage` takes it, on one batch."""
+    assembled, (stage,) = build(recipe.model), recipe.stages
+    model, rules = assembled.model, rules_of(stage, recipe.model)
+    model.set_trainable([rule.what for rule in rules])
+    optimiser = build_optimiser(model, stage, rules)
+    allow_packing(model.llm)
+    model.train()
+    (entry,) = stage.data
+    samples = [
+        assembled.processor(_conversation(record["messages"]), base_dir=Path())
+        for record in scenes(**{**entry.args, "size": stage.batch_size})
+    ]
+    batch = collate(
+        samples,
+        pad_id=assembled.processor.pad_id,
+        is_packed=stage.packing,
+        splits_prefix=model.side is None,
+    )
+    return lambda: optimise(model, optimiser, [batch], clip_norm=stage.clip_norm)
 
 
 def first_words_ms(bundles: Mapping[str, Path], *, timed: int) -> dict[str, float]:
@@ -172,15 +229,17 @@ def compare(*, seeds: Sequence[int], size: Size, folder: Path) -> Iterator[dict[
     """
     console, rows = Console(), []
     for seed in seeds:
+        recipes = {
+            way: recipe_of(way, seed=seed, size=size, folder=folder / f"{way}-{seed}")
+            for way in WAYS
+        }
+        speeds = samples_per_s(recipes, timed=size.timed)
         bundles: dict[str, Path] = {}
-        for way in WAYS:
-            recipe = recipe_of(way, seed=seed, size=size, folder=folder / f"{way}-{seed}")
+        for way, recipe in recipes.items():
             bundles[way], (answered,) = trained(recipe, console)
-            metrics = read_metrics(RunFolder(Path(recipe.run_dir)).metrics)
-            speeds = [step.tokens_per_s for step in metrics]
             rows.append(
                 {"way": way, "seed": seed, **answered, **shape_of(recipe)}
-                | {"tokens_per_s": statistics.median(speeds)}
+                | {"samples_per_s": speeds[way]}
             )
         times = first_words_ms(bundles, timed=size.timed)
         for row in rows[-len(WAYS) :]:
@@ -198,7 +257,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "accuracy": share.model_dump(),
             "trainable": own[0]["trainable"],
             "row_tokens": own[0]["row_tokens"],
-            "tokens_per_s": statistics.median(row["tokens_per_s"] for row in own),
+            "samples_per_s": statistics.median(row["samples_per_s"] for row in own),
             "first_word_ms": statistics.median(row["first_word_ms"] for row in own),
         }
     return found

@@ -41,7 +41,7 @@ def test_what_stands_in_the_row(way: str, row_tokens: int, tmp_path: Path) -> No
 def test_a_summary_adds_seeds() -> None:
     rows = [
         {"way": "cross", "correct": correct, "n": 10, "trainable": 5, "row_tokens": 0}
-        | {"tokens_per_s": speed, "first_word_ms": 2 * speed}
+        | {"samples_per_s": speed, "first_word_ms": 2 * speed}
         for correct, speed in ((9, 100.0), (6, 300.0))
     ]
     assert summary(rows) == {
@@ -49,7 +49,7 @@ def test_a_summary_adds_seeds() -> None:
             "accuracy": wilson(15, 20).model_dump(),
             "trainable": 5,
             "row_tokens": 0,
-            "tokens_per_s": 200.0,
+            "samples_per_s": 200.0,
             "first_word_ms": 400.0,
         }
     }
