@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from anymal.durable import write_file
+from anymal.llm.weight_only import ALIGNMENT, aligned
 
 _DTYPES = {
     torch.float32: "F32",
@@ -64,8 +65,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
             own[name] = tensor.detach().contiguous()
         else:
             same[name] = first
-    # Each is read at a multiple of its element's size, and nearly all at one of 8.
-    names = sorted(own, key=lambda name: (own[name].nbytes % 8 > 0, -own[name].itemsize, name))
+    # Odd sizes come last, so that nearly all tensors begin where a reader can leave them.
+    names = sorted(
+        own, key=lambda name: (own[name].nbytes % ALIGNMENT > 0, -own[name].itemsize, name)
+    )
     sums = {name: _checksum(own[name]) for name in names}
     notes = {"facts": json.dumps(facts), "sums": json.dumps(sums), "same": json.dumps(same)}
     header: dict[str, Any] = {"__metadata__": notes | {"seal": _seal(notes)}}
@@ -78,7 +81,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
             "data_offsets": [start, end],
         }
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
     with write_file(path, mode=0o600) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in names:
@@ -103,7 +106,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Map a file into memory; processes that read it share its pages.
 
     Returns:
-        The tensors by name, those that were one in memory one again. They must not be changed.
+        The tensors by name, those that were one in memory one again; each begins at a multiple of
+        `ALIGNMENT`, for which a few are copied. They must not be changed.
 
     Raises:
         OSError: There is no such file, or it may not be read.
@@ -112,7 +116,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             notes = _sealed(file.metadata())
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: aligned(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         sums, same = json.loads(notes["sums"]), json.loads(notes["same"])
         if sums.keys() != tensors.keys():
             raise DamagedError("it does not hold the tensors that it names")

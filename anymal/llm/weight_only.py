@@ -18,8 +18,7 @@ Shapes: N outputs, K inputs, M rows, V words, D width.
 """
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +34,7 @@ WEIGHT_ONLY: tuple[str, ...] = get_args(WeightOnly)
 # The most rows for which reading packed weights beats unpacking them.
 _FEW_ROWS = {"int8": 32, "int4": 48}
 _AT_ONCE = 2**19  # weights unpacked at a time, so that they stay in the processor's cache
+ALIGNMENT = 64  # bytes, as PyTorch allocates
 _KERNELS = {
     "int8": ("_weight_int8pack_mm",),
     "int4": ("_convert_weight_to_int4pack_for_cpu", "_weight_int4pack_mm_for_cpu"),
@@ -139,7 +139,7 @@ class WeightOnlyLinear(nn.Module):
     @property
     def weight(self) -> Tensor:
         """`[N, K]` float32: a copy of what it computes with."""
-        columns = [part for _, part in self._unpacked(torch.float32)]
+        columns = [part for _, part in self._unpacked()]
         return torch.cat(columns, 1)[: self.in_features, : self.out_features].T.contiguous()
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class WeightOnlyLinear(nn.Module):
         # Of one row, reshaping and rounding take as long as the product; so no more than needed.
         is_batch = inputs.dim() != 2
         rows = (inputs.reshape(-1, self.in_features) if is_batch else inputs).bfloat16()
-        rows = rows.contiguous()  # the kernels refuse others
+        rows = aligned(rows.contiguous())  # the kernels refuse others, or crash
         if self._width > self.in_features:
             rows = F.pad(rows, (0, self._width - self.in_features))
         is_few = len(rows) <= _FEW_ROWS[self.precision]
@@ -178,22 +178,25 @@ class WeightOnlyLinear(nn.Module):
         return outputs[:, : self.out_features] if is_padded else outputs
 
     def _many(self, rows: Tensor) -> Tensor:
-        """`[M, K]` to `[M, N]`, both bfloat16, by weights unpacked piece by piece."""
-        if not _multiplies_bfloat16():
-            rows = rows.float()
+        """`[M, K]` to `[M, N]`, both bfloat16, by weights unpacked piece by piece.
+
+        Multiplied in float32 also where a processor is faster in bfloat16: weights would be rounded
+        once more, and a prompt would be read by others than the words after it.
+        """
+        rows = rows.float()
         outputs = rows.new_empty(len(rows), padded(self.out_features, TILE))
-        for columns, part in self._unpacked(rows.dtype):
+        for columns, part in self._unpacked():
             torch.mm(rows, part, out=outputs[:, columns])
         return outputs[:, : self.out_features].bfloat16()
 
-    def _unpacked(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    def _unpacked(self) -> Iterator[tuple[slice, Tensor]]:
         """The transposed weights, `[K, n]` at a time, with the outputs that they give."""
         step = max(TILE, _AT_ONCE // self._width // TILE * TILE)
         for start in range(0, len(self.codes), step):
             part = slice(start, min(start + step, len(self.codes)))
             if self.precision == "int8":
                 scales = self.scales[part].float()[:, None]
-                yield part, (self.codes[part].float() * scales).to(dtype).T
+                yield part, (self.codes[part].float() * scales).T
             else:
                 codes = unpacked_codes(self.codes[part])  # [K, n]
                 scales, offsets = self.scales[:, part].float().unbind(-1)  # [G, n] each
@@ -201,11 +204,23 @@ class WeightOnlyLinear(nn.Module):
                 values = torch.addcmul(
                     (offsets - MIDDLE * scales)[:, None], grouped, scales[:, None]
                 )
-                yield part, values.view(codes.shape).to(dtype)
+                yield part, values.view(codes.shape)
 
     def extra_repr(self) -> str:
         """See torch."""
         return f"in_features={self.in_features}, out_features={self.out_features}, {self.precision}"
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """The tensor itself where it begins at a multiple of `ALIGNMENT`, or else a copy that does.
+
+    PyTorch begins every tensor there, but neither its views nor those of a file. With AMX, its
+    8-bit kernel reads a product's factors in whole vectors, and elsewhere they end the process.
+
+    Args:
+        tensor: On the CPU.
+    """
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
 def padded(number: int, step: int) -> int:
@@ -233,13 +248,6 @@ def refuse_gradient(inputs: Tensor, precision: str) -> None:
             f"weights in {precision} with LoRA merged are for answering: no gradient passes "
             "through them; load the model unmerged to train, at nf4, int8, bf16 or fp32"
         )
-
-
-@cache
-def _multiplies_bfloat16() -> bool:
-    """Whether a product in bfloat16 is faster than one in float32."""
-    cpu: Any = torch.cpu
-    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
 def _packed(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -111,6 +111,15 @@ def test_inputs_may_lie_in_memory_in_any_order(precision: str, rows: int) -> Non
 
 
 @precisions
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_inputs_may_begin_anywhere_in_memory(precision: str, rows: int) -> None:
+    layer = WeightOnlyLinear.rounded(torch.randn(5, 64), None, precision)
+    some = torch.randn(rows * 64 + 4).bfloat16()[4:].view(rows, 64)
+    assert some.data_ptr() % 64
+    assert torch.equal(layer(some), layer(some.clone()))
+
+
+@precisions
 def test_a_broken_row_harms_no_other(precision: str) -> None:
     layer = WeightOnlyLinear.rounded(torch.randn(5, 8), None, precision)
     inputs = torch.randn(3, 8)
