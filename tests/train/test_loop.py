@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -27,8 +27,9 @@ class FakeBatch:
 @dataclass
 class FakeLoss:
     total: Tensor
-    num_tokens: int
+    count: int
     per_sample: Tensor
+    measures: dict[str, Tensor] = field(default_factory=dict)
 
 
 class FakeModel(nn.Module):

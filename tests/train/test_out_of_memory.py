@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from anymal.collate import Batch
 from anymal.sample import Sample
-from train.data.feed import Layout, MicroBatch
+from train.data.layout import Layout, MicroBatch
 from train.errors import TrainingError
 from train.loop import heldout_loss, optimise
 from train.out_of_memory import Halving
@@ -25,10 +25,11 @@ def samples(number: int) -> list[Sample]:
 
 
 class Loss:
-    """As `anymal.model.Loss`."""
+    """As `anymal.llm.cross_entropy.Loss`."""
 
-    def __init__(self, per_sample: Tensor, num_tokens: int) -> None:
-        self.total, self.per_sample, self.num_tokens = per_sample.sum(), per_sample, num_tokens
+    def __init__(self, per_sample: Tensor, count: int) -> None:
+        self.total, self.per_sample, self.count = per_sample.sum(), per_sample, count
+        self.measures: dict[str, Tensor] = {}
 
 
 class Hungry(nn.Module):
