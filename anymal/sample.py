@@ -100,11 +100,13 @@ class PairPart:
         branch: The answer, and what was done to the media; see `anymal.objectives.terms.Branch`.
         key: SHA-256 of all that the sample's score depends on beside the weights.
         numbers: Of the record, by name, for losses that weigh by them.
+        weights: How much the log-probability of each target token counts; None is 1 each.
     """
 
     branch: str
     key: str
     numbers: Mapping[str, float]
+    weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

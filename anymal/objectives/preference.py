@@ -52,6 +52,8 @@ def preference(
 def scores(model: AnyMAL, batch: Batch) -> Tensor:
     """The log-probability of each sample's targets, the same way for policy and reference.
 
+    Where a part of a pair has weights, each target's log-probability counts as much as they say.
+
     Args:
         model: Runs as it is set: training or not, with or without a graph.
         batch: On the model's device.
@@ -60,6 +62,10 @@ def scores(model: AnyMAL, batch: Batch) -> Tensor:
         `[B]` float32, in nats.
     """
     each = model.target_losses(batch)  # [N]
+    if any(part.weights is not None for part in batch.parts):
+        # Targets come sample after sample, and of each sample in order.
+        weights = [weight for part in batch.parts for weight in part.weights or ()]
+        each = each * each.new_tensor(weights)
     return -each.new_zeros(len(batch.names)).index_add(0, batch.target_samples, each)
 
 

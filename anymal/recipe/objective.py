@@ -15,16 +15,24 @@ from anymal.recipe.section import Section
 if TYPE_CHECKING:
     from anymal.recipe.schema import Recipe, StageRecipe
 
-PresetName = Literal["dpo", "hsa_dpo", "mdpo", "stic"]
+PresetName = Literal["dpo", "hsa_dpo", "mdpo", "rlhf_v", "stic"]
 
 _DPO = {"chosen": 1.0, "rejected": -1.0}
 PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
     "dpo": {"terms": [_DPO]},
     "hsa_dpo": {"terms": [{"chosen": 1.0, "rejected": "-severity"}]},
     "mdpo": {"terms": [_DPO, {"chosen": 1.0, "chosen@crop": -1.0}, {"chosen": 1.0}]},
+    "rlhf_v": {"terms": [_DPO], "beta": 0.5, "tokens": {"changed": 5.0, "normalise": True}},
     "stic": {"terms": [_DPO], "sft": 1 / 1024},
 }
 """The keys that a name stands for; keys that a recipe gives beside it win."""
+
+
+class TokenWeights(Section):
+    """How much tokens count that differ between the two answers; others count 1."""
+
+    changed: float = Field(gt=0, description="weight of a token that is changed")
+    normalise: bool = Field(False, description="divide weights by their sum over the answer")
 
 
 class PreferenceRecipe(Section):
@@ -32,12 +40,13 @@ class PreferenceRecipe(Section):
 
     kind: Literal["preference"] = Field(description="preference")
     preset: PresetName | None = Field(
-        None, exclude=True, description="a published method; stands for terms and sft"
+        None, exclude=True, description="a published method; stands for the keys below"
     )
     terms: list[dict[str, float | str]] = Field(
         min_length=1, description="what is compared: coefficients by branch; or give preset"
     )
     beta: float = Field(0.1, gt=0, description="larger keeps the model nearer to the reference")
+    tokens: TokenWeights | None = Field(None, description="weights of tokens; null is 1 each")
     sft: float = Field(0.0, ge=0, description="weight of -log p(chosen) beside the terms")
     reference: Literal["start", "none"] = Field(
         "start", description="the model at the start of the stage, or scores by themselves"
@@ -59,6 +68,8 @@ class PreferenceRecipe(Section):
         _ = self.parsed  # its error is a ValueError
         if self.sft and "chosen" not in map(str, self.branches):
             raise ValueError("sft needs a term with the branch chosen")
+        if self.tokens is not None and not {"chosen", "rejected"} <= {*map(str, self.branches)}:
+            raise ValueError("tokens needs terms with the branches chosen and rejected")
         return self
 
     @cached_property

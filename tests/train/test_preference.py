@@ -86,7 +86,7 @@ def weights_of(run_dir: Path) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize(("objective", "num_terms"), [("dpo", 1), ("hsa_dpo", 1), ("mdpo", 3)])
+@pytest.mark.parametrize(("objective", "num_terms"), [("rlhf_v", 1), ("hsa_dpo", 1), ("mdpo", 3)])
 def test_a_stage_begins_at_log_2_for_each_term(
     recipe_of: Callable[..., Any], tmp_path: Path, objective: str, num_terms: int
 ) -> None:
@@ -229,6 +229,11 @@ def test_a_reference_can_be_left_out(recipe_of: Callable[..., Any], tmp_path: Pa
         ("{kind: preference, preset: dpo, terms: [{chosen: 1}]}", "seed=1", "exactly one"),
         ("{kind: preference, terms: [{best: 1}]}", "seed=1", "unknown answer 'best'"),
         ("{kind: preference, terms: [{rejected: -1}], sft: 1}", "seed=1", "branch chosen"),
+        (
+            "{kind: preference, terms: [{chosen: 1}], tokens: {changed: 5}}",
+            "seed=1",
+            "and rejected",
+        ),
         ("{kind: preference, preset: dpo, kl: 1}", "seed=1", "unknown key 'kl'; known: kind"),
         (MDPO, "stages.instruct.modality_dropout=0.5", "set modality_dropout: 0"),
         (MDPO, "features=features", "chosen@crop, whose media are not those"),
@@ -250,6 +255,7 @@ def test_a_preset_is_nothing_but_its_keys(recipe_of: Callable[..., Any], tmp_pat
         "kind": "preference",
         "terms": terms,
         "beta": 0.2,
+        "tokens": None,
         "sft": 1 / 1024,
         "reference": "start",
     }

@@ -14,9 +14,9 @@ import numpy as np
 
 from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
-from anymal.objectives.terms import Branch
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
+from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.dropout import Dropout, enough_of
@@ -37,7 +37,7 @@ class _Row:
     base_dir: Path | None
     where: str
     pair: Pair | None = None
-    branches: tuple[Branch, ...] = ()
+    compares: PreferenceRecipe | None = None
 
 
 def training_micro_batches(
@@ -215,7 +215,7 @@ def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
         base_dir=base_dir,
         where=where,
         pair=pair,
-        branches=source.compares.branches,
+        compares=source.compares,
     )
 
 
@@ -247,10 +247,10 @@ def _joined(rows: Iterable[list[Sample]]) -> list[Sample]:
 def _process(row: _Row, processor: Processor) -> list[Sample]:
     """Process one row; errors and the samples' names say where they came from."""
     try:
-        if row.pair is None:
+        if row.pair is None or row.compares is None:
             samples = [processor(row.conversation, base_dir=row.base_dir)]
         else:
-            samples = samples_of(row.pair, row.branches, processor, base_dir=row.base_dir)
+            samples = samples_of(row.pair, row.compares, processor, base_dir=row.base_dir)
     except AnymalError as error:
         raise DataError(f"{row.where}: {error}") from error
     return [dataclasses.replace(sample, name=row.where) for sample in samples]

@@ -14,10 +14,12 @@ from anymal.errors import DataError
 from anymal.media.corrupt import Corruption
 from anymal.media.limits import Limits
 from anymal.modality import Medium
-from anymal.objectives.terms import ANSWERS, Branch
+from anymal.objectives.changed import changed_tokens, weights_of
+from anymal.objectives.terms import ANSWERS
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation
-from anymal.sample import PairPart, Sample
+from anymal.recipe.objective import PreferenceRecipe
+from anymal.sample import IGNORED, PairPart, Sample
 from train.data.records import check_record
 
 
@@ -78,9 +80,15 @@ def check_pair(
 
 
 def samples_of(
-    pair: Pair, branches: Sequence[Branch], processor: Processor, *, base_dir: Path | None
+    pair: Pair, compares: PreferenceRecipe, processor: Processor, *, base_dir: Path | None
 ) -> list[Sample]:
     """The sample of each branch of a pair, in order.
+
+    Args:
+        pair: The record.
+        compares: Names the branches, and weighs their tokens.
+        processor: Turns a conversation into a sample.
+        base_dir: Folder that media paths are relative to; None refuses paths.
 
     Raises:
         ConversationError: The model does not take the conversation.
@@ -88,15 +96,39 @@ def samples_of(
         DataError: There is no such corruption for a medium.
     """
     processor = processor.decoding_by(_once(processor.decode))
-    samples = []
-    for branch in branches:
+    samples: list[Sample] = []
+    for branch in compares.branches:
         own = processor
         if branch.corruption is not None:
             own = own.corrupting(Corruption(name=branch.corruption, seed=pair.seed))
-        sample = own(pair.conversations[branch.answer], base_dir=base_dir)
-        part = PairPart(branch=str(branch), key=_key(sample), numbers=pair.numbers)
-        samples.append(replace(sample, part=part))
-    return samples
+        samples.append(own(pair.conversations[branch.answer], base_dir=base_dir))
+    weights = _weights(samples, compares)
+    return [
+        replace(
+            sample,
+            part=PairPart(
+                branch=str(branch),
+                key=_key(sample, weights.get(branch.answer)),
+                numbers=pair.numbers,
+                weights=weights.get(branch.answer),
+            ),
+        )
+        for branch, sample in zip(compares.branches, samples, strict=True)
+    ]
+
+
+def _weights(samples: Sequence[Sample], compares: PreferenceRecipe) -> dict[str, tuple[float, ...]]:
+    """By answer, how much each of its tokens counts; none where all count alike."""
+    if (tokens := compares.tokens) is None:
+        return {}
+    by_branch = dict(zip(map(str, compares.branches), samples, strict=True))
+    # What the first position is to be is asked nowhere.
+    labels = [by_branch[name].labels[1:] for name in ANSWERS]
+    changed = changed_tokens(*(each[each != IGNORED].tolist() for each in labels))
+    return {
+        name: tuple(weights_of(flags, changed=tokens.changed, normalise=tokens.normalise))
+        for name, flags in zip(ANSWERS, (changed.first, changed.second), strict=True)
+    }
 
 
 def _once(decode: Decode) -> Decode:
@@ -155,9 +187,9 @@ def _number(record: Mapping[str, Any], name: str, *, where: str) -> float:
     return float(value)
 
 
-def _key(sample: Sample) -> str:
+def _key(sample: Sample, weights: tuple[float, ...] | None) -> str:
     """SHA-256 of what a score depends on: ids, what is learnt, and the media in their places."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(weights).encode())
     for tensor in (sample.ids, sample.labels):
         digest.update(tensor.numpy().tobytes())
     for slot in sample.slots:

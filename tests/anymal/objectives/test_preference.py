@@ -103,7 +103,14 @@ def test_a_margin_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("dpo", 0.693147), ("hsa_dpo", 0.693147), ("mdpo", 2.079442)]
+    ("name", "expected"),
+    [
+        ("dpo", 0.693147),
+        ("hsa_dpo", 0.693147),
+        ("mdpo", 2.079442),
+        ("rlhf_v", 0.693147),
+        ("stic", 0.693147),
+    ],
 )
 def test_each_term_starts_at_log_2(name: str, expected: float) -> None:
     recipe = preset(name)

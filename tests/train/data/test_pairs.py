@@ -6,11 +6,13 @@ import torch
 from anymal.assemble import Assembled
 from anymal.collate import collate
 from anymal.errors import DataError
-from anymal.objectives.terms import Branch
+from anymal.objectives.preference import scores
 from anymal.recipe.objective import PreferenceRecipe
 from train.data.pairs import Pair, check_pair, samples_of
 
-MDPO = PreferenceRecipe.model_validate({"kind": "preference", "preset": "mdpo"})
+
+def compares(preset: str) -> PreferenceRecipe:
+    return PreferenceRecipe.model_validate({"kind": "preference", "preset": preset})
 
 
 def record(talk: Any, **changes: Any) -> dict[str, Any]:
@@ -52,9 +54,7 @@ def test_only_the_last_answer_is_learnt(assembled: Assembled, talk: Any) -> None
     asked = record(talk)["messages"]
     before = [*asked, {"role": "assistant", "content": "It is red."}]
     row = record(talk, messages=[*before, {"role": "user", "content": "Sure?"}], chosen="one")
-    sample, _ = samples_of(
-        check(row), [Branch.of("chosen"), Branch.of("rejected")], assembled.processor, base_dir=None
-    )
+    sample, _ = samples_of(check(row), compares("dpo"), assembled.processor, base_dir=None)
     learnt = assembled.processor.tokenizer.decode(sample.labels[sample.labels != -100])
     assert "one" in learnt
     assert "red" not in learnt
@@ -72,7 +72,7 @@ def test_media_are_decoded_once_encoded_once_and_corrupted_alike(
     real = assembled.processor.decode
     processor = assembled.processor.decoding_by(decode)
     pair = check(record(talk))
-    once, again = (samples_of(pair, MDPO.branches, processor, base_dir=None) for _ in range(2))
+    once, again = (samples_of(pair, compares("mdpo"), processor, base_dir=None) for _ in range(2))
     assert len(decoded) == 4  # a picture and a motion, twice
     assert [sample.part for sample in once] == [sample.part for sample in again]
     assert len({sample.part.key for sample in once if sample.part}) == 3
@@ -90,3 +90,37 @@ def test_media_are_decoded_once_encoded_once_and_corrupted_alike(
 def test_another_record_is_corrupted_otherwise(talk: Any) -> None:
     seeds = {check(record(talk, chosen=f"It is {word}.")).seed for word in ("red", "big", "red")}
     assert len(seeds) == 2
+
+
+def test_weights_sit_on_changed_tokens_only(assembled: Assembled, talk: Any) -> None:
+    chosen, rejected = (f"It is red. It is {word}. It is red." for word in ("one", "two"))
+    pair = check(record(talk, chosen=chosen, rejected=rejected))
+    samples = samples_of(pair, compares("rlhf_v"), assembled.processor, base_dir=None)
+    decode = assembled.processor.tokenizer.decode
+    for sample, word in zip(samples, ("one", "two"), strict=True):
+        assert sample.part is not None
+        assert sample.part.weights is not None
+        ids = sample.labels[sample.labels != -100].tolist()
+        assert sum(sample.part.weights) == pytest.approx(1)
+        least = min(sample.part.weights)
+        weighed = zip(ids, sample.part.weights, strict=True)
+        heavy = [token for token, weight in weighed if weight > 2 * least]
+        assert decode(heavy).strip() == word
+    plain = samples_of(pair, compares("dpo"), assembled.processor, base_dir=None)
+    assert samples[0].part != plain[0].part  # their scores are others
+
+
+def test_weighted_scores_are_sums_of_weighted_log_probabilities(
+    assembled: Assembled, talk: Any
+) -> None:
+    pair = check(record(talk))
+    samples = samples_of(pair, compares("rlhf_v"), assembled.processor, base_dir=None)
+    batch = collate(samples, pad_id=0)
+    with torch.no_grad():
+        found = scores(assembled.model, batch)
+        each = -assembled.model.target_losses(batch)
+    for number, sample in enumerate(samples):
+        assert sample.part is not None
+        own = each[batch.target_samples == number]
+        expected = (own * torch.tensor(sample.part.weights)).sum()
+        torch.testing.assert_close(found[number], expected)
