@@ -17,7 +17,7 @@ def test_a_branch_is_an_answer_and_perhaps_a_corruption() -> None:
         ("best", "unknown answer 'best'.*chosen and rejected"),
         ("chosen@fog", "unknown corruption 'fog'.*known: crop, blank"),
         ("chosen@", "unknown corruption ''"),
-        ("wieght", "weight and margin"),
+        ("scale", "weight and margin"),
     ],
 )
 def test_other_branches_are_refused(name: str, message: str) -> None:
