@@ -6,7 +6,7 @@ import torch
 from anymal.assemble import Assembled
 from anymal.collate import collate
 from anymal.errors import DataError
-from anymal.objectives.preference import scores
+from anymal.objectives.preference import Preference, scores
 from anymal.recipe.objective import PreferenceRecipe
 from train.data.pairs import Pair, check_pair, samples_of
 
@@ -124,3 +124,35 @@ def test_weighted_scores_are_sums_of_weighted_log_probabilities(
         own = each[batch.target_samples == number]
         expected = (own * torch.tensor(sample.part.weights)).sum()
         torch.testing.assert_close(found[number], expected)
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [("dpo", 0.663597), ("hsa_dpo", 0.634946), ("mdpo", 2.039941), ("stic", 0.663597)],
+)
+def test_published_constants_come_out_of_the_whole_path(
+    assembled: Assembled, talk: Any, preset: str, expected: float
+) -> None:
+    recipe = compares(preset)
+    delta = {"chosen": 0.0, "rejected": -0.6, "chosen@crop": -0.2}
+    rows = [record(talk, meta={"severity": 2}), record(talk, meta={"severity": 2}, chosen="one")]
+    pairs = [check(row, *recipe.numbers) for row in rows]
+    samples = [
+        sample
+        for pair in pairs
+        for sample in samples_of(pair, recipe, assembled.processor, base_dir=None)
+    ]
+    batch = collate(samples, pad_id=0)
+    with torch.no_grad():
+        own = scores(assembled.model, batch)
+    others = own - torch.tensor([delta[part.branch] for part in batch.parts])
+    objective = Preference(
+        recipe.branches, recipe.parsed, beta=0.1, sft=recipe.sft, reference=lambda batch: others
+    )
+    with torch.no_grad():
+        loss = objective(assembled.model, batch)
+    chosen = own[[part.branch == "chosen" for part in batch.parts]].sum()
+    assert loss.count == 2
+    assert float(loss.total + recipe.sft * chosen) == pytest.approx(2 * expected, abs=3e-6)
+    assert float(loss.measures["rewards/margins"]) == pytest.approx(2 * 0.06, abs=1e-5)
+    assert int(loss.measures["rewards/accuracies"]) == 2
