@@ -120,20 +120,34 @@ def optimise(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was measured on held-out samples.
+
+    Attributes:
+        loss: Mean over the target tokens, or pairs, of all batches.
+        measures: What else the objective reports, by name; means as `loss` is.
+    """
+
+    loss: float
+    measures: Mapping[str, float]
+
+
 @torch.no_grad()
-def heldout_loss(
+def held_out(
     model: AnyMAL,
     batches: Iterable[Item],
     *,
     objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
-) -> float:
-    """The mean loss over the target tokens of all batches; the model's mode does not change."""
+) -> HeldOut:
+    """The means over all batches; the model's mode does not change."""
     was_training = model.training
     model.eval()
-    loss = _mean(list(apply(partial(_learn, model, (), objective), batches)))
+    passes = list(apply(partial(_learn, model, (), objective), batches))
     model.train(was_training)
-    return loss
+    targets = sum(each.targets for each in passes)
+    return HeldOut(loss=_mean(passes), measures=_measures(passes, targets))
 
 
 def _learn(

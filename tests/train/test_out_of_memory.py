@@ -8,7 +8,7 @@ from anymal.collate import Batch
 from anymal.sample import Sample
 from train.data.layout import Layout, MicroBatch
 from train.errors import TrainingError
-from train.loop import heldout_loss, optimise
+from train.loop import held_out, optimise
 from train.out_of_memory import Halving
 
 LAYOUT = Layout(pad_id=0)
@@ -127,8 +127,8 @@ def test_one_sample_that_does_not_fit_is_named() -> None:
 
 def test_heldout_losses_are_halved_too() -> None:
     micro_batches = [MicroBatch.of(samples(5), LAYOUT)]
-    whole = heldout_loss(Hungry(holds=9), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
-    parts = heldout_loss(Hungry(holds=2), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
+    whole = held_out(Hungry(holds=9), micro_batches, apply=halving(5).map).loss  # type: ignore[arg-type]
+    parts = held_out(Hungry(holds=2), micro_batches, apply=halving(5).map).loss  # type: ignore[arg-type]
     assert parts == pytest.approx(whole, rel=1e-5)
 
 

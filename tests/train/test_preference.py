@@ -118,6 +118,8 @@ def test_a_stage_begins_at_log_2_for_each_term(
     assert steps[-1].measures["rewards/margins"] > 0
     assert steps[-1].measures["rewards/accuracies"] == 1.0
     assert steps[-1].heldout_loss is not None
+    assert steps[-1].measures["heldout_rewards/margins"] > 0
+    assert steps[-1].measures["heldout_rewards/accuracies"] == 1.0
 
 
 def test_cutting_a_batch_between_pairs_takes_the_same_steps(
