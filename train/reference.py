@@ -38,6 +38,8 @@ from train.passes import MICRO_BATCHES_AHEAD, Passes, preference_of, sampler_of
 from train.random_state import random_state, set_random_state
 from train.stage_run import StageRun
 
+SAVE_EVERY = 5000  # scores; a run that is killed while it scores loses no more
+
 
 class Reference:
     """Stored scores, which a batch finds by the keys of its samples.
@@ -144,8 +146,8 @@ def read_scores(path: Path, *, digest: str) -> dict[str, float]:
     return dict(zip(names, values.tolist(), strict=True))
 
 
-def _write_scores(path: Path, known: Mapping[str, float], *, digest: str) -> None:
-    """Replace the file of stored scores."""
+def _write_scores(path: Path, known: Mapping[str, float], *, digest: str) -> int:
+    """Replace the file of stored scores; returns how many there are."""
     keys = [list(bytes.fromhex(key)) for key in known]
     tensors = {
         "keys": torch.tensor(keys, dtype=torch.uint8).view(-1, 32),
@@ -154,6 +156,7 @@ def _write_scores(path: Path, known: Mapping[str, float], *, digest: str) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_file(path) as file:
         file.write(save(tensors, metadata={"weights": digest}))
+    return len(known)
 
 
 def _score_all(
@@ -175,7 +178,7 @@ def _score_all(
         size=passes.size,
         threads=run.recipe.decode_workers,
     )
-    found, num_done = dict(known), 0
+    found, num_done, num_saved = dict(known), 0, len(known)
     model, random = run.assembled.model, random_state()
     was_training = model.training
     model.eval()
@@ -187,12 +190,14 @@ def _score_all(
             if any(part.key not in found for part in micro_batch.batch.parts):
                 found |= _scored(model, passes, micro_batch)
             num_done += micro_batch.num_records
+            if len(found) >= num_saved + SAVE_EVERY:
+                num_saved = _write_scores(path, found, digest=digest)
             show(num_done)
             if run.stop.requested is not None:
                 break
     model.train(was_training)
     set_random_state(random)
-    if len(found) > len(known):
+    if len(found) > num_saved:
         _write_scores(path, found, digest=digest)
     if run.stop.requested is not None and num_done < len(draws):
         raise Interrupted(

@@ -76,7 +76,7 @@ class Preference:
         branches: The samples that each pair has in a batch, in order.
         terms: What is compared, of these branches.
         beta: See `preference`.
-        sft: Weight of `-log p(chosen)` beside the terms, over whole answers (STIC: 1/1024).
+        sft: Weight of minus the score of the chosen answer by the model alone (STIC: 1/1024).
         reference: The scores `[B]` of a batch by the reference; None compares scores by
             themselves.
     """

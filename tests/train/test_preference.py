@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from anymal.errors import RecipeError
 from anymal.recipe.schema import load_recipe
-from train import out_of_memory, stage
+from train import out_of_memory, reference, stage
 from train.errors import TrainingError
 from train.interrupt import Interrupted
 from train.metrics import StepMetrics, read_metrics
@@ -226,7 +226,9 @@ def test_an_interrupted_reference_is_continued(
     monkeypatch.setattr(out_of_memory.Halving, "map", interrupted)
     with pytest.raises(Interrupted, match="4 of 6 records are scored"):
         train(recipe)
+    assert len(load_file(tmp_path / "instruct" / "reference.safetensors")["scores"]) == 12
     train(recipe, resume=True)
+    assert ran[0] == 4  # once more for the last two records, and once for the step
     assert steps_of(tmp_path)[0].loss == pytest.approx(3 * math.log(2), abs=1e-6)
 
 
@@ -277,3 +279,20 @@ def test_a_preset_is_nothing_but_its_keys(recipe_of: Callable[..., Any], tmp_pat
         "reference": "start",
     }
     assert type(recipe).model_validate(recipe.model_dump(mode="json"))
+
+
+def test_a_reference_is_saved_as_it_grows(
+    recipe_of: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "SAVE_EVERY", 6)
+    sizes = []
+    real = reference._write_scores
+
+    def watched(path: Path, known: Any, *, digest: str) -> int:
+        sizes.append(len(known))
+        return real(path, known, digest=digest)
+
+    monkeypatch.setattr(reference, "_write_scores", watched)
+    micro_batch = "stages.instruct.micro_batch=1"
+    train(recipe_of(tmp_path, "stages.instruct.steps=1", micro_batch))
+    assert sizes == [6, 12, 18]
