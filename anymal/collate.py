@@ -19,6 +19,7 @@ from anymal.fusion import Slots
 from anymal.sample import (
     IGNORED,
     Item,
+    PairPart,
     Sample,
     check_counts,
     item_numbers,
@@ -56,6 +57,7 @@ class Batch:
             What comes several times is there once, where its first slot is; beside other words
             that its aligner reads, it is another item.
         names: What to call each sample.
+        parts: Of samples of pairs, which part each is; else empty.
     """
 
     prefix: tuple[int, ...]
@@ -73,6 +75,7 @@ class Batch:
     beside: Tensor
     media: dict[str, EncoderInputs | Features]
     names: tuple[str, ...]
+    parts: tuple[PairPart, ...] = ()
 
     @property
     def num_positions(self) -> int:
@@ -173,6 +176,7 @@ def collate(
         beside=_numbers(beside, slots),
         media={name: _stack(own) for name, own in slots.items()},
         names=tuple(sample.name for sample in samples),
+        parts=tuple(sample.part for sample in samples if sample.part is not None),
     )
 
 

@@ -8,7 +8,6 @@ V vocabulary.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from anymal.fusion import fuse
 from anymal.llm.attention import Attention, attention_is
 from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
-from anymal.llm.cross_entropy import chunk_rows, cross_entropy
+from anymal.llm.cross_entropy import Loss, chunk_rows, cross_entropy
 from anymal.llm.extra_tokens import ExtraTokens
 from anymal.llm.packing import Packing, SampleAttention
 from anymal.llm.shared_prefix import SharedPrefixes
@@ -30,21 +29,6 @@ from anymal.side.media import media_of
 from anymal.trainable.rules import match
 from anymal.trainable.weights import PartCount, check_can_train, count_parts, weights_of
 from encoders.base import EncoderInputs, Features
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Loss:
-    """Cross-entropy of a batch.
-
-    Attributes:
-        total: Scalar float32, summed over target tokens.
-        num_tokens: How many target tokens that is.
-        per_sample: `[B]` float32 sums without gradient.
-    """
-
-    total: Tensor
-    num_tokens: int
-    per_sample: Tensor
 
 
 class AnyMAL(nn.Module):
@@ -174,18 +158,22 @@ class AnyMAL(nn.Module):
         Returns:
             The sum, and what it is a sum over.
         """
+        each = self.target_losses(batch)  # [N]
+        per_sample = each.new_zeros(len(batch.names))
+        per_sample.index_add_(0, batch.target_samples, each.detach())
+        return Loss(total=each.sum(), count=len(batch.target_ids), per_sample=per_sample)
+
+    def target_losses(self, batch: Batch) -> Tensor:
+        """Cross-entropy of each target token, `[N]` float32; for a batch as `loss` takes it."""
         soft_tokens = self.align(self.encode(batch.media))
         side = self.beside(batch, soft_tokens)
         hidden = self.decode(self.fuse(batch, soft_tokens), batch, side)  # [B, S, D]
-        each = cross_entropy(
+        return cross_entropy(
             hidden.flatten(0, 1).index_select(0, batch.target_rows),
             batch.target_ids,
             head=self.llm.head,
             rows=chunk_rows(self.llm.vocab_size),
-        )  # [N]
-        per_sample = each.new_zeros(len(batch.names))
-        per_sample.index_add_(0, batch.target_samples, each.detach())
-        return Loss(total=each.sum(), num_tokens=len(batch.target_ids), per_sample=per_sample)
+        )
 
     # --- what trains ----------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from anymal.intake.collected import Collected
 from anymal.intake.facts import told
 from anymal.intake.row import lay_out
 from anymal.media.budget import Budget
+from anymal.media.corrupt import Corruption
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import EMBEDS, embeds_digest, unpack
 from anymal.modality import modality_of, not_taken, read_medium, what_is_needed
@@ -112,6 +113,7 @@ class Processor:
         self.needs_media = needs_media
         self.clock = clock
         self.decode = decode
+        self.corruption: Corruption | None = None
         self._text = TextEncoder(tokenizer, is_processors=template.markers is not None)
 
     def without_features(self) -> Self:
@@ -124,6 +126,12 @@ class Processor:
         """The same processor, whose media another decodes."""
         other = copy.copy(self)
         other.decode = decode
+        return other
+
+    def corrupting(self, corruption: Corruption) -> Self:
+        """The same processor, whose media are corrupted after they were decoded."""
+        other = copy.copy(self)
+        other.corruption = corruption
         return other
 
     @property
@@ -254,9 +262,13 @@ class Processor:
         if own.features is None:
             signal = self.decode(medium, own.preprocessor, modality=name, limits=self.limits)
             media.budget.count_signal(signal)
+            if self.corruption is not None:
+                signal = self.corruption(signal, digest)
+                digest = self.corruption.digest(digest)
             tensors = own.preprocessor(signal)
             layout = None if own.layout is None else own.layout(tensors)
         else:
+            assert self.corruption is None, "features were saved of media as they are"
             tensors, layout = own.features.item(digest, name=medium.name)
         words = own.vocabulary.read(media.text, name=medium.name) if own.vocabulary else None
         item = Item(tensors=tensors, digest=digest, layout=layout, words=words)

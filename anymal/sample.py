@@ -6,7 +6,7 @@ Shapes: S fused length, Q soft tokens per item, W windows of one item.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -92,6 +92,23 @@ def words_of(items: Sequence[Item]) -> tuple[tuple[int, ...], ...] | None:
     return words if len(words) == len(items) else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairPart:
+    """Which part of a record with a chosen and a rejected answer a sample is.
+
+    Attributes:
+        branch: The answer, and what was done to the media; see `anymal.objectives.terms.Branch`.
+        key: SHA-256 of all that the sample's score depends on beside the weights.
+        numbers: Of the record, by name, for losses that weigh by them.
+        weights: How much the log-probability of each target token counts; None is 1 each.
+    """
+
+    branch: str
+    key: str
+    numbers: Mapping[str, float]
+    weights: tuple[float, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """One conversation, ready to be batched.
@@ -104,6 +121,7 @@ class Sample:
         answers: Ids of given answers to grade after it; none where it is learnt or answered.
         facts: `[S]` bool, which ids tell what was measured of media; None where none does.
         name: What errors and reports call it.
+        part: Of a pair; None of a conversation by itself.
     """
 
     ids: Tensor
@@ -113,6 +131,7 @@ class Sample:
     answers: tuple[tuple[int, ...], ...] = ()
     facts: Tensor | None = None
     name: str = "sample"
+    part: PairPart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

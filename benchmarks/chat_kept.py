@@ -108,7 +108,7 @@ def _log_probability(assembled: Assembled, prompt: str, said: Said) -> tuple[flo
         learnt = torch.nonzero(sample.labels != IGNORED).flatten()
         sample.labels[learnt[-1]] = IGNORED
     loss = assembled.model.loss(collate([sample], pad_id=assembled.processor.pad_id))
-    return -float(loss.total), int(loss.num_tokens)
+    return -float(loss.total), int(loss.count)
 
 
 def as_table(results: dict[str, Any]) -> Table:

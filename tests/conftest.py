@@ -43,6 +43,7 @@ os.environ |= {
 WHOLE = (
     "server/page",
     "train/test_run.py",
+    "train/test_preference.py",
     "train/dry_run/test_run.py",
     "train/test_train_from_features.py",
     "test_recipes.py",

@@ -46,6 +46,7 @@ class Checkpoint:
         best: The stage's best measurement, if anything was measured.
         optimiser: State of the stage's optimiser.
         random: States of the random generators.
+        began_with: Digest of the weights that the stage began with, where it compares with them.
     """
 
     stage: int
@@ -57,6 +58,7 @@ class Checkpoint:
     best: Best | None
     optimiser: OptimiserState
     random: RandomState
+    began_with: str | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -84,6 +86,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         "best": _figures(checkpoint.best),
         "optimiser": checkpoint.optimiser.scalars,
         "random": checkpoint.random.values,
+        "began_with": checkpoint.began_with,
     }
     with write_folder(final) as draft:
         _save_tensors(checkpoint.weights, draft / "weights.safetensors")
@@ -137,6 +140,7 @@ def _read(folder: Path) -> Checkpoint:
             random=RandomState(
                 values=state["random"], tensors=load_file(folder / "random.safetensors")
             ),
+            began_with=state.get("began_with"),
         )
     except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
         raise TrainingError(

@@ -5,7 +5,7 @@ Does not take steps and does not look into data; `train.stage` shows it both.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from train.data.feed import MicroBatch
+from train.data.layout import MicroBatch
 from train.errors import TrainingError
 
 NUM_STEPS = 4

@@ -6,9 +6,9 @@ Shapes: B samples per micro-batch, S fused length.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from anymal.collate import Batch
-from anymal.model import AnyMAL, Loss
+from anymal.llm.cross_entropy import Loss
+from anymal.model import AnyMAL
 from train.errors import TrainingError
 
 Item = TypeVar("Item")
@@ -27,16 +28,18 @@ class Accumulated:
     """The loss of one micro-batch, whose gradients were added to the others' of its step.
 
     Attributes:
-        total: Scalar, the loss summed over target tokens, without gradient.
-        targets: Number of target tokens.
+        total: Scalar, the loss summed over target tokens or pairs, without gradient.
+        targets: Number of target tokens, or of pairs.
         tokens: Positions that ran, without padding and without a shared prefix.
         names: Of the samples.
+        measures: By name, summed over what `targets` counts.
     """
 
     total: Tensor
     targets: int
     tokens: int
     names: tuple[str, ...]
+    measures: Mapping[str, Tensor]
 
 
 Objective = Callable[[AnyMAL, Batch], Loss]
@@ -53,16 +56,18 @@ class StepResult:
     """What was measured in one optimiser step.
 
     Attributes:
-        loss: Mean over the target tokens of all micro-batches, in nats.
-        targets: Number of target tokens.
+        loss: Mean over the target tokens, or pairs, of all micro-batches, in nats.
+        targets: Number of target tokens, or of pairs.
         tokens: Positions that ran, without padding and without a shared prefix.
         grad_norm: Norm of the gradient of `loss`, before clipping.
+        measures: What else the objective reports, by name; means as `loss` is.
     """
 
     loss: float
     targets: int
     tokens: int
     grad_norm: float
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def optimise(
@@ -76,8 +81,8 @@ def optimise(
 ) -> StepResult:
     """Take one optimiser step over a window of micro-batches.
 
-    Gradients of summed losses are added up and divided once by the window's token count, so how
-    the window is cut into micro-batches does not change the step.
+    Gradients of summed losses are added up and divided once by the window's count of tokens, or of
+    pairs, so how the window is cut into micro-batches does not change the step.
 
     Args:
         model: In training mode.
@@ -111,23 +116,38 @@ def optimise(
         targets=targets,
         tokens=sum(each.tokens for each in passes),
         grad_norm=grad_norm,
+        measures=_measures(passes, targets),
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What was measured on held-out samples.
+
+    Attributes:
+        loss: Mean over the target tokens, or pairs, of all batches.
+        measures: What else the objective reports, by name; means as `loss` is.
+    """
+
+    loss: float
+    measures: Mapping[str, float]
+
+
 @torch.no_grad()
-def heldout_loss(
+def held_out(
     model: AnyMAL,
     batches: Iterable[Item],
     *,
     objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
-) -> float:
-    """The mean loss over the target tokens of all batches; the model's mode does not change."""
+) -> HeldOut:
+    """The means over all batches; the model's mode does not change."""
     was_training = model.training
     model.eval()
-    loss = _mean(list(apply(partial(_learn, model, (), objective), batches)))
+    passes = list(apply(partial(_learn, model, (), objective), batches))
     model.train(was_training)
-    return loss
+    targets = sum(each.targets for each in passes)
+    return HeldOut(loss=_mean(passes), measures=_measures(passes, targets))
 
 
 def _learn(
@@ -147,10 +167,17 @@ def _learn(
                 parameter.grad += gradient
     return Accumulated(
         total=loss.total.detach(),
-        targets=loss.num_tokens,
+        targets=loss.count,
         tokens=batch.num_run,
         names=batch.names,
+        measures=loss.measures,
     )
+
+
+def _measures(passes: Sequence[Accumulated], targets: int) -> dict[str, float]:
+    """Means of what the objective reports."""
+    names = dict.fromkeys(name for each in passes for name in each.measures)
+    return {name: sum(float(each.measures[name]) for each in passes) / targets for name in names}
 
 
 def _mean(passes: Sequence[Accumulated]) -> float:
@@ -161,7 +188,7 @@ def _mean(passes: Sequence[Accumulated]) -> float:
 
 def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:
     """Compute the summed loss of one micro-batch; raise if it is not finite."""
-    with _precision(model):
+    with precision_of(model):
         loss = objective(model, batch.to(model.device))
     if not bool(torch.isfinite(loss.total)):
         finite = torch.isfinite(loss.per_sample).tolist()  # [B]
@@ -173,7 +200,7 @@ def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:
     return loss
 
 
-def _precision(model: AnyMAL) -> AbstractContextManager[object]:
+def precision_of(model: AnyMAL) -> AbstractContextManager[object]:
     """Autocast to bf16 on CUDA, unless the model is in float32; nothing on a CPU."""
     if model.device.type == "cuda" and model.llm.dtype != torch.float32:
         return torch.autocast("cuda", dtype=torch.bfloat16)

@@ -12,7 +12,7 @@ from train.answers import answer_tasks, ask
 from train.data.feed import heldout_micro_batches
 from train.data.prefetch import Prefetch
 from train.data.sources import StageData
-from train.loop import heldout_loss
+from train.loop import HeldOut, held_out
 from train.metrics import StepMetrics
 from train.passes import MICRO_BATCHES_AHEAD, Passes
 from train.stage_run import StageRun
@@ -32,7 +32,10 @@ def measure(run: StageRun, number: int, passes: Passes, metrics: StepMetrics) ->
     """
     stage, heldout = run.recipe.stages[number], run.data[number].heldout
     if heldout and is_due(metrics.step, stage.eval_every, stage.num_steps):
-        metrics = replace(metrics, heldout_loss=_loss(run, number, passes))
+        found = _held_out(run, number, passes)
+        measures = {f"heldout_{name}": value for name, value in found.measures.items()}
+        measures = {**(metrics.measures or {}), **measures}
+        metrics = replace(metrics, heldout_loss=found.loss, measures=measures or None)
     if stage.ask_every is not None and is_due(metrics.step, stage.ask_every, stage.num_steps):
         asked = ask(run.assembled, answer_tasks(heldout, limit=stage.eval_samples))
         metrics = replace(metrics, accuracy=asked.accuracy, answers=asked.samples)
@@ -58,8 +61,8 @@ def is_due(step: int, every: int, steps: int) -> bool:
     return step == steps or step % every == 0
 
 
-def _loss(run: StageRun, number: int, passes: Passes) -> float:
-    """The mean loss of the held-out records."""
+def _held_out(run: StageRun, number: int, passes: Passes) -> HeldOut:
+    """The mean loss of the held-out records, and what else the objective reports of them."""
     micro_batches = heldout_micro_batches(
         run.recipe.stages[number],
         run.data[number].heldout,
@@ -70,4 +73,4 @@ def _loss(run: StageRun, number: int, passes: Passes) -> float:
     )
     model, apply = run.assembled.model, passes.halving.map
     with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:
-        return heldout_loss(model, feed, objective=passes.objective, apply=apply)
+        return held_out(model, feed, objective=passes.objective, apply=apply)

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,17 +23,19 @@ class StepMetrics:
     Attributes:
         stage: Name of the stage.
         step: Steps done in the stage, this one included.
-        loss: Mean over the step's target tokens, in nats.
+        loss: Mean over the step's target tokens, or pairs, in nats.
         lr: Learning rate of the first rule: of the aligners, where they train.
         lora_lr: Learning rate of LoRA, where a rule of its own trains it.
         tokens: Positions that ran, with soft tokens, without padding and without a shared prefix.
-        targets: Tokens that the loss is the mean of.
+        targets: Tokens, or pairs, that the loss is the mean of.
         tokens_per_s: `tokens` over the seconds of the step, waiting for data included.
         grad_norm: Norm of the gradient before clipping.
         memory: Bytes: peak of the GPU, or of the process on a CPU.
         heldout_loss: Mean over held-out target tokens, where it was measured after this step.
         accuracy: Share of right answers to held-out questions, where they were asked after it.
         answers: Some of these, each with `question`, `expected`, `answer` and `right`.
+        measures: What else the objective reports, means as `loss` is; their names have a slash, as
+            `rewards/margins`, and each is a key of its own in the file.
     """
 
     stage: str
@@ -48,6 +51,7 @@ class StepMetrics:
     heldout_loss: float | None = None
     accuracy: float | None = None
     answers: list[dict[str, Any]] | None = None
+    measures: Mapping[str, float] | None = None
 
 
 class MetricsLog:
@@ -73,6 +77,7 @@ class MetricsLog:
     def write(self, metrics: StepMetrics) -> None:
         """Append one step; what was not measured is left out."""
         line = {key: value for key, value in asdict(metrics).items() if value is not None}
+        line |= line.pop("measures", {})
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()
 
@@ -92,7 +97,13 @@ def said(measure: Literal["heldout_loss", "accuracy"], value: float) -> str:
 def read_metrics(path: Path) -> list[StepMetrics]:
     """Read a metrics file back."""
     with path.open(encoding="utf-8") as file:
-        return [StepMetrics(**json.loads(line)) for line in file]
+        return [_read(json.loads(line)) for line in file]
+
+
+def _read(line: dict[str, Any]) -> StepMetrics:
+    """One line of the file."""
+    measures = {name: line.pop(name) for name in list(line) if "/" in name}
+    return StepMetrics(**line, measures=measures or None)
 
 
 def memory_used(device: torch.device) -> int:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from anymal.collate import Batch
-from train.data.feed import MicroBatch
+from train.data.layout import MicroBatch
 from train.errors import TrainingError
 
 Result = TypeVar("Result")
@@ -19,7 +19,7 @@ class Halving:
     """Calls a function on micro-batches, and halves them when it runs out of memory.
 
     Args:
-        size: Most samples of one pass at first.
+        size: Most samples of one pass at first, or pairs of samples that are compared.
         key: The recipe key of the stage's `micro_batch`, for messages.
         say: Called with a message for the user.
     """
@@ -48,7 +48,7 @@ class Halving:
             waiting = [micro_batch]
             while waiting:
                 own = waiting.pop()
-                if len(own.samples) > self.size:
+                if own.num_records > self.size:
                     waiting += reversed(list(own.cut(self.size)))
                     continue
                 try:
@@ -66,7 +66,7 @@ class Halving:
 
     def _check(self, micro_batch: MicroBatch, error: RuntimeError) -> None:
         """Raise if there is only one sample, which cannot be halved."""
-        if len(micro_batch.samples) == 1:
+        if micro_batch.num_records == 1:
             name, positions = micro_batch.batch.names[0], micro_batch.batch.num_positions
             raise TrainingError(
                 f"memory runs out on {name} alone ({positions} positions): {error}; set "
@@ -75,7 +75,7 @@ class Halving:
 
     def _halve(self, micro_batch: MicroBatch) -> None:
         """Use half the size from now on."""
-        number = len(micro_batch.samples)
+        number = micro_batch.num_records
         self.size = -(-number // 2)
         torch.cuda.empty_cache()
         self._say(

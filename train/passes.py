@@ -3,14 +3,23 @@
 Does not compute a step (see `train.loop`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from anymal.collate import Batch
 from anymal.errors import RecipeError
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import allow_packing
+from anymal.model import AnyMAL
+from anymal.objectives.preference import Preference
+from anymal.recipe.objective import Objective as RecipeObjective
+from anymal.recipe.objective import PreferenceRecipe, samples_of_a_record
 from anymal.recipe.schema import StageRecipe
 from train.data.dropout import Dropout, check_dropout
-from train.data.feed import Layout, MicroBatch, slot_lengths, training_micro_batches
+from train.data.feed import slot_lengths, training_micro_batches
+from train.data.layout import Layout, MicroBatch
 from train.data.prefetch import Prefetch
 from train.data.sampler import Sampler
 from train.loop import Objective, answer_loss
@@ -28,8 +37,8 @@ class Passes:
 
     Attributes:
         layout: How some samples become a batch.
-        size: Most samples of one micro-batch.
-        halving: Runs micro-batches, with fewer samples where memory runs out.
+        size: Most records of one micro-batch.
+        halving: Runs micro-batches, with fewer records where memory runs out.
         objective: The loss to minimise.
     """
 
@@ -47,10 +56,10 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
     """
     model = run.assembled.model
     llm, device = model.llm, model.device
-    # Only objective `answer` runs the layers, so only there a prefix can be computed once; not
-    # beside what changes every position.
+    # Objective `words` does not run the layers, so there no prefix can be computed once; nor beside
+    # what changes every position.
     splits_prefix = not model.words_train and model.side is None
-    is_packable = stage.objective == "answer" and (stage.packing or splits_prefix)
+    is_packable = stage.objective != "words" and (stage.packing or splits_prefix)
     if is_packable:
         try:
             allow_packing(llm)
@@ -70,6 +79,7 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
         is_packed=stage.packing,
         splits_prefix=is_packable and splits_prefix,
         pins_memory=device.type == "cuda",
+        of_a_record=samples_of_a_record(stage.objective),
     )
     size = micro_batch_size(run.recipe, stage)
     key = f"stages.{stage.name}.micro_batch"
@@ -79,7 +89,28 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
         layout=layout,
         size=size,
         halving=Halving(size, key=key, say=run.progress.say),
-        objective=answer_loss if stage.objective == "answer" else WordLoss(model),
+        objective=_objective(stage.objective, model),
+    )
+
+
+def _objective(objective: RecipeObjective, model: AnyMAL) -> Objective:
+    """What a stage minimises; preference without its reference."""
+    if isinstance(objective, PreferenceRecipe):
+        return preference_of(objective, reference=None)
+    return answer_loss if objective == "answer" else WordLoss(model)
+
+
+def preference_of(
+    recipe: PreferenceRecipe, *, reference: Callable[[Batch], Tensor] | None
+) -> Preference:
+    """The objective `preference` as a recipe writes it.
+
+    Args:
+        recipe: Of a stage.
+        reference: Scores of a batch to compare with; None compares scores by themselves.
+    """
+    return Preference(
+        recipe.branches, recipe.parsed, beta=recipe.beta, sft=recipe.sft, reference=reference
     )
 
 
@@ -94,16 +125,10 @@ def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Pre
     check_dropout(stage, sources)
     share = stage.modality_dropout
     dropout = Dropout(share=share, seed=run.recipe.seed, stage=number) if share else None
-    sampler = Sampler(
-        seed=run.recipe.seed,
-        stage=number,
-        sizes=[len(source.records) for source in sources],
-        weights=[source.weight for source in sources],
-    )
     micro_batches = training_micro_batches(
         stage,
         sources,
-        sampler,
+        sampler_of(run, number),
         run.assembled.processor,
         slot_lengths(run.assembled.processor),
         passes.layout,
@@ -113,3 +138,14 @@ def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Pre
         dropout=dropout,
     )
     return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)
+
+
+def sampler_of(run: StageRun, number: int) -> Sampler:
+    """What decides which record of a stage's `data` comes when."""
+    sources = run.data[number].training
+    return Sampler(
+        seed=run.recipe.seed,
+        stage=number,
+        sizes=[len(source.records) for source in sources],
+        weights=[source.weight for source in sources],
+    )

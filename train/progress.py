@@ -4,6 +4,8 @@ Measures nothing but time; it shows what the loops measured.
 """
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +53,20 @@ class Bar:
     def show(self, done: int, *, description: str | None = None, numbers: str = "") -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=done, description=description, numbers=numbers)
+
+    @contextmanager
+    def part(self, description: str, *, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar of its own for work between two steps.
+
+        Yields:
+            Called with how much of it is done.
+        """
+        self.say(f"{description}: {total:,} records")
+        task = self._bar.add_task(description, total=total, numbers="records")
+        try:
+            yield lambda done: self._bar.update(task, completed=done)
+        finally:
+            self._bar.remove_task(task)
 
     def needs_line(self, done: int) -> bool:
         """Whether to print a line in place of the bar, which only a terminal shows."""

@@ -40,6 +40,10 @@ class RunFolder:
         """Where the bundle of one stage goes."""
         return self.path / stage / "bundle"
 
+    def reference(self, stage: str) -> Path:
+        """Where the scores of the model at the start of one stage go."""
+        return self.path / stage / "reference.safetensors"
+
     def claim(self, *, resume: bool) -> None:
         """Make the folder; raise if a new run would mix with an old one.
 

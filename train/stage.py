@@ -13,7 +13,8 @@ from anymal.recipe.schema import StageRecipe
 from anymal.recipe.trains import need_media, rules_of
 from train.best import Best, best_after, is_over
 from train.checkpoint import Checkpoint, save_checkpoint
-from train.data.feed import MicroBatch, micro_batches_per_batch
+from train.data.feed import micro_batches_per_batch
+from train.data.layout import MicroBatch
 from train.first_steps import FirstSteps
 from train.loop import optimise
 from train.measure import is_due, measure
@@ -27,6 +28,7 @@ from train.optimiser import (
 )
 from train.passes import Passes, passes_of, training_feed
 from train.random_state import random_state, set_random_state
+from train.reference import with_reference
 from train.stage_run import StageRun
 
 
@@ -49,7 +51,12 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
     """
     stage, model = run.recipe.stages[number], run.assembled.model
     _set_trainable(run, stage)
-    passes = passes_of(run, stage)
+    passes, began_with = with_reference(
+        run,
+        number,
+        passes_of(run, stage),
+        began_with=None if checkpoint is None else checkpoint.began_with,
+    )
     optimiser = build_optimiser(model, stage, rules_of(stage, run.recipe.model))
     done, best = 0, None
     if checkpoint is not None:
@@ -72,7 +79,7 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
             is_stopped = run.stop.requested is not None
             saves = is_over(best, stage) or is_due(done, stage.save_every, stage.num_steps)
             if is_stopped or saves:
-                _save(run, number, done, optimiser, best)
+                _save(run, number, done, optimiser, best, began_with)
             if is_stopped:
                 run.draw_curve()
                 run.interrupt(stage.name, done)
@@ -135,11 +142,17 @@ def _step(
         tokens_per_s=result.tokens / (time.perf_counter() - began),
         grad_norm=result.grad_norm,
         memory=memory_used(model.device),
+        measures=result.measures or None,
     )
 
 
 def _save(
-    run: StageRun, number: int, step: int, optimiser: torch.optim.Optimizer, best: Best | None
+    run: StageRun,
+    number: int,
+    step: int,
+    optimiser: torch.optim.Optimizer,
+    best: Best | None,
+    began_with: str | None,
 ) -> None:
     """Save everything that the rest of the run depends on."""
     model = run.assembled.model
@@ -153,6 +166,7 @@ def _save(
         best=best,
         optimiser=optimiser_state(optimiser, model),
         random=random_state(),
+        began_with=began_with,
     )
     save_checkpoint(run.folder.checkpoints, checkpoint)
 

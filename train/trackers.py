@@ -190,6 +190,7 @@ class Trackers:
         """
         given = {name: getattr(metrics, name) for name in _NUMBERS}
         numbers = {name: value for name, value in given.items() if value is not None}
+        numbers |= metrics.measures or {}
         for kind, tracker in self._started:
             text = {"answers": shown(metrics)} if metrics.answers and kind.takes_text else {}
             tracker.log(numbers | text, step=total_step)

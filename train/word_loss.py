@@ -12,8 +12,8 @@ from torch import Tensor
 from anymal.collate import Batch
 from anymal.errors import DataError
 from anymal.fusion import Slots, in_slots
-from anymal.llm.cross_entropy import chunk_rows, cross_entropy
-from anymal.model import AnyMAL, Loss
+from anymal.llm.cross_entropy import Loss, chunk_rows, cross_entropy
+from anymal.model import AnyMAL
 
 # Distances are in units of the mean squared length of an embedding; words that have nothing in
 # common are 2 apart.
@@ -71,7 +71,7 @@ class WordLoss:
             per_sample = per_sample.index_add(0, samples[name], sums)
         return Loss(
             total=per_sample.sum(),
-            num_tokens=sum(len(slots.positions) for slots in batch.slots.values()),
+            count=sum(len(slots.positions) for slots in batch.slots.values()),
             per_sample=per_sample.detach(),
         )
 

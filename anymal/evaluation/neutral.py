@@ -12,9 +12,8 @@ import numpy as np
 
 from anymal.errors import DataError
 from anymal.evaluation.signal_part import audio_part, image_part, motion_part, video_part
+from anymal.media.corrupt import GREY
 from encoders.signals import Audio, Image, Motion, Video
-
-_GREY = 127
 
 
 def neutral_part(signal: Any) -> dict[str, Any]:
@@ -71,12 +70,12 @@ NEUTRAL: Mapping[type, Callable[[Any], dict[str, Any]]] = {
 
 @lru_cache(maxsize=64)
 def _grey_image(height: int, width: int) -> dict[str, Any]:
-    return image_part(Image(pixels=np.full((height, width, 3), _GREY, dtype=np.uint8)))
+    return image_part(Image(pixels=np.full((height, width, 3), GREY, dtype=np.uint8)))
 
 
 @lru_cache(maxsize=64)
 def _flat_clip(count: int, height: int, width: int, duration_s: float) -> dict[str, Any]:
-    level = _GREY if count == 1 or duration_s == 0 else 0
+    level = GREY if count == 1 or duration_s == 0 else 0
     frames = np.full((count, height, width, 3), level, dtype=np.uint8)
     times = np.arange(count, dtype=np.float64)
     return video_part(Video(frames=frames, times_s=times, duration_s=duration_s))

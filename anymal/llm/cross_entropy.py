@@ -7,7 +7,8 @@ of kept. What fits into one chunk is computed as it would be without any of this
 Shapes: N rows, D layer width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,6 +18,23 @@ from torch.utils.checkpoint import checkpoint
 CHUNK_BYTES = 128 * 2**20  # of float32 logits; about three times as much is held for a moment
 
 Head = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loss:
+    """What an objective makes of a batch, summed.
+
+    Attributes:
+        total: Scalar float32.
+        count: What a mean divides by: how many target tokens it is a sum over, or pairs.
+        per_sample: `[B]` float32 without gradient; of target tokens, the sum of each sample.
+        measures: Scalars to report by name, summed over what `count` counts; without gradient.
+    """
+
+    total: Tensor
+    count: int
+    per_sample: Tensor
+    measures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def chunk_rows(vocab_size: int) -> int:

@@ -11,6 +11,7 @@ from anymal.plan.encoder import measure_encoder
 from anymal.plan.language_model import read_language_model
 from anymal.plan.side import measure_side
 from anymal.plan.stage import MemoryPass, Parts, StageMemory
+from anymal.recipe.objective import samples_of_a_record
 from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.trains import need_media
 
@@ -159,13 +160,14 @@ def _plan_stage(
     text_tokens = TEXT_TOKENS[kind] if text_tokens is None else text_tokens
     max_tokens = recipe.model.llm.max_tokens
     memory = StageMemory(stage, recipe, parts, device)
-    most = memory.most_samples(text_tokens=text_tokens, max_tokens=max_tokens)
+    each = samples_of_a_record(stage.objective)
+    most = memory.most_samples(text_tokens=text_tokens, max_tokens=max_tokens) // each
     wanted = stage.batch_size
     if isinstance(stage.micro_batch, int):
         wanted = min(wanted, stage.micro_batch)
     elif stage.micro_batch == "auto":
         wanted = max(1, min(wanted, most))
-    samples = MemoryPass(num_samples=wanted, text_tokens=text_tokens, max_tokens=max_tokens)
+    samples = MemoryPass(num_samples=wanted * each, text_tokens=text_tokens, max_tokens=max_tokens)
     return StagePlan(
         name=stage.name,
         soft_tokens=memory.soft_tokens,

@@ -95,7 +95,7 @@ class StageMemory:
         self.facts_tokens = facts_tokens(recipe.model, self._names)
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT
-        self._runs_layers = stage.objective == "answer"
+        self._runs_layers = stage.objective != "words"
         self._has_words = recipe.model.extra_tokens is not None
         self._trained = what_trains(stage, recipe.model, parts)
         # Adapters are on the device once they train or were loaded from a bundle.

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from aligners.limits import check_num_tokens
 from anymal.modality import find_modality
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
+from anymal.recipe.objective import Objective, check_objective, check_objectives
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
 from anymal.recipe.senses import ClockRecipe, check_senses
 from anymal.recipe.side import SideRecipe
@@ -158,8 +155,8 @@ class StageRecipe(Section):
     trains: list[TrainRule] | None = Field(
         None, min_length=1, description="rules for what trains; the first that matches counts"
     )
-    objective: Literal["answer", "words"] = Field(
-        "answer", description="soft tokens are answered from, or, in align, become the words"
+    objective: Objective = Field(
+        "answer", description="what is minimised: answer, words, or a section of kind: preference"
     )
     modalities: list[str] | None = Field(None, description="aligners that train; null is all")
     data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
@@ -230,9 +227,8 @@ class StageRecipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _words_need_no_language_model(self) -> Self:
-        if self.objective == "words" and (self.kind == "instruct" or self.packing):
-            raise ValueError("objective: words is for kind: align, with packing: false")
+    def _keys_fit_the_objective(self) -> Self:
+        check_objective(self)  # its error is a ValueError
         return self
 
 
@@ -262,17 +258,13 @@ class Recipe(Section):
                         f"stages.{stage.name}.modalities names {name!r}; "
                         f"the model has {', '.join(self.model.modalities)}"
                     )
-            if stage.objective == "words" and self.model.side is not None:
-                raise ValueError(
-                    f"stage {stage.name!r} has objective: words, which compares soft tokens with "
-                    "words; with model.side they stand beside the words; take objective: answer"
-                )
             if stage.kind == "instruct" and self.model.lora is None:
                 raise ValueError(
                     f"stage {stage.name!r} is of kind instruct, which trains LoRA; "
                     "set model.lora (model.lora={} takes the defaults), or use kind: align"
                 )
-        check_trains(self)  # its error is a ValueError
+        check_objectives(self)  # their errors are ValueErrors
+        check_trains(self)
         return self
 
 

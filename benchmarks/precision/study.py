@@ -39,7 +39,7 @@ from anymal.evaluation.task import Task, pick
 from anymal.recipe.schema import Recipe, load_recipe
 from anymal.serving.precision import serving_precision
 from train.data.sources import open_data
-from train.loop import heldout_loss
+from train.loop import held_out
 from train.run import run
 from train.run_folder import RunFolder
 
@@ -170,7 +170,7 @@ def _measure(model: Assembled, records: Sequence[Record]) -> tuple[dict[str, Any
             watch=lambda _, true: answered.append(true),
         )
     found = {
-        "heldout_loss": round(heldout_loss(model.model, batches), 5),
+        "heldout_loss": round(held_out(model.model, batches).loss, 5),
         "accuracy": results.tasks[0].score.model_dump(),
     }
     return found, [reply.text for one in answered for reply in one.replies]

@@ -40,7 +40,7 @@ def test_padding_does_not_change_the_loss(
     with torch.no_grad():
         together = assembled.model.loss(batch(assembled, records))
         alone = [assembled.model.loss(batch(assembled, [record])) for record in records]
-    assert together.num_tokens == sum(loss.num_tokens for loss in alone)
+    assert together.count == sum(loss.count for loss in alone)
     torch.testing.assert_close(together.total, torch.stack([loss.total for loss in alone]).sum())
     torch.testing.assert_close(together.per_sample, torch.stack([loss.total for loss in alone]))
 

@@ -1,12 +1,12 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from train.errors import TrainingError
-from train.loop import heldout_loss, optimise
+from train.loop import held_out, optimise
 
 
 @dataclass
@@ -27,8 +27,9 @@ class FakeBatch:
 @dataclass
 class FakeLoss:
     total: Tensor
-    num_tokens: int
+    count: int
     per_sample: Tensor
+    measures: dict[str, Tensor] = field(default_factory=dict)
 
 
 class FakeModel(nn.Module):
@@ -111,7 +112,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step() -> None:
 
 def test_heldout_loss_weighs_tokens_and_leaves_the_mode() -> None:
     model = FakeModel().train()
-    whole = heldout_loss(model, [batch(*ROWS)])
-    assert whole == pytest.approx(heldout_loss(model, [batch(ROWS[0]), batch(ROWS[1])]))
+    whole = held_out(model, [batch(*ROWS)]).loss
+    assert whole == pytest.approx(held_out(model, [batch(ROWS[0]), batch(ROWS[1])]).loss)
     assert model.training
     assert model.weight.grad is None

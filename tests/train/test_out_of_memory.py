@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from anymal.collate import Batch
 from anymal.sample import Sample
-from train.data.feed import Layout, MicroBatch
+from train.data.layout import Layout, MicroBatch
 from train.errors import TrainingError
-from train.loop import heldout_loss, optimise
+from train.loop import held_out, optimise
 from train.out_of_memory import Halving
 
 LAYOUT = Layout(pad_id=0)
@@ -25,10 +25,11 @@ def samples(number: int) -> list[Sample]:
 
 
 class Loss:
-    """As `anymal.model.Loss`."""
+    """As `anymal.llm.cross_entropy.Loss`."""
 
-    def __init__(self, per_sample: Tensor, num_tokens: int) -> None:
-        self.total, self.per_sample, self.num_tokens = per_sample.sum(), per_sample, num_tokens
+    def __init__(self, per_sample: Tensor, count: int) -> None:
+        self.total, self.per_sample, self.count = per_sample.sum(), per_sample, count
+        self.measures: dict[str, Tensor] = {}
 
 
 class Hungry(nn.Module):
@@ -126,8 +127,8 @@ def test_one_sample_that_does_not_fit_is_named() -> None:
 
 def test_heldout_losses_are_halved_too() -> None:
     micro_batches = [MicroBatch.of(samples(5), LAYOUT)]
-    whole = heldout_loss(Hungry(holds=9), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
-    parts = heldout_loss(Hungry(holds=2), micro_batches, apply=halving(5).map)  # type: ignore[arg-type]
+    whole = held_out(Hungry(holds=9), micro_batches, apply=halving(5).map).loss  # type: ignore[arg-type]
+    parts = held_out(Hungry(holds=2), micro_batches, apply=halving(5).map).loss  # type: ignore[arg-type]
     assert parts == pytest.approx(whole, rel=1e-5)
 
 

@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_the_nearest_word_and_the_way_there(
         loss = WordLoss(model)(model, whole)
     torch.testing.assert_close(loss.per_sample, torch.tensor(sums), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(loss.total, loss.per_sample.sum())
-    assert loss.num_tokens == 32 + 32 + 40
+    assert loss.count == 32 + 32 + 40
 
 
 def test_words_in_their_place_are_at_no_distance(
@@ -97,7 +97,7 @@ def test_padding_does_not_change_the_loss(
             for record in records
         ]
     torch.testing.assert_close(together.per_sample, torch.stack([loss.total for loss in alone]))
-    assert together.num_tokens == sum(loss.num_tokens for loss in alone)
+    assert together.count == sum(loss.count for loss in alone)
 
 
 def test_only_aligners_learn_and_no_layer_runs(

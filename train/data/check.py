@@ -12,7 +12,7 @@ from rich.console import Console
 from anymal.data.in_order import in_order
 from anymal.errors import AnymalError, DataError
 from anymal.processor import Processor
-from train.data.feed import read_sample
+from train.data.feed import read_samples
 from train.data.records import has_empty_answer
 from train.data.sources import Source, StageData
 from train.progress import Bar
@@ -102,16 +102,22 @@ def _look_through(manifests: Sequence[Source], processor: Processor, bar: Bar) -
 def _look_at(source: Source, row: int, processor: Processor) -> _Found:
     """Read and process one row."""
     try:
-        conversation, _ = read_sample(source, row, processor)
+        conversation, _ = read_samples(source, row, processor)
     except AnymalError as error:
         return _Found(source=source, row=row, problem=str(error))
     return _Found(source=source, row=row, is_empty=has_empty_answer(conversation))
 
 
 def _manifests(data: Sequence[StageData]) -> list[Source]:
-    """The sources that are manifests; one that several stages name, once."""
+    """The sources that are manifests; one that several stages read the same way, once."""
     sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
-    return list({id(s.records): s for s in sources if s.rows is not None}.values())
+    manifests = [source for source in sources if source.rows is not None]
+    return list({(id(s.records), _branches(s)): s for s in manifests}.values())
+
+
+def _branches(source: Source) -> tuple[str, ...]:
+    """The samples that each record of a source makes, where answers are compared."""
+    return () if source.compares is None else tuple(map(str, source.compares.branches))
 
 
 def _tell_empty_answers(

@@ -5,22 +5,23 @@ Does not touch the model or a device; meant to run in a `Prefetch` thread.
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
-from anymal.collate import Batch, collate
 from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
+from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.dropout import Dropout, enough_of
+from train.data.layout import Layout, MicroBatch
+from train.data.pairs import Pair, samples_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
 
@@ -29,66 +30,14 @@ ROWS_AHEAD = 2  # per thread: one at work, one that waits for it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How samples become a batch.
-
-    Attributes:
-        pad_id: Token id of padding.
-        is_packed: Whether all samples share one row; see `anymal.llm.packing`.
-        splits_prefix: Whether the prefix that all samples share is left out; see
-            `anymal.llm.shared_prefix`.
-        pins_memory: Whether the batch is in pinned memory, so that a GPU copies it while it
-            computes.
-    """
-
-    pad_id: int
-    is_packed: bool = False
-    splits_prefix: bool = False
-    pins_memory: bool = False
-
-    def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Lay samples out."""
-        batch = collate(
-            samples,
-            pad_id=self.pad_id,
-            is_packed=self.is_packed,
-            splits_prefix=self.splits_prefix,
-        )
-        return batch.pin_memory() if self.pins_memory else batch
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MicroBatch:
-    """Samples that go through the model together, and the batch they make.
-
-    Attributes:
-        samples: Kept so that they can be laid out again, fewer at a time.
-        layout: How they become a batch.
-        batch: The batch.
-    """
-
-    samples: tuple[Sample, ...]
-    layout: Layout
-    batch: Batch
-
-    @classmethod
-    def of(cls, samples: Sequence[Sample], layout: Layout) -> Self:
-        """Lay samples out."""
-        return cls(samples=tuple(samples), layout=layout, batch=layout(samples))
-
-    def cut(self, size: int) -> Iterator[Self]:
-        """The same samples in micro-batches of at most `size`."""
-        for first in range(0, len(self.samples), size):
-            yield self.of(self.samples[first : first + size], self.layout)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A conversation and where it came from."""
+    """A conversation and where it came from; of a record with two answers, both."""
 
     conversation: Conversation
     base_dir: Path | None
     where: str
+    pair: Pair | None = None
+    compares: PreferenceRecipe | None = None
 
 
 def training_micro_batches(
@@ -107,19 +56,19 @@ def training_micro_batches(
     """Yield the micro-batches of one batch after the other, without end.
 
     Args:
-        stage: Gives `batch_size` and `bucket`.
+        stage: Gives `batch_size` and `bucket`, counted in records.
         sources: The opened `data` of the stage.
         sampler: Decides which record comes where.
         processor: Turns a conversation into a sample.
         slot_lengths: Soft tokens by modality, to estimate lengths.
         layout: How samples become a batch.
-        size: Most samples of one micro-batch.
+        size: Most records of one micro-batch.
         start: Batch to begin at; a batch is the same whichever batch was the first.
         threads: How many process samples; with 0, the one that asks does.
         dropout: Leaves media out; None leaves all in.
 
     Yields:
-        `micro_batches_per_batch` micro-batches for each batch of `batch_size` samples.
+        `micro_batches_per_batch` micro-batches for each batch of `batch_size` records.
 
     Raises:
         DataError: A record cannot be used; the message names it.
@@ -168,15 +117,33 @@ def heldout_micro_batches(
     threads: int = 0,
 ) -> Iterator[MicroBatch]:
     """Yield `eval_samples` held-out records, always the same ones, in micro-batches."""
-    draws = iter(heldout_draws([len(source.records) for source in sources], stage.eval_samples))
-    chosen = iter(lambda: list(islice(draws, size)), [])
+    draws = heldout_draws([len(source.records) for source in sources], stage.eval_samples)
+    yield from micro_batches_of(draws, sources, processor, layout, size=size, threads=threads)
+
+
+def micro_batches_of(
+    draws: Iterable[Draw],
+    sources: Sequence[Source],
+    processor: Processor,
+    layout: Layout,
+    *,
+    size: int,
+    threads: int = 0,
+) -> Iterator[MicroBatch]:
+    """Yield given records in order, in micro-batches of at most `size`.
+
+    Raises:
+        DataError: A record cannot be used; the message names it.
+    """
+    left = iter(draws)
+    chosen = iter(lambda: list(islice(left, size)), [])
     rows = ([_read(draw, sources) for draw in some] for some in chosen)
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
 
 def micro_batches_per_batch(stage: StageRecipe, size: int) -> int:
-    """How many micro-batches of at most `size` samples a batch has."""
+    """How many micro-batches of at most `size` records a batch has."""
     return -(-stage.batch_size // size)
 
 
@@ -209,7 +176,9 @@ def estimated_length(conversation: Conversation, slots: Mapping[str, int]) -> in
     return characters // CHARACTERS_PER_TOKEN + sum(slots.get(modality_of(p), 0) for p in media)
 
 
-def read_sample(source: Source, record: int, processor: Processor) -> tuple[Conversation, Sample]:
+def read_samples(
+    source: Source, record: int, processor: Processor
+) -> tuple[Conversation, list[Sample]]:
     """One record, as it was read and as a stage processes it.
 
     Raises:
@@ -237,10 +206,16 @@ def _drawn(position: int, draw: Draw, sources: Sequence[Source], dropout: Dropou
 def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
     """Read one record."""
     source = sources[draw.source]
+    base_dir, where = source.base_dir, source.where(draw.record)
+    if source.compares is None:
+        return _Row(conversation=source.read(draw.record), base_dir=base_dir, where=where)
+    pair = source.pair(draw.record)
     return _Row(
-        conversation=source.read(draw.record),
-        base_dir=source.base_dir,
-        where=source.where(draw.record),
+        conversation=pair.conversations["chosen"],
+        base_dir=base_dir,
+        where=where,
+        pair=pair,
+        compares=source.compares,
     )
 
 
@@ -249,25 +224,33 @@ def _processed(
 ) -> Iterator[list[Sample]]:
     """Yield the samples of each piece in order; each thread is up to `ROWS_AHEAD` rows ahead."""
     if not threads:
-        yield from ([_process(row, processor) for row in rows] for rows in pieces)
+        yield from (_joined(_process(row, processor) for row in rows) for rows in pieces)
         return
-    waiting: deque[list[Future[Sample]]] = deque()
+    waiting: deque[list[Future[list[Sample]]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
         try:
             for rows in pieces:
                 waiting.append([pool.submit(_process, row, processor) for row in rows])
                 while sum(map(len, waiting)) > ROWS_AHEAD * threads:
-                    yield [future.result() for future in waiting.popleft()]
+                    yield _joined(future.result() for future in waiting.popleft())
             while waiting:
-                yield [future.result() for future in waiting.popleft()]
+                yield _joined(future.result() for future in waiting.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _process(row: _Row, processor: Processor) -> Sample:
-    """Process one row; errors and the sample's name say where it came from."""
+def _joined(rows: Iterable[list[Sample]]) -> list[Sample]:
+    """The samples of rows, one row after the other."""
+    return [sample for row in rows for sample in row]
+
+
+def _process(row: _Row, processor: Processor) -> list[Sample]:
+    """Process one row; errors and the samples' names say where they came from."""
     try:
-        sample = processor(row.conversation, base_dir=row.base_dir)
+        if row.pair is None or row.compares is None:
+            samples = [processor(row.conversation, base_dir=row.base_dir)]
+        else:
+            samples = samples_of(row.pair, row.compares, processor, base_dir=row.base_dir)
     except AnymalError as error:
         raise DataError(f"{row.where}: {error}") from error
-    return dataclasses.replace(sample, name=row.where)
+    return [dataclasses.replace(sample, name=row.where) for sample in samples]

@@ -17,7 +17,9 @@ from anymal.errors import DataError, RecipeError
 from anymal.protocol.conversation import Conversation
 from anymal.recipe.data_entry import DataRecipe, WeightRule
 from anymal.recipe.licences import UNKNOWN
+from anymal.recipe.objective import Objective, PreferenceRecipe
 from anymal.recipe.schema import Recipe
+from train.data.pairs import Pair, check_pair
 from train.data.records import check_record
 
 ENDLESS = sys.maxsize  # the length of a source that has no end
@@ -43,6 +45,7 @@ class Source:
         weight: Share of the mixture, relative to the other sources.
         base_dir: Folder that media paths are relative to; None allows no paths.
         rows: The records of a manifest, which know their places; None for a Python source.
+        compares: Of a stage that compares answers, how; None for one that learns them.
     """
 
     name: str
@@ -52,14 +55,31 @@ class Source:
     weight: float
     base_dir: Path | None
     rows: Rows | None = None
+    compares: PreferenceRecipe | None = None
 
     def read(self, index: int) -> Conversation:
-        """Return one checked conversation.
+        """Return one checked conversation; of a record with two answers, that with the chosen one.
 
         Raises:
             DataError: The record is not a conversation; the message says which one.
         """
+        if self.compares is not None:
+            return self.pair(index).conversations["chosen"]
         return self.check(self.records[index], index)
+
+    def pair(self, index: int) -> Pair:
+        """Return one checked record with two answers.
+
+        Raises:
+            DataError: The record is none; the message says which one.
+        """
+        assert self.compares is not None, self.origin
+        return check_pair(
+            self.records[index],
+            where=self.where(index),
+            base_dir=self.base_dir,
+            numbers=self.compares.numbers,
+        )
 
     def check(self, record: Record, index: int) -> Conversation:
         """Check one of the records, which was read already.
@@ -111,20 +131,22 @@ def open_data(recipe: Recipe) -> list[StageData]:
     opened: dict[str, Source] = {}
     return [
         StageData(
-            training=[_open(entry, opened) for entry in stage.data],
-            heldout=[_open(entry, opened) for entry in stage.heldout or []],
+            training=[_open(entry, opened, stage.objective) for entry in stage.data],
+            heldout=[_open(entry, opened, stage.objective) for entry in stage.heldout or []],
         )
         for stage in recipe.stages
     ]
 
 
-def _open(entry: DataRecipe, opened: dict[str, Source]) -> Source:
+def _open(entry: DataRecipe, opened: dict[str, Source], objective: Objective) -> Source:
     """Open one entry, unless another one names the same records."""
     key = entry.model_dump_json(exclude={"weight", "name"})
     if key not in opened:
         opened[key] = _from_source(entry) if entry.manifest is None else _from_manifest(entry)
     own = opened[key]
-    return replace(own, name=entry.name or own.name, weight=_weight(entry, own))
+    compares = objective if isinstance(objective, PreferenceRecipe) else None
+    name, weight = entry.name or own.name, _weight(entry, own)
+    return replace(own, name=name, weight=weight, compares=compares)
 
 
 def _weight(entry: DataRecipe, own: Source) -> float:

@@ -25,13 +25,20 @@ _OPTIONS = ["yes", "no"]
 _BOX = {"box": [1, 1, 20, 20], "width": 32, "height": 32}  # of no picture in particular
 
 
-def write_data(modalities: Sequence[str], prompt: str | OwnPrompt | None, folder: Path) -> Path:
+def write_data(
+    modalities: Sequence[str],
+    prompt: str | OwnPrompt | None,
+    folder: Path,
+    compared: Sequence[str] | None = None,
+) -> Path:
     """Write generated records as a manifest.
 
     Args:
         modalities: Media of its records; where there are several, one record has all of them.
         prompt: The prompt that its rows are for; None writes conversations.
         folder: Is created.
+        compared: Where a stage compares answers: the numbers that its records have; None writes
+            records with one answer.
 
     Returns:
         Path of the manifest.
@@ -41,10 +48,17 @@ def write_data(modalities: Sequence[str], prompt: str | OwnPrompt | None, folder
         records.append(_together(records[::_RECORDS_EACH], modalities))
     manifest = write_manifest(records, folder)
     if prompt is not None:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
-        rows = [_row(json.loads(line), style_of(prompt)) for line in lines]
-        manifest.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        _rewrite(manifest, lambda record: _row(record, style_of(prompt)))
+    elif compared is not None:
+        _rewrite(manifest, lambda record: _pair(record, compared))
     return manifest
+
+
+def _rewrite(manifest: Path, make: Callable[[sources.Record], dict[str, Any]]) -> None:
+    """Replace each record of a manifest."""
+    records = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())
+    rows = "".join(f"{json.dumps(make(record))}\n" for record in records)
+    manifest.write_text(rows, encoding="utf-8")
 
 
 def _records(modality: str) -> Sequence[sources.Record]:
@@ -79,4 +93,16 @@ def _row(record: sources.Record, prompt: PromptStyle) -> dict[str, Any]:
         prompt.modality: medium[medium["type"]],
         "text": record["messages"][1]["content"],
         **{field: known.get(field, "none") for field in prompt.fields},
+    }
+
+
+def _pair(record: sources.Record, numbers: Sequence[str]) -> dict[str, Any]:
+    """A record with its answer chosen, and another rejected."""
+    *asked, answer = record["messages"]
+    return {
+        "id": record["id"],
+        "messages": asked,
+        "chosen": answer["content"],
+        "rejected": "Something else.",
+        "meta": dict.fromkeys(numbers, 1.0),
     }

@@ -19,6 +19,7 @@ from anymal.cli.console import plain_console
 from anymal.llm.load import without_progress
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import TINY
+from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.own_prompt import OwnPrompt, style_of
 from anymal.recipe.schema import AlignerRecipe, ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
@@ -127,7 +128,7 @@ class _Data:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.all_modalities = list(recipe.model.modalities)
         self.folder = folder
-        self.written: dict[tuple[str | None, tuple[str, ...]], str] = {}
+        self.written: dict[tuple[str | None, tuple[str, ...], tuple[str, ...] | None], str] = {}
 
     def small_stage(self, stage: StageRecipe) -> dict[str, Any]:
         """Two steps of a stage, on generated data."""
@@ -145,10 +146,13 @@ class _Data:
         modalities = stage.modalities or self.all_modalities
         if len(modalities) < 2 or all(entry.prompt is not None for entry in stage.data):
             values["modality_dropout"] = 0.0  # no generated record has two media
+        compared = None
+        if isinstance(stage.objective, PreferenceRecipe):
+            compared = stage.objective.numbers
         for entry in values["data"] + (values["heldout"] or []):
             given = DataRecipe(**entry)
             own = DataRecipe(
-                manifest=self._manifest(given.prompt, tuple(modalities)),
+                manifest=self._manifest(given.prompt, tuple(modalities), compared),
                 name=given.name or given.source or Path(str(given.manifest)).name,
                 prompt=given.prompt,
                 suffix=given.suffix,
@@ -157,13 +161,18 @@ class _Data:
             entry |= own.model_dump(exclude={"weight"}) | {"source": None}
         return values
 
-    def _manifest(self, prompt: str | OwnPrompt | None, modalities: tuple[str, ...]) -> str:
-        """The manifest for a prompt, or of conversations about some modalities."""
+    def _manifest(
+        self,
+        prompt: str | OwnPrompt | None,
+        modalities: tuple[str, ...],
+        compared: tuple[str, ...] | None,
+    ) -> str:
+        """The manifest for a prompt, or of conversations or pairs about some modalities."""
         shown = modalities if prompt is None else (style_of(prompt).modality,)
-        key = (repr(prompt), shown)
+        key = (repr(prompt), shown, compared)
         if key not in self.written:
             folder = self.folder / str(len(self.written))
-            self.written[key] = str(write_data(shown, prompt, folder))
+            self.written[key] = str(write_data(shown, prompt, folder, compared))
         return self.written[key]
 
 

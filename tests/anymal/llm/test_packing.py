@@ -129,7 +129,7 @@ def result(model: AnyMAL, batch: Batch) -> Result:
     loss = model.loss(batch)
     loss.total.backward()
     gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
-    return Result(loss.total.item() / loss.num_tokens, loss.per_sample, gradients)
+    return Result(loss.total.item() / loss.count, loss.per_sample, gradients)
 
 
 def assert_equal(own: Result, wanted: Result) -> None:

@@ -87,6 +87,16 @@ def test_lora_and_its_states_leave_room_for_fewer(make_plan: MakePlan) -> None:
     assert lora.most_samples < eight_bit.most_samples < aligner_only.most_samples
 
 
+def test_a_pair_is_as_many_samples_as_it_has_branches(make_plan: MakePlan) -> None:
+    answers = make_plan()[1].tightest
+    mdpo = {"kind": "preference", "preset": "mdpo"}
+    pairs = make_plan(objective=mdpo)[1].tightest
+    assert pairs.most_samples == answers.most_samples // 3
+    assert pairs.num_samples == min(64, pairs.most_samples)
+    alone = [make_plan(micro_batch=2, objective=mdpo), make_plan(micro_batch=6)]
+    assert alone[0][1].tightest.parts == alone[1][1].tightest.parts
+
+
 def test_small_passes_are_fullest_where_gradients_are_added(make_plan: MakePlan) -> None:
     small: dict[str, Any] = {"kind": "instruct", "lora": {"r": 64}, "batch_size": 2}
     parts = make_plan(text_tokens=1, micro_batch=1, **small)[1].tightest.parts

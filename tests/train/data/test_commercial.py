@@ -23,7 +23,7 @@ def opened(tmp_path: Path, *licences: str) -> list[StageData]:
         path = tmp_path / f"{number}.jsonl"
         path.write_text(f"{ROW}\n")
         entries.append(DataRecipe(manifest=str(path), licence=licence))
-    stage: Any = type("Stage", (), {"data": entries, "heldout": None})
+    stage: Any = type("Stage", (), {"data": entries, "heldout": None, "objective": "answer"})
     recipe: Any = type("Recipe", (), {"stages": [stage]})
     given: Recipe = recipe
     return open_data(given)
@@ -81,7 +81,7 @@ def records() -> list[Record]:
 
 def test_a_python_source_states_its_own(tmp_path: Path) -> None:
     def sources(*entries: DataRecipe) -> list[StageData]:
-        stage: Any = type("Stage", (), {"data": entries, "heldout": None})
+        stage: Any = type("Stage", (), {"data": entries, "heldout": None, "objective": "answer"})
         recipe: Any = type("Recipe", (), {"stages": [stage]})
         return open_data(recipe)
 

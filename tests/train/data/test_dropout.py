@@ -16,7 +16,8 @@ from anymal.protocol.record import read_record
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.dropout import Dropout, check_dropout, enough_of, spare_modalities, without
-from train.data.feed import Layout, training_micro_batches
+from train.data.feed import training_micro_batches
+from train.data.layout import Layout
 from train.data.sampler import Sampler
 from train.data.sources import Source
 from train.dry_run.data import write_data

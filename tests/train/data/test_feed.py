@@ -11,13 +11,13 @@ from anymal.protocol.conversation import Conversation, read_conversation
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.feed import (
-    Layout,
     estimated_length,
     heldout_draws,
     heldout_micro_batches,
     micro_batches_per_batch,
     training_micro_batches,
 )
+from train.data.layout import Layout
 from train.data.sampler import BUCKET_BATCHES, Sampler
 from train.data.sources import Source
 

@@ -113,6 +113,13 @@ def test_a_shipped_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stage_that_compares_answers_gets_pairs() -> None:
+    terms = "[{chosen: 1, rejected: -severity}, {chosen: 1, chosen@blank: -1}]"
+    objective = f"stages.instruct.objective={{kind: preference, terms: {terms}}}"
+    shown = try_out("quick.yaml", objective)
+    assert "stage instruct: loss 1.39, " in shown  # log 2 for each of two terms
+
+
 def test_the_recipes_tried_every_time_are_shipped() -> None:
     assert set(RECIPES) > EVERY_TIME
 

@@ -1,0 +1,145 @@
+"""What a stage minimises: a name, or for preference among answers, a section of its own.
+
+Does not compute a loss (see `anymal.objectives.preference`, `anymal.model` and `train.word_loss`).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from anymal.objectives.terms import Branch, Term, branches_of, numbers_of
+from anymal.recipe.section import Section
+
+if TYPE_CHECKING:
+    from anymal.recipe.schema import Recipe, StageRecipe
+
+PresetName = Literal["dpo", "hsa_dpo", "mdpo", "rlhf_v", "stic"]
+
+_DPO = {"chosen": 1.0, "rejected": -1.0}
+PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
+    "dpo": {"terms": [_DPO]},
+    "hsa_dpo": {"terms": [{"chosen": 1.0, "rejected": "-severity"}]},
+    "mdpo": {"terms": [_DPO, {"chosen": 1.0, "chosen@crop": -1.0}, {"chosen": 1.0}]},
+    "rlhf_v": {"terms": [_DPO], "beta": 0.5, "tokens": {"changed": 5.0, "normalise": True}},
+    "stic": {"terms": [_DPO], "sft": 1 / 1024},
+}
+"""The keys that a name stands for; keys that a recipe gives beside it win."""
+
+
+class TokenWeights(Section):
+    """How much tokens count that differ between the two answers; others count 1."""
+
+    changed: float = Field(gt=0, description="weight of a token that is changed")
+    normalise: bool = Field(False, description="divide weights by their sum over the answer")
+
+
+class PreferenceRecipe(Section):
+    """Compares the answers of a record; see docs/recipes.md, Preference."""
+
+    kind: Literal["preference"] = Field(description="preference")
+    preset: PresetName | None = Field(
+        None, exclude=True, description="a published method; stands for the keys below"
+    )
+    terms: list[dict[str, float | str]] = Field(
+        min_length=1, description="what is compared: coefficients by branch; or give preset"
+    )
+    beta: float = Field(0.1, gt=0, description="larger keeps the model nearer to the reference")
+    tokens: TokenWeights | None = Field(None, description="weights of tokens; null is 1 each")
+    sft: float = Field(0.0, ge=0, description="weight of -log p(chosen) beside the terms")
+    reference: Literal["start", "none"] = Field(
+        "start", description="the model at the start of the stage, or scores by themselves"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_stands_for_keys(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or value.get("preset") is None:
+            return value
+        if (name := value["preset"]) not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; known: {', '.join(get_args(PresetName))}")
+        if "terms" in value:
+            raise ValueError("give exactly one of preset and terms")
+        return {**PRESETS[name], **value}
+
+    @model_validator(mode="after")
+    def _terms_are_understood(self) -> Self:
+        _ = self.parsed  # its error is a ValueError
+        if self.sft and "chosen" not in map(str, self.branches):
+            raise ValueError("sft needs a term with the branch chosen")
+        if self.tokens is not None and not {"chosen", "rejected"} <= {*map(str, self.branches)}:
+            raise ValueError("tokens needs terms with the branches chosen and rejected")
+        return self
+
+    @cached_property
+    def parsed(self) -> tuple[Term, ...]:
+        """The terms."""
+        return tuple(map(Term.of, self.terms))
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """The samples that each record makes, in order."""
+        return branches_of(self.parsed)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers that each record's `meta` has to have."""
+        return numbers_of(self.parsed)
+
+
+def _tag_of(value: Any) -> str:
+    return "preference" if isinstance(value, Mapping | PreferenceRecipe) else "name"
+
+
+Objective = Annotated[
+    Annotated[Literal["answer", "words"], Tag("name")]
+    | Annotated[PreferenceRecipe, Tag("preference")],
+    Discriminator(_tag_of),
+]
+
+
+def samples_of_a_record(objective: Objective) -> int:
+    """How many samples each record makes."""
+    return len(objective.branches) if isinstance(objective, PreferenceRecipe) else 1
+
+
+def check_objective(stage: "StageRecipe") -> None:
+    """Refuse keys of a stage that its objective cannot have.
+
+    Raises:
+        ValueError: It has one; the message names the key to change.
+    """
+    if stage.objective == "words" and (stage.kind == "instruct" or stage.packing):
+        raise ValueError("objective: words is for kind: align, with packing: false")
+    if isinstance(stage.objective, PreferenceRecipe) and stage.modality_dropout:
+        raise ValueError(
+            "objective: preference compares answers under the same media; set modality_dropout: 0"
+        )
+
+
+def check_objectives(recipe: "Recipe") -> None:
+    """Refuse objectives that the rest of a recipe contradicts.
+
+    Raises:
+        ValueError: One does; the message names the stage.
+    """
+    for stage in recipe.stages:
+        if stage.objective == "words" and recipe.model.side is not None:
+            raise ValueError(
+                f"stage {stage.name!r} has objective: words, which compares soft tokens with "
+                "words; with model.side they stand beside the words; take objective: answer"
+            )
+        corrupted = _corrupted(stage.objective)
+        if corrupted and recipe.features is not None:
+            raise ValueError(
+                f"stage {stage.name!r} compares {', '.join(corrupted)}, whose media are not those "
+                "that features were saved of; set features: null"
+            )
+
+
+def _corrupted(objective: Objective) -> Sequence[str]:
+    """The branches with corrupted media."""
+    if not isinstance(objective, PreferenceRecipe):
+        return ()
+    return [str(branch) for branch in objective.branches if branch.corruption is not None]
