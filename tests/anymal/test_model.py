@@ -234,13 +234,16 @@ def _extend(sample: Any, ids: list[int]) -> Any:
     )
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 def test_encoders_may_compute_in_bfloat16(
     model_recipe: MakeRecipe, records: list[dict[str, Any]]
 ) -> None:
     torch.manual_seed(0)
     own = build(model_recipe())
     batch = collate([own.processor(record) for record in records], pad_id=own.processor.pad_id)
-    with torch.no_grad():
+    # With AMX, oneDNN of PyTorch 2.13 is wrong about this motion encoder's convolution in steps of
+    # its own width, by two thirds of the result; on a CPU, encoders compute in float32.
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
         exact = own.model.loss(batch).per_sample
         own.model.encoders.to(torch.bfloat16)  # as on CUDA
         soft_tokens = own.model.align(own.model.encode(batch.media))
