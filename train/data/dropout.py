@@ -61,7 +61,8 @@ def enough_of(record: Mapping[str, Any], *, where: str) -> Enough:
     """What a record says is enough to answer it.
 
     Raises:
-        DataError: It is no list of lists of names, or `meta` is no object; the message begins with `where`.
+        DataError: It is no list of lists of names, or `meta` is no object; the message begins with
+            `where`.
     """
     meta = record.get("meta") or {}
     if not isinstance(meta, Mapping):
