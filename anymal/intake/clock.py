@@ -20,6 +20,7 @@ from anymal.sample import Item
 from encoders.base import Layout, TimesOf
 
 _SLIP = 1e-6  # of a time that ought to be a whole number of ticks
+_LAST_TICK = 2**24  # behind it float32, in which times are told to the model, skips whole ticks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ def on_clock(
         name: What errors call it.
 
     Raises:
-        ConversationError: The model has no clock, or does not know when it saw what.
+        ConversationError: The model has no clock, or does not know when it saw what, or the medium
+            begins too late on the clock.
     """
     if clock is None:
         raise ConversationError(
@@ -73,6 +75,12 @@ def on_clock(
     if signal is None:
         raise ConversationError(
             f"{name} cannot be in a group: cached features have no times; set features=null"
+        )
+    if group.start_s / clock.window_s > _LAST_TICK:
+        raise ConversationError(
+            f"{name} begins at {group.start_s:g} s on the clock of its group; the latest is "
+            f"{_LAST_TICK * clock.window_s:g} s; count start_s from the beginning of the group's "
+            "first medium, not from a date"
         )
     ticks = clock.ticks(times(signal, item.tensors), start_s=group.start_s)
     digest = hashlib.sha256(f"{item.digest} {ticks.tolist()}".encode()).hexdigest()

@@ -11,6 +11,8 @@ from anymal.media.sound_facts import measure_sound
 from anymal.modality import MOST_FACTS
 from encoders.signals import Audio, Motion, Video
 
+_SLOW_HZ = 9.5  # rates below it are told in two digits: 0.4 Hz is not 0 Hz
+
 
 def told(signal: Any, *, name: str) -> str:
     """The facts of a medium, in numbers that a person would round to.
@@ -42,7 +44,7 @@ def told(signal: Any, *, name: str) -> str:
 def _sound(signal: Audio) -> str:
     """Duration, rate, loudness and pitch of a sound."""
     found = measure_sound(signal)
-    loud = "silent" if found.loudness_db is None else f"{found.loudness_db:.0f} dB"
+    loud = "silent" if found.loudness_db is None else f"{round(found.loudness_db)} dB"
     parts = [f"{signal.duration_s:.1f} s", f"{signal.rate_hz} Hz", loud]
     if found.pitch_hz is not None:
         low, high = found.pitch_hz
@@ -52,7 +54,8 @@ def _sound(signal: Audio) -> str:
 
 def _motion(signal: Motion) -> str:
     """Duration, rate, acceleration and dominant frequency of a motion."""
-    parts = [f"{signal.duration_s:.1f} s", f"{signal.rate_hz:.0f} Hz"]
+    rate = f"{signal.rate_hz:.2g}" if signal.rate_hz < _SLOW_HZ else f"{signal.rate_hz:.0f}"
+    parts = [f"{signal.duration_s:.1f} s", f"{rate} Hz"]
     if signal.present[:3].all():
         found = measure_motion(signal)
         parts.append(f"mean {found.mean:.1f}, peak {found.peak:.1f} m/s2 at {found.peak_s:.1f} s")

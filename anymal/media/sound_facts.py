@@ -65,7 +65,7 @@ def measure_sound(signal: Audio) -> SoundFacts:
 
 def _stretches(samples: Array, rate_hz: int) -> Array:
     """Loud enough stretches `[K, N]`, their means taken off; a short sound is one."""
-    length = min(round(_STRETCH_S * rate_hz), len(samples))
+    length = min(max(1, round(_STRETCH_S * rate_hz)), len(samples))
     number = min(_STRETCHES, len(samples) // length, max(1, _MOST_SAMPLES // length))
     starts = np.linspace(0, len(samples) - length, number)
     found = samples[starts.round().astype(np.int64)[:, None] + np.arange(length)]

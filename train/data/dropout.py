@@ -61,9 +61,13 @@ def enough_of(record: Mapping[str, Any], *, where: str) -> Enough:
     """What a record says is enough to answer it.
 
     Raises:
-        DataError: It is no list of lists of names; the message begins with `where`.
+        DataError: It is no list of lists of names, or `meta` is no object; the message begins with
+            `where`.
     """
-    found = (record.get("meta") or {}).get("enough")
+    meta = record.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise DataError(f"{where}: meta is {meta!r:.80}; write an object, or leave it out")
+    found = meta.get("enough")
     if found is None:
         return ()
     is_list = isinstance(found, list) and all(isinstance(each, list) for each in found)

@@ -127,26 +127,32 @@ def _from_info(path: Path, options: Options) -> _DataSet:
     return _data_set(info, str(options.split), entries[options.split])
 
 
-def _data_set(info: Path, name: str, entry: Mapping[str, Any]) -> _DataSet:
+def _data_set(info: Path, name: str, entry: Any) -> _DataSet:
     """Understand one entry."""
     where = f"{info}: {name}"
+    if not isinstance(entry, dict):
+        raise DataError(f"{where} is {entry!r:.80}; it should be an object with a file_name")
+    for key in ("columns", "tags"):
+        if not isinstance(entry.get(key) or {}, dict):
+            raise DataError(f"{where} has the {key} {entry[key]!r:.80}; it should be an object")
     columns = entry.get("columns") or {}
     if found := [key for key in _ELSEWHERE if entry.get(key)]:
         raise DataError(f"{where} is not here ({found[0]}); download it, and give its file_name")
     if entry.get("ranking") or any(columns.get(key) for key in _PREFERENCES):
         raise DataError(f"{where} holds preferences, which are not read; use data with answers")
     formatting = entry.get("formatting", "alpaca")
-    if formatting not in _COLUMNS or not entry.get("file_name"):
+    file = entry.get("file_name")
+    if formatting not in list(_COLUMNS) or not (file and isinstance(file, str)):
         raise DataError(
             f"{where} has the formatting {formatting!r} and the file_name "
-            f"{entry.get('file_name')!r}; it should be sharegpt or alpaca, and a file"
+            f"{file!r}; it should be sharegpt or alpaca, and a file"
         )
     unread = Unread(info)
     unread.tell(entry, _KEYS, inside=f"{name}.")
     unread.tell(columns, _COLUMNS[formatting], inside=f"{name}.columns.")
     tags = {**_DEFAULT_TAGS, **(entry.get("tags") or {})}
     return _DataSet(
-        file=info.parent / entry["file_name"],
+        file=info.parent / file,
         is_alpaca=formatting == "alpaca",
         # As there: an entry with columns has those alone.
         columns={

@@ -1,8 +1,12 @@
 """Moments to ticks, by hand."""
 
+import pytest
 import torch
 
-from anymal.intake.clock import Clock
+from anymal.errors import ConversationError
+from anymal.intake.clock import Clock, on_clock
+from anymal.protocol.group import Group
+from anymal.sample import Item
 
 CLOCK = Clock(window_s=0.2)
 
@@ -28,3 +32,28 @@ def test_a_later_beginning_moves_all_of_it() -> None:
 def test_what_is_on_screen_at_the_beginning_is_seen_there() -> None:
     assert ticks(-0.05, 0.1) == [0, 0]
     assert ticks(-0.05, start_s=0.4) == [2]
+
+
+@pytest.mark.parametrize("start_s", [1.7e9, 1e30, 1e308])
+def test_a_beginning_told_as_a_date_is_refused(start_s: float) -> None:
+    # So far out, neighbouring ticks are one number in float32, or overflow.
+    with pytest.raises(ConversationError, match=r"^a\.wav begins at .* not from a date"):
+        begun_at(start_s)
+
+
+def test_a_late_beginning_is_taken() -> None:
+    assert begun_at(2e6) == [10_000_000, 10_000_001]
+
+
+def begun_at(start_s: float) -> list[int]:
+    item = on_clock(
+        Item(tensors={}, digest="d"),
+        CLOCK,
+        lambda _signal, _tensors: torch.tensor([0.0, 0.2]),
+        signal=object(),
+        group=Group(name="g", start_s=start_s),
+        name="a.wav",
+    )
+    assert item.ticks is not None
+    found: list[int] = item.ticks.tolist()
+    return found

@@ -65,6 +65,14 @@ def test_a_sound_of_a_few_samples_is_measured(num_samples: int) -> None:
     assert measure_sound(sound).loudness_db == pytest.approx(-20, abs=0.01)
 
 
+@pytest.mark.parametrize("rate_hz", [1, 9])
+def test_a_sound_of_a_low_rate_is_measured(rate_hz: int) -> None:
+    sound = Audio(samples=np.full(20, 0.1, np.float32), rate_hz=rate_hz)
+    found = measure_sound(sound)
+    assert found.loudness_db == pytest.approx(-20, abs=0.01)
+    assert found.pitch_hz is None
+
+
 def test_acceleration_of_a_phone_that_is_struck() -> None:
     samples = np.zeros((100, 6))
     samples[:, 2] = 10.0
@@ -99,6 +107,15 @@ def test_words() -> None:
     assert told(silence, name="a") == "1.0 s; 16000 Hz; silent"
     film = Video(frames=np.zeros((1, 2, 2, 3), np.uint8), times_s=np.zeros(1), duration_s=3.25)
     assert told(film, name="v") == "3.2 s"
+
+
+def test_rounding_makes_no_minus_and_no_rate_of_nothing() -> None:
+    full = Audio(samples=np.full(RATE, 0.99, np.float32), rate_hz=RATE)
+    assert told(full, name="a") == "1.0 s; 16000 Hz; 0 dB"  # -0.09 dB
+    still = np.zeros((20, 6))
+    words = "50.0 s; 0.4 Hz; mean 0.0, peak 0.0 m/s2 at 0.0 s"
+    assert told(motion(still, rate_hz=0.4), name="m") == words
+    assert told(motion(still, rate_hz=9.7), name="m").startswith("2.1 s; 10 Hz; ")
 
 
 def test_a_gyroscope_alone_tells_its_length() -> None:

@@ -152,6 +152,13 @@ def test_what_is_no_list_of_lists_is_refused(enough: Any) -> None:
         enough_of(record(SOUND, enough=enough), where="r")
 
 
+@pytest.mark.parametrize("meta", ["x", [1]])
+def test_a_meta_that_is_no_object_is_refused(meta: Any) -> None:
+    given = record(SOUND, FILM) | {"meta": meta}
+    with pytest.raises(DataError, match=r"^r: meta is .* write an object"):
+        enough_of(given, where="r")
+
+
 def test_a_share_is_one_at_most() -> None:
     with pytest.raises(ValueError, match="less than or equal to 1"):
         stage(modality_dropout=1.5)

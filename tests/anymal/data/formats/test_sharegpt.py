@@ -165,3 +165,20 @@ def test_columns_that_are_not_read_are_named(
 ) -> None:
     opened([{**DEMO, "source": "web"}], format="sharegpt")[0]
     assert [record.message.partition(": ")[2] for record in caplog.records] == ["not read: source"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("rows.json", "own is 'rows.json'; it should be an object"),
+        ({"file_name": "rows.json", "columns": "messages"}, "own has the columns 'messages'"),
+        ({"file_name": "rows.json", "tags": ["role"]}, r"own has the tags \['role'\]"),
+        ({"file_name": 3}, "the file_name 3; it should be"),
+        ({"file_name": "rows.json", "formatting": ["sharegpt"]}, r"formatting \['sharegpt'\]"),
+    ],
+)
+def test_an_entry_of_another_shape_is_refused(tmp_path: Path, entry: Any, message: str) -> None:
+    info = tmp_path / "dataset_info.json"
+    info.write_text(json.dumps({"own": entry}))
+    with pytest.raises(DataError, match=message):
+        open_rows(DataRecipe(manifest=str(info), format="sharegpt", split="own"))
