@@ -34,7 +34,8 @@ def write_data(
     """Write generated records as a manifest.
 
     Args:
-        modalities: Media of its records; where there are several, one record has all of them.
+        modalities: Media of its records; where there are several and no prompt, each record has all
+            of them, so that two steps see every medium.
         prompt: The prompt that its rows are for; None writes conversations.
         folder: Is created.
         compared: Where a stage compares answers: the numbers that its records have; None writes
@@ -43,9 +44,12 @@ def write_data(
     Returns:
         Path of the manifest.
     """
-    records = [record for name in modalities for record in _records(name)]
+    of_each = [_records(name) for name in modalities]
     if prompt is None and len(modalities) > 1:
-        records.append(_together(records[::_RECORDS_EACH], modalities))
+        together = enumerate(zip(*of_each, strict=True))
+        records = [_together(number, alone, modalities) for number, alone in together]
+    else:
+        records = [record for of_one in of_each for record in of_one]
     manifest = write_manifest(records, folder)
     if prompt is not None:
         _rewrite(manifest, lambda record: _row(record, style_of(prompt)))
@@ -73,13 +77,15 @@ def _records(modality: str) -> Sequence[sources.Record]:
     return [{"id": f"{modality}-{i}", "messages": messages} for i in range(_RECORDS_EACH)]
 
 
-def _together(records: Sequence[sources.Record], modalities: Sequence[str]) -> sources.Record:
+def _together(
+    number: int, records: Sequence[sources.Record], modalities: Sequence[str]
+) -> sources.Record:
     """One conversation about the media of several records, each of which is enough to answer."""
     media = [record["messages"][0]["content"][0] for record in records]
     question = {"type": "text", "text": "How many are there?"}
     answer = {"role": "assistant", "content": str(len(media))}
     return {
-        "id": "together",
+        "id": f"together-{number}",
         "messages": [{"role": "user", "content": [*media, question]}, answer],
         "meta": {"enough": [[name] for name in modalities]},
     }
