@@ -142,7 +142,9 @@ def _read(folder: Path) -> Checkpoint:
             ),
             began_with=state.get("began_with"),
         )
-    except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as error:
+    except TrainingError:  # a ValueError, too
+        raise
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"checkpoint {str(folder)!r} cannot be read ({error}); "
             "remove it, and --resume continues from the previous one"

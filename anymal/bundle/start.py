@@ -84,6 +84,10 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
         {"side": manifest.recipe.side},
         {"side": assembled.model_recipe.side},
     )
+    for key in ("lora", "biases", "extra_tokens"):
+        if (theirs := getattr(manifest.recipe, key)) is not None:
+            ours = getattr(assembled.model_recipe, key)
+            check_equal(f"{where}: model", {key: theirs}, {key: ours})
     shared = [name for name in manifest.modalities if name in model.aligners]
     _check_not_cached(folder, assembled, shared, where=where)
     put_tuned(folder, model, modalities=shared)
@@ -92,10 +96,6 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
         check_equal(
             f"{where}: modalities.{name}", facts, modality_facts(assembled, name).model_dump()
         )
-    for key in ("lora", "biases", "extra_tokens"):
-        if (theirs := getattr(manifest.recipe, key)) is not None:
-            ours = getattr(assembled.model_recipe, key)
-            check_equal(f"{where}: model", {key: theirs}, {key: ours})
     if manifest.lora is None and not shared:
         raise RecipeError(
             f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "

@@ -168,6 +168,7 @@ def table_factor(table: nn.Module) -> Tensor | None:
 
 def _shape(table: Any) -> tuple[int, int]:
     """Rows and width of a table of words or an output head."""
+    table = getattr(table, "base_layer", table)  # around a table, peft calls its rows in_features
     if isinstance(table, WeightOnlyEmbedding):
         return table.num_embeddings, table.embedding_dim
     if hasattr(table, "in_features"):

@@ -96,8 +96,9 @@ def _write_rows(plain: Any, extra: ExtraTokens) -> None:
         plain.resize_token_embeddings(extra.vocab_size, mean_resizing=False)
     table, head = plain.get_input_embeddings(), plain.get_output_embeddings()
     table.weight.data[extra.ids] = extra.rows.to(table.weight)
-    if extra.head_rows is not None:
-        head.weight.data[extra.ids] = extra.head_rows.to(head.weight)
+    if head.weight is not table.weight:  # its own from the first, or parted from it by LoRA
+        rows = extra.rows if extra.head_rows is None else extra.head_rows
+        head.weight.data[extra.ids] = rows.to(head.weight)
 
 
 def names_of_class(model: Any) -> set[str]:

@@ -99,7 +99,7 @@ def _taken_apart(assembled: Assembled, holder: Holder) -> Whole:
         tokenizer.add_tokens([token], special_tokens=True)
     tokenizer.chat_template = chat_template(recipe, own_template(tokenizer), tokens={name: token})
     options = all_options(recipe, name, model.llm.hidden_size)
-    is_exact = recipe.lora is None
+    is_exact = recipe.lora is None and recipe.extra_tokens is None  # which are held in float32
     llm = plain_model(model.llm, dtype=model.llm.dtype if is_exact else torch.float32)
     end_answers(llm, model.stop_ids)
     _make_room(llm, int(tokenizer.convert_tokens_to_ids(token)) + 1)

@@ -3,6 +3,7 @@
 Does not look at weights (see `anymal.trainable.rules`).
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from anymal.recipe.schema import ModelRecipe, Recipe, StageRecipe
 
 _SEEING = ("aligners", "encoders")  # parts that only a medium can train
+_WILD = re.compile(r"[*?\[]")  # begins what stands for other characters
 
 
 class TrainRule(Section):
@@ -65,12 +67,19 @@ def trained_encoders(rules: Sequence[TrainRule], modalities: Sequence[str]) -> l
         rules: Of a stage.
         modalities: Of the model.
     """
-    named = [rule.what.split(".") for rule in rules if rule.what.startswith("encoders")]
     return [
         name
         for name in modalities
-        if any(len(parts) < 2 or "*" in parts[1] or parts[1] == name for parts in named)
+        if any(_may_name(rule.what, f"encoders.{name}.") for rule in rules)
     ]
+
+
+def _may_name(pattern: str, part: str) -> bool:
+    """Whether a pattern may match a name in a part of the model, which ends with a dot."""
+    literal = _WILD.split(pattern, maxsplit=1)[0]
+    if literal == pattern:  # a name, or a part of it up to a dot
+        literal += "."
+    return part.startswith(literal) or literal.startswith(part)
 
 
 def encoders_that_train(recipe: "Recipe") -> set[str]:

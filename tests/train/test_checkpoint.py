@@ -105,6 +105,14 @@ def test_no_checkpoint_yet_is_no_error(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path) is None
 
 
+@pytest.mark.parametrize("state", [b"[]", b"null", b"\xff", b"{}", b""])
+def test_a_state_that_is_none_is_named(tmp_path: Path, state: bytes) -> None:
+    folder = save_checkpoint(tmp_path, make(2))
+    (folder / "state.json").write_bytes(state)
+    with pytest.raises(TrainingError, match="00000102' cannot be read"):
+        latest_checkpoint(tmp_path)
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path, make(2))
     (folder / "weights.safetensors").write_bytes(b"\0" * 5)

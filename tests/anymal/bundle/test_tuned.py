@@ -168,3 +168,13 @@ def test_encoders(model_recipe: MakeRecipe, tmp_path: Path, ask: Any) -> None:
     torch.testing.assert_close(ask(fresh), expected)
     again = save_bundle(fresh, tmp_path / "again")
     torch.testing.assert_close(ask(load_bundle(again)), expected)
+
+
+def test_a_start_without_the_biases_of_the_bundle_names_the_key(
+    model_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = model_recipe("image")
+    with_biases = recipe.model_copy(update={"biases": ["q_proj"]})
+    folder = save_bundle(trained(with_biases, ["llm.biases"]), tmp_path / "bundle")
+    with pytest.raises(BundleError, match=r"start_from: model\.biases differs"):
+        take_over(folder, build(recipe), where="start_from")

@@ -12,6 +12,7 @@ from anymal.errors import RecipeError
 from anymal.llm.causal_lm import LLM
 from anymal.llm.extra_tokens import new_extra_tokens, with_words
 from anymal.llm.load import load_llm
+from anymal.llm.lora import LoraOptions
 from anymal.llm.merge_lora import merge
 from anymal.llm.plain import plain_model
 from tests.tiny import save_llm
@@ -34,8 +35,10 @@ def folders(
     return {False: str(checkpoints.llm), True: str(tied)}
 
 
-def with_extra(path: str, precision: Any = "fp32", words: list[str] = WORDS) -> LLM:
-    llm = load_llm(path, precision=precision)
+def with_extra(
+    path: str, precision: Any = "fp32", words: list[str] = WORDS, lora: LoraOptions | None = None
+) -> LLM:
+    llm = load_llm(path, precision=precision, lora=lora)
     tokenizer = with_words(llm.own_tokenizer, words)
     extra = new_extra_tokens(llm.model, tokenizer, words, num_known=len(llm.own_tokenizer))
     llm.use_extra_tokens(extra, tokenizer)
@@ -151,3 +154,23 @@ def test_words_that_cannot_be_tokens_are_refused(folders: dict[bool, str]) -> No
         with_extra(folders[False], words=["<a>", "<a>"])
     with pytest.raises(RecipeError, match="each once"):
         with_extra(folders[False], words=[" "])
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_they_are_written_to_a_head_that_lora_parted_from_its_table(
+    folders: dict[bool, str],
+) -> None:
+    llm = with_extra(folders[True], lora=LoraOptions(r=2, targets=["embed_tokens"]))
+    assert llm.extra is not None
+    for weights in (*llm.extra.parameters(), *llm.lora_parameters().values()):
+        torch.nn.init.normal_(weights, std=0.1)
+    llm.use_lora(True)
+    ids = sentence(llm)
+    with torch.no_grad():
+        ours = logits_of(llm, ids)
+        plain = plain_model(llm, dtype=torch.float32)
+    rows, own = plain.get_output_embeddings().weight, own_ids(llm)
+    assert not plain.config.tie_word_embeddings
+    assert torch.equal(rows[own], llm.extra.rows)
+    assert torch.equal(plain.get_input_embeddings().weight[own], llm.extra.rows)
+    assert ours.shape[1] == len(rows)

@@ -97,6 +97,7 @@ def _saved(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[..., Path]:
         aligner: dict[str, Any] | None = None,
         encoder: dict[str, Any] | None = None,
         media_first: bool = False,
+        extra_tokens: list[str] | None = None,
         **changes: Any,
     ) -> Path:
         section = model_section(
@@ -104,12 +105,14 @@ def _saved(checkpoints: SimpleNamespace, tmp_path: Path) -> Callable[..., Path]:
         )
         for part in section["modalities"].values():
             part["encoder"] |= encoder or {}
-            part["prefix"] = 'A "picture": '
-        section["media_first"] = media_first
+            part["prefix"] = "".join(extra_tokens or ['A "picture": '])
+        section |= {"media_first": media_first, "extra_tokens": extra_tokens}
         torch.manual_seed(0)
         assembled = build(ModelRecipe.model_validate(section))
         for parameter in assembled.model.llm.lora_parameters().values():
             torch.nn.init.normal_(parameter, std=0.1)
+        for parameter in () if extra_tokens is None else assembled.model.extra_tokens.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
         return save_bundle(assembled, tmp_path / "bundle")
 
     return save
@@ -189,6 +192,12 @@ def test_what_was_trained_here_says_the_same_there(
     name = "LlavaNext" if "encoder" in changes and "grid" in changes["encoder"] else "Llava"
     assert written.holds.startswith(f"{name}ForConditionalGeneration in float32")
     check_same(bundle, tmp_path / "out")
+
+
+def test_extra_words_beside_bfloat16_keep_their_rows(saved: Callable[..., Path]) -> None:
+    bundle = saved(precision="bf16", extra_tokens=["<x>"])
+    written = export_bundle(bundle, bundle.parent / "out", to="hf")
+    assert written.holds.startswith("LlavaForConditionalGeneration in float32")
 
 
 @pytest.mark.parametrize(
