@@ -104,6 +104,9 @@ class Manifest(_Section):
     modalities: dict[str, ModalityFacts] = Field(description="facts about each modality")
     lora: LoraRecipe | None = Field(description="adapters in lora/, or none")
     trained_precision: str = Field(description="how the LLM's weights were held in training")
+    num_tuned: int | None = Field(
+        None, description="weights in tuned.safetensors; null where an older version wrote it"
+    )
     stages: list[Any] = Field(default_factory=list, description="how it was trained")
     data_sources: list[Any] = Field(default_factory=list, description="data with licences")
     results: Any = Field(None, description="what was measured")

@@ -79,6 +79,7 @@ def save_bundle(
             modalities={name: modality_facts(saved, name) for name in recipe.modalities},
             lora=recipe.lora,
             trained_precision=assembled.model.llm.precision,
+            num_tuned=write_tuned(assembled.model, draft),
             stages=[_plain(stage) for stage in stages],
             data_sources=[_plain(source) for source in data_sources],
             results=_plain(results),
@@ -89,7 +90,6 @@ def save_bundle(
         for name, part in beside.items():
             if part is not None:
                 _write(part, draft / name)
-        write_tuned(assembled.model, draft)
         if recipe.lora is not None:
             assembled.model.llm.save_lora(draft / LORA)
         (draft / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from anymal.bundle.manifest import TUNED, read_weights
+from anymal.bundle.manifest import MANIFEST, TUNED, read_manifest, read_weights
 from anymal.errors import BundleError
 from anymal.llm.load import without_progress
 from anymal.llm.plain import bare_model, names_of_class
@@ -26,12 +26,15 @@ _SHARD = "5GB"
 _LLM, _ENCODERS = "llm.", "encoders."
 
 
-def write_tuned(model: AnyMAL, draft: Path) -> None:
+def write_tuned(model: AnyMAL, draft: Path) -> int:
     """Write the file, if there is anything to write; a whole language model is not in it.
 
     Args:
         model: As it was trained.
         draft: Of the bundle.
+
+    Returns:
+        How many weights it holds.
     """
     saved = names_of_class(model.llm.model) if llm_trained(model) else set()
     plain = {without_adapters(name): tensor for name, tensor in model.tuned_state().items()}
@@ -42,6 +45,7 @@ def write_tuned(model: AnyMAL, draft: Path) -> None:
     }
     if state:
         (draft / TUNED).write_bytes(save(state))
+    return len(state)
 
 
 def write_trained_llm(model: AnyMAL, folder: Path) -> None:
@@ -80,16 +84,21 @@ def names_of_tuned(folder: Path) -> list[str]:
     """The names in a bundle's file; none without one.
 
     Raises:
-        BundleError: It is damaged.
+        BundleError: It is damaged, or is not there, or lacks weights that the manifest counts.
     """
-    path = folder / TUNED
-    if not path.is_file():
-        return []
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again") from error
+    path, names = folder / TUNED, []
+    if path.is_file():
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f"{path} cannot be read ({error}); copy the bundle again") from error
+    expected = read_manifest(folder).num_tuned
+    if expected is not None and len(names) != expected:
+        raise BundleError(
+            f"{path} holds {len(names)} trained weights where {MANIFEST} counts {expected}; "
+            "copy the bundle again"
+        )
     if strange := [name for name in names if not name.startswith((_LLM, _ENCODERS))]:
         raise BundleError(f"{path} holds {strange[0]!r}, of no pretrained part; copy it again")
     return names

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from anymal.assemble import Assembled, build
 from anymal.bundle.load import load_bundle
-from anymal.bundle.manifest import read_manifest
+from anymal.bundle.manifest import TUNED, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
 from anymal.errors import BundleError, RecipeError
@@ -178,3 +179,17 @@ def test_a_start_without_the_biases_of_the_bundle_names_the_key(
     folder = save_bundle(trained(with_biases, ["llm.biases"]), tmp_path / "bundle")
     with pytest.raises(BundleError, match=r"start_from: model\.biases differs"):
         take_over(folder, build(recipe), where="start_from")
+
+
+@pytest.mark.parametrize("loses_all", [True, False])
+def test_trained_weights_that_are_lost_are_missed(
+    model_recipe: MakeRecipe, tmp_path: Path, loses_all: bool
+) -> None:
+    bundle = save_bundle(trained(model_recipe("image"), ["llm.norms"]), tmp_path / "bundle")
+    state = load_file(bundle / TUNED)
+    (bundle / TUNED).unlink()
+    if not loses_all:
+        del state[min(state)]
+        save_file(state, bundle / TUNED)
+    with pytest.raises(BundleError, match=r"counts \d+; copy the bundle again"):
+        load_bundle(bundle)
