@@ -1,8 +1,9 @@
 """What the requests of a step read beside their rows.
 
-Keys and values of a request's media are made once, when it first takes part in a step, and kept
-with it until it ends or gives its blocks back. Does not hold the layers that read them
-(`anymal.side`) and does not run the language model's.
+Keys and values of a request's media are made when it first takes part in a step, and kept with it
+until it ends or gives its blocks back; requests of one prompt that run together share them. Nothing
+else keeps them. Does not hold the layers that read them (`anymal.side`) and does not run the
+language model's.
 
 Shapes: M media of a request, Q soft tokens of each, D_side their width.
 """
@@ -10,6 +11,8 @@ Shapes: M media of a request, Q soft tokens of each, D_side their width.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary, ref
 
 import torch
 
@@ -60,7 +63,8 @@ class Beside:
         self.layers = layers
         self._decoder = decoder_layers(llm)
         self._dtype, self._device = llm.dtype, llm.device
-        self._memories: tuple[Memory, ...] = ()  # of the last step, and what they are together
+        self._made: WeakValueDictionary[tuple[SideSpan, ...], Memory] = WeakValueDictionary()
+        self._memories: tuple[ref[Memory], ...] = ()  # of the last step, and all in one
         self._memory: Memory | None = None
         self._stretches: list[Stretch] = []  # likewise
         self._reads: Reads | None = None
@@ -88,9 +92,17 @@ class Beside:
         """Make keys and values of one sequence's media.
 
         Args:
-            spans: The media; there may be none.
+            spans: The media; there may be none. Where a memory of the same ones is kept, it is
+                taken.
             places: Before which position each stands.
         """
+        key = tuple(spans)
+        if (memory := self._made.get(key)) is None:
+            self._made[key] = memory = self._remember(spans)
+        return Kept(memory=memory, places=places)
+
+    def _remember(self, spans: Sequence[SideSpan]) -> Memory:
+        """Keys and values of media."""
         own = [span.embeddings.to(self._device, torch.float32) for span in spans]
         media = media_of(
             [SoftTokens(values=each[None]) for each in own],
@@ -98,8 +110,7 @@ class Beside:
             counts=(len(own),),
             media_dim=self.layers.media_dim,
         )
-        memory = self.layers.remember(media, layers=self._decoder, dtype=self._dtype)
-        return Kept(memory=memory, places=places)
+        return self.layers.remember(media, layers=self._decoder, dtype=self._dtype)
 
     def prepare(self, works: Sequence[Work]) -> dict[Work, Exception]:
         """Make keys and values for requests that are new, or begin again.
@@ -147,10 +158,21 @@ class Beside:
     # While answers are in progress, the same requests read the same in every step.
 
     def _joined(self, memories: tuple[Memory, ...]) -> Memory:
-        """The memories of all requests in one."""
-        if self._memory is None or memories != self._memories:
-            self._memories, self._memory = memories, joined(memories)
-        return self._memory
+        """The memories of all requests in one, kept no longer than each of them is."""
+        if len(memories) == 1:
+            self._forget()
+            return memories[0]
+        memory = self._memory
+        if memory is None or tuple(each() for each in self._memories) != memories:
+            self._forget()  # first, so that there are never two
+            memory = joined(memories)
+            self._memories = tuple(ref(each, self._forget) for each in memories)
+            self._memory = memory
+        return memory
+
+    def _forget(self, gone: Any = None) -> None:
+        """Free what the memories of the last step are together."""
+        self._memories, self._memory = (), None
 
     def _laid_out(self, stretches: list[Stretch], num_positions: int) -> Reads:
         """Which positions read what."""

@@ -35,7 +35,7 @@ class Media:
     counts: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Memory:
     """What side layers keep of media: keys and values of N items.
 

@@ -4,6 +4,8 @@ The oracle reads a whole conversation again for each word, alone, without blocks
 """
 
 import random
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -182,23 +184,46 @@ def test_given_answers_are_graded_as_they_are_read_alone(
         assert list(own.logprobs) == pytest.approx(expected, abs=1e-4)
 
 
-def test_media_are_projected_once_for_a_request(
-    beside: Beside,
-    engine_of: Callable[..., Any],
-    ids_of: IdsOf,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    engine = engine_of(step_tokens=5)
-    seen: list[tuple[int, ...]] = []
+@pytest.fixture
+def made(beside: Beside, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
+    """Of each time that media are projected, how many, and a weak reference to what was made."""
+    seen: list[tuple[Any, Any]] = []
     remember = type(beside.side).remember
 
     def watched(self: Any, media: Media, **options: Any) -> Any:
-        seen.append(media.counts)
-        return remember(self, media, **options)
+        memory = remember(self, media, **options)
+        seen.append((media.counts, weakref.ref(next(iter(memory.keys.values())))))
+        return memory
 
     monkeypatch.setattr(type(beside.side), "remember", watched)
+    return seen
+
+
+def test_media_are_projected_once_for_a_request_and_freed_with_it(
+    engine_of: Callable[..., Any], ids_of: IdsOf, made: list[tuple[Any, Any]]
+) -> None:
+    engine = engine_of(step_tokens=5)
+    made.clear()  # the self-test's
     ask(engine, ids_of, PROMPTS[3:])
-    assert sorted(seen) == [(1,), (1,), (2,)]
+    assert sorted(counts for counts, _ in made) == [(1,), (1,), (2,)]
+    ends = time.monotonic() + 5
+    while any(keys() is not None for _, keys in made):
+        assert time.monotonic() < ends, "keys of media outlive their requests"
+        time.sleep(0.01)
+
+
+def test_answers_to_one_prompt_share_its_media(
+    engine_of: Callable[..., Any], made: list[tuple[Any, Any]]
+) -> None:
+    engine = engine_of()
+    made.clear()
+    list(engine.submit(PROMPTS[3], Given(answers=((7, 9), (5,), (2, 3), (4,), (8,)))))
+    assert len(made) <= 2, "once for the first, which others wait for, and once for those"
+    made.clear()
+    choices = [Sampling(max_tokens=150, temperature=1.0, seed=seed) for seed in range(3)]
+    for stream in [engine.submit(PROMPTS[4], choice) for choice in choices]:
+        list(stream)
+    assert len(made) == 1
 
 
 def test_media_that_a_side_cannot_take_fail_their_request_alone(
