@@ -84,8 +84,15 @@ def _facts(assembled: Assembled) -> list[Any]:
         processor.template.stop,
         processor.max_tokens,
         llm.device,
+        _scales(llm),
         model.side,  # a module, and so equal to itself alone
     ]
+
+
+def _scales(llm: LLM) -> list[Any]:
+    """How much LoRA counts in each layer, by adapter: peft keeps it beside the weights."""
+    scales = (getattr(module, "scaling", None) for module in llm.model.modules())
+    return [dict(each) for each in scales if isinstance(each, dict)]
 
 
 def _are_equal(one: LLM, other: LLM) -> bool:

@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from anymal.assemble import build
 from anymal.bundle.load import load_bundle
 from anymal.bundle.save import save_bundle
 from anymal.client import Client
 from anymal.media.soft_token_file import pack
+from anymal.recipe.schema import ModelRecipe
 from server.app import create_app
 from server.edge.keys import Caller
 from server.routes.dependencies import calling
@@ -118,3 +120,26 @@ def test_bundles_share_an_engine_where_the_language_model_is_the_same(
     assert said[0] == said[1]
     for backend in (second, third, alone):
         backend.close()
+
+
+def test_lora_of_another_scale_shares_no_engine(
+    model_recipe: Callable[..., ModelRecipe], tmp_path: Path
+) -> None:
+    def save(alpha: int) -> Path:
+        torch.manual_seed(0)
+        recipe = model_recipe("image", lora={"r": 2, "alpha": alpha}, embed=True)
+        assembled = build(recipe)
+        with torch.no_grad():
+            for parameter in assembled.model.llm.lora_parameters().values():
+                torch.nn.init.normal_(parameter)
+        return save_bundle(assembled, tmp_path / str(alpha))
+
+    engines = SharedEngines()
+    settings = [Settings(bundle=str(save(alpha)), merge_lora=False) for alpha in (1, 1, 30)]
+    first, same, stronger = (load_backend(each, engines=engines) for each in settings)
+    try:
+        assert first.engine is same.engine
+        assert stronger.engine is not first.engine
+    finally:
+        for backend in (first, same, stronger):
+            backend.close()
