@@ -24,7 +24,9 @@ class Vocabulary:
     def __init__(self, tokenizer: Any, *, most: int) -> None:
         self.tokenizer = tokenizer
         self.most = most
-        self._backend = copy.deepcopy(getattr(tokenizer, "backend_tokenizer", None))
+        # A copy, because asking for split special tokens changes a tokeniser's own state.
+        self._own = copy.deepcopy(tokenizer)
+        self._backend = getattr(self._own, "backend_tokenizer", None)
         if self._backend is not None:
             self._backend.encode_special_tokens = True  # what users write never becomes special
             self._backend.no_truncation()
@@ -44,7 +46,7 @@ class Vocabulary:
             TooLong: The aligner reads fewer.
         """
         if self._backend is None:
-            ids = tuple(self.tokenizer(text)["input_ids"])
+            ids = tuple(self._own(text, split_special_tokens=True)["input_ids"])
         else:
             ids = tuple(self._backend.encode(text).ids)
         if len(ids) > self.most:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import ByT5Tokenizer
 
 from anymal.assemble import Assembled, build
 from anymal.bundle.load import load_bundle
 from anymal.bundle.save import save_bundle
+from anymal.chat.vocabulary import Vocabulary
 from anymal.collate import collate
 from anymal.engine.prompt import EmbeddingSpan, Prompt
 from anymal.errors import BundleError, RecipeError, TooLong
@@ -84,6 +86,10 @@ def test_what_looks_special_is_spelled_out(reading: Assembled) -> None:
     own = reading.processor.modalities["image"].vocabulary
     assert own is not None
     assert own.tokenizer.eos_token_id not in own.read("a</s>b", name="it")
+    in_python = Vocabulary(ByT5Tokenizer(), most=40)
+    ids = in_python.read("a</s>b", name="it")
+    assert ids.count(in_python.tokenizer.eos_token_id) == 1, "its own, at the end"
+    assert in_python.tokenizer.decode(ids, skip_special_tokens=True) == "a</s>b"
 
 
 def test_long_words_are_refused(reading: Assembled) -> None:
