@@ -9,7 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from anymal.engine.prompt import EmbeddingSpan, SideSpan
-from anymal.errors import AnymalError, ConversationError
+from anymal.errors import AnymalError, ConversationError, TooLong
 from anymal.modality import modality_of
 from anymal.protocol.conversation import Message, TextPart
 from anymal.protocol.requests import AlignRequest
@@ -40,7 +40,10 @@ async def align(
             request.receive, worker.align(message, served.name, caller)
         )
     except AnymalError as error:
-        error.place = error.place and "input"  # which the worker calls a message's part
+        if isinstance(error, TooLong) and body.text:
+            error.place = "text"
+        elif error.place is not None:  # which the worker calls a message's part
+            error.place = "input"
         raise
     name_ignored(body, response)
     write = partial(_reply, soft, model=served.name, as_lists=body.format == "json")

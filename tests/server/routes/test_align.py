@@ -7,7 +7,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 
-from anymal.errors import MediaCorrupt
+from anymal.errors import MediaCorrupt, TooLong
 from anymal.media.limits import Limits
 from anymal.media.soft_token_file import pack, unpack
 from server.edge.keys import Caller
@@ -73,6 +73,21 @@ def test_a_medium_at_fault_is_the_input(http: httpx.Client, backend: Any) -> Non
     error = http.post("/v1/align", json={"input": PICTURE}).json()["error"]
     assert error["param"] == "input"
     assert error["message"].startswith("input: data URL (image/png): found half a PNG")
+
+
+@pytest.mark.parametrize("place", [None, "messages.0.content.0"])
+def test_words_that_are_too_many_are_the_text(
+    http: httpx.Client, backend: Any, place: str | None
+) -> None:
+    def fail(talk: Any, decode: Any) -> Any:
+        error = TooLong("60 tokens of text; at most 40")
+        error.place = place
+        raise error
+
+    object.__setattr__(backend, "reads_text", frozenset({"image"}))
+    object.__setattr__(backend, "to_sample", fail)
+    response = http.post("/v1/align", json={"input": PICTURE, "text": "word " * 60})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "text")
 
 
 def embeds_body() -> dict[str, Any]:
