@@ -32,10 +32,12 @@ class Aligned:
 
     Attributes:
         embeds: `[Q, D_llm]` float; bfloat16 arrives as float32, which holds all of it.
+            `[Q, D_side]` where the model reads them beside the row.
         modality: Which kind of medium it was.
         model: Name of the model whose language model they are for.
         part: The same as a part of a message, for a service that takes soft tokens from this key.
         request_id: The request's id in the service's log.
+        beside: Whether the model reads them beside the row; it then takes no such `part`.
     """
 
     embeds: "NDArray[np.floating[Any]]"
@@ -43,6 +45,7 @@ class Aligned:
     model: str
     part: PromptEmbedsPart = field(repr=False)
     request_id: str | None = None
+    beside: bool = False
 
 
 def read_aligned(response: httpx.Response) -> Aligned:
@@ -74,6 +77,7 @@ def read_aligned(response: httpx.Response) -> Aligned:
         model=reply.model,
         part=PromptEmbedsPart(prompt_embeds=PromptEmbeds(data=text, modality=reply.modality)),
         request_id=request_id,
+        beside=reply.beside,
     )
 
 

@@ -52,8 +52,15 @@ async def test_numbers_are_the_services(dtype: torch.dtype, found: type) -> None
     assert np.array_equal(aligned.embeds, tensor.to(torch.float64).numpy())
     assert (aligned.modality, aligned.model, aligned.request_id) == ("imu", "m", "seven")
     assert base64.b64decode(aligned.part.prompt_embeds.data) == data
+    assert not aligned.beside
     async with AsyncClient(base_url="http://anymal", transport=transport(reply(data))) as other:
         assert np.array_equal((await other.align(imu=b"x")).embeds, aligned.embeds)
+
+
+def test_it_is_told_of_soft_tokens_that_cannot_be_sent_back() -> None:
+    body = reply(safetensors.torch.save({"embeds": EMBEDS}), beside=True)
+    with Client(base_url="http://anymal", transport=transport(body)) as client:
+        assert client.align(imu=b"x").beside
 
 
 def test_medium_is_sent_as_in_a_message() -> None:
