@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from anymal.durable import write_file
-from anymal.llm.weight_only import ALIGNMENT, aligned
+from anymal.llm.alignment import ALIGNMENT, aligned
 
 _DTYPES = {
     torch.float32: "F32",
@@ -65,7 +65,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
             own[name] = tensor.detach().contiguous()
         else:
             same[name] = first
-    # Odd sizes come last, so that nearly all tensors begin where a reader can leave them.
+    # Odd sizes come last, so that readers need not copy the tensors before them to align them.
     names = sorted(
         own, key=lambda name: (own[name].nbytes % ALIGNMENT > 0, -own[name].itemsize, name)
     )
@@ -106,8 +106,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Map a file into memory; processes that read it share its pages.
 
     Returns:
-        The tensors by name, those that were one in memory one again; each begins at a multiple of
-        `ALIGNMENT`, for which a few are copied. They must not be changed.
+        The tensors by name, those that were one in memory one again. Each begins at a multiple of
+        `ALIGNMENT`: the few that do not in the file are copied. They must not be changed.
 
     Raises:
         OSError: There is no such file, or it may not be read.
