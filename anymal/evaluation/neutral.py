@@ -12,7 +12,7 @@ import numpy as np
 
 from anymal.errors import DataError
 from anymal.evaluation.signal_part import audio_part, image_part, motion_part, video_part
-from anymal.media.corrupt import GREY
+from anymal.media.corrupt import blank
 from encoders.signals import Audio, Image, Motion, Video
 
 
@@ -56,8 +56,7 @@ def _audio(signal: Audio) -> dict[str, Any]:
 
 def _motion(signal: Motion) -> dict[str, Any]:
     """A sensor that reads zero for the same time."""
-    zero = np.zeros_like(signal.samples)
-    return motion_part(Motion(samples=zero, rate_hz=signal.rate_hz, present=signal.present))
+    return motion_part(blank(signal))
 
 
 NEUTRAL: Mapping[type, Callable[[Any], dict[str, Any]]] = {
@@ -70,17 +69,16 @@ NEUTRAL: Mapping[type, Callable[[Any], dict[str, Any]]] = {
 
 @lru_cache(maxsize=64)
 def _grey_image(height: int, width: int) -> dict[str, Any]:
-    return image_part(Image(pixels=np.full((height, width, 3), GREY, dtype=np.uint8)))
+    return image_part(blank(Image(pixels=np.zeros((height, width, 3), dtype=np.uint8))))
 
 
 @lru_cache(maxsize=64)
 def _flat_clip(count: int, height: int, width: int, duration_s: float) -> dict[str, Any]:
-    level = GREY if count == 1 or duration_s == 0 else 0
-    frames = np.full((count, height, width, 3), level, dtype=np.uint8)
+    frames = np.zeros((count, height, width, 3), dtype=np.uint8)
     times = np.arange(count, dtype=np.float64)
-    return video_part(Video(frames=frames, times_s=times, duration_s=duration_s))
+    return video_part(blank(Video(frames=frames, times_s=times, duration_s=duration_s)))
 
 
 @lru_cache(maxsize=256)
 def _silence(count: int, rate_hz: int) -> dict[str, Any]:
-    return audio_part(Audio(samples=np.zeros(count, dtype=np.float32), rate_hz=rate_hz))
+    return audio_part(blank(Audio(samples=np.zeros(count, dtype=np.float32), rate_hz=rate_hz)))

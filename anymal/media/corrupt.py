@@ -57,6 +57,15 @@ class Corruption:
         return corrupted
 
 
+def blank(signal: Any) -> Any:
+    """A signal of the same kind, size and time that says nothing.
+
+    Raises:
+        DataError: There is none for signals of this kind.
+    """
+    return Corruption(name="blank", seed="")(signal, digest="")
+
+
 # --- crop ---------------------------------------------------------------------------------------
 
 
