@@ -136,7 +136,9 @@ def read_scores(path: Path, *, digest: str) -> dict[str, float]:
             weights = (file.metadata() or {}).get("weights")
             keys, values = file.get_tensor("keys"), file.get_tensor("scores")
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{str(path)!r} cannot be read ({error}); remove it") from error
+        raise TrainingError(
+            f"{str(path)!r} cannot be read ({error}); put a copy of it back, or start a new run"
+        ) from error
     if weights != digest:
         raise TrainingError(
             f"{str(path)!r} holds the scores of another model (weights {str(weights)[:12]}, here "

@@ -58,8 +58,8 @@ def check_pair(
     answers = {name: _words(record, name, where=where) for name in ANSWERS}
     if len(set(answers.values())) < len(answers):
         raise DataError(
-            f"{where}: {' and '.join(ANSWERS)} are the same words, from which no preference can be "
-            "learnt; remove the record"
+            f"{where}: {' and '.join(ANSWERS)} are the same words, so there is no preference to "
+            "learn; remove the record"
         )
     asked = _question(record, where=where)
     others = {key: value for key, value in record.items() if key not in ANSWERS}
@@ -148,11 +148,10 @@ def _words(record: Mapping[str, Any], name: str, *, where: str) -> str:
     """An answer of a record."""
     answer = record.get(name)
     if not isinstance(answer, str) or not answer.strip():
-        given = "none" if name not in record else f"{answer!r:.80}"
+        given = "is missing" if name not in record else f"is {answer!r:.80}"
         raise DataError(
-            f"{where}: {name} is the words of an answer, and here is {given}; objective: "
-            "preference takes records with messages up to the question, "
-            f"{' and '.join(ANSWERS)}"
+            f"{where}: {name} should be the text of an answer, but {given}; objective: preference "
+            f"takes records with messages up to the question, {' and '.join(ANSWERS)}"
         )
     return answer
 
@@ -181,8 +180,8 @@ def _number(record: Mapping[str, Any], name: str, *, where: str) -> float:
     value = meta.get(name) if isinstance(meta, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(
-            f"{where}: a term of the stage weighs by {name}, and meta.{name} is {value!r}; it has "
-            "to be a number"
+            f"{where}: a term of the stage weighs by {name}, and meta.{name} is {value!r}; it "
+            "should be a number"
         )
     return float(value)
 
