@@ -9,7 +9,7 @@ from dataclasses import replace
 from anymal.errors import RecipeError
 from anymal.recipe.schema import Recipe
 from train.answers import answer_tasks, ask
-from train.data.feed import heldout_micro_batches
+from train.data.feed import heldout_draws, micro_batches_of
 from train.data.prefetch import Prefetch
 from train.data.sources import StageData
 from train.loop import HeldOut, held_out
@@ -63,9 +63,10 @@ def is_due(step: int, every: int, steps: int) -> bool:
 
 def _held_out(run: StageRun, number: int, passes: Passes) -> HeldOut:
     """The mean loss of the held-out records, and what else the objective reports of them."""
-    micro_batches = heldout_micro_batches(
-        run.recipe.stages[number],
-        run.data[number].heldout,
+    stage, sources = run.recipe.stages[number], run.data[number].heldout
+    micro_batches = micro_batches_of(
+        heldout_draws([len(source.records) for source in sources], stage.eval_samples),
+        sources,
         run.assembled.processor,
         passes.layout,
         size=passes.size,

@@ -282,10 +282,8 @@ def main() -> None:
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for found in compare(seeds=options.seeds, size=size, folder=options.runs):
-        seeds = [
-            seed for seed in options.seeds if any(seed == row["seed"] for row in found["rows"])
-        ]
-        settings = {**asdict(size), "seeds": seeds}  # those that are done
+        done = sorted({row["seed"] for row in found["rows"]})
+        settings = {**asdict(size), "seeds": done}
         everything = {"machine": machine(), "settings": settings, **found}
         options.out.write_text(json.dumps(everything, indent=2) + "\n")
 

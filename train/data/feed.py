@@ -5,9 +5,8 @@ Does not touch the model or a device; meant to run in a `Prefetch` thread.
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -107,22 +106,8 @@ def _training_rows(
         window, skip = window + 1, 0
 
 
-def heldout_micro_batches(
-    stage: StageRecipe,
-    sources: Sequence[Source],
-    processor: Processor,
-    layout: Layout,
-    *,
-    size: int,
-    threads: int = 0,
-) -> Iterator[MicroBatch]:
-    """Yield `eval_samples` held-out records, always the same ones, in micro-batches."""
-    draws = heldout_draws([len(source.records) for source in sources], stage.eval_samples)
-    yield from micro_batches_of(draws, sources, processor, layout, size=size, threads=threads)
-
-
 def micro_batches_of(
-    draws: Iterable[Draw],
+    draws: Sequence[Draw],
     sources: Sequence[Source],
     processor: Processor,
     layout: Layout,
@@ -135,9 +120,8 @@ def micro_batches_of(
     Raises:
         DataError: A record cannot be used; the message names it.
     """
-    left = iter(draws)
-    chosen = iter(lambda: list(islice(left, size)), [])
-    rows = ([_read(draw, sources) for draw in some] for some in chosen)
+    cuts = (draws[first : first + size] for first in range(0, len(draws), size))
+    rows = ([_read(draw, sources) for draw in cut] for cut in cuts)
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
@@ -148,7 +132,7 @@ def micro_batches_per_batch(stage: StageRecipe, size: int) -> int:
 
 
 def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:
-    """At most `limit` draws, shared as evenly between sources as their sizes allow.
+    """At most `limit` held-out records, always the same, shared as evenly as sizes allow.
 
     Each source gives a fixed random choice, because its first records may all be of one kind.
     """
@@ -224,7 +208,8 @@ def _processed(
 ) -> Iterator[list[Sample]]:
     """Yield the samples of each piece in order; each thread is up to `ROWS_AHEAD` rows ahead."""
     if not threads:
-        yield from (_joined(_process(row, processor) for row in rows) for rows in pieces)
+        for rows in pieces:
+            yield [sample for row in rows for sample in _process(row, processor)]
         return
     waiting: deque[list[Future[list[Sample]]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="samples") as pool:
@@ -232,16 +217,11 @@ def _processed(
             for rows in pieces:
                 waiting.append([pool.submit(_process, row, processor) for row in rows])
                 while sum(map(len, waiting)) > ROWS_AHEAD * threads:
-                    yield _joined(future.result() for future in waiting.popleft())
+                    yield [sample for row in waiting.popleft() for sample in row.result()]
             while waiting:
-                yield _joined(future.result() for future in waiting.popleft())
+                yield [sample for row in waiting.popleft() for sample in row.result()]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _joined(rows: Iterable[list[Sample]]) -> list[Sample]:
-    """The samples of rows, one row after the other."""
-    return [sample for row in rows for sample in row]
 
 
 def _process(row: _Row, processor: Processor) -> list[Sample]:

@@ -13,7 +13,7 @@ from anymal.sample import Sample
 from train.data.feed import (
     estimated_length,
     heldout_draws,
-    heldout_micro_batches,
+    micro_batches_of,
     micro_batches_per_batch,
     training_micro_batches,
 )
@@ -141,7 +141,8 @@ def test_buckets_pad_less() -> None:
 
 def test_a_record_that_cannot_be_processed_is_named() -> None:
     processor: Any = FakeProcessor()
-    feed = heldout_micro_batches(stage(), [source(5, 13)], processor, LAYOUT, size=2)
+    draws = heldout_draws([2], 2)
+    feed = micro_batches_of(draws, [source(5, 13)], processor, LAYOUT, size=2)
     with pytest.raises(DataError, match=r"^made:up\[1\]: a\.wav: found no samples"):
         list(feed)
 
