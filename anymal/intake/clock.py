@@ -20,7 +20,9 @@ from anymal.sample import Item
 from encoders.base import Layout, TimesOf
 
 _SLIP = 1e-6  # of a time that ought to be a whole number of ticks
-_LAST_TICK = 2**24  # behind it float32, in which times are told to the model, skips whole ticks
+_LAST_TICK = (
+    2**24
+)  # beyond it, float32, in which the model gets times, cannot tell neighbouring ticks apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from anymal.media.sound_facts import measure_sound
 from anymal.modality import MOST_FACTS
 from encoders.signals import Audio, Motion, Video
 
-_SLOW_HZ = 9.5  # rates below it are told in two digits: 0.4 Hz is not 0 Hz
+_SLOW_HZ = 9.5  # slower rates keep two significant digits, so that 0.4 Hz is not rounded to 0 Hz
 
 
 def told(signal: Any, *, name: str) -> str:
