@@ -284,8 +284,6 @@ class Processor:
         """Soft tokens as they came; returns their slot with the text around it."""
         if self.embeds_dim is None:
             raise ConversationError("this model takes no prompt_embeds; send the medium itself")
-        if self.corruption is not None:
-            raise ConversationError("prompt_embeds cannot be corrupted; name the medium itself")
         if given.modality not in self.modalities and given.modality is not None:
             raise ConversationError(
                 f"prompt_embeds stand for {given.modality!r}; this model takes "

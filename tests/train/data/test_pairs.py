@@ -5,8 +5,7 @@ import torch
 
 from anymal.assemble import Assembled
 from anymal.collate import collate
-from anymal.errors import ConversationError, DataError
-from anymal.media.soft_token_file import pack
+from anymal.errors import DataError
 from anymal.objectives.preference import Preference, scores
 from anymal.recipe.objective import PreferenceRecipe
 from train.data.pairs import Pair, check_pair, samples_of
@@ -89,19 +88,6 @@ def test_media_are_decoded_once_encoded_once_and_corrupted_alike(
     clean, cropped = once[0].media["image"][0], once[2].media["image"][0]
     assert clean.digest != cropped.digest
     torch.testing.assert_close(once[0].ids, once[2].ids)
-
-
-def test_soft_tokens_cannot_be_corrupted(assembled: Assembled) -> None:
-    given = {"data": pack(torch.zeros(32, assembled.model.llm.hidden_size)), "modality": "image"}
-    content = [
-        {"type": "prompt_embeds", "prompt_embeds": given},
-        {"type": "text", "text": "Which?"},
-    ]
-    messages = [{"role": "user", "content": content}]
-    pair = check({"messages": messages, "chosen": "Red.", "rejected": "Blue."})
-    assert len(samples_of(pair, compares("dpo"), assembled.processor, base_dir=None)) == 2
-    with pytest.raises(ConversationError, match="cannot be corrupted; name the medium itself"):
-        samples_of(pair, compares("mdpo"), assembled.processor, base_dir=None)
 
 
 def test_another_record_is_corrupted_otherwise(talk: Any) -> None:
