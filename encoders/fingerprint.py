@@ -78,7 +78,8 @@ def module_digest(module: nn.Module) -> str:
     """Hash everything that the function of a module in eval mode depends on.
 
     Args:
-        module: What it is besides its weights, its parts and their plain attributes tell.
+        module: What it is besides its weights, its parts and their attributes tell: numbers,
+            words, and tuples, lists, mappings and dataclasses of them.
 
     Returns:
         64 hexadecimal digits.
@@ -87,13 +88,24 @@ def module_digest(module: nn.Module) -> str:
         (name, value)
         for part in module.modules()
         for name, value in sorted(vars(part).items())
-        if isinstance(value, bool | int | float | str)
+        if _is_plain(value)
     ]
     digest = hashlib.sha256(f"{module!r} {options}".encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an attribute is an option: words and numbers, or something made of them alone."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(_is_plain(getattr(value, option.name)) for option in fields(value))
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _config_settings(config: Any) -> Any:

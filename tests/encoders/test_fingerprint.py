@@ -1,7 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from encoders.fingerprint import plain_settings
+from encoders.fingerprint import module_digest, plain_settings
 from encoders.registry import build_encoder
 from encoders.vision_read import ReadTokens
 
@@ -100,3 +100,37 @@ def test_it_is_of_the_checkpoint_not_of_the_copy_in_memory(checkpoint: Find) -> 
     assert isinstance(encoder, torch.nn.Module)
     before = encoder.fingerprint
     assert encoder.to(torch.bfloat16).fingerprint == before  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Options of a module."""
+
+    widths: tuple[int, ...]
+
+
+class Chosen(torch.nn.Module):
+    """A module that has no weights and prints no options."""
+
+    def __init__(self, option: Any) -> None:
+        super().__init__()
+        self.option = option
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, 2),
+        ((1, 2), (2, 1)),
+        ([1, None], [1, 0]),
+        ({"rate": 1}, {"rate": 2}),
+        (Sizes((1, 2)), Sizes((1, 3))),
+    ],
+)
+def test_a_modules_options_change_its_digest(one: Any, other: Any) -> None:
+    assert module_digest(Chosen(one)) != module_digest(Chosen(other))
+    assert module_digest(Chosen(one)) == module_digest(Chosen(one))
+
+
+def test_what_is_no_option_does_not_change_a_modules_digest() -> None:
+    assert module_digest(Chosen([object()])) == module_digest(Chosen([object()]))
