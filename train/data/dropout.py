@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from anymal.errors import DataError, RecipeError
-from anymal.modality import modality_of
+from anymal.modality import find_modality, modality_of
 from anymal.protocol.conversation import Conversation, Message, PromptEmbedsPart, TextPart
 from anymal.protocol.sound_track import with_sound
 from anymal.recipe.schema import StageRecipe
+from encoders.plugins import PluginError
 from train.data.sources import Source
 
 _PURPOSE = 3  # `train.data.sampler` draws for 0 to 2
@@ -61,8 +62,8 @@ def enough_of(record: Mapping[str, Any], *, where: str) -> Enough:
     """What a record says is enough to answer it.
 
     Raises:
-        DataError: It is no list of lists of names, or `meta` is no object; the message begins with
-            `where`.
+        DataError: It is no list of lists of modalities, or `meta` is no object; the message begins
+            with `where`.
     """
     meta = record.get("meta") or {}
     if not isinstance(meta, Mapping):
@@ -76,6 +77,11 @@ def enough_of(record: Mapping[str, Any], *, where: str) -> Enough:
             f"{where}: meta.enough is {found!r}; write a list of lists of modalities, each enough "
             'to answer, such as [["audio"], ["video"]]'
         )
+    for name in {name for each in found for name in each}:
+        try:
+            find_modality(name)
+        except PluginError as error:
+            raise DataError(f"{where}: meta.enough: {error}") from None
     return [frozenset(each) for each in found]
 
 

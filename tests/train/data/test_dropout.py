@@ -146,6 +146,11 @@ def test_records_that_never_can_are_refused() -> None:
     )
 
 
+def test_a_modality_that_there_is_not_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^r: meta\.enough: .*'sound'.*audio"):
+        enough_of(record(SOUND, enough=[["image"], ["sound"]]), where="r")
+
+
 @pytest.mark.parametrize("enough", ["audio", [["audio"], "video"], [[1]], {"audio": 1}])
 def test_what_is_no_list_of_lists_is_refused(enough: Any) -> None:
     with pytest.raises(DataError, match=r"^r: meta\.enough is .* write a list of lists"):
