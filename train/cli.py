@@ -52,7 +52,7 @@ def train(
     from anymal.cli.console import plain_console
     from anymal.recipe.schema import load_recipe
     from train.interrupt import Interrupted
-    from train.ranks import SaidElsewhere
+    from train.ranks.group import SaidElsewhere
     from train.run import run
 
     if dry_run is not None:

@@ -7,7 +7,7 @@ import torch
 
 from anymal.recipe.schema import Recipe
 from train.errors import TrainingError
-from train.ranks import local_rank, num_started
+from train.ranks.group import local_rank, num_started
 
 
 def device_of(recipe: Recipe) -> torch.device:

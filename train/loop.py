@@ -19,7 +19,7 @@ from anymal.collate import Batch
 from anymal.llm.cross_entropy import Loss
 from anymal.model import AnyMAL
 from train.errors import TrainingError
-from train.ranks import ALONE, Ranks
+from train.ranks.group import ALONE, Ranks
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ from anymal.plan.run import Plan, device_for, measure_parts, plan_recipe
 from anymal.plan.stage import Parts
 from anymal.recipe.schema import Recipe, StageRecipe
 from train.device import device_of
-from train.ranks import num_started
+from train.ranks.group import num_started
 
 
 def refuse_what_cannot_fit(recipe: Recipe, *, say: Callable[[str], None]) -> None:

@@ -38,10 +38,10 @@ from train.micro_batch import refuse_what_cannot_fit
 from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
-from train.ranks import Ranks, joined
-from train.ranks_checks import check_agreement, check_ranks
+from train.ranks.check import check_agreement, check_ranks
+from train.ranks.group import Ranks, joined
+from train.ranks.shard import shard
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
-from train.shard import shard
 from train.stage import train_stage
 from train.stage_run import StageRun
 from train.trackers import Trackers, check_trackers

@@ -14,7 +14,7 @@ from train.interrupt import Interrupted, StopSignals
 from train.metrics import MetricsLog, StepMetrics, read_metrics
 from train.plot import plot_losses
 from train.progress import RunProgress
-from train.ranks import Ranks
+from train.ranks.group import Ranks
 from train.run_folder import RunFolder
 from train.trackers import Trackers
 

@@ -16,7 +16,7 @@ from train.data.feed import read_samples
 from train.data.records import has_empty_answer
 from train.data.sources import Source, StageData
 from train.progress import Bar
-from train.ranks import ALONE, Ranks
+from train.ranks.group import ALONE, Ranks
 
 _NUM_NAMED = 5
 _LINES_FROM = 1000  # rows; fewer take so little time that no progress is printed

@@ -23,7 +23,7 @@ from train.data.layout import Layout, MicroBatch
 from train.data.pairs import Pair, samples_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
-from train.ranks import ALONE, Ranks
+from train.ranks.group import ALONE, Ranks
 
 CHARACTERS_PER_TOKEN = 4  # accurate enough for sorting
 ROWS_AHEAD = 2  # per thread: one at work, one that waits for it

@@ -1,6 +1,6 @@
 """What has to hold before several ranks train one run: each refusal names the key to change.
 
-Does not find the ranks (see `train.ranks`).
+Does not find the ranks (see `train.ranks.group`).
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from anymal.recipe.schema import Recipe
 from train.checkpoint import Checkpoint
 from train.data.sources import StageData
 from train.errors import TrainingError
-from train.ranks import Ranks
+from train.ranks.group import Ranks
 
 SHARDS_FROM = "2.13"  # before, fully_shard refuses frozen weights that are no floats
 

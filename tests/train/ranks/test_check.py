@@ -10,12 +10,12 @@ from torch import nn
 from anymal.errors import DataError, RecipeError
 from anymal.recipe.schema import Recipe
 from anymal.recipe.section import parse_section
-from train import ranks_checks
 from train.checkpoint import latest_checkpoint
 from train.data.feed import micro_batches_per_batch
 from train.errors import TrainingError
-from train.ranks import ALONE, Ranks, joined
-from train.ranks_checks import check_agreement, check_ranks
+from train.ranks import check
+from train.ranks.check import check_agreement, check_ranks
+from train.ranks.group import ALONE, Ranks, joined
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -103,7 +103,7 @@ def test_only_four_bits_are_sharded(precision: str) -> None:
 
 
 def test_an_old_torch_does_not_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks_checks, "SHARDS_FROM", "99.1")
+    monkeypatch.setattr(check, "SHARDS_FROM", "99.1")
     with pytest.raises(TrainingError, match=r"needs torch 99\.1 or later"):
         check_ranks(recipe(shard=True), Ranks(rank=0, size=2, is_sharded=True))
 
@@ -112,4 +112,3 @@ def test_ranks_that_agree_begin(tmp_path: Path) -> None:
     check_ranks(recipe(), Ranks(rank=0, size=6))
     check_ranks(recipe(shard=True), Ranks(rank=0, size=3, is_sharded=True))
     check_agreement(recipe(), [], latest_checkpoint(tmp_path), ALONE)
-

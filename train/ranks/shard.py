@@ -12,7 +12,7 @@ from torch.distributed.fsdp import fully_shard
 
 from anymal.llm.beside import decoder_layers
 from anymal.llm.causal_lm import LLM
-from train.ranks import Ranks
+from train.ranks.group import Ranks
 
 
 def shard(llm: LLM, ranks: Ranks) -> None:

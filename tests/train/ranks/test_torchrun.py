@@ -57,14 +57,14 @@ def start(
     folder: Path, *overrides: str, ranks: int, fault: str | None = None, restarts: int = 0
 ) -> subprocess.Popen[str]:
     """Start `anymal train`, by torchrun unless there is one rank."""
-    command = ["-m", "tests.train.one_of_ranks"]
+    command = ["-m", "tests.train.ranks.one_of_ranks"]
     if ranks > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
         command = [*launcher, f"--max-restarts={restarts}", *command]
     more = {"OMP_NUM_THREADS": "1"} | ({"FAULT": fault} if fault else {})
     return subprocess.Popen(
         [sys.executable, *command, "train", str(recipe(folder)), *overrides],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
