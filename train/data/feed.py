@@ -94,25 +94,25 @@ def _training_rows(
     ranks: Ranks,
 ) -> Iterator[list[_Row]]:
     """Yield the rows of one micro-batch after the other, without end."""
+
+    def drawn(place: int) -> _Row:
+        return _drawn(place, sampler.draw(place), sources, dropout)
+
     per_window = BUCKET_BATCHES if stage.bucket else 1
     window, skip = divmod(start, per_window)
     while True:
         first = window * per_window * stage.batch_size
         places = range(first, first + per_window * stage.batch_size)
-
-        def row(i: int, places: range = places) -> _Row:
-            return _drawn(places[i], sampler.draw(places[i]), sources, dropout)
-
+        known: dict[int, _Row] = {}
         order = [list(range(stage.batch_size))]
-        if stage.bucket:
-            rows = [row(i) for i in range(len(places))]
-            lengths = [estimated_length(each.conversation, slot_lengths) for each in rows]
+        if stage.bucket:  # every rank needs all lengths
+            known = {i: drawn(place) for i, place in enumerate(places)}
+            lengths = [estimated_length(row.conversation, slot_lengths) for row in known.values()]
             order = sampler.bucket_order(window, lengths, stage.batch_size)
-            row = rows.__getitem__
         for batch in order[skip:]:
             own = ranks.own(batch)
             for cut in range(0, len(own), size):
-                yield [row(i) for i in own[cut : cut + size]]
+                yield [known.get(i) or drawn(places[i]) for i in own[cut : cut + size]]
         window, skip = window + 1, 0
 
 

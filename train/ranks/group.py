@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from anymal.errors import AnymalError
 from train.errors import TrainingError
@@ -120,7 +121,7 @@ class Ranks:
         flat = torch.cat([*(part.float().reshape(-1) for part in parts), has_any.float()])
         with _others_may_be_gone():
             dist.all_reduce(flat)
-        sums = flat.split([*(each.numel() for each in parameters), len(parameters)])
+        sums = torch.split(flat, [*(each.numel() for each in parameters), len(parameters)])
         for parameter, total, number in zip(parameters, sums, sums[-1].tolist(), strict=False):
             if number:
                 parameter.grad = _like(total, parameter)
@@ -165,15 +166,15 @@ def joined(*, is_sharded: bool = False) -> Iterator[Ranks]:
         yield Ranks()
         return
     rank = _number("RANK", None)
-    store, _, size = next(dist.rendezvous("env://"))
+    store, _, size = next(rendezvous("env://"))
     # A restart would else read the addresses of processes that are gone, and hang.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"attempt/{attempt}", store)
+    store = dist.PrefixStore(f"attempt/{attempt}", store)  # type: ignore[attr-defined]
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank())
     dist.init_process_group(
         backend="cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        store=dist.PrefixStore("group", store),
+        store=dist.PrefixStore("group", store),  # type: ignore[attr-defined]
         rank=rank,
         world_size=size,
         timeout=_LONGEST_WAIT,
@@ -190,10 +191,10 @@ def joined(*, is_sharded: bool = False) -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-def _says_it(store: dist.Store) -> bool:
+def _says_it(store: Any) -> bool:
     """Whether this rank is the first to end with an error."""
     try:
-        return store.add(_SAID, 1) == 1
+        return int(store.add(_SAID, 1)) == 1
     except dist.DistError:  # the store went with the rank that kept it
         return True
 

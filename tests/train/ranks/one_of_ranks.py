@@ -34,7 +34,7 @@ def break_rank_1(fault: str) -> None:
     if fault == "disagrees":
         sys.argv.append("seed=1")
         return
-    loop._learn = failing
+    loop._learn = failing  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
