@@ -91,7 +91,7 @@ def test_the_tree_is_the_house(document: str, heading: str) -> None:
     inside = {path for path in shown if path.startswith(tuple(f"{name}/" for name in LISTED))}
     assert {path for path in inside if path.endswith("/")} == folders()
     at_the_root = {f"anymal/{path.name}" for path in (ROOT / "anymal").glob("*.py")}
-    assert at_the_root - shown == {"anymal/__init__.py"}
+    assert at_the_root - shown == {"anymal/__init__.py", "anymal/__main__.py"}
 
 
 def test_the_weights_of_the_built_in_model_are_in_the_changelog() -> None:

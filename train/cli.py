@@ -52,6 +52,7 @@ def train(
     from anymal.cli.console import plain_console
     from anymal.recipe.schema import load_recipe
     from train.interrupt import Interrupted
+    from train.ranks.group import SaidElsewhere
     from train.run import run
 
     if dry_run is not None:
@@ -77,6 +78,8 @@ def train(
             checks_rows=check,
             is_commercial=commercial,
         )
+    except SaidElsewhere:
+        raise typer.Exit(1) from None
     except Interrupted as interrupted:
         typer.echo(f"{interrupted} To resume: {command}", err=True)
         raise typer.Exit(interrupted.exit_code) from None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from anymal.collate import Batch
 from anymal.llm.cross_entropy import Loss
 from anymal.model import AnyMAL
 from train.errors import TrainingError
+from train.ranks.group import ALONE, Ranks
 
 Item = TypeVar("Item")
 
@@ -40,6 +41,52 @@ class Accumulated:
     tokens: int
     names: tuple[str, ...]
     measures: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sums:
+    """What the micro-batches of one rank, or of all, add up to; as `Accumulated`."""
+
+    total: float
+    targets: int
+    tokens: int
+    measures: Mapping[str, float]
+
+    @classmethod
+    def over(cls, passes: Sequence[Accumulated], ranks: Ranks) -> Self:
+        """Add up micro-batches, and then ranks."""
+        own = cls._of(
+            [
+                cls(
+                    total=each.total.item(),
+                    targets=each.targets,
+                    tokens=each.tokens,
+                    measures={name: float(value) for name, value in each.measures.items()},
+                )
+                for each in passes
+            ]
+        )
+        return cls._of(ranks.gather(own))
+
+    @classmethod
+    def _of(cls, parts: Sequence[Self]) -> Self:
+        names = dict.fromkeys(name for part in parts for name in part.measures)
+        return cls(
+            total=sum(part.total for part in parts),
+            targets=sum(part.targets for part in parts),
+            tokens=sum(part.tokens for part in parts),
+            measures={name: sum(part.measures.get(name, 0.0) for part in parts) for name in names},
+        )
+
+    @property
+    def loss(self) -> float:
+        """The mean over targets."""
+        return self.total / self.targets
+
+    @property
+    def means(self) -> dict[str, float]:
+        """What else the objective reports, likewise."""
+        return {name: value / self.targets for name, value in self.measures.items()}
 
 
 Objective = Callable[[AnyMAL, Batch], Loss]
@@ -78,6 +125,7 @@ def optimise(
     clip_norm: float | None,
     objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # map takes batches as they are
+    ranks: Ranks = ALONE,
 ) -> StepResult:
     """Take one optimiser step over a window of micro-batches.
 
@@ -92,6 +140,7 @@ def optimise(
         objective: The loss to minimise.
         apply: Runs a function on batches, like `map`; `train.out_of_memory.Halving.map` takes
             micro-batches instead.
+        ranks: Who takes this step together; each has its own batches.
 
     Returns:
         What was measured.
@@ -101,9 +150,11 @@ def optimise(
     """
     optimiser.zero_grad(set_to_none=True)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    passes = list(apply(partial(_learn, model, parameters, objective), batches))
-    targets = sum(each.targets for each in passes)
-    grad_norm = _scale_and_clip(parameters, targets, clip_norm)
+    with ranks.together():
+        passes = list(apply(partial(_learn, model, parameters, objective), batches))
+    ranks.sum_gradients(parameters)
+    sums = _Sums.over(passes, ranks)
+    grad_norm = _scale_and_clip(parameters, sums.targets, clip_norm)
     if not math.isfinite(grad_norm):
         names = [name for each in passes for name in each.names]
         raise TrainingError(
@@ -112,11 +163,11 @@ def optimise(
         )
     optimiser.step()
     return StepResult(
-        loss=_mean(passes),
-        targets=targets,
-        tokens=sum(each.tokens for each in passes),
+        loss=sums.loss,
+        targets=sums.targets,
+        tokens=sums.tokens,
         grad_norm=grad_norm,
-        measures=_measures(passes, targets),
+        measures=sums.means,
     )
 
 
@@ -140,14 +191,16 @@ def held_out(
     *,
     objective: Objective = answer_loss,
     apply: Apply[Item] = map,  # type: ignore[assignment]  # as in optimise
+    ranks: Ranks = ALONE,
 ) -> HeldOut:
     """The means over all batches; the model's mode does not change."""
     was_training = model.training
     model.eval()
-    passes = list(apply(partial(_learn, model, (), objective), batches))
+    with ranks.together():
+        passes = list(apply(partial(_learn, model, (), objective), batches))
     model.train(was_training)
-    targets = sum(each.targets for each in passes)
-    return HeldOut(loss=_mean(passes), measures=_measures(passes, targets))
+    sums = _Sums.over(passes, ranks)
+    return HeldOut(loss=sums.loss, measures=sums.means)
 
 
 def _learn(
@@ -172,18 +225,6 @@ def _learn(
         names=batch.names,
         measures=loss.measures,
     )
-
-
-def _measures(passes: Sequence[Accumulated], targets: int) -> dict[str, float]:
-    """Means of what the objective reports."""
-    names = dict.fromkeys(name for each in passes for name in each.measures)
-    return {name: sum(float(each.measures[name]) for each in passes) / targets for name in names}
-
-
-def _mean(passes: Sequence[Accumulated]) -> float:
-    """The loss per target token."""
-    total = sum(each.total.item() for each in passes)
-    return total / sum(each.targets for each in passes)
 
 
 def _loss(model: AnyMAL, objective: Objective, batch: Batch) -> Loss:

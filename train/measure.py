@@ -37,7 +37,8 @@ def measure(run: StageRun, number: int, passes: Passes, metrics: StepMetrics) ->
         measures = {**(metrics.measures or {}), **measures}
         metrics = replace(metrics, heldout_loss=found.loss, measures=measures or None)
     if stage.ask_every is not None and is_due(metrics.step, stage.ask_every, stage.num_steps):
-        asked = ask(run.assembled, answer_tasks(heldout, limit=stage.eval_samples))
+        tasks = answer_tasks(heldout, limit=stage.eval_samples)
+        asked = run.ranks.first(lambda: ask(run.assembled, tasks))
         metrics = replace(metrics, accuracy=asked.accuracy, answers=asked.samples)
     return metrics
 
@@ -64,8 +65,11 @@ def is_due(step: int, every: int, steps: int) -> bool:
 def _held_out(run: StageRun, number: int, passes: Passes) -> HeldOut:
     """The mean loss of the held-out records, and what else the objective reports of them."""
     stage, sources = run.recipe.stages[number], run.data[number].heldout
+    draws = heldout_draws([len(source.records) for source in sources], stage.eval_samples)
+    if run.ranks.is_sharded:  # all ranks run as many passes
+        draws = draws[: len(draws) // run.ranks.size * run.ranks.size]
     micro_batches = micro_batches_of(
-        heldout_draws([len(source.records) for source in sources], stage.eval_samples),
+        run.ranks.own(draws),
         sources,
         run.assembled.processor,
         passes.layout,
@@ -74,4 +78,4 @@ def _held_out(run: StageRun, number: int, passes: Passes) -> HeldOut:
     )
     model, apply = run.assembled.model, passes.halving.map
     with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:
-        return held_out(model, feed, objective=passes.objective, apply=apply)
+        return held_out(model, feed, objective=passes.objective, apply=apply, ranks=run.ranks)

@@ -13,6 +13,7 @@ from anymal.plan.run import Plan, device_for, measure_parts, plan_recipe
 from anymal.plan.stage import Parts
 from anymal.recipe.schema import Recipe, StageRecipe
 from train.device import device_of
+from train.ranks.group import num_started
 
 
 def refuse_what_cannot_fit(recipe: Recipe, *, say: Callable[[str], None]) -> None:
@@ -75,7 +76,7 @@ def _plan(recipe: Recipe) -> tuple[Parts, Plan]:
 def _device(recipe: Recipe) -> Device:
     """The device of the run; `memory` may be less than a GPU has, but not more."""
     kind = _kind(recipe)
-    stated = device_for(recipe, kind)
+    stated = device_for(recipe, kind, ranks=num_started())
     if kind == "cpu":  # the system may still make room
         return stated
     return replace(stated, memory=min(stated.memory, memory_of(kind)))

@@ -22,10 +22,14 @@ class Halving:
         size: Most samples of one pass at first, or pairs of samples that are compared.
         key: The recipe key of the stage's `micro_batch`, for messages.
         say: Called with a message for the user.
+        can_halve: False where other ranks run as many passes as this one.
     """
 
-    def __init__(self, size: int, *, key: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, size: int, *, key: str, say: Callable[[str], None], can_halve: bool = True
+    ) -> None:
         self.size = size
+        self._can_halve = can_halve
         self._key = key
         self._say = say
 
@@ -42,7 +46,7 @@ class Halving:
             What `run` returned.
 
         Raises:
-            TrainingError: Not even one sample fits.
+            TrainingError: Not even one sample fits, or no smaller micro-batch may be tried.
         """
         for micro_batch in micro_batches:
             waiting = [micro_batch]
@@ -65,12 +69,17 @@ class Halving:
                 waiting.append(own)
 
     def _check(self, micro_batch: MicroBatch, error: RuntimeError) -> None:
-        """Raise if there is only one sample, which cannot be halved."""
+        """Raise if there is only one sample, or where the number of passes is fixed."""
         if micro_batch.num_records == 1:
             name, positions = micro_batch.batch.names[0], micro_batch.batch.num_positions
             raise TrainingError(
                 f"memory runs out on {name} alone ({positions} positions): {error}; set "
                 "checkpointing: true, lower llm.max_tokens, or take a lower llm.precision"
+            ) from error
+        if not self._can_halve:
+            raise TrainingError(
+                f"memory runs out on {micro_batch.num_records} samples: {error}; with shard: true "
+                f"all ranks run as many passes, so lower {self._key} (it is {self.size})"
             ) from error
 
     def _halve(self, micro_batch: MicroBatch) -> None:

@@ -81,14 +81,15 @@ def passes_of(run: StageRun, stage: StageRecipe) -> Passes:
         pins_memory=device.type == "cuda",
         of_a_record=samples_of_a_record(stage.objective),
     )
-    size = micro_batch_size(run.recipe, stage)
+    most = len(run.ranks.own(range(stage.batch_size)))
+    size = min(micro_batch_size(run.recipe, stage), most)
     key = f"stages.{stage.name}.micro_batch"
     if stage.micro_batch == "auto":
-        run.progress.say(f"{key}: {size} of {stage.batch_size} samples in one pass")
+        run.progress.say(f"{key}: {size} of {most} samples in one pass")
     return Passes(
         layout=layout,
         size=size,
-        halving=Halving(size, key=key, say=run.progress.say),
+        halving=Halving(size, key=key, say=run.progress.say, can_halve=not run.ranks.is_sharded),
         objective=_objective(stage.objective, model),
     )
 
@@ -136,6 +137,7 @@ def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Pre
         start=start * stage.accumulate,
         threads=run.recipe.decode_workers,
         dropout=dropout,
+        ranks=run.ranks,
     )
     return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)
 

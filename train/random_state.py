@@ -3,6 +3,7 @@
 Does not seed the sampler, which is a function of its position and keeps no state.
 """
 
+import hashlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,18 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_torch(*facts: object) -> None:
+    """Seed torch alone, always the same way for the same facts."""
+    digest = hashlib.sha256(repr(facts).encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:7]))
+
+
 def random_state() -> RandomState:
-    """The current state of every generator."""
+    """The current state of every generator of this process."""
     version, words, spare = random.getstate()
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    # Of this process's GPU alone: to ask another takes memory there.
+    device = torch.cuda.current_device() if torch.cuda.is_available() else None
     return RandomState(
         values={
             "python": [version, list(words), spare],
@@ -39,7 +47,7 @@ def random_state() -> RandomState:
         },
         tensors={
             "cpu": torch.get_rng_state(),
-            **{f"cuda.{number}": state for number, state in enumerate(devices)},
+            **({} if device is None else {f"cuda.{device}": torch.cuda.get_rng_state(device)}),
         },
     )
 
@@ -51,6 +59,7 @@ def set_random_state(state: RandomState) -> None:
     name, keys, place, has_gauss, gauss = state.values["numpy"]
     np.random.set_state((name, np.asarray(keys, dtype=np.uint32), place, has_gauss, gauss))
     torch.set_rng_state(state.tensors["cpu"])
-    for key, value in state.tensors.items():
-        if key.startswith("cuda."):
-            torch.cuda.set_rng_state(value, int(key.removeprefix("cuda.")))
+    if torch.cuda.is_available():
+        device = torch.cuda.current_device()
+        if (own := state.tensors.get(f"cuda.{device}")) is not None:
+            torch.cuda.set_rng_state(own, device)

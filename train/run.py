@@ -4,17 +4,19 @@ Does not know how a stage trains (see `train.stage`) or what is in a bundle (see
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from anymal.assemble import build
+from anymal.assemble import Assembled, build
 from anymal.bundle.extend import extended
 from anymal.bundle.manifest import Manifest, bundle_folder, read_manifest
 from anymal.bundle.save import save_bundle
 from anymal.bundle.start import take_over
 from anymal.bundle.tuned import names_of_tuned, tuned_encoders
+from anymal.cli.console import plain_console
 from anymal.decoding.choice import decoder
 from anymal.errors import RecipeError
 from anymal.evaluation.report import table
@@ -36,6 +38,9 @@ from train.micro_batch import refuse_what_cannot_fit
 from train.progress import RunProgress
 from train.provenance import data_facts, stage_facts
 from train.random_state import seed_everything
+from train.ranks.check import check_agreement, check_ranks
+from train.ranks.group import Ranks, joined
+from train.ranks.shard import shard
 from train.run_folder import RunFolder, check_same_recipe, check_stage_names
 from train.stage import train_stage
 from train.stage_run import StageRun
@@ -69,49 +74,61 @@ def run(
         TrainingError: The run cannot start, continue or finish.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was saved.
     """
+    with joined(is_sharded=recipe.shard) as ranks:
+        return _run(
+            recipe,
+            resume=resume,
+            console=console if ranks.is_first else plain_console(quiet=True),
+            checks_rows=checks_rows,
+            is_commercial=is_commercial,
+            ranks=ranks,
+        )
+
+
+def _run(
+    recipe: Recipe,
+    *,
+    resume: bool,
+    console: Console,
+    checks_rows: bool,
+    is_commercial: bool,
+    ranks: Ranks,
+) -> Path:
+    """The part of one rank."""
     recipe = extended(recipe)
-    check_stage_names(recipe)
-    _check_max_bad(recipe, checks_rows=checks_rows)
-    refuse_what_cannot_fit(recipe, say=console.print)
-    check_trackers(recipe.report)
+    _check(recipe, ranks, checks_rows=checks_rows, console=console)
     folder = RunFolder(Path(recipe.run_dir))
-    folder.claim(resume=resume)
+    with ranks.together():
+        if ranks.is_first:
+            folder.claim(resume=resume)
     checkpoint = latest_checkpoint(folder.checkpoints) if resume else None
     data = open_data(recipe)
     recipe = in_numbers(recipe, data)
+    check_agreement(recipe, data, checkpoint, ranks)
     if checkpoint is not None:
         check_same_recipe(recipe, checkpoint.recipe)
-    start = recipe.model.start_from
-    started_from = _started_from(start, data, is_commercial=is_commercial)
-    seed_everything(recipe.seed)  # the first weights of the aligners depend on it
-    assembled = build(
-        recipe.model,
-        device=device_of(recipe),
-        features=recipe.features,
-        trained_encoders=encoders_that_train(recipe) | _trained_before(start),
-    )
-    if start is not None:
-        take_over(bundle_folder(start), assembled, where="start_from")
-    if checkpoint is not None:
-        _take_back(assembled.model, recipe, checkpoint)
+    started_from = _started_from(recipe.model.start_from, data, is_commercial=is_commercial)
+    assembled = _assemble(recipe, checkpoint)
     with decoder(recipe.decode_workers) as decode:
         assembled = replace(assembled, processor=assembled.processor.decoding_by(decode))
         if checks_rows:
-            data = check_rows(data, assembled.processor, max_bad=recipe.max_bad, console=console)
+            data = check_rows(
+                data, assembled.processor, max_bad=recipe.max_bad, console=console, ranks=ranks
+            )
         check_questions(recipe, data)
-        folder.write_recipe(recipe)
-        with (
-            MetricsLog(
-                folder.metrics, keep_bytes=checkpoint.metrics_bytes if checkpoint else 0
-            ) as log,
-            Trackers(
-                recipe, folder, step=checkpoint.total_step + 1 if checkpoint else 1
-            ) as trackers,
-            RunProgress(
-                console, total_steps=sum(stage.num_steps for stage in recipe.stages)
-            ) as progress,
-            StopSignals() as stop,
-        ):
+        if recipe.shard:
+            shard(assembled.model.llm, ranks)
+        with ExitStack() as stack:
+            log = trackers = None
+            if ranks.is_first:
+                folder.write_recipe(recipe)
+                keep_bytes = checkpoint.metrics_bytes if checkpoint else 0
+                log = stack.enter_context(MetricsLog(folder.metrics, keep_bytes=keep_bytes))
+                step = checkpoint.total_step + 1 if checkpoint else 1
+                trackers = stack.enter_context(Trackers(recipe, folder, step=step))
+            total_steps = sum(stage.num_steps for stage in recipe.stages)
+            progress = stack.enter_context(RunProgress(console, total_steps=total_steps))
+            stop = stack.enter_context(StopSignals())
             this = StageRun(
                 recipe=recipe,
                 data=data,
@@ -122,13 +139,27 @@ def run(
                 trackers=trackers,
                 progress=progress,
                 stop=stop,
+                ranks=ranks,
             )
             if resume:
                 _say_where(this, checkpoint)
             done = _train_stages(this, checkpoint)
-            if stop.requested is not None:  # since the last step
+            if this.is_stopped():  # since the last step
                 this.interrupt(recipe.stages[-1].name, done)
         return _finish(this, console)
+
+
+def _check(recipe: Recipe, ranks: Ranks, *, checks_rows: bool, console: Console) -> None:
+    """Refuse what can be refused before anything is opened."""
+    check_stage_names(recipe)
+    check_ranks(recipe, ranks)
+    if recipe.max_bad and not checks_rows:
+        raise RecipeError(
+            f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
+            "run without --no-check, or set max_bad=0"
+        )
+    refuse_what_cannot_fit(recipe, say=console.print)
+    check_trackers(recipe.report)
 
 
 def _started_from(
@@ -145,13 +176,21 @@ def _started_from(
     return manifest
 
 
-def _check_max_bad(recipe: Recipe, *, checks_rows: bool) -> None:
-    """Refuse to leave out rows that nobody looks for."""
-    if recipe.max_bad and not checks_rows:
-        raise RecipeError(
-            f"max_bad is {recipe.max_bad}, but rows are only left out by the check; "
-            "run without --no-check, or set max_bad=0"
-        )
+def _assemble(recipe: Recipe, checkpoint: Checkpoint | None) -> Assembled:
+    """The model with the weights that the run begins or continues with."""
+    start = recipe.model.start_from
+    seed_everything(recipe.seed)  # the first weights of the aligners depend on it
+    assembled = build(
+        recipe.model,
+        device=device_of(recipe),
+        features=recipe.features,
+        trained_encoders=encoders_that_train(recipe) | _trained_before(start),
+    )
+    if start is not None:
+        take_over(bundle_folder(start), assembled, where="start_from")
+    if checkpoint is not None:
+        _take_back(assembled.model, recipe, checkpoint)
+    return assembled
 
 
 def _trained_before(start: str | None) -> set[str]:
@@ -195,7 +234,9 @@ def _finish(run: StageRun, console: Console) -> Path:
     """Ask the held-out questions and save the final bundle with the results."""
     results = None
     tasks = answer_tasks(run.data[-1].heldout, limit=run.recipe.stages[-1].eval_samples)
-    if tasks:
+    if tasks and run.ranks.is_sharded:
+        console.print("held-out questions are not asked of a sharded model; use anymal eval")
+    elif tasks and run.ranks.is_first:
         count = sum(len(task.records) for task in tasks)
         console.print(f"asking {count} held-out questions, with the true and with a blank medium")
         name = f"{run.folder.path.name}/{run.folder.bundle.name}"
@@ -209,7 +250,9 @@ def _finish(run: StageRun, console: Console) -> Path:
 
 
 def _save_bundle(run: StageRun, path: Path, number: int, *, results: Results | None) -> None:
-    """Save the model as it is after a stage."""
+    """Save the model as it is after a stage; the first rank does."""
+    if not run.ranks.is_first:
+        return
     save_bundle(
         run.assembled,
         path,

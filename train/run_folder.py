@@ -17,7 +17,10 @@ from train.errors import TrainingError
 
 # What may differ between the recipe a run was started with and the one that resumes it: these
 # change neither the weights nor the order of samples.
-_FREE = r"run_dir|device|decode_workers|report\.\d+|model\.needs_media|stages\.\d+\.save_every"
+_FREE = (
+    r"run_dir|device|memory|features|shard|decode_workers|report\.\d+|model\.needs_media"
+    r"|stages\.\d+\.(save_every|micro_batch)"
+)
 _MEASURING = r"(eval_every|ask_every|eval_samples)"  # as long as nothing follows from it
 _ABSENT = object()
 _TAKEN = {"bundle", "checkpoints"}
@@ -107,9 +110,9 @@ def check_same_recipe(now: Recipe, then: Mapping[str, Any]) -> None:
     if different:
         raise TrainingError(
             f"cannot resume with another recipe: {'; '.join(different[:5])}. Resume with the "
-            "recipe of the run (only run_dir, device, decode_workers, report, and how often "
-            "stages save, and measure what nothing depends on, may change), or start a new run in "
-            "another run_dir"
+            "recipe of the run (only run_dir, device, memory, shard, features, decode_workers, "
+            "report, micro_batch, and how often stages save, and measure what nothing depends on, "
+            "may change), or start a new run in another run_dir"
         )
 
 

@@ -27,7 +27,7 @@ from train.optimiser import (
     set_rate,
 )
 from train.passes import Passes, passes_of, training_feed
-from train.random_state import random_state, set_random_state
+from train.random_state import random_state, seed_torch, set_random_state
 from train.reference import with_reference
 from train.stage_run import StageRun
 
@@ -51,12 +51,7 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
     """
     stage, model = run.recipe.stages[number], run.assembled.model
     _set_trainable(run, stage)
-    passes, began_with = with_reference(
-        run,
-        number,
-        passes_of(run, stage),
-        began_with=None if checkpoint is None else checkpoint.began_with,
-    )
+    passes, began_with = _with_reference(run, number, passes_of(run, stage), checkpoint)
     optimiser = build_optimiser(model, stage, rules_of(stage, run.recipe.model))
     done, best = 0, None
     if checkpoint is not None:
@@ -76,7 +71,7 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
             best = best_after(best, metrics, stage, model.trainable_state)
             run.tell(number, metrics)
             done = metrics.step
-            is_stopped = run.stop.requested is not None
+            is_stopped = run.is_stopped()
             saves = is_over(best, stage) or is_due(done, stage.save_every, stage.num_steps)
             if is_stopped or saves:
                 _save(run, number, done, optimiser, best, began_with)
@@ -85,6 +80,20 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
                 run.interrupt(stage.name, done)
     _keep(run, stage, done, best)
     return done
+
+
+def _with_reference(
+    run: StageRun, number: int, passes: Passes, checkpoint: Checkpoint | None
+) -> tuple[Passes, str | None]:
+    """As `with_reference`; the first rank computes the scores, and the others read its file."""
+    began_with = None if checkpoint is None else checkpoint.began_with
+    with run.ranks.together():
+        if run.ranks.is_first:
+            passes, began_with = with_reference(run, number, passes, began_with=began_with)
+    began_with = run.ranks.gather(began_with)[0]
+    if not run.ranks.is_first and began_with is not None:
+        return with_reference(run, number, passes, began_with=began_with)
+    return passes, began_with
 
 
 def _set_trainable(run: StageRun, stage: StageRecipe) -> None:
@@ -126,10 +135,19 @@ def _step(
         min_ratio=stage.min_lr_ratio,
     )
     rate, lora_rate = set_rate(optimiser, factor)
-    window = islice(feed, stage.accumulate * micro_batches_per_batch(stage, passes.size))
+    per_batch = micro_batches_per_batch(stage, passes.size, run.ranks)
+    window = islice(feed, stage.accumulate * per_batch)
     model, apply = run.assembled.model, passes.halving.map
+    if not run.ranks.is_first:  # what is dropped out here depends on the step, and is not saved
+        seed_torch(run.recipe.seed, stage.name, step, run.ranks.rank)
     result = optimise(
-        model, optimiser, window, clip_norm=stage.clip_norm, objective=passes.objective, apply=apply
+        model,
+        optimiser,
+        window,
+        clip_norm=stage.clip_norm,
+        objective=passes.objective,
+        apply=apply,
+        ranks=run.ranks,
     )
     return StepMetrics(
         stage=stage.name,
@@ -141,7 +159,7 @@ def _step(
         targets=result.targets,
         tokens_per_s=result.tokens / (time.perf_counter() - began),
         grad_norm=result.grad_norm,
-        memory=memory_used(model.device),
+        memory=max(run.ranks.gather(memory_used(model.device))),
         measures=result.measures or None,
     )
 
@@ -154,7 +172,9 @@ def _save(
     best: Best | None,
     began_with: str | None,
 ) -> None:
-    """Save everything that the rest of the run depends on."""
+    """Save everything that the rest of the run depends on; the first rank does."""
+    if run.log is None:
+        return
     model = run.assembled.model
     checkpoint = Checkpoint(
         stage=number,

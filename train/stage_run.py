@@ -14,6 +14,7 @@ from train.interrupt import Interrupted, StopSignals
 from train.metrics import MetricsLog, StepMetrics, read_metrics
 from train.plot import plot_losses
 from train.progress import RunProgress
+from train.ranks.group import Ranks
 from train.run_folder import RunFolder
 from train.trackers import Trackers
 
@@ -27,10 +28,11 @@ class StageRun:
     started_from: Manifest | None
     folder: RunFolder
     assembled: Assembled
-    log: MetricsLog
-    trackers: Trackers
+    log: MetricsLog | None  # of the first rank only, as are trackers
+    trackers: Trackers | None
     progress: RunProgress
     stop: StopSignals
+    ranks: Ranks
 
     def steps_before(self, stage: int) -> int:
         """Return the optimiser steps of all earlier stages, had none of them ended early."""
@@ -38,6 +40,8 @@ class StageRun:
 
     def tell(self, stage: int, metrics: StepMetrics) -> None:
         """Report one step: to the log, the trackers and the terminal."""
+        if self.log is None or self.trackers is None:
+            return
         self.log.write(metrics)
         self.trackers.write(metrics, total_step=self.steps_before(stage) + metrics.step)
         self.progress.step(metrics)
@@ -46,7 +50,14 @@ class StageRun:
 
     def draw_curve(self) -> None:
         """Draw the losses of the run so far."""
-        plot_losses(read_metrics(self.folder.metrics), self.folder.plot)
+        if self.ranks.is_first:
+            plot_losses(read_metrics(self.folder.metrics), self.folder.plot)
+
+    def is_stopped(self) -> bool:
+        """Whether any rank got a signal; the same on all of them."""
+        signals = [each for each in self.ranks.gather(self.stop.requested) if each is not None]
+        self.stop.requested = signals[0] if signals else None
+        return bool(signals)
 
     def interrupt(self, stage: str, step: int) -> Never:
         """End the run after a signal; the checkpoint of that step is there."""

@@ -33,6 +33,9 @@ def plan(
             min=1, help="Text of a sample, in tokens; by default 64 to align, 256 to instruct."
         ),
     ] = None,
+    ranks: Annotated[
+        int, typer.Option(min=1, help="Devices that share the run, each with this memory.")
+    ] = 1,
     serve: Annotated[
         Literal["fp32", "bf16", "int8", "int4"] | None,
         typer.Option(
@@ -58,7 +61,7 @@ def plan(
         _plan_serving(read, serve, device=device or "cpu", memory=memory, as_json=as_json)
         return
     kind = device or ("cpu" if read.device == "cpu" else "cuda")
-    there = device_for(read, kind, memory)
+    there = device_for(read, kind, memory, ranks=ranks)
     with without_progress():
         parts = measure_parts(read.model)
         planned = plan_recipe(read, parts, there, text_tokens=text_tokens)

@@ -1,4 +1,4 @@
-"""What a run costs besides memory: checkpoints to download, disk for its folder, hours on one GPU.
+"""What a run costs besides memory: checkpoints to download, disk for its folder, hours on GPUs.
 
 Measures nothing. Hours come from a training speed that others published, scaled by the number of
 weights.
@@ -73,6 +73,7 @@ class Cost:
         training_states: Bytes of all checkpoints of training that exist at the same time.
         bundles: Bytes of one bundle for each stage and the final one.
         num_weights: Of the language model, without its embedding table.
+        ranks: GPUs that share the run.
         stages: In order.
     """
 
@@ -80,6 +81,7 @@ class Cost:
     training_states: int
     bundles: int
     num_weights: int
+    ranks: int
     stages: tuple[StageCost, ...]
 
     @property
@@ -120,18 +122,20 @@ def measure_cost(recipe: Recipe, parts: Parts, plan: Plan) -> Cost:
         )
         is_timed = is_large and plan.device.type == "cuda" and stage.objective == "answer"
         if is_timed and cost.tokens is not None:
-            cost = replace(cost, hours=_hours(cost.tokens, num_weights=num_weights))
+            of_each = cost.tokens / plan.device.ranks
+            cost = replace(cost, hours=_hours(of_each, num_weights=num_weights))
         stages.append(cost)
     return Cost(
         downloads=download_bytes(recipe, parts),
         training_states=CHECKPOINTS_AT_ONCE * training_state_bytes(recipe, parts),
         bundles=(len(stages) + 1) * bundle_bytes(recipe, parts),
         num_weights=num_weights,
+        ranks=plan.device.ranks,
         stages=tuple(stages),
     )
 
 
-def _hours(tokens: int, *, num_weights: int) -> dict[str, float]:
+def _hours(tokens: float, *, num_weights: int) -> dict[str, float]:
     """Hours by name of the GPU."""
     return {gpu.name: tokens / tokens_per_s(gpu, num_weights=num_weights) / 3600 for gpu in GPUS}
 
@@ -171,7 +175,10 @@ def describe_cost(cost: Cost) -> list[str]:
             )
             continue
         facts = f"{stage.facts_tokens} facts + " if stage.facts_tokens else ""
-        times = ", ".join(f"{_duration(hours)} on one {gpu}" for gpu, hours in stage.hours.items())
+        number = "one" if cost.ranks == 1 else str(cost.ranks)
+        times = ", ".join(
+            f"{_duration(hours)} on {number} {gpu}" for gpu, hours in stage.hours.items()
+        )
         lines.append(
             f"Time of {stage.name}: {stage.samples:,} samples of {stage.sample_tokens} tokens "
             f"({stage.soft_tokens} soft + {facts}{stage.text_tokens} text) = "
@@ -186,6 +193,7 @@ def describe_cost(cost: Cost) -> list[str]:
             f"Hours are computed, not measured: {speeds} tokens a second through "
             f"{cost.num_weights / 1e9:.1f} G weights, scaled from what fsdp_qlora published for "
             f"{PUBLISHED_WEIGHTS / 1e9:.1f} G."
+            + (" What GPUs wait for each other is not counted." if cost.ranks > 1 else "")
         )
     return lines
 

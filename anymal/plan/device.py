@@ -23,10 +23,14 @@ class Device:
     Attributes:
         type: As torch names it.
         memory: Bytes.
+        ranks: How many such devices share the run.
+        shards: Among how many of them the frozen 4-bit matrices are cut.
     """
 
     type: DeviceType
     memory: int
+    ranks: int = 1
+    shards: int = 1
 
     @property
     def overhead(self) -> int:

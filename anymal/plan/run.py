@@ -4,6 +4,7 @@ Does not load anything and does not show anything (see `anymal.plan.picture`).
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from anymal.plan.aligner import measure_aligner
 from anymal.plan.device import Device, DeviceType, memory_of, parse_memory
@@ -83,13 +84,16 @@ class Plan:
         return min(self.stages, key=lambda stage: (stage.fits, stage.most_tokens))
 
 
-def device_for(recipe: Recipe, device: DeviceType, memory: str | None = None) -> Device:
+def device_for(
+    recipe: Recipe, device: DeviceType, memory: str | None = None, *, ranks: int = 1
+) -> Device:
     """Find out how much memory a device has.
 
     Args:
         recipe: Its `memory` is used where none is given.
         device: What to plan for.
         memory: Such as `80GiB`.
+        ranks: How many such devices share the run.
 
     Returns:
         The device, with all of its memory where neither limits it.
@@ -98,7 +102,12 @@ def device_for(recipe: Recipe, device: DeviceType, memory: str | None = None) ->
         RecipeError: The amount cannot be read, or this machine has no such device.
     """
     stated = memory or recipe.memory
-    return Device(type=device, memory=parse_memory(stated) if stated else memory_of(device))
+    return Device(
+        type=device,
+        memory=parse_memory(stated) if stated else memory_of(device),
+        ranks=ranks,
+        shards=ranks if recipe.shard else 1,
+    )
 
 
 def plan_recipe(
@@ -162,7 +171,7 @@ def _plan_stage(
     memory = StageMemory(stage, recipe, parts, device)
     each = samples_of_a_record(stage.objective)
     most = memory.most_samples(text_tokens=text_tokens, max_tokens=max_tokens) // each
-    wanted = stage.batch_size
+    wanted = ceil(stage.batch_size / device.ranks)
     if isinstance(stage.micro_batch, int):
         wanted = min(wanted, stage.micro_batch)
     elif stage.micro_batch == "auto":

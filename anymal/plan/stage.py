@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 from anymal.plan.activations import (
     RANDOM_STATE,
-    LayerBytes,
     layer_bytes,
     logits_bytes,
     rotary_bytes,
@@ -157,17 +156,17 @@ class StageMemory:
 
     def held(self) -> dict[str, int]:
         """Bytes that are held throughout, by name."""
-        parts, kind = self._parts, self._device.type
+        parts, there = self._parts, self._device
         table = {} if self._runs_layers else {"word table": self._table_bytes()}
         return table | {
-            "llm": llm_bytes(parts.llm, self._precision, kind) + self._own_bytes,
+            "llm": llm_bytes(parts.llm, self._precision, there) + self._own_bytes,
             "lora": self._lora_bytes(),
             **self._held_beside,
             "aligners": _FLOAT * (parts.num_aligned - parts.num_beside),
             "encoders": self._encoder_bytes(),
             "gradients": self._trained.gradient_bytes(self._number),
             "optimiser": self._trained.optimiser_bytes(self._stage, self._number),
-            "overhead": self._device.overhead,
+            "overhead": there.overhead,
         }
 
     def passing(self, samples: MemoryPass) -> dict[str, int]:
@@ -213,9 +212,10 @@ class StageMemory:
         return self._encoder_number * most
 
     def _gradients_again(self) -> int:
-        """At the end of a pass: its gradients, beside those of the passes before it in the step."""
-        has_more = self._stage.accumulate > 1 or self._stage.micro_batch is not None
-        return self._trained.gradient_bytes(self._number) if has_more else 0
+        """At the end: the gradients of a pass beside those before it, or those of all ranks."""
+        stage, gradients = self._stage, self._trained.gradient_bytes(self._number)
+        is_one = stage.accumulate == self._device.ranks == 1 and stage.micro_batch is None
+        return 0 if is_one else gradients
 
     def _kept(self, samples: MemoryPass) -> int:
         """What is kept from the forward to the backward pass."""
@@ -265,11 +265,10 @@ class StageMemory:
     def _running(self, samples: MemoryPass) -> int:
         """While one layer runs backward."""
         parts, tokens = self._parts, samples.num_samples * self.tokens(samples)
-        layer: LayerBytes = self._layer
         scratch = scratch_bytes(parts.llm, self._precision, self._device.type)
-        busy = tokens * layer.running
+        busy = tokens * self._layer.running
         if scratch:
-            busy = max(busy, scratch + tokens * layer.unpacking)
+            busy = max(busy, scratch + tokens * self._layer.unpacking)
         if (side := parts.side) is None or not self._stage.checkpointing:
             return busy
         again = side.bytes_of(tokens * side.running, number=self._number)

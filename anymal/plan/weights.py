@@ -6,7 +6,7 @@ Follows bitsandbytes' layout (NF4 with double quantisation: QLoRA, section 3) an
 
 from math import ceil
 
-from anymal.plan.device import DeviceType
+from anymal.plan.device import Device, DeviceType
 from anymal.plan.language_model import LanguageModel
 from anymal.recipe.schema import Precision
 
@@ -42,20 +42,25 @@ def matrix_bytes(rows: int, columns: int, precision: Precision) -> int:
     return count * (4 if precision == "fp32" else 2)
 
 
-def llm_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:
+def llm_bytes(llm: LanguageModel, precision: Precision, device: Device) -> int:
     """Bytes of the whole language model; what is not quantised is held in the dtype it computes in.
 
     Args:
         llm: Its sizes.
         precision: How its matrices are held.
-        device: Where.
+        device: Where. Of shards, each holds a part of the codes of NF4, and all of their scales;
+            two layers are whole there at a time, the one that runs and the one that comes next.
 
     Returns:
-        Bytes.
+        Bytes on one device.
     """
     matrices = sum(matrix_bytes(linear.out_dim, linear.in_dim, precision) for linear in llm.linears)
     others = llm.num_parameters - llm.num_linear_weights
-    return matrices + others * compute_bytes(precision, device)
+    whole = matrices + others * compute_bytes(precision, device.type)
+    if device.shards == 1:
+        return whole
+    codes = sum(ceil(linear.num_weights / 2) for linear in llm.linears)
+    return whole - codes + ceil(codes / device.shards) + 2 * ceil(codes / llm.num_layers)
 
 
 def scratch_bytes(llm: LanguageModel, precision: Precision, device: DeviceType) -> int:

@@ -242,6 +242,7 @@ class Recipe(Section):
     max_bad: int = Field(0, ge=0, description="most manifest rows to leave out as unusable")
     decode_workers: int = Field(0, ge=0, description="processes that decode media; 0: none")
     features: str | None = Field(None, description="folder that `anymal data encode` wrote")
+    shard: bool = Field(False, description="each of several GPUs holds a part of the 4-bit model")
     report: list[TrackerName] = Field(default_factory=list, description="experiment trackers")
     model: ModelRecipe = Field(description="what the model is made of")
     stages: list[StageRecipe] = Field(min_length=1, description="in order")

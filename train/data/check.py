@@ -16,6 +16,7 @@ from train.data.feed import read_samples
 from train.data.records import has_empty_answer
 from train.data.sources import Source, StageData
 from train.progress import Bar
+from train.ranks.group import ALONE, Ranks
 
 _NUM_NAMED = 5
 _LINES_FROM = 1000  # rows; fewer take so little time that no progress is printed
@@ -26,20 +27,25 @@ class _Found:
     """What one row showed.
 
     Attributes:
-        source: Whose it is.
+        manifest: Number of the one whose it is.
         row: Its index there.
         problem: Why it cannot be used, with its place; None if it can.
         is_empty: Whether it has an answer without words.
     """
 
-    source: Source
+    manifest: int
     row: int
     problem: str | None = None
     is_empty: bool = False
 
 
 def check_rows(
-    data: Sequence[StageData], processor: Processor, *, max_bad: int, console: Console
+    data: Sequence[StageData],
+    processor: Processor,
+    *,
+    max_bad: int,
+    console: Console,
+    ranks: Ranks = ALONE,
 ) -> list[StageData]:
     """Process all rows of all manifests, and leave out those that cannot be used.
 
@@ -48,6 +54,7 @@ def check_rows(
         processor: The one that will process them in training.
         max_bad: Most rows that may be left out.
         console: Where progress, the rows left out and those with empty answers are shown.
+        ranks: Who needs to know; the first one reads the rows.
 
     Returns:
         The data; manifests without their bad rows.
@@ -58,8 +65,12 @@ def check_rows(
     """
     manifests = _manifests(data)
     total = sum(len(source.records) for source in manifests)
-    with Bar(console, "checking rows", total=total) as bar:
-        found = list(_look_through(manifests, processor, bar))
+
+    def look_through() -> list[_Found]:
+        with Bar(console, "checking rows", total=total) as bar:
+            return list(_look_through(manifests, processor, bar))
+
+    found = ranks.first(look_through)
     _tell_empty_answers(manifests, found, console)
     bad = [one for one in found if one.problem is not None]
     problems = [str(one.problem) for one in bad]
@@ -70,7 +81,7 @@ def check_rows(
     console.print(f"left out {len(problems)} of {total:,} rows (max_bad is {max_bad}):")
     for problem in problems:
         console.print(f"  {problem}", markup=False)
-    rows = [(id(one.source.records), one.row) for one in bad]
+    rows = [(id(manifests[one.manifest].records), one.row) for one in bad]
     return [
         StageData(
             training=[_without(source, rows) for source in stage.training],
@@ -88,9 +99,13 @@ def _without(source: Source, bad: Sequence[tuple[int, int]]) -> Source:
 
 def _look_through(manifests: Sequence[Source], processor: Processor, bar: Bar) -> Iterator[_Found]:
     """Yield what there is to say of rows, in order."""
-    places = ((source, row) for source in manifests for row in range(len(source.records)))
+    places = (
+        (number, row)
+        for number, source in enumerate(manifests)
+        for row in range(len(source.records))
+    )
     total = sum(len(source.records) for source in manifests)
-    found_all = in_order(places, lambda place: _look_at(*place, processor), name="check")
+    found_all = in_order(places, lambda place: _look_at(manifests, *place, processor), name="check")
     for done, found in enumerate(found_all, start=1):
         bar.show(done, numbers="rows")
         if total >= _LINES_FROM and bar.needs_line(done):
@@ -99,13 +114,13 @@ def _look_through(manifests: Sequence[Source], processor: Processor, bar: Bar) -
             yield found
 
 
-def _look_at(source: Source, row: int, processor: Processor) -> _Found:
+def _look_at(manifests: Sequence[Source], number: int, row: int, processor: Processor) -> _Found:
     """Read and process one row."""
     try:
-        conversation, _ = read_samples(source, row, processor)
+        conversation, _ = read_samples(manifests[number], row, processor)
     except AnymalError as error:
-        return _Found(source=source, row=row, problem=str(error))
-    return _Found(source=source, row=row, is_empty=has_empty_answer(conversation))
+        return _Found(manifest=number, row=row, problem=str(error))
+    return _Found(manifest=number, row=row, is_empty=has_empty_answer(conversation))
 
 
 def _manifests(data: Sequence[StageData]) -> list[Source]:
@@ -124,8 +139,8 @@ def _tell_empty_answers(
     manifests: Sequence[Source], found: Sequence[_Found], console: Console
 ) -> None:
     """Count the rows that teach the model to say nothing."""
-    for source in manifests:
-        number = sum(one.is_empty and one.source is source for one in found)
+    for manifest, source in enumerate(manifests):
+        number = sum(one.is_empty and one.manifest == manifest for one in found)
         if number:
             console.print(
                 f"{source.origin}: {number:,} of {len(source.records):,} rows have an answer "

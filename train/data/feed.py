@@ -23,6 +23,7 @@ from train.data.layout import Layout, MicroBatch
 from train.data.pairs import Pair, samples_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
+from train.ranks.group import ALONE, Ranks
 
 CHARACTERS_PER_TOKEN = 4  # accurate enough for sorting
 ROWS_AHEAD = 2  # per thread: one at work, one that waits for it
@@ -51,6 +52,7 @@ def training_micro_batches(
     start: int,
     threads: int = 0,
     dropout: Dropout | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[MicroBatch]:
     """Yield the micro-batches of one batch after the other, without end.
 
@@ -65,6 +67,7 @@ def training_micro_batches(
         start: Batch to begin at; a batch is the same whichever batch was the first.
         threads: How many process samples; with 0, the one that asks does.
         dropout: Leaves media out; None leaves all in.
+        ranks: Who shares each batch; the records of others are not made into samples.
 
     Yields:
         `micro_batches_per_batch` micro-batches for each batch of `batch_size` records.
@@ -73,7 +76,7 @@ def training_micro_batches(
         DataError: A record cannot be used; the message names it.
     """
     rows = _training_rows(
-        stage, sources, sampler, slot_lengths, size=size, start=start, dropout=dropout
+        stage, sources, sampler, slot_lengths, size=size, start=start, dropout=dropout, ranks=ranks
     )
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
@@ -88,21 +91,28 @@ def _training_rows(
     size: int,
     start: int,
     dropout: Dropout | None,
+    ranks: Ranks,
 ) -> Iterator[list[_Row]]:
     """Yield the rows of one micro-batch after the other, without end."""
+
+    def drawn(place: int) -> _Row:
+        return _drawn(place, sampler.draw(place), sources, dropout)
+
     per_window = BUCKET_BATCHES if stage.bucket else 1
     window, skip = divmod(start, per_window)
     while True:
         first = window * per_window * stage.batch_size
         places = range(first, first + per_window * stage.batch_size)
-        rows = [_drawn(place, sampler.draw(place), sources, dropout) for place in places]
+        known: dict[int, _Row] = {}
         order = [list(range(stage.batch_size))]
-        if stage.bucket:
-            lengths = [estimated_length(row.conversation, slot_lengths) for row in rows]
+        if stage.bucket:  # every rank needs all lengths
+            known = {i: drawn(place) for i, place in enumerate(places)}
+            lengths = [estimated_length(row.conversation, slot_lengths) for row in known.values()]
             order = sampler.bucket_order(window, lengths, stage.batch_size)
         for batch in order[skip:]:
-            for cut in range(0, len(batch), size):
-                yield [rows[i] for i in batch[cut : cut + size]]
+            own = ranks.own(batch)
+            for cut in range(0, len(own), size):
+                yield [known.get(i) or drawn(places[i]) for i in own[cut : cut + size]]
         window, skip = window + 1, 0
 
 
@@ -126,9 +136,9 @@ def micro_batches_of(
         yield MicroBatch.of(samples, layout)
 
 
-def micro_batches_per_batch(stage: StageRecipe, size: int) -> int:
-    """How many micro-batches of at most `size` records a batch has."""
-    return -(-stage.batch_size // size)
+def micro_batches_per_batch(stage: StageRecipe, size: int, ranks: Ranks = ALONE) -> int:
+    """How many micro-batches of at most `size` records a batch has, or the share of a rank."""
+    return -(-len(ranks.own(range(stage.batch_size))) // size)
 
 
 def heldout_draws(sizes: Sequence[int], limit: int) -> list[Draw]:

@@ -1,6 +1,7 @@
 """Hours and gigabytes of recipes, against numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,16 @@ def test_the_speed_is_the_published_one_and_falls_with_the_weights() -> None:
     h100, a100 = GPUS
     assert math.isclose(tokens_per_s(h100, num_weights=68_700_000_000), 786)
     assert math.isclose(tokens_per_s(a100, num_weights=6_870_000_000), 3900)
+
+
+def test_ranks_share_the_hours(checkpoints: SimpleNamespace) -> None:
+    recipe = make_recipe(str(checkpoints.vision))
+    alone, _ = cost_of(recipe)
+    shared, _ = cost_of(recipe, replace(CARD, ranks=8))
+    assert math.isclose(shared.hours["H100"], alone.hours["H100"] / 8)
+    said = "\n".join(describe_cost(shared))
+    assert "on 8 H100" in said
+    assert "What GPUs wait for each other is not counted" in said
 
 
 def test_no_hours_where_the_published_speed_says_nothing(checkpoints: SimpleNamespace) -> None:

@@ -240,3 +240,14 @@ def test_forty_samples_of_320_tokens_fit_in_the_shipped_recipe() -> None:
     assert plan.tightest.parts["llm"] == pytest.approx(36.4e9, rel=0.03)
     assert plan.tightest.sample_tokens == 320
     assert plan.tightest.most_samples >= 40
+
+
+def test_shards_hold_a_part_of_the_codes_and_two_layers(make_plan: MakePlan) -> None:
+    whole = make_plan()[1].tightest.parts["llm"]
+    shared = make_plan(dataclasses.replace(CARD, ranks=8))[1].tightest
+    assert shared.parts["llm"] == whole
+    assert shared.num_samples == 64 // 8
+    sharded = make_plan(dataclasses.replace(CARD, ranks=8, shards=8))[1].tightest
+    # 80 layers of q and o, k and v, and three of the feed-forward layer; half a byte each.
+    codes = 80 * (2 * 8192**2 + 2 * 8192 * 1024 + 3 * 8192 * 28672) // 2
+    assert sharded.parts["llm"] == whole - codes + codes // 8 + 2 * codes // 80
