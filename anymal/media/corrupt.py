@@ -1,23 +1,33 @@
-"""Media made uninformative: a small crop of each, or one that says nothing.
+"""What can be done to media so that they tell less or something else, and to which.
 
-Signals in, signals of the same kind out, for all four modalities. Of a preference pair, the chosen
-answer should lose likelihood under them: mDPO (arXiv 2406.11839) crops the picture to 0 to 20 % of
-itself. Does not choose what to corrupt, and decodes nothing.
+Of a preference pair, the chosen answer should lose likelihood under it. Does not corrupt anything
+itself (see `anymal.media.corruptions`), does not choose what to corrupt, and decodes nothing.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from anymal.errors import DataError
+from anymal.media.corruptions import less, noise, order
 from encoders.signals import Audio, Image, Motion, Signal, Video
 
-GREY = 127
-MOST_KEPT = 0.2  # of the area of a picture, or of the time of a recording
-_LEAST_SAMPLES = 16  # of a recording; with fewer, nothing is left to resample
+ABSENT = "absent"
+"""The conversation without its media; there is no signal to corrupt (see `train.data.pairs`)."""
+
+_Corrupt = Callable[[Any, int, np.random.Generator], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Strength:
+    """How much of a corruption there is, where it can be said: `noise:300`."""
+
+    default: int
+    least: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +35,8 @@ class Corruption:
     """One way to corrupt the media of one record, always the same.
 
     Attributes:
-        name: In `CORRUPTIONS`.
-        seed: Of the record; which part a crop keeps follows from it and from the medium.
+        name: In `CORRUPTIONS`, perhaps with a colon and a number: `noise:300`.
+        seed: Of the record; what is left to chance follows from it and from the medium.
     """
 
     name: str
@@ -46,15 +56,55 @@ class Corruption:
         Raises:
             DataError: There is no such corruption for signals of this kind.
         """
-        known = CORRUPTIONS[self.name]
+        how = Named.of(self.name)
+        known = CORRUPTIONS[how.kind]
         if type(signal) not in known:
             raise DataError(
-                f"no corruption {self.name!r} for {type(signal).__name__}; "
+                f"no corruption {how.kind!r} for {type(signal).__name__}; "
                 f"known: {', '.join(kind.__name__ for kind in known)}"
             )
         rng = np.random.default_rng(int(self.digest(digest)[:16], 16))
-        corrupted: Signal = known[type(signal)](signal, rng)
+        corrupted: Signal = known[type(signal)](signal, how.strength, rng)
         return corrupted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """The name of a corruption, taken apart.
+
+    Attributes:
+        kind: In `CORRUPTIONS`, or `ABSENT`.
+        strength: How much of it there is; 0 of those that have no more and no less.
+    """
+
+    kind: str
+    strength: int = 0
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Read `KIND` or `KIND:NUMBER`.
+
+        Raises:
+            ValueError: It is not understood; the message lists what is known.
+        """
+        kind, colon, number = name.partition(":")
+        if kind not in (*CORRUPTIONS, ABSENT):
+            raise ValueError(
+                f"unknown corruption {kind!r}; known: {', '.join((*CORRUPTIONS, ABSENT))}"
+            )
+        strength = _STRENGTHS.get(kind)
+        if strength is None:
+            if colon:
+                raise ValueError(f"the corruption {kind!r} takes no number, got {name!r}")
+            return cls(kind=kind)
+        if not colon:
+            return cls(kind=kind, strength=strength.default)
+        if not number.isdecimal() or not strength.least <= int(number) <= strength.most:
+            raise ValueError(
+                f"the number of the corruption {kind!r} is {strength.least} to {strength.most}, "
+                f"got {name!r}"
+            )
+        return cls(kind=kind, strength=int(number))
 
 
 def blank(signal: Any) -> Any:
@@ -66,81 +116,49 @@ def blank(signal: Any) -> Any:
     return Corruption(name="blank", seed="")(signal, digest="")
 
 
-# --- crop ---------------------------------------------------------------------------------------
+def _by_chance(corrupt: Callable[[Any, np.random.Generator], Any]) -> _Corrupt:
+    return lambda signal, strength, rng: corrupt(signal, rng)
 
 
-def _crop_image(signal: Image, rng: np.random.Generator) -> Image:
-    rows, columns = _box(signal.pixels.shape[0], signal.pixels.shape[1], rng)
-    return Image(pixels=np.ascontiguousarray(signal.pixels[rows, columns]))
+def _by_strength(corrupt: Callable[[Any, int], Any]) -> _Corrupt:
+    return lambda signal, strength, rng: corrupt(signal, strength)
 
 
-def _crop_video(signal: Video, rng: np.random.Generator) -> Video:
-    """The same box of every frame, and of its sound a stretch."""
-    rows, columns = _box(signal.frames.shape[1], signal.frames.shape[2], rng)
-    audio = None if signal.audio is None else _crop_audio(signal.audio, rng)
-    frames = np.ascontiguousarray(signal.frames[:, rows, columns])
-    return replace(signal, frames=frames, audio=audio)
+def _always(corrupt: Callable[[Any], Any]) -> _Corrupt:
+    return lambda signal, strength, rng: corrupt(signal)
 
 
-def _crop_audio(signal: Audio, rng: np.random.Generator) -> Audio:
-    return replace(signal, samples=signal.samples[_stretch(len(signal.samples), rng)].copy())
-
-
-def _crop_motion(signal: Motion, rng: np.random.Generator) -> Motion:
-    return replace(signal, samples=signal.samples[_stretch(len(signal.samples), rng)].copy())
-
-
-def _box(height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    """A box of the same shape as the whole."""
-    side = float(np.sqrt(rng.uniform(0, MOST_KEPT)))
-    return _part(height, int(side * height), rng), _part(width, int(side * width), rng)
-
-
-def _stretch(length: int, rng: np.random.Generator) -> slice:
-    return _part(length, max(_LEAST_SAMPLES, int(rng.uniform(0, MOST_KEPT) * length)), rng)
-
-
-def _part(whole: int, size: int, rng: np.random.Generator) -> slice:
-    """So many neighbours, at least one and at most all."""
-    size = min(max(1, size), whole)
-    start = int(rng.integers(whole - size + 1))
-    return slice(start, start + size)
-
-
-# --- blank --------------------------------------------------------------------------------------
-
-
-def _blank_image(signal: Image, rng: np.random.Generator) -> Image:
-    return Image(pixels=np.full_like(signal.pixels, GREY))
-
-
-def _blank_video(signal: Video, rng: np.random.Generator) -> Video:
-    """Black, with a silent sound track; a still is grey."""
-    is_still = len(signal.frames) == 1 or signal.duration_s == 0
-    audio = None if signal.audio is None else _blank_audio(signal.audio, rng)
-    frames = np.full_like(signal.frames, GREY if is_still else 0)
-    return replace(signal, frames=frames, audio=audio)
-
-
-def _blank_audio(signal: Audio, rng: np.random.Generator) -> Audio:
-    return replace(signal, samples=np.zeros_like(signal.samples))
-
-
-def _blank_motion(signal: Motion, rng: np.random.Generator) -> Motion:
-    return replace(signal, samples=np.zeros_like(signal.samples))
-
-
-CORRUPTIONS: Mapping[str, Mapping[type, Callable[[Any, np.random.Generator], Any]]] = {
+CORRUPTIONS: Mapping[str, Mapping[type, _Corrupt]] = {
     "crop": {
-        Image: _crop_image,
-        Video: _crop_video,
-        Audio: _crop_audio,
-        Motion: _crop_motion,
+        Image: _by_chance(less.crop_image),
+        Video: _by_chance(less.crop_video),
+        Audio: _by_chance(less.crop_audio),
+        Motion: _by_chance(less.crop_motion),
     },
     "blank": {
-        Image: _blank_image,
-        Video: _blank_video,
-        Audio: _blank_audio,
-        Motion: _blank_motion,
+        Image: _always(less.blank_image),
+        Video: _always(less.blank_video),
+        Audio: _always(less.blank_samples),
+        Motion: _always(less.blank_samples),
     },
+    "noise": {
+        Image: noise.noisy_image,
+        Video: noise.noisy_video,
+        Audio: noise.noisy_audio,
+        Motion: noise.noisy_motion,
+    },
+    "shrink": {Image: _by_strength(less.shrink_image), Video: _by_strength(less.shrink_video)},
+    "jitter": {Image: _by_chance(noise.jitter_image), Video: _by_chance(noise.jitter_video)},
+    "shuffle": {
+        Video: _by_chance(order.shuffle_video),
+        Audio: _by_chance(order.shuffle_samples),
+        Motion: _by_chance(order.shuffle_samples),
+    },
+    "drop": {Video: _by_chance(order.drop_video)},
+    "cut": {Audio: _by_chance(order.cut_samples), Motion: _by_chance(order.cut_samples)},
+    "swap_axes": {Motion: _by_chance(order.swap_axes)},
+}
+_STRENGTHS: Mapping[str, _Strength] = {
+    "noise": _Strength(default=500, least=0, most=noise.NUM_STEPS - 1),
+    "shrink": _Strength(default=20, least=1, most=4096),
 }

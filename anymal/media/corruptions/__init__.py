@@ -1,0 +1,1 @@
+"""Ways to corrupt media, signals in and signals of the same kind out: one file for each idea."""
