@@ -165,11 +165,18 @@ class AnyMAL(nn.Module):
 
     def target_losses(self, batch: Batch) -> Tensor:
         """Cross-entropy of each target token, `[N]` float32; for a batch as `loss` takes it."""
+        return self.losses_of(self.read(batch), batch)
+
+    def read(self, batch: Batch) -> Tensor:
+        """The four verbs: hidden states of all positions of a batch, `[B * S, D]`."""
         soft_tokens = self.align(self.encode(batch.media))
         side = self.beside(batch, soft_tokens)
-        hidden = self.decode(self.fuse(batch, soft_tokens), batch, side)  # [B, S, D]
+        return self.decode(self.fuse(batch, soft_tokens), batch, side).flatten(0, 1)
+
+    def losses_of(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of each target token, `[N]` float32, by what `read` gave."""
         return cross_entropy(
-            hidden.flatten(0, 1).index_select(0, batch.target_rows),
+            hidden.index_select(0, batch.target_rows),
             batch.target_ids,
             head=self.llm.head,
             rows=chunk_rows(self.llm.vocab_size),

@@ -40,7 +40,7 @@ from anymal.protocol.conversation import (
     read_conversation,
 )
 from anymal.protocol.sound_track import with_sound
-from anymal.sample import Item, Sample, SlotLengths, check_teaches, told_of
+from anymal.sample import Item, LearntRun, Sample, SlotLengths, check_teaches, told_of
 from encoders.base import LayoutOf, Preprocessor, TimesOf
 
 
@@ -133,6 +133,10 @@ class Processor:
         other = copy.copy(self)
         other.corruption = corruption
         return other
+
+    def places(self, run: LearntRun) -> list[tuple[int, int]]:
+        """Where in learnt words their ids stand; see `TextEncoder.places`."""
+        return self._text.places(run.text, follows=run.follows)
 
     @property
     def pad_id(self) -> int:

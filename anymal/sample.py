@@ -8,6 +8,7 @@ Shapes: S fused length, Q soft tokens per item, W windows of one item.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -93,6 +94,21 @@ def words_of(items: Sequence[Item]) -> tuple[tuple[int, ...], ...] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearntRun:
+    """Words that are learnt and were tokenised together.
+
+    Attributes:
+        text: The words; empty of a special token.
+        follows: What stands before them; see `anymal.chat.tokens`.
+        length: How many ids they are.
+    """
+
+    text: str
+    follows: Literal["nothing", "special", "text"]
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairPart:
     """Which part of a record with a chosen and a rejected answer a sample is.
 
@@ -101,12 +117,15 @@ class PairPart:
         key: SHA-256 of all that the sample's score depends on beside the weights.
         numbers: Of the record, by name, for losses that weigh by them.
         weights: How much the log-probability of each target token counts; None is 1 each.
+        phrases: Of each target token, the number of its phrase, from 1; 0 outside phrases. None
+            where answers are compared as a whole.
     """
 
     branch: str
     key: str
     numbers: Mapping[str, float]
     weights: tuple[float, ...] | None = None
+    phrases: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,6 +141,7 @@ class Sample:
         facts: `[S]` bool, which ids tell what was measured of media; None where none does.
         name: What errors and reports call it.
         part: Of a pair; None of a conversation by itself.
+        learnt: The words behind the labels, in order.
     """
 
     ids: Tensor
@@ -132,6 +152,7 @@ class Sample:
     facts: Tensor | None = None
     name: str = "sample"
     part: PairPart | None = None
+    learnt: tuple[LearntRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from train.data.prefetch import Prefetch
 from train.data.sources import StageData
 from train.loop import HeldOut, held_out
 from train.metrics import StepMetrics
-from train.passes import MICRO_BATCHES_AHEAD, Passes
+from train.passes import MICRO_BATCHES_AHEAD, Passes, beside_of
 from train.stage_run import StageRun
 
 
@@ -75,6 +75,7 @@ def _held_out(run: StageRun, number: int, passes: Passes) -> HeldOut:
         passes.layout,
         size=passes.size,
         threads=run.recipe.decode_workers,
+        beside=beside_of(run, number),
     )
     model, apply = run.assembled.model, passes.halving.map
     with Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed:

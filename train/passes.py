@@ -3,25 +3,24 @@
 Does not compute a step (see `train.loop`).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from anymal.collate import Batch
 from anymal.errors import RecipeError
 from anymal.llm.packable import Unpackable
 from anymal.llm.packing import allow_packing
 from anymal.model import AnyMAL
-from anymal.objectives.preference import Preference
+from anymal.objectives.kept import AtStart, Kept
+from anymal.objectives.preference import Preference, Reference
 from anymal.recipe.objective import Objective as RecipeObjective
 from anymal.recipe.objective import PreferenceRecipe, samples_of_a_record
 from anymal.recipe.schema import StageRecipe
 from train.data.dropout import Dropout, check_dropout
-from train.data.feed import slot_lengths, training_micro_batches
+from train.data.feed import Beside, slot_lengths, training_micro_batches
 from train.data.layout import Layout, MicroBatch
 from train.data.prefetch import Prefetch
 from train.data.sampler import Sampler
+from train.data.sources import Source
 from train.loop import Objective, answer_loss
 from train.micro_batch import micro_batch_size
 from train.out_of_memory import Halving
@@ -102,16 +101,26 @@ def _objective(objective: RecipeObjective, model: AnyMAL) -> Objective:
 
 
 def preference_of(
-    recipe: PreferenceRecipe, *, reference: Callable[[Batch], Tensor] | None
+    recipe: PreferenceRecipe, *, reference: Reference | None, at_start: AtStart | None = None
 ) -> Preference:
     """The objective `preference` as a recipe writes it.
 
     Args:
         recipe: Of a stage.
         reference: Scores of a batch to compare with; None compares scores by themselves.
+        at_start: Gives the model the weights of the start, which `kl` needs; None leaves it out.
     """
+    kept = None
+    if recipe.kl is not None and at_start is not None:
+        kept = Kept(recipe.kl.weight, at_start=at_start)
     return Preference(
-        recipe.branches, recipe.parsed, beta=recipe.beta, sft=recipe.sft, reference=reference
+        recipe.branches,
+        recipe.parsed,
+        beta=recipe.beta,
+        sft=recipe.sft,
+        by_phrase=recipe.unit == "phrase",
+        reference=reference,
+        kept=kept,
     )
 
 
@@ -138,13 +147,23 @@ def training_feed(run: StageRun, number: int, passes: Passes, start: int) -> Pre
         threads=run.recipe.decode_workers,
         dropout=dropout,
         ranks=run.ranks,
+        beside=beside_of(run, number),
     )
     return Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD)
 
 
+def beside_of(run: StageRun, number: int) -> Beside | None:
+    """The records of a stage on which the model is to stay as it was; None without `kl`."""
+    sources = run.data[number].kept
+    return Beside(sources=sources, sampler=_sampler(run, number, sources)) if sources else None
+
+
 def sampler_of(run: StageRun, number: int) -> Sampler:
     """What decides which record of a stage's `data` comes when."""
-    sources = run.data[number].training
+    return _sampler(run, number, run.data[number].training)
+
+
+def _sampler(run: StageRun, number: int, sources: Sequence[Source]) -> Sampler:
     return Sampler(
         seed=run.recipe.seed,
         stage=number,

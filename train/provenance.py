@@ -71,5 +71,5 @@ def _sources(run: StageRun, number: int) -> list[dict[str, Any]]:
             "weight": source.weight,
             "licence": source.licence,
         }
-        for source in run.data[number].training
+        for source in run.data[number].learnt_from
     ]

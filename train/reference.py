@@ -1,70 +1,43 @@
-"""What a model was when a stage began: its scores of all samples that the stage will compare.
+"""What a model was when a stage began, which a preference loss compares with.
 
-Computed once, without gradients or dropout, and kept in the run's folder, where a resumed run finds
-them.
-
-    run_dir/STAGE/reference.safetensors
-        keys        [R, 32] uint8    SHA-256 of what each score depends on beside the weights
-        scores      [R] float32      log-probability of the sample's targets, in nats
-        metadata    weights: SHA-256 of the weights that gave the scores
-
-Does not compute a loss (see `anymal.objectives.preference`).
+Its scores are computed before the first step where they can be (`train.reference_scores`), else
+with the weights of then (`train.start_weights`). Does not compute a loss (see
+`anymal.objectives.preference`).
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from anymal.collate import Batch
-from anymal.durable import write_file
+from anymal.errors import RecipeError
 from anymal.llm.digests import bytes_of
 from anymal.model import AnyMAL
-from anymal.objectives.preference import scores
+from anymal.objectives.preference import Reference, scores
 from anymal.recipe.objective import PreferenceRecipe
-from train.data.feed import heldout_draws, micro_batches_of
-from train.data.layout import MicroBatch
-from train.data.prefetch import Prefetch
-from train.data.sampler import BUCKET_BATCHES, Draw
-from train.errors import TrainingError
-from train.interrupt import Interrupted
-from train.loop import precision_of
-from train.passes import MICRO_BATCHES_AHEAD, Passes, preference_of, sampler_of
-from train.random_state import random_state, set_random_state
+from train.passes import Passes, preference_of
+from train.reference_scores import StoredScores, stored_scores
 from train.stage_run import StageRun
+from train.start_weights import AtStart, read_start, start_weights, write_start
 
-SAVE_EVERY = 5000  # scores; a run that is killed while it scores loses no more
 
-
-class Reference:
-    """Stored scores, which a batch finds by the keys of its samples.
+class LiveScores:
+    """Scores by the weights of the start, computed when they are asked for.
 
     Args:
-        known: Scores by key.
+        at_start: Gives a model those weights.
     """
 
-    def __init__(self, known: Mapping[str, float]) -> None:
-        self._known = known
+    def __init__(self, at_start: AtStart) -> None:
+        self._at_start = at_start
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """The scores of a batch of pairs, `[B]` float32 on its device.
-
-        Raises:
-            TrainingError: A record or one of its media changed since the stage began.
-        """
-        for name, part in zip(batch.names, batch.parts, strict=True):
-            if part.key not in self._known:
-                raise TrainingError(
-                    f"{name}: the reference has no score of {part.branch}; the record or one of "
-                    "its media changed since the stage began. Put it back, or start a new run"
-                )
-        found = [self._known[part.key] for part in batch.parts]
-        return torch.tensor(found, dtype=torch.float32, device=batch.ids.device)
+    @torch.no_grad()
+    def __call__(self, model: AnyMAL, batch: Batch) -> Tensor:
+        """The scores of a batch of pairs, `[B]` float32."""
+        with self._at_start(model):
+            return scores(model, batch)
 
 
 def with_reference(
@@ -84,28 +57,55 @@ def with_reference(
         reference.
 
     Raises:
-        TrainingError: The stored scores are those of another model, or are gone.
+        RecipeError: The reference leaves LoRA out, which does not train.
+        TrainingError: What was stored is of another model, or is gone.
         Interrupted: Ctrl-C or SIGTERM; the scores so far were saved.
     """
-    stage = run.recipe.stages[number]
-    if not isinstance(stage.objective, PreferenceRecipe) or stage.objective.reference == "none":
+    stage, model = run.recipe.stages[number], run.assembled.model
+    own = stage.objective
+    if not isinstance(own, PreferenceRecipe):
         return passes, None
-    path = run.folder.reference(stage.name)
-    digest = began_with or digest_of(run.assembled.model)
-    known = read_scores(path, digest=digest)
-    if began_with is None:
-        known = _score_all(run, number, passes, path, known, digest)
-    elif not known:
-        raise TrainingError(
-            f"stage {stage.name} is resumed and {str(path)!r} is gone, which only the model at its "
-            "start could write again; put it back, or start a new run"
-        )
-    objective = preference_of(stage.objective, reference=Reference(known))
+    is_lazy = any(branch.is_lazy for branch in own.branches)
+    is_scored = own.reference != "none" and not is_lazy
+    is_held = own.kl is not None or (own.reference != "none" and is_lazy)
+    if not is_scored and not is_held:
+        return passes, None
+    with_lora = own.reference != "base"
+    if not with_lora:
+        _check_lora(model, stage.name)
+    digest = began_with or digest_of(model, with_lora=with_lora)
+    reference: Reference | None = None
+    at_start: AtStart | None = None
+    if is_held:
+        path = run.folder.start(stage.name)
+        if began_with is None:
+            write_start(path, start_weights(model), digest=digest)
+        at_start = AtStart(read_start(path, model, digest=digest), with_lora=with_lora)
+    if is_scored:
+        known = stored_scores(run, number, passes, began_with=began_with, digest=digest)
+        reference = StoredScores(known)
+    elif own.reference != "none":
+        assert at_start is not None, "held where it is lazy"
+        reference = LiveScores(at_start)
+    objective = preference_of(own, reference=reference, at_start=at_start)
     return replace(passes, objective=objective), digest
 
 
-def digest_of(model: AnyMAL) -> str:
-    """SHA-256 of the weights that scores depend on.
+def _check_lora(model: AnyMAL, stage: str) -> None:
+    """Refuse a reference without LoRA where LoRA does not train.
+
+    Raises:
+        RecipeError: Names the key to change.
+    """
+    if not any(p.requires_grad for p in model.llm.lora_parameters().values()):
+        raise RecipeError(
+            f"stages.{stage}.objective.reference: base leaves LoRA out, which does not train in "
+            "this stage; set reference: start"
+        )
+
+
+def digest_of(model: AnyMAL, *, with_lora: bool = True) -> str:
+    """SHA-256 of the weights that scores depend on, with or without those of LoRA.
 
     Of what trains or has trained, every value; of encoders that never trained, their fingerprints;
     of the language model, its table of words and its precision.
@@ -113,6 +113,8 @@ def digest_of(model: AnyMAL) -> str:
     state = model.trainable_state()
     digest = hashlib.sha256(f"{model.llm.precision}".encode())
     for name, tensor in sorted(state.items()):
+        if ".lora_" in name and not with_lora:
+            continue
         digest.update(f"{name} {tuple(tensor.shape)} ".encode() + bytes_of(tensor))
     tuned = {".".join(name.split(".")[:2]) for name in model.tuned_state()}
     for name, encoder in model.encoders.items():
@@ -121,119 +123,3 @@ def digest_of(model: AnyMAL) -> str:
     if not any(name.startswith("llm.") for name in tuned):
         digest.update(model.llm.embeddings_digest.encode())
     return digest.hexdigest()
-
-
-def read_scores(path: Path, *, digest: str) -> dict[str, float]:
-    """Read stored scores by key; none where there is no file yet.
-
-    Raises:
-        TrainingError: The file is damaged, or its scores are those of other weights.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = (file.metadata() or {}).get("weights")
-            keys, values = file.get_tensor("keys"), file.get_tensor("scores")
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"{str(path)!r} cannot be read ({error}); put a copy of it back, or start a new run"
-        ) from error
-    if weights != digest:
-        raise TrainingError(
-            f"{str(path)!r} holds the scores of another model (weights {str(weights)[:12]}, here "
-            f"{digest[:12]}); remove it, or resume the run that it belongs to"
-        )
-    names = (bytes(key).hex() for key in keys.tolist())
-    return dict(zip(names, values.tolist(), strict=True))
-
-
-def _write_scores(path: Path, known: Mapping[str, float], *, digest: str) -> int:
-    """Replace the file of stored scores; returns how many there are."""
-    keys = [list(bytes.fromhex(key)) for key in known]
-    tensors = {
-        "keys": torch.tensor(keys, dtype=torch.uint8).view(-1, 32),
-        "scores": torch.tensor(list(known.values()), dtype=torch.float32),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_file(path) as file:
-        file.write(save(tensors, metadata={"weights": digest}))
-    return len(known)
-
-
-def _score_all(
-    run: StageRun,
-    number: int,
-    passes: Passes,
-    path: Path,
-    known: Mapping[str, float],
-    digest: str,
-) -> dict[str, float]:
-    """Score what is not known yet of all records that the stage will see, and save the scores."""
-    stage, data = run.recipe.stages[number], run.data[number]
-    draws = _draws(run, number)
-    micro_batches = micro_batches_of(
-        draws,
-        [*data.training, *data.heldout],
-        run.assembled.processor,
-        passes.layout,
-        size=passes.size,
-        threads=run.recipe.decode_workers,
-    )
-    found, num_done, num_saved = dict(known), 0, len(known)
-    model, random = run.assembled.model, random_state()
-    was_training = model.training
-    model.eval()
-    with (
-        Prefetch(micro_batches, ahead=MICRO_BATCHES_AHEAD) as feed,
-        run.progress.part(f"reference of {stage.name}", total=len(draws)) as show,
-    ):
-        for micro_batch in feed:
-            if any(part.key not in found for part in micro_batch.batch.parts):
-                found |= _scored(model, passes, micro_batch)
-            num_done += micro_batch.num_records
-            if len(found) >= num_saved + SAVE_EVERY:
-                num_saved = _write_scores(path, found, digest=digest)
-            show(num_done)
-            if run.stop.requested is not None:
-                break
-    model.train(was_training)
-    set_random_state(random)
-    if len(found) > num_saved:
-        _write_scores(path, found, digest=digest)
-    if run.stop.requested is not None and num_done < len(draws):
-        raise Interrupted(
-            f"Stopped before the first step of stage {stage.name}; {num_done} of {len(draws)} "
-            f"records are scored in {path}.",
-            exit_code=128 + run.stop.requested,
-        )
-    return found
-
-
-def _scored(model: AnyMAL, passes: Passes, micro_batch: MicroBatch) -> dict[str, float]:
-    """Scores of a micro-batch by key."""
-
-    @torch.no_grad()
-    def score(batch: Batch) -> dict[str, float]:
-        with precision_of(model):
-            values = scores(model, batch.to(model.device)).tolist()
-        return {part.key: value for part, value in zip(batch.parts, values, strict=True)}
-
-    found: Iterator[dict[str, float]] = passes.halving.map(score, [micro_batch])
-    return {key: value for each in found for key, value in each.items()}
-
-
-def _draws(run: StageRun, number: int) -> list[Draw]:
-    """The records that a stage draws or measures, each once; held-out sources come last."""
-    stage, data = run.recipe.stages[number], run.data[number]
-    sampler = sampler_of(run, number)
-    num_batches = stage.num_steps * stage.accumulate
-    if stage.bucket:  # whole windows are sorted, so that any record of the last one may come
-        num_batches = -(-num_batches // BUCKET_BATCHES) * BUCKET_BATCHES
-    drawn = {sampler.draw(place) for place in range(num_batches * stage.batch_size)}
-    sizes = [len(source.records) for source in data.heldout]
-    measured = [
-        Draw(source=len(data.training) + draw.source, record=draw.record)
-        for draw in heldout_draws(sizes, stage.eval_samples)
-    ]
-    return [*sorted(drawn, key=lambda draw: (draw.source, draw.record)), *measured]

@@ -47,6 +47,10 @@ class RunFolder:
         """Where the scores of the model at the start of one stage go."""
         return self.path / stage / "reference.safetensors"
 
+    def start(self, stage: str) -> Path:
+        """Where the weights of the model at the start of one stage go."""
+        return self.path / stage / "start.safetensors"
+
     def claim(self, *, resume: bool) -> None:
         """Make the folder; raise if a new run would mix with an old one.
 

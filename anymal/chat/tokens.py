@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from anymal.chat.segments import MediaSegment, Segment, TextSegment
-from anymal.errors import TooLong
+from anymal.errors import DataError, TooLong
 
 Follows = Literal["nothing", "special", "text"]
 # What sentencepiece-like and byte-level tokenisers write for a space.
@@ -120,13 +120,37 @@ class TextEncoder:
         Returns:
             The ids.
         """
+        backend, skipped = self._reader(text, follows)
+        if backend is not self._backend:
+            return list(backend.encode(text, add_special_tokens=False).ids)
+        return self.encode(text[skipped:]) if text[skipped:] else []
+
+    def places(self, text: str, *, follows: Follows) -> list[tuple[int, int]]:
+        """Where in a run of text its ids stand: their first characters, and those after their last.
+
+        Args:
+            text: As `encode_run` takes it.
+            follows: Likewise.
+
+        Raises:
+            DataError: The tokeniser does not tell.
+        """
+        backend, skipped = self._reader(text, follows)
+        if backend is None:
+            raise DataError(
+                f"{type(self._tokenizer).__name__} does not tell where in a text its tokens stand; "
+                "take a fast tokeniser"
+            )
+        found = backend.encode(text[skipped:], add_special_tokens=False).offsets
+        return [(start + skipped, end + skipped) for start, end in found]
+
+    def _reader(self, text: str, follows: Follows) -> tuple[Any, int]:
+        """What tokenises a run, and how many characters it does not see."""
         is_bare = follows == "text" or (follows == "special" and self._scheme == "first")
         if self._bare is not None and is_bare:
-            return list(self._bare.encode(text, add_special_tokens=False).ids)
+            return self._bare, 0
         is_doubled = not self._is_processors or follows == "text"
-        if self._adds_space and is_doubled and text.startswith(" "):
-            text = text[1:]
-        return self.encode(text) if text else []
+        return self._backend, int(self._adds_space and is_doubled and text.startswith(" "))
 
 
 def _spaceless(backend: Any) -> Any:
@@ -147,11 +171,15 @@ class IdRun:
         ids: The ids.
         is_target: Whether the model learns to write them.
         is_fact: Whether they tell what was measured of a medium.
+        text: The stretch; empty of a special token.
+        follows: What stands before it.
     """
 
     ids: Sequence[int]
     is_target: bool
     is_fact: bool = False
+    text: str = ""
+    follows: Follows = "nothing"
 
 
 def runs_of(
@@ -185,6 +213,7 @@ def runs_of(
         words, is_target, is_fact = item
         if isinstance(words, str) and text.is_longer_than(words, enough - number):
             raise _too_long(enough)
+        before = follows
         if isinstance(words, str):
             ids, follows = text.encode_run(words, follows=follows), "text"
         else:
@@ -192,7 +221,8 @@ def runs_of(
         number += len(ids)
         if number > enough:
             raise _too_long(enough)
-        runs.append(IdRun(ids=ids, is_target=is_target, is_fact=is_fact))
+        said = words if isinstance(words, str) else ""
+        runs.append(IdRun(ids=ids, is_target=is_target, is_fact=is_fact, text=said, follows=before))
     return runs
 
 

@@ -10,7 +10,7 @@ import torch
 from anymal.chat.segments import MediaSegment, Segment
 from anymal.chat.tokens import TextEncoder, runs_of
 from anymal.intake.collected import Collected
-from anymal.sample import IGNORED, SLOT_ID, Sample, Slot
+from anymal.sample import IGNORED, SLOT_ID, LearntRun, Sample, Slot
 
 
 def lay_out(
@@ -39,6 +39,7 @@ def lay_out(
     labels: list[int] = []
     facts: list[bool] = []
     slots: list[Slot] = []
+    learnt: list[LearntRun] = []
     for item in runs_of(segments, text, enough=enough):
         if isinstance(item, MediaSegment):
             length = media.length(item)
@@ -59,6 +60,8 @@ def lay_out(
             ids += item.ids
             labels += item.ids if is_learnt else [IGNORED] * len(item.ids)
             facts += [item.is_fact] * len(item.ids)
+            if is_learnt:
+                learnt.append(LearntRun(text=item.text, follows=item.follows, length=len(item.ids)))
     return Sample(
         ids=torch.tensor(ids, dtype=torch.int64),
         labels=torch.tensor(labels, dtype=torch.int64),
@@ -66,4 +69,5 @@ def lay_out(
         media=media.items,
         facts=torch.tensor(facts) if any(facts) else None,
         name=name,
+        learnt=tuple(learnt),
     )

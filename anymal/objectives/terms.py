@@ -1,17 +1,19 @@
 """Terms of a preference loss: which answers they compare, and under which media.
 
 A branch is `ANSWER` or `ANSWER@CORRUPTION`: one of the record's answers, read with the record's
-media or with corrupted ones. A term weighs the branches of a record against each other. Does not
-compute anything (see `anymal.objectives.preference`) and imports no torch.
+media or with corrupted ones; or `greedy@CORRUPTION`, what the model itself would have said under
+them. A term weighs the branches of a record against each other. Does not compute anything (see
+`anymal.objectives.preference`) and imports no torch.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from anymal.media.corrupt import CORRUPTIONS
+from anymal.media.corrupt import Named
 
 ANSWERS = ("chosen", "rejected")
+GREEDY = "greedy"
 _OWN_KEYS = ("weight", "margin")
 
 
@@ -20,8 +22,9 @@ class Branch:
     """One answer of a record under one version of its media.
 
     Attributes:
-        answer: A name in `ANSWERS`.
-        corruption: A name in `anymal.media.corrupt.CORRUPTIONS`; None leaves media as they are.
+        answer: A name in `ANSWERS`; or `GREEDY`, the likeliest word at each place of the chosen
+            answer under the corrupted media, which is scored under the true ones.
+        corruption: What `anymal.media.corrupt.Named` reads; None leaves media as they are.
     """
 
     answer: str
@@ -35,17 +38,25 @@ class Branch:
             ValueError: A part of it is unknown; the message lists what is known.
         """
         answer, at, corruption = name.partition("@")
-        if answer not in ANSWERS:
+        if answer not in (*ANSWERS, GREEDY):
             raise ValueError(
-                f"unknown answer {answer!r} in {name!r}; a term compares {' and '.join(ANSWERS)}, "
-                f"each perhaps with @ and a corruption ({', '.join(CORRUPTIONS)}); its other keys "
-                f"are {' and '.join(_OWN_KEYS)}"
+                f"unknown answer {answer!r} in {name!r}; a term compares {', '.join(ANSWERS)} and "
+                f"{GREEDY}, each perhaps with @ and a corruption; its other keys are "
+                f"{' and '.join(_OWN_KEYS)}"
             )
-        if at and corruption not in CORRUPTIONS:
-            raise ValueError(
-                f"unknown corruption {corruption!r} in {name!r}; known: {', '.join(CORRUPTIONS)}"
-            )
-        return cls(answer=answer, corruption=corruption or None)
+        if at:
+            Named.of(corruption)  # its error is a ValueError
+        return cls(answer=answer, corruption=corruption if at else None)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether its words are only known once the model has run."""
+        return self.answer == GREEDY
+
+    @property
+    def words_of(self) -> str:
+        """The answer of the record that its sample holds."""
+        return ANSWERS[0] if self.is_lazy else self.answer
 
     def __str__(self) -> str:
         """The name as a recipe writes it."""

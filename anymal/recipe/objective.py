@@ -9,19 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from anymal.media.corrupt import ABSENT
 from anymal.objectives.terms import Branch, Term, branches_of, numbers_of
+from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.section import Section
 
 if TYPE_CHECKING:
     from anymal.recipe.schema import Recipe, StageRecipe
 
-PresetName = Literal["dpo", "hsa_dpo", "mdpo", "rlhf_v", "stic"]
+PresetName = Literal["dpo", "halva", "hsa_dpo", "mdpo", "povid", "rlhf_v", "stic"]
 
 _DPO = {"chosen": 1.0, "rejected": -1.0}
 PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
     "dpo": {"terms": [_DPO]},
+    "halva": {"terms": [_DPO], "beta": 1.0, "unit": "phrase", "reference": "none", "kl": {}},
     "hsa_dpo": {"terms": [{"chosen": 1.0, "rejected": "-severity"}]},
     "mdpo": {"terms": [_DPO, {"chosen": 1.0, "chosen@crop": -1.0}, {"chosen": 1.0}]},
+    "povid": {
+        "terms": [
+            {**_DPO, "weight": 0.5},
+            {"chosen": 1.0, "greedy@noise": -1.0, "weight": 0.5},
+        ]
+    },
     "rlhf_v": {"terms": [_DPO], "beta": 0.5, "tokens": {"changed": 5.0, "normalise": True}},
     "stic": {"terms": [_DPO], "sft": 1 / 1024},
 }
@@ -33,6 +42,13 @@ class TokenWeights(Section):
 
     changed: float = Field(gt=0, description="weight of a token that is changed")
     normalise: bool = Field(False, description="divide weights by their sum over the answer")
+
+
+class KlRecipe(Section):
+    """Other records, on which the model is to stay what it was at the start of the stage."""
+
+    weight: float = Field(0.4, gt=0, description="how much KL(reference || model) counts")
+    data: list[DataRecipe] = Field(min_length=1, description="records with one answer")
 
 
 class PreferenceRecipe(Section):
@@ -48,8 +64,12 @@ class PreferenceRecipe(Section):
     beta: float = Field(0.1, gt=0, description="larger keeps the model nearer to the reference")
     tokens: TokenWeights | None = Field(None, description="weights of tokens; null is 1 each")
     sft: float = Field(0.0, ge=0, description="weight of -log p(chosen) beside the terms")
-    reference: Literal["start", "none"] = Field(
-        "start", description="the model at the start of the stage, or scores by themselves"
+    unit: Literal["answer", "phrase"] = Field(
+        "answer", description="what is scored: answers, or their phrases in meta.phrases"
+    )
+    kl: KlRecipe | None = Field(None, description="holds the model to the reference elsewhere")
+    reference: Literal["start", "base", "none"] = Field(
+        "start", description="the model at the start, that without LoRA, or scores by themselves"
     )
 
     @model_validator(mode="before")
@@ -71,6 +91,32 @@ class PreferenceRecipe(Section):
         if self.tokens is not None and not {"chosen", "rejected"} <= {*map(str, self.branches)}:
             raise ValueError("tokens needs terms with the branches chosen and rejected")
         return self
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        lazy = [str(branch) for branch in self.branches if branch.is_lazy]
+        if lazy and "chosen" not in map(str, self.branches):
+            raise ValueError(
+                f"{lazy[0]} is scored where the chosen answer stands, so that a term needs the "
+                "branch chosen"
+            )
+        if lazy and self.tokens is not None:
+            raise ValueError(
+                f"tokens weighs what differs between chosen and rejected, which {lazy[0]} is not; "
+                "set tokens: null"
+            )
+        if self.unit == "phrase":
+            self._check_phrases(lazy)
+        return self
+
+    def _check_phrases(self, lazy: Sequence[str]) -> None:
+        """Refuse what phrases cannot be compared with."""
+        if self.reference != "none":
+            raise ValueError("unit: phrase compares scores by themselves; set reference: none")
+        if self.tokens is not None:
+            raise ValueError("unit: phrase has no weights of tokens; set tokens: null")
+        if lazy:
+            raise ValueError(f"unit: phrase: {lazy[0]} has no phrases; leave it out")
 
     @cached_property
     def parsed(self) -> tuple[Term, ...]:
@@ -101,7 +147,9 @@ Objective = Annotated[
 
 def samples_of_a_record(objective: Objective) -> int:
     """How many samples each record makes."""
-    return len(objective.branches) if isinstance(objective, PreferenceRecipe) else 1
+    if not isinstance(objective, PreferenceRecipe):
+        return 1
+    return len(objective.branches) + (objective.kl is not None)
 
 
 def check_objective(stage: "StageRecipe") -> None:
@@ -130,6 +178,7 @@ def check_objectives(recipe: "Recipe") -> None:
                 f"stage {stage.name!r} has objective: words, which compares soft tokens with "
                 "words; with model.side they stand beside the words; take objective: answer"
             )
+        _check_base(stage.objective, recipe, name=stage.name)
         corrupted = _corrupted(stage.objective)
         if corrupted and recipe.features is not None:
             raise ValueError(
@@ -138,8 +187,19 @@ def check_objectives(recipe: "Recipe") -> None:
             )
 
 
+def _check_base(objective: Objective, recipe: "Recipe", *, name: str) -> None:
+    """Refuse a reference without LoRA of a model that has none."""
+    is_base = isinstance(objective, PreferenceRecipe) and objective.reference == "base"
+    if is_base and recipe.model.lora is None:
+        raise ValueError(
+            f"stage {name!r} has reference: base, which leaves LoRA out, and the model has none; "
+            "set reference: start"
+        )
+
+
 def _corrupted(objective: Objective) -> Sequence[str]:
     """The branches with corrupted media."""
     if not isinstance(objective, PreferenceRecipe):
         return ()
-    return [str(branch) for branch in objective.branches if branch.corruption is not None]
+    whole = (None, ABSENT)  # neither reads a medium that no features were saved of
+    return [str(branch) for branch in objective.branches if branch.corruption not in whole]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from anymal.errors import RecipeError
 from anymal.recipe.schema import load_recipe
-from train import out_of_memory, reference, stage
+from train import out_of_memory, reference_scores, stage
 from train.errors import TrainingError
 from train.interrupt import Interrupted
 from train.metrics import StepMetrics, read_metrics
@@ -244,7 +244,7 @@ def test_a_reference_can_be_left_out(recipe_of: Callable[..., Any], tmp_path: Pa
     ("objective", "override", "message"),
     [
         ("{kind: preference}", "seed=1", r"objective\.preference\.terms"),
-        ("{kind: preference, preset: dop}", "seed=1", "unknown preset 'dop'; known: dpo, hsa_dpo"),
+        ("{kind: preference, preset: dop}", "seed=1", "unknown preset 'dop'; known: dpo, halva"),
         ("{kind: preference, preset: dpo, terms: [{chosen: 1}]}", "seed=1", "exactly one"),
         ("{kind: preference, terms: [{best: 1}]}", "seed=1", "unknown answer 'best'"),
         ("{kind: preference, terms: [{rejected: -1}], sft: 1}", "seed=1", "branch chosen"),
@@ -253,7 +253,7 @@ def test_a_reference_can_be_left_out(recipe_of: Callable[..., Any], tmp_path: Pa
             "seed=1",
             "and rejected",
         ),
-        ("{kind: preference, preset: dpo, kl: 1}", "seed=1", "unknown key 'kl'; known: kind"),
+        ("{kind: preference, preset: dpo, k: 1}", "seed=1", "unknown key 'k'; known: kind"),
         (MDPO, "stages.instruct.modality_dropout=0.5", "set modality_dropout: 0"),
         (MDPO, "features=features", "chosen@crop, whose media are not those"),
         ("sing", "seed=1", "'answer' or 'words'"),
@@ -276,6 +276,8 @@ def test_a_preset_is_nothing_but_its_keys(recipe_of: Callable[..., Any], tmp_pat
         "beta": 0.2,
         "tokens": None,
         "sft": 1 / 1024,
+        "unit": "answer",
+        "kl": None,
         "reference": "start",
     }
     assert type(recipe).model_validate(recipe.model_dump(mode="json"))
@@ -284,15 +286,15 @@ def test_a_preset_is_nothing_but_its_keys(recipe_of: Callable[..., Any], tmp_pat
 def test_a_reference_is_saved_as_it_grows(
     recipe_of: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference, "SAVE_EVERY", 6)
+    monkeypatch.setattr(reference_scores, "SAVE_EVERY", 6)
     sizes = []
-    real = reference._write_scores
+    real = reference_scores._write_scores
 
     def watched(path: Path, known: Any, *, digest: str) -> int:
         sizes.append(len(known))
         return real(path, known, digest=digest)
 
-    monkeypatch.setattr(reference, "_write_scores", watched)
+    monkeypatch.setattr(reference_scores, "_write_scores", watched)
     micro_batch = "stages.instruct.micro_batch=1"
     train(recipe_of(tmp_path, "stages.instruct.steps=1", micro_batch))
     assert sizes == [6, 12, 18]

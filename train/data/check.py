@@ -86,6 +86,7 @@ def check_rows(
         StageData(
             training=[_without(source, rows) for source in stage.training],
             heldout=[_without(source, rows) for source in stage.heldout],
+            kept=[_without(source, rows) for source in stage.kept],
         )
         for stage in data
     ]
@@ -125,7 +126,7 @@ def _look_at(manifests: Sequence[Source], number: int, row: int, processor: Proc
 
 def _manifests(data: Sequence[StageData]) -> list[Source]:
     """The sources that are manifests; one that several stages read the same way, once."""
-    sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
+    sources = [source for stage in data for source in stage.all]
     manifests = [source for source in sources if source.rows is not None]
     return list({(id(s.records), _branches(s)): s for s in manifests}.values())
 

@@ -33,7 +33,7 @@ def refuse_non_commercial(
 
 def _of_stages(data: Sequence[StageData]) -> Iterator[str]:
     """The sources of this run that may not be used, and why."""
-    for source in (source for stage in data for source in stage.training):
+    for source in (source for stage in data for source in stage.learnt_from):
         if (why := why_not_commercial(source.licence)) is not None:
             yield f"{source.name} ({source.origin}): {why}"
 

@@ -5,7 +5,7 @@ Does not touch the model or a device; meant to run in a `Prefetch` thread.
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.dropout import Dropout, enough_of
 from train.data.layout import Layout, MicroBatch
-from train.data.pairs import Pair, samples_of
+from train.data.pairs import Pair, kept_sample, samples_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
 from train.data.sources import Source
 from train.ranks.group import ALONE, Ranks
@@ -38,6 +38,24 @@ class _Row:
     where: str
     pair: Pair | None = None
     compares: PreferenceRecipe | None = None
+    beside: "_Row | None" = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Records beside those of a stage, one at each position; the model is to stay as it was there.
+
+    Attributes:
+        sources: Where they come from.
+        sampler: Decides which comes where.
+    """
+
+    sources: Sequence[Source]
+    sampler: Sampler
+
+    def with_row(self, row: _Row, position: int) -> _Row:
+        """A row and the one beside it."""
+        return dataclasses.replace(row, beside=_read(self.sampler.draw(position), self.sources))
 
 
 def training_micro_batches(
@@ -53,6 +71,7 @@ def training_micro_batches(
     threads: int = 0,
     dropout: Dropout | None = None,
     ranks: Ranks = ALONE,
+    beside: Beside | None = None,
 ) -> Iterator[MicroBatch]:
     """Yield the micro-batches of one batch after the other, without end.
 
@@ -68,6 +87,7 @@ def training_micro_batches(
         threads: How many process samples; with 0, the one that asks does.
         dropout: Leaves media out; None leaves all in.
         ranks: Who shares each batch; the records of others are not made into samples.
+        beside: Records beside those of the sources; None has none.
 
     Yields:
         `micro_batches_per_batch` micro-batches for each batch of `batch_size` records.
@@ -75,29 +95,27 @@ def training_micro_batches(
     Raises:
         DataError: A record cannot be used; the message names it.
     """
-    rows = _training_rows(
-        stage, sources, sampler, slot_lengths, size=size, start=start, dropout=dropout, ranks=ranks
-    )
+
+    def read(position: int) -> _Row:
+        row = _drawn(position, sampler.draw(position), sources, dropout)
+        return row if beside is None else beside.with_row(row, position)
+
+    rows = _training_rows(stage, read, sampler, slot_lengths, size=size, start=start, ranks=ranks)
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
 
 def _training_rows(
     stage: StageRecipe,
-    sources: Sequence[Source],
+    read: Callable[[int], _Row],
     sampler: Sampler,
     slot_lengths: Mapping[str, int],
     *,
     size: int,
     start: int,
-    dropout: Dropout | None,
     ranks: Ranks,
 ) -> Iterator[list[_Row]]:
     """Yield the rows of one micro-batch after the other, without end."""
-
-    def drawn(place: int) -> _Row:
-        return _drawn(place, sampler.draw(place), sources, dropout)
-
     per_window = BUCKET_BATCHES if stage.bucket else 1
     window, skip = divmod(start, per_window)
     while True:
@@ -106,13 +124,13 @@ def _training_rows(
         known: dict[int, _Row] = {}
         order = [list(range(stage.batch_size))]
         if stage.bucket:  # every rank needs all lengths
-            known = {i: drawn(place) for i, place in enumerate(places)}
+            known = {i: read(place) for i, place in enumerate(places)}
             lengths = [estimated_length(row.conversation, slot_lengths) for row in known.values()]
             order = sampler.bucket_order(window, lengths, stage.batch_size)
         for batch in order[skip:]:
             own = ranks.own(batch)
             for cut in range(0, len(own), size):
-                yield [known.get(i) or drawn(places[i]) for i in own[cut : cut + size]]
+                yield [known.get(i) or read(places[i]) for i in own[cut : cut + size]]
         window, skip = window + 1, 0
 
 
@@ -124,14 +142,22 @@ def micro_batches_of(
     *,
     size: int,
     threads: int = 0,
+    beside: Beside | None = None,
 ) -> Iterator[MicroBatch]:
     """Yield given records in order, in micro-batches of at most `size`.
+
+    Where there are records beside them, the first ones come first.
 
     Raises:
         DataError: A record cannot be used; the message names it.
     """
-    cuts = (draws[first : first + size] for first in range(0, len(draws), size))
-    rows = ([_read(draw, sources) for draw in cut] for cut in cuts)
+
+    def read(place: int) -> _Row:
+        row = _read(draws[place], sources)
+        return row if beside is None else beside.with_row(row, place)
+
+    cuts = (range(len(draws))[first : first + size] for first in range(0, len(draws), size))
+    rows = ([read(place) for place in cut] for cut in cuts)
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
@@ -243,4 +269,14 @@ def _process(row: _Row, processor: Processor) -> list[Sample]:
             samples = samples_of(row.pair, row.compares, processor, base_dir=row.base_dir)
     except AnymalError as error:
         raise DataError(f"{row.where}: {error}") from error
-    return [dataclasses.replace(sample, name=row.where) for sample in samples]
+    named = [dataclasses.replace(sample, name=row.where) for sample in samples]
+    return named if row.beside is None else [*named, _process_kept(row.beside, processor)]
+
+
+def _process_kept(row: _Row, processor: Processor) -> Sample:
+    """Process a row that stands beside another."""
+    try:
+        sample = kept_sample(row.conversation, processor, base_dir=row.base_dir)
+    except AnymalError as error:
+        raise DataError(f"{row.where}: {error}") from error
+    return dataclasses.replace(sample, name=row.where)

@@ -11,13 +11,15 @@ from typing import Any
 
 from anymal.decoding.medium import Decode
 from anymal.errors import DataError
-from anymal.media.corrupt import Corruption
+from anymal.media.corrupt import ABSENT, Corruption
 from anymal.media.limits import Limits
 from anymal.modality import Medium
 from anymal.objectives.changed import changed_tokens, weights_of
+from anymal.objectives.kept import KEPT
+from anymal.objectives.phrases import Span, phrases_of_tokens, read_phrases
 from anymal.objectives.terms import ANSWERS
 from anymal.processor import Processor
-from anymal.protocol.conversation import Conversation
+from anymal.protocol.conversation import Conversation, TextPart
 from anymal.recipe.objective import PreferenceRecipe
 from anymal.sample import IGNORED, PairPart, Sample
 from train.data.records import check_record
@@ -30,25 +32,29 @@ class Pair:
     Attributes:
         conversations: By answer, the question with that answer; nothing else of it is learnt.
         numbers: Of its `meta`, those that terms name.
+        answers: By answer, its words.
+        phrases: By answer, its phrases; none where answers are compared as a whole.
         seed: Of what is done to its media: SHA-256 of its words and of where its media are.
     """
 
     conversations: Mapping[str, Conversation]
     numbers: Mapping[str, float]
+    answers: Mapping[str, str]
+    phrases: Mapping[str, Sequence[Span]]
     seed: str
 
 
 def check_pair(
-    record: object, *, where: str, base_dir: Path | None, numbers: Sequence[str] = ()
+    record: object, compares: PreferenceRecipe, *, where: str, base_dir: Path | None
 ) -> Pair:
     """Check what can be checked without decoding, as `train.data.records.check_record` does.
 
     Args:
         record: `messages` up to the question, `chosen` and `rejected` as words, and perhaps `id`
             and `meta`.
+        compares: Names what `meta` has to have.
         where: Names the record in errors.
         base_dir: Folder that media paths are relative to; None leaves paths unchecked.
-        numbers: Keys of `meta` that have to be numbers.
 
     Raises:
         DataError: Starts with `where`, then says what is wrong and what is expected.
@@ -71,10 +77,15 @@ def check_pair(
         )
         for name, answer in answers.items()
     }
+    phrases: Mapping[str, Sequence[Span]] = {}
+    if compares.unit == "phrase":
+        phrases = read_phrases(_meta(record).get("phrases"), answers, where=where)
     said = "\n".join(conversation.model_dump_json() for conversation in conversations.values())
     return Pair(
         conversations=conversations,
-        numbers={name: _number(record, name, where=where) for name in numbers},
+        numbers={name: _number(record, name, where=where) for name in compares.numbers},
+        answers=answers,
+        phrases=phrases,
         seed=hashlib.sha256(said.encode()).hexdigest(),
     )
 
@@ -98,23 +109,72 @@ def samples_of(
     processor = processor.decoding_by(_once(processor.decode))
     samples: list[Sample] = []
     for branch in compares.branches:
-        own = processor
-        if branch.corruption is not None:
+        own, conversation = processor, pair.conversations[branch.words_of]
+        if branch.corruption == ABSENT:
+            conversation = _without_media(conversation)
+        elif branch.corruption is not None:
             own = own.corrupting(Corruption(name=branch.corruption, seed=pair.seed))
-        samples.append(own(pair.conversations[branch.answer], base_dir=base_dir))
+        samples.append(own(conversation, base_dir=base_dir))
     weights = _weights(samples, compares)
-    return [
-        replace(
-            sample,
-            part=PairPart(
-                branch=str(branch),
-                key=_key(sample, weights.get(branch.answer)),
-                numbers=pair.numbers,
-                weights=weights.get(branch.answer),
-            ),
+    parts = [
+        PairPart(
+            branch=str(branch),
+            key=_key(sample, weights.get(branch.answer)),
+            numbers=pair.numbers,
+            weights=weights.get(branch.answer),
+            phrases=_phrases(sample, branch.answer, pair, processor) if pair.phrases else None,
         )
         for branch, sample in zip(compares.branches, samples, strict=True)
     ]
+    return [replace(sample, part=part) for sample, part in zip(samples, parts, strict=True)]
+
+
+def kept_sample(
+    conversation: Conversation, processor: Processor, *, base_dir: Path | None
+) -> Sample:
+    """The sample of a record on which the model is to stay as it was, beside those of a pair.
+
+    Raises:
+        ConversationError: The model does not take the conversation.
+        MediaError: A medium cannot be read or decoded.
+    """
+    sample = processor(conversation, base_dir=base_dir)
+    return replace(sample, part=PairPart(branch=KEPT, key=_key(sample, None), numbers={}))
+
+
+def _without_media(conversation: Conversation) -> Conversation:
+    """The words of a conversation."""
+    messages = [
+        message.model_copy(
+            update={"content": [part for part in message.parts if isinstance(part, TextPart)] or ""}
+        )
+        for message in conversation.messages
+    ]
+    return conversation.model_copy(update={"messages": messages})
+
+
+def _phrases(sample: Sample, answer: str, pair: Pair, processor: Processor) -> tuple[int, ...]:
+    """The phrase of each target token, 0 outside phrases."""
+    said = pair.answers[answer]
+    trimmed = said.strip()  # as templates write it
+    places: list[tuple[int, int]] = []
+    is_found = False
+    for run in sample.learnt:
+        at = run.text.find(trimmed)
+        if is_found or at < 0:
+            places += [(0, 0)] * run.length  # in no phrase
+            continue
+        is_found = True
+        shift = said.index(trimmed) - at
+        places += [(start + shift, end + shift) for start, end in processor.places(run)]
+    if not is_found:
+        raise DataError(
+            f"the template of the model does not write {answer} as it is ({said!r:.80}), so that "
+            "its phrases have no place; write it without line breaks and double spaces"
+        )
+    numbers = phrases_of_tokens(places, pair.phrases[answer], where=f"meta.phrases.{answer}")
+    is_target = sample.labels[1:] != IGNORED  # what the first position is to be is asked nowhere
+    return numbers[-int(is_target.sum()) :]
 
 
 def _weights(samples: Sequence[Sample], compares: PreferenceRecipe) -> dict[str, tuple[float, ...]]:
@@ -176,14 +236,18 @@ def _question(record: Mapping[str, Any], *, where: str) -> list[Any]:
 
 def _number(record: Mapping[str, Any], name: str, *, where: str) -> float:
     """A number of a record's `meta`."""
-    meta = record.get("meta")
-    value = meta.get(name) if isinstance(meta, Mapping) else None
+    value = _meta(record).get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(
             f"{where}: a term of the stage weighs by {name}, and meta.{name} is {value!r}; it "
             "should be a number"
         )
     return float(value)
+
+
+def _meta(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = record.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def _key(sample: Sample, weights: tuple[float, ...] | None) -> str:

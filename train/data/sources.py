@@ -6,8 +6,8 @@ Does not decode media, tokenise text or choose the order of records (see `train.
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -75,10 +75,7 @@ class Source:
         """
         assert self.compares is not None, self.origin
         return check_pair(
-            self.records[index],
-            where=self.where(index),
-            base_dir=self.base_dir,
-            numbers=self.compares.numbers,
+            self.records[index], self.compares, where=self.where(index), base_dir=self.base_dir
         )
 
     def check(self, record: Record, index: int) -> Conversation:
@@ -109,10 +106,27 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageData:
-    """The sources that one stage trains on and those that it is measured on."""
+    """The sources of one stage.
+
+    Attributes:
+        training: What it trains on.
+        heldout: What it is measured on.
+        kept: Where answers are compared: on what the model is to stay as it was.
+    """
 
     training: list[Source]
     heldout: list[Source]
+    kept: list[Source] = field(default_factory=list)
+
+    @property
+    def learnt_from(self) -> list[Source]:
+        """All that weights depend on."""
+        return [*self.training, *self.kept]
+
+    @property
+    def all(self) -> list[Source]:
+        """Every source."""
+        return [*self.training, *self.kept, *self.heldout]
 
 
 def open_data(recipe: Recipe) -> list[StageData]:
@@ -133,9 +147,16 @@ def open_data(recipe: Recipe) -> list[StageData]:
         StageData(
             training=[_open(entry, opened, stage.objective) for entry in stage.data],
             heldout=[_open(entry, opened, stage.objective) for entry in stage.heldout or []],
+            kept=[_open(entry, opened, "answer") for entry in _kept(stage.objective)],
         )
         for stage in recipe.stages
     ]
+
+
+def _kept(objective: Objective) -> Sequence[DataRecipe]:
+    """The records of an objective on which the model is to stay as it was."""
+    kl = objective.kl if isinstance(objective, PreferenceRecipe) else None
+    return () if kl is None else kl.data
 
 
 def _open(entry: DataRecipe, opened: dict[str, Source], objective: Objective) -> Source:

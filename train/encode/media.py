@@ -132,7 +132,7 @@ class Reading:
 
 def distinct_sources(data: Sequence[StageData]) -> list[Source]:
     """The sources of stages, training and held-out, each of them once."""
-    sources = [source for stage in data for source in (*stage.training, *stage.heldout)]
+    sources = [source for stage in data for source in stage.all]
     return list({id(source.records): source for source in sources}.values())
 
 

@@ -69,7 +69,8 @@ def _noisy_pixels(
     kept, added = kept_and_added(step)
     noise = rng.standard_normal(pixels.shape)
     values = kept * (pixels - _MEAN) + added * _SPREAD * noise + _MEAN
-    return values.round().clip(0, _MOST_LEVEL).astype(np.uint8)
+    levels: NDArray[np.uint8] = values.round().clip(0, _MOST_LEVEL).astype(np.uint8)
+    return levels
 
 
 def _noisy(samples: Floats, step: int, rng: np.random.Generator) -> Floats:

@@ -32,7 +32,7 @@ def shuffle_samples(signal: Any, rng: np.random.Generator) -> Any:
 
 def _other_order(length: int, rng: np.random.Generator) -> list[int]:
     """An order that is not the order there is, if there is one."""
-    order = rng.permutation(length).tolist()
+    order: list[int] = rng.permutation(length).tolist()
     if order == sorted(order):
         order = [*order[1:], *order[:1]]
     return order

@@ -8,13 +8,16 @@ from anymal.objectives.terms import Branch, Coefficient, Term, branches_of, numb
 def test_a_branch_is_an_answer_and_perhaps_a_corruption() -> None:
     assert Branch.of("chosen") == Branch(answer="chosen")
     assert Branch.of("rejected@blank") == Branch(answer="rejected", corruption="blank")
-    assert str(Branch.of("chosen@crop")) == "chosen@crop"
+    assert str(Branch.of("chosen@noise:300")) == "chosen@noise:300"
+    greedy = Branch.of("greedy@noise")
+    assert (greedy.is_lazy, greedy.words_of) == (True, "chosen")
+    assert not Branch.of("rejected@absent").is_lazy
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("best", "unknown answer 'best'.*chosen and rejected"),
+        ("best", "unknown answer 'best'.*chosen, rejected and greedy"),
         ("chosen@fog", "unknown corruption 'fog'.*known: crop, blank"),
         ("chosen@", "unknown corruption ''"),
         ("scale", "weight and margin"),

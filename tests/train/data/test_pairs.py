@@ -11,8 +11,11 @@ from anymal.recipe.objective import PreferenceRecipe
 from train.data.pairs import Pair, check_pair, samples_of
 
 
-def compares(preset: str) -> PreferenceRecipe:
-    return PreferenceRecipe.model_validate({"kind": "preference", "preset": preset})
+def compares(preset: str, **keys: Any) -> PreferenceRecipe:
+    """A preset, or with `terms` none; HALVA's without other records."""
+    own = {"kl": None} if preset == "halva" else {}
+    named = {} if "terms" in keys else {"preset": preset}
+    return PreferenceRecipe.model_validate({"kind": "preference", **named, **own, **keys})
 
 
 def record(talk: Any, **changes: Any) -> dict[str, Any]:
@@ -21,8 +24,8 @@ def record(talk: Any, **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in (row | changes).items() if value is not None}
 
 
-def check(row: object, *numbers: str) -> Pair:
-    return check_pair(row, where="pairs.jsonl:1", base_dir=None, numbers=numbers)
+def check(row: object, preset: str = "dpo", **keys: Any) -> Pair:
+    return check_pair(row, compares(preset, **keys), where="pairs.jsonl:1", base_dir=None)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +52,8 @@ def test_a_record_says_what_is_wrong(talk: Any, changes: dict[str, Any], message
 @pytest.mark.parametrize("meta", [None, {}, {"severity": "high"}, {"severity": True}])
 def test_numbers_that_terms_name_have_to_be_there(talk: Any, meta: Any) -> None:
     with pytest.raises(DataError, match=r"weighs by severity, and meta\.severity is"):
-        check(record(talk, meta=meta), "severity")
-    assert check(record(talk, meta={"severity": 2, "x": 1}), "severity").numbers == {"severity": 2}
+        check(record(talk, meta=meta), "hsa_dpo")
+    assert check(record(talk, meta={"severity": 2, "x": 1}), "hsa_dpo").numbers == {"severity": 2}
 
 
 def test_only_the_last_answer_is_learnt(assembled: Assembled, talk: Any) -> None:
@@ -139,7 +142,7 @@ def test_published_constants_come_out_of_the_whole_path(
     recipe = compares(preset)
     delta = {"chosen": 0.0, "rejected": -0.6, "chosen@crop": -0.2}
     rows = [record(talk, meta={"severity": 2}), record(talk, meta={"severity": 2}, chosen="one")]
-    pairs = [check(row, *recipe.numbers) for row in rows]
+    pairs = [check(row, preset) for row in rows]
     samples = [
         sample
         for pair in pairs
@@ -150,7 +153,7 @@ def test_published_constants_come_out_of_the_whole_path(
         own = scores(assembled.model, batch)
     others = own - torch.tensor([delta[part.branch] for part in batch.parts])
     objective = Preference(
-        recipe.branches, recipe.parsed, beta=0.1, sft=recipe.sft, reference=lambda batch: others
+        recipe.branches, recipe.parsed, beta=0.1, sft=recipe.sft, reference=lambda model, batch: others
     )
     with torch.no_grad():
         loss = objective(assembled.model, batch)
