@@ -80,10 +80,12 @@ def test_stic_adds_a_share_of_the_answer_itself() -> None:
 
 
 def test_povid_halves_two_terms() -> None:
-    # Its third branch is no answer of the record; here it stands under another name.
-    given = delta() | {"rejected@blank": column(-0.8 - -0.75)}
-    terms = [{**DPO, "weight": 0.5}, {"chosen": 1.0, "rejected@blank": -1.0, "weight": 0.5}]
-    assert loss(given, *terms) == pytest.approx(0.677124, abs=1e-6)
+    given = delta() | {"greedy@noise": column(-0.8 - -0.75)}
+    assert loss(given, *preset("povid").terms) == pytest.approx(0.677124, abs=1e-6)
+    # Words that are those of the chosen answer leave log 2 of the second term.
+    given = delta() | {"greedy@noise": delta()["chosen"]}
+    second = preset("povid").terms[1]
+    assert loss(given, second) == pytest.approx(0.693147 / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(("severity", "expected"), [(2.0, 0.634946), (1.0, 0.663597)])
@@ -108,6 +110,7 @@ def test_a_margin_is_taken_off() -> None:
         ("dpo", 0.693147),
         ("hsa_dpo", 0.693147),
         ("mdpo", 2.079442),
+        ("povid", 0.693147),
         ("rlhf_v", 0.693147),
         ("stic", 0.693147),
     ],

@@ -7,25 +7,8 @@ from anymal.assemble import Assembled
 from anymal.collate import collate
 from anymal.errors import DataError
 from anymal.objectives.preference import Preference, scores
-from anymal.recipe.objective import PreferenceRecipe
-from train.data.pairs import Pair, check_pair, samples_of
-
-
-def compares(preset: str, **keys: Any) -> PreferenceRecipe:
-    """A preset, or with `terms` none; HALVA's without other records."""
-    own = {"kl": None} if preset == "halva" else {}
-    named = {} if "terms" in keys else {"preset": preset}
-    return PreferenceRecipe.model_validate({"kind": "preference", **named, **own, **keys})
-
-
-def record(talk: Any, **changes: Any) -> dict[str, Any]:
-    question = talk("Which?", "-", images=[(255, 0, 0)], motions=1)["messages"][:1]
-    row = {"messages": question, "chosen": "It is red.", "rejected": "It is blue, and moves."}
-    return {key: value for key, value in (row | changes).items() if value is not None}
-
-
-def check(row: object, preset: str = "dpo", **keys: Any) -> Pair:
-    return check_pair(row, compares(preset, **keys), where="pairs.jsonl:1", base_dir=None)
+from tests.pairs import PHRASES, check, compares, phrased, record
+from train.data.pairs import samples_of
 
 
 @pytest.mark.parametrize(
@@ -134,13 +117,19 @@ def test_weighted_scores_are_sums_of_weighted_log_probabilities(
 
 @pytest.mark.parametrize(
     ("preset", "expected"),
-    [("dpo", 0.663597), ("hsa_dpo", 0.634946), ("mdpo", 2.039941), ("stic", 0.663597)],
+    [
+        ("dpo", 0.663597),
+        ("hsa_dpo", 0.634946),
+        ("mdpo", 2.039941),
+        ("povid", 0.677124),
+        ("stic", 0.663597),
+    ],
 )
 def test_published_constants_come_out_of_the_whole_path(
     assembled: Assembled, talk: Any, preset: str, expected: float
 ) -> None:
     recipe = compares(preset)
-    delta = {"chosen": 0.0, "rejected": -0.6, "chosen@crop": -0.2}
+    delta = {"chosen": 0.0, "rejected": -0.6, "chosen@crop": -0.2, "greedy@noise": -0.05}
     rows = [record(talk, meta={"severity": 2}), record(talk, meta={"severity": 2}, chosen="one")]
     pairs = [check(row, preset) for row in rows]
     samples = [
@@ -149,11 +138,15 @@ def test_published_constants_come_out_of_the_whole_path(
         for sample in samples_of(pair, recipe, assembled.processor, base_dir=None)
     ]
     batch = collate(samples, pad_id=0)
+
+    def others(model: Any, batch: Any) -> torch.Tensor:
+        away = torch.tensor([delta[part.branch] for part in batch.parts])
+        return scores(model, batch) - away
+
     with torch.no_grad():
         own = scores(assembled.model, batch)
-    others = own - torch.tensor([delta[part.branch] for part in batch.parts])
     objective = Preference(
-        recipe.branches, recipe.parsed, beta=0.1, sft=recipe.sft, reference=lambda model, batch: others
+        recipe.branches, recipe.parsed, beta=0.1, sft=recipe.sft, reference=others
     )
     with torch.no_grad():
         loss = objective(assembled.model, batch)
@@ -162,3 +155,82 @@ def test_published_constants_come_out_of_the_whole_path(
     assert float(loss.total + recipe.sft * chosen) == pytest.approx(2 * expected, abs=3e-6)
     assert float(loss.measures["rewards/margins"]) == pytest.approx(2 * 0.06, abs=1e-5)
     assert int(loss.measures["rewards/accuracies"]) == 2
+
+
+def test_absent_media_are_not_in_the_conversation(assembled: Assembled, talk: Any) -> None:
+    recipe = compares("mdpo", terms=[{"chosen": 1, "chosen@absent": -1}])
+    [whole, bare] = samples_of(check(record(talk)), recipe, assembled.processor, base_dir=None)
+    assert set(whole.media) == {"image", "imu"}
+    assert bare.media == {}
+    assert bare.slots == ()
+    learnt = [sample.labels[sample.labels != -100].tolist() for sample in (whole, bare)]
+    assert learnt[0] == learnt[1]
+    batch = collate([whole, bare], pad_id=0)
+    with torch.no_grad():
+        found = scores(assembled.model, batch)
+    assert found[0] != found[1]
+
+
+def test_phrases_are_those_of_their_characters(assembled: Assembled, talk: Any) -> None:
+    pair = check(phrased(talk), "halva")
+    samples = samples_of(pair, compares("halva"), assembled.processor, base_dir=None)
+    for sample, words in zip(samples, (("red", "moves"), ("blue", "lies")), strict=True):
+        assert sample.part is not None
+        assert sample.part.phrases is not None
+        ids = sample.labels[sample.labels != -100].tolist()
+        assert len(ids) == len(sample.part.phrases)
+        for number, word in enumerate(words, start=1):
+            own = [i for i, n in zip(ids, sample.part.phrases, strict=True) if n == number]
+            assert assembled.processor.tokenizer.decode(own).strip() == word
+        assert sample.part.phrases[-1] == 0  # what ends the answer
+
+
+def test_space_around_an_answer_moves_its_phrases(assembled: Assembled, talk: Any) -> None:
+    plain = check(phrased(talk), "halva")
+    row = phrased(talk)
+    row["chosen"] = f"  {row['chosen']} "
+    row["meta"] = {
+        "phrases": PHRASES | {"chosen": [[a + 2, b + 2, n] for a, b, n in PHRASES["chosen"]]}
+    }
+    moved = check(row, "halva")
+    first, second = (
+        samples_of(pair, compares("halva"), assembled.processor, base_dir=None)[0].part
+        for pair in (plain, moved)
+    )
+    assert first is not None
+    assert second is not None
+    assert first.phrases == second.phrases
+
+
+def test_halva_compares_phrases_alone(
+    assembled: Assembled, talk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = compares("halva")
+    one = {name: spans[:1] for name, spans in PHRASES.items()}
+    rows = [phrased(talk), phrased(talk) | {"meta": {"phrases": one}}]
+    samples = [
+        sample
+        for row in rows
+        for sample in samples_of(check(row, "halva"), recipe, assembled.processor, base_dir=None)
+    ]
+    batch = collate(samples, pad_id=0)
+    numbers = torch.tensor([n for part in batch.parts for n in part.phrases or ()])
+    # Each phrase of the shared example: -0.3 of the chosen answer, -0.6 of the rejected one.
+    wanted = torch.where(batch.target_samples % 2 == 0, 0.3, 0.6)
+    counts = torch.tensor(
+        [
+            ((batch.target_samples == s) & (numbers == n)).sum()
+            for s, n in zip(batch.target_samples.tolist(), numbers.tolist(), strict=True)
+        ]
+    )
+    losses = (wanted / counts).requires_grad_()
+    monkeypatch.setattr(type(assembled.model), "losses_of", lambda *_: losses)
+    objective = Preference(recipe.branches, recipe.parsed, beta=recipe.beta, by_phrase=True)
+    loss = objective(assembled.model, batch)
+    # The mean over the phrases of each pair: the second has one, and no log 2 for another.
+    assert loss.total.item() == pytest.approx(2 * 0.554355, abs=2e-6)
+    assert float(loss.measures["rewards/margins"]) == pytest.approx(2 * 0.3, abs=1e-6)
+    loss.total.backward()
+    assert losses.grad is not None
+    assert not losses.grad[numbers == 0].any()
+    assert losses.grad[numbers > 0].all()
