@@ -44,6 +44,7 @@ WHOLE = (
     "server/page",
     "train/test_run.py",
     "train/test_preference.py",
+    "train/test_reference.py",
     "train/dry_run/test_run.py",
     "train/test_train_from_features.py",
     "test_recipes.py",

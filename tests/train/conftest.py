@@ -198,3 +198,48 @@ def stored() -> "Callable[[Path], dict[str, torch.Tensor]]":
         return found
 
     return read
+
+
+@pytest.fixture(scope="session")
+def pairs(workshop: Path) -> Path:
+    """Six questions about squares, each with a right and a wrong answer."""
+    from tests.train.preferring import pair
+
+    path = workshop / "squares" / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(pair(number)) for number in range(6)) + "\n")
+    return path
+
+
+@pytest.fixture
+def recipe_of(write_recipe: Callable[[Path], Path], pairs: Path) -> Callable[..., Any]:
+    """Makes a recipe whose second stage compares answers; `first` keeps the first, too.
+
+    With `measures`, the pairs are also held out.
+    """
+
+    def make(
+        run_dir: Path,
+        *overrides: str,
+        objective: str = "{kind: preference, preset: mdpo}",
+        first: bool = False,
+        measures: bool = False,
+    ) -> Any:
+        from anymal.recipe.schema import load_recipe
+
+        data = f"[{{manifest: {pairs}}}]"
+        given = [
+            f"stages.instruct.objective={objective}",
+            f"stages.instruct.data={data}",
+            f"stages.instruct.heldout={data if measures else 'null'}",
+            "stages.instruct.steps=4",
+            "stages.instruct.warmup_steps=0",
+            "model.lora.dropout=0",
+            "stages.align.steps=2",
+            "stages.align.warmup_steps=0",
+            "stages.align.heldout=null",
+            *overrides,
+        ]
+        whole = load_recipe(write_recipe(run_dir), given)
+        return whole if first else whole.model_copy(update={"stages": whole.stages[1:]})
+
+    return make

@@ -1,7 +1,5 @@
 """A stage that compares answers, from rows of a manifest to steps."""
 
-import io
-import json
 import math
 import signal
 from collections.abc import Callable
@@ -10,94 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from anymal.errors import RecipeError
-from anymal.recipe.schema import load_recipe
+from tests.train.preferring import steps_of, train, weights_of
 from train import out_of_memory, reference_scores, stage
 from train.errors import TrainingError
 from train.interrupt import Interrupted
-from train.metrics import StepMetrics, read_metrics
-from train.run import run
 
-WriteRecipe = Callable[[Path], Path]
-COLOURS = ("red", "green", "blue")
 MDPO = "{kind: preference, preset: mdpo}"
+POVID = "{kind: preference, preset: povid}"
+# Of the squares, whose answers do not say what pairs ask for.
+HALVA = "{kind: preference, preset: halva, kl: {data: [{manifest: squares/train.jsonl}]}}"
 
 
-def pair(number: int, **changes: Any) -> dict[str, Any]:
-    """A question about a square of the workshop, with a right and a wrong answer."""
-    picture = {"type": "image_url", "image_url": {"url": f"{number}.png"}}
-    question = {"type": "text", "text": "What colour is it?" + " Say it." * (number % 2)}
-    row = {
-        "messages": [{"role": "user", "content": [picture, question]}],
-        "chosen": f"It is {COLOURS[number % 3]}.",
-        "rejected": f"It is {COLOURS[(number + 1) % 3]}, I think.",
-        "meta": {"severity": 1 + number % 3},
-    }
-    return {key: value for key, value in (row | changes).items() if value is not None}
-
-
-@pytest.fixture(scope="module")
-def pairs(workshop: Path) -> Path:
-    path = workshop / "squares" / "pairs.jsonl"
-    path.write_text("\n".join(json.dumps(pair(number)) for number in range(6)) + "\n")
-    return path
-
-
-@pytest.fixture
-def recipe_of(write_recipe: WriteRecipe, pairs: Path) -> Callable[..., Any]:
-    """Makes a recipe whose second stage compares answers; `first` keeps the first, too.
-
-    With `measures`, the pairs are also held out.
-    """
-
-    def make(
-        run_dir: Path,
-        *overrides: str,
-        objective: str = MDPO,
-        first: bool = False,
-        measures: bool = False,
-    ) -> Any:
-        data = f"[{{manifest: {pairs}}}]"
-        given = [
-            f"stages.instruct.objective={objective}",
-            f"stages.instruct.data={data}",
-            f"stages.instruct.heldout={data if measures else 'null'}",
-            "stages.instruct.steps=4",
-            "stages.instruct.warmup_steps=0",
-            "model.lora.dropout=0",
-            "stages.align.steps=2",
-            "stages.align.warmup_steps=0",
-            "stages.align.heldout=null",
-            *overrides,
-        ]
-        whole = load_recipe(write_recipe(run_dir), given)
-        return whole if first else whole.model_copy(update={"stages": whole.stages[1:]})
-
-    return make
-
-
-def train(recipe: Any, *, resume: bool = False) -> str:
-    shown = io.StringIO()
-    run(recipe, resume=resume, console=Console(file=shown, width=200))
-    return shown.getvalue()
-
-
-def steps_of(run_dir: Path) -> list[StepMetrics]:
-    return [step for step in read_metrics(run_dir / "metrics.jsonl") if step.stage == "instruct"]
-
-
-def weights_of(run_dir: Path) -> dict[str, torch.Tensor]:
-    return {
-        f"{path.relative_to(run_dir)}/{name}": tensor
-        for path in sorted((run_dir / "bundle").rglob("*.safetensors"))
-        for name, tensor in load_file(path).items()
-    }
-
-
-@pytest.mark.parametrize(("objective", "num_terms"), [("rlhf_v", 1), ("mdpo", 3)])
+@pytest.mark.parametrize(("objective", "num_terms"), [("rlhf_v", 1), ("mdpo", 3), ("povid", 1)])
 def test_a_stage_begins_at_log_2_for_each_term(
     recipe_of: Callable[..., Any], tmp_path: Path, objective: str, num_terms: int
 ) -> None:
@@ -122,13 +46,14 @@ def test_a_stage_begins_at_log_2_for_each_term(
     assert steps[-1].measures["heldout_rewards/accuracies"] == 1.0
 
 
+@pytest.mark.parametrize("preset", [MDPO, POVID, HALVA])
 def test_cutting_a_batch_between_pairs_takes_the_same_steps(
-    recipe_of: Callable[..., Any], tmp_path: Path
+    recipe_of: Callable[..., Any], tmp_path: Path, preset: str
 ) -> None:
     whole = ("stages.instruct.batch_size=3", "stages.instruct.steps=2")
-    train(recipe_of(tmp_path / "whole", *whole))
-    train(recipe_of(tmp_path / "cut", *whole, "stages.instruct.micro_batch=1"))
-    train(recipe_of(tmp_path / "packed", *whole, "stages.instruct.packing=true"))
+    ways = {"whole": "seed=3", "cut": "stages.instruct.micro_batch=1"}
+    for name, way in (ways | {"packed": "stages.instruct.packing=true"}).items():
+        train(recipe_of(tmp_path / name, *whole, way, objective=preset))
     ours, *others = (weights_of(tmp_path / name) for name in ("whole", "cut", "packed"))
     for theirs in others:
         assert ours.keys() == theirs.keys()
@@ -164,10 +89,11 @@ class PowerCutError(Exception):
     """The machine went off."""
 
 
+@pytest.mark.parametrize("preset", [MDPO, POVID, HALVA])
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
-    recipe_of: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe_of: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str
 ) -> None:
-    train(recipe_of(tmp_path / "straight", measures=True))
+    train(recipe_of(tmp_path / "straight", measures=True, objective=preset))
     taken = [0]
     real = stage.optimise
 
@@ -180,8 +106,8 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     with monkeypatch.context() as patch:
         patch.setattr(stage, "optimise", cut)
         with pytest.raises(PowerCutError):
-            train(recipe_of(tmp_path / "cut", measures=True))
-    shown = train(recipe_of(tmp_path / "cut", measures=True), resume=True)
+            train(recipe_of(tmp_path / "cut", measures=True, objective=preset))
+    shown = train(recipe_of(tmp_path / "cut", measures=True, objective=preset), resume=True)
     assert "resuming after step 2" in shown
     assert "reference of" not in shown
     ours, theirs = weights_of(tmp_path / "straight"), weights_of(tmp_path / "cut")
@@ -238,49 +164,6 @@ def test_a_reference_can_be_left_out(recipe_of: Callable[..., Any], tmp_path: Pa
     train(recipe_of(tmp_path, "stages.instruct.steps=1", objective=objective))
     assert not (tmp_path / "instruct" / "reference.safetensors").exists()
     assert steps_of(tmp_path)[0].loss != pytest.approx(2 * math.log(2), abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("objective", "override", "message"),
-    [
-        ("{kind: preference}", "seed=1", r"objective\.preference\.terms"),
-        ("{kind: preference, preset: dop}", "seed=1", "unknown preset 'dop'; known: dpo, halva"),
-        ("{kind: preference, preset: dpo, terms: [{chosen: 1}]}", "seed=1", "exactly one"),
-        ("{kind: preference, terms: [{best: 1}]}", "seed=1", "unknown answer 'best'"),
-        ("{kind: preference, terms: [{rejected: -1}], sft: 1}", "seed=1", "branch chosen"),
-        (
-            "{kind: preference, terms: [{chosen: 1}], tokens: {changed: 5}}",
-            "seed=1",
-            "and rejected",
-        ),
-        ("{kind: preference, preset: dpo, k: 1}", "seed=1", "unknown key 'k'; known: kind"),
-        (MDPO, "stages.instruct.modality_dropout=0.5", "set modality_dropout: 0"),
-        (MDPO, "features=features", "chosen@crop, whose media are not those"),
-        ("sing", "seed=1", "'answer' or 'words'"),
-    ],
-)
-def test_a_recipe_says_what_is_wrong(
-    recipe_of: Callable[..., Any], tmp_path: Path, objective: str, override: str, message: str
-) -> None:
-    with pytest.raises(RecipeError, match=message):
-        recipe_of(tmp_path, override, objective=objective)
-
-
-def test_a_preset_is_nothing_but_its_keys(recipe_of: Callable[..., Any], tmp_path: Path) -> None:
-    recipe = recipe_of(tmp_path, objective="{kind: preference, preset: stic, beta: 0.2}")
-    written = recipe.model_dump(mode="json")["stages"][0]["objective"]
-    terms = [{"chosen": 1.0, "rejected": -1.0}]
-    assert written == {
-        "kind": "preference",
-        "terms": terms,
-        "beta": 0.2,
-        "tokens": None,
-        "sft": 1 / 1024,
-        "unit": "answer",
-        "kl": None,
-        "reference": "start",
-    }
-    assert type(recipe).model_validate(recipe.model_dump(mode="json"))
 
 
 def test_a_reference_is_saved_as_it_grows(

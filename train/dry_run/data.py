@@ -11,6 +11,7 @@ from typing import Any
 from anymal.modality import blank_part, find_modality
 from anymal.playground import sources
 from anymal.playground.manifest import write_manifest
+from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.own_prompt import OwnPrompt, style_of
 from anymal.recipe.prompts import PromptStyle
 
@@ -29,7 +30,7 @@ def write_data(
     modalities: Sequence[str],
     prompt: str | OwnPrompt | None,
     folder: Path,
-    compared: Sequence[str] | None = None,
+    compares: PreferenceRecipe | None = None,
 ) -> Path:
     """Write generated records as a manifest.
 
@@ -38,7 +39,7 @@ def write_data(
             of them, so that two steps see every medium.
         prompt: The prompt that its rows are for; None writes conversations.
         folder: Is created.
-        compared: Where a stage compares answers: the numbers that its records have; None writes
+        compares: How a stage compares answers, which says what its records have; None writes
             records with one answer.
 
     Returns:
@@ -53,8 +54,8 @@ def write_data(
     manifest = write_manifest(records, folder)
     if prompt is not None:
         _rewrite(manifest, lambda record: _row(record, style_of(prompt)))
-    elif compared is not None:
-        _rewrite(manifest, lambda record: _pair(record, compared))
+    elif compares is not None:
+        _rewrite(manifest, lambda record: _pair(record, compares))
     return manifest
 
 
@@ -102,13 +103,11 @@ def _row(record: sources.Record, prompt: PromptStyle) -> dict[str, Any]:
     }
 
 
-def _pair(record: sources.Record, numbers: Sequence[str]) -> dict[str, Any]:
+def _pair(record: sources.Record, compares: PreferenceRecipe) -> dict[str, Any]:
     """A record with its answer chosen, and another rejected."""
     *asked, answer = record["messages"]
-    return {
-        "id": record["id"],
-        "messages": asked,
-        "chosen": answer["content"],
-        "rejected": "Something else.",
-        "meta": dict.fromkeys(numbers, 1.0),
-    }
+    answers = {"chosen": str(answer["content"]), "rejected": "Something else."}
+    meta: dict[str, Any] = dict.fromkeys(compares.numbers, 1.0)
+    if compares.unit == "phrase":
+        meta["phrases"] = {name: [[0, len(said), 1]] for name, said in answers.items()}
+    return {"id": record["id"], "messages": asked, **answers, "meta": meta}

@@ -128,7 +128,7 @@ class _Data:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.all_modalities = list(recipe.model.modalities)
         self.folder = folder
-        self.written: dict[tuple[str | None, tuple[str, ...], tuple[str, ...] | None], str] = {}
+        self.written: dict[tuple[str, tuple[str, ...], str], str] = {}
 
     def small_stage(self, stage: StageRecipe) -> dict[str, Any]:
         """Two steps of a stage, on generated data."""
@@ -146,33 +146,44 @@ class _Data:
         modalities = stage.modalities or self.all_modalities
         if len(modalities) < 2 or all(entry.prompt is not None for entry in stage.data):
             values["modality_dropout"] = 0.0  # no generated record has two media
-        compared = None
-        if isinstance(stage.objective, PreferenceRecipe):
-            compared = stage.objective.numbers
+        compares = stage.objective if isinstance(stage.objective, PreferenceRecipe) else None
+        names = tuple(modalities)
         for entry in values["data"] + (values["heldout"] or []):
-            given = DataRecipe(**entry)
-            own = DataRecipe(
-                manifest=self._manifest(given.prompt, tuple(modalities), compared),
-                name=given.name or given.source or Path(str(given.manifest)).name,
-                prompt=given.prompt,
-                suffix=given.suffix,
-                tag=given.tag,
-            )
-            entry |= own.model_dump(exclude={"weight"}) | {"source": None}
+            entry |= self._entry(entry, names, compares)
+        if compares is not None and compares.kl is not None:
+            for entry in values["objective"]["kl"]["data"]:
+                entry |= self._entry(entry, names, None)
         return values
+
+    def _entry(
+        self,
+        entry: dict[str, Any],
+        modalities: tuple[str, ...],
+        compares: PreferenceRecipe | None,
+    ) -> dict[str, Any]:
+        """An entry of data with generated records in the place of its own."""
+        given = DataRecipe(**entry)
+        own = DataRecipe(
+            manifest=self._manifest(given.prompt, modalities, compares),
+            name=given.name or given.source or Path(str(given.manifest)).name,
+            prompt=given.prompt,
+            suffix=given.suffix,
+            tag=given.tag,
+        )
+        return own.model_dump(exclude={"weight"}) | {"source": None}
 
     def _manifest(
         self,
         prompt: str | OwnPrompt | None,
         modalities: tuple[str, ...],
-        compared: tuple[str, ...] | None,
+        compares: PreferenceRecipe | None,
     ) -> str:
         """The manifest for a prompt, or of conversations or pairs about some modalities."""
         shown = modalities if prompt is None else (style_of(prompt).modality,)
-        key = (repr(prompt), shown, compared)
+        key = (repr(prompt), shown, repr(compares))
         if key not in self.written:
             folder = self.folder / str(len(self.written))
-            self.written[key] = str(write_data(shown, prompt, folder, compared))
+            self.written[key] = str(write_data(shown, prompt, folder, compares))
         return self.written[key]
 
 

@@ -120,6 +120,12 @@ def test_a_stage_that_compares_answers_gets_pairs() -> None:
     assert "stage instruct: loss 1.39, " in shown  # log 2 for each of two terms
 
 
+def test_a_stage_that_compares_phrases_gets_them_and_other_records() -> None:
+    kl = "kl: {data: [{manifest: kept.jsonl}]}"
+    objective = f"stages.instruct.objective={{kind: preference, preset: halva, {kl}}}"
+    assert "stage instruct: loss 0." in try_out("quick.yaml", objective)
+
+
 def test_the_recipes_tried_every_time_are_shipped() -> None:
     assert set(RECIPES) > EVERY_TIME
 
