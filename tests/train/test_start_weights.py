@@ -19,7 +19,7 @@ from train.start_weights import AtStart, start_weights
 @pytest.fixture
 def model_and_batch(model_recipe: Callable[..., ModelRecipe]) -> tuple[AnyMAL, Batch]:
     torch.manual_seed(0)
-    assembled = build(model_recipe())
+    assembled = build(model_recipe(lora={"r": 2, "dropout": 0.0}))
     assembled.model.set_trainable(["aligners.*", "llm.lora"])
     samples = samples_of(check(record(talk)), compares("dpo"), assembled.processor, base_dir=None)
     return assembled.model, collate(samples, pad_id=0)
@@ -47,14 +47,14 @@ def test_scores_are_those_of_the_start(model_and_batch: tuple[AnyMAL, Batch]) ->
 
 
 @pytest.mark.parametrize("with_lora", [True, False])
-@pytest.mark.parametrize("checkpoints", [True, False])
+@pytest.mark.parametrize("recomputes", [True, False])
 def test_a_graph_that_is_alive_keeps_its_gradients(
-    model_and_batch: tuple[AnyMAL, Batch], with_lora: bool, checkpoints: bool
+    model_and_batch: tuple[AnyMAL, Batch], with_lora: bool, recomputes: bool
 ) -> None:
     model, batch = model_and_batch
     at_start = AtStart(start_weights(model), with_lora=with_lora)
     moved(model)
-    model.use_checkpointing(checkpoints)
+    model.use_checkpointing(recomputes)
     model.train()
     parameters = [each for each in model.parameters() if each.requires_grad]
     expected = torch.autograd.grad(scores(model, batch).sum(), parameters, allow_unused=True)
