@@ -1,6 +1,6 @@
 """What the model itself would have said at each place of the chosen answer, under corrupted media.
 
-POVID's second rejected answer (arXiv 2402.11411, section 3.2, and its released code): the likeliest
+POVID's second rejected answer (arXiv 2402.11411, and its released code): the likeliest
 word at each place while the chosen answer is read, which is then scored under the true media. Does
 not corrupt media and computes no loss.
 

@@ -1,6 +1,6 @@
 """What the model keeps saying: it is held to what it would have said at the start of the stage.
 
-HALVA's second term (arXiv 2405.18654, equation 5): on other records, the KL divergence of the
+HALVA's second term (arXiv 2405.18654): on other records, the KL divergence of the
 distributions over words from those of the reference. Does not keep the reference (see
 `train.start_weights`) and reads no records.
 

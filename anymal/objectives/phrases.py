@@ -1,6 +1,6 @@
 """Phrases of two answers that stand for each other, and which tokens are theirs.
 
-HALVA compares phrase by phrase (arXiv 2405.18654, section 3.1): what is right in the one answer and
+HALVA compares phrase by phrase (arXiv 2405.18654): what is right in the one answer and
 made up in the other. Knows no tokeniser and no tensors.
 """
 

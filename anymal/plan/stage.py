@@ -90,7 +90,7 @@ class StageMemory:
         self._stage, self._parts, self._device = stage, parts, device
         self._precision: Precision = recipe.model.llm.precision
         self._is_cached = recipe.features is not None
-        self._names = list(parts.aligners) if stage.modalities is None else stage.modalities
+        self._names = stage.modalities or list(parts.aligners)  # of [], none trains; all may come
         self.facts_tokens = facts_tokens(recipe.model, self._names)
         self._number = compute_bytes(self._precision, device.type)
         self._encoder_number = self._number if device.type == "cuda" else _FLOAT

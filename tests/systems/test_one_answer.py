@@ -36,6 +36,10 @@ MEDIA: Mapping[str, Callable[[int], Any]] = {
         np.random.default_rng(seed).uniform(-0.2, 0.2, 16_000) * (1 + seed),
         16_000,
     ),
+    "video": lambda seed: (
+        np.random.default_rng(seed).integers(0, 256, (4, 64, 64, 3), np.uint8),
+        2.0,
+    ),
 }
 
 

@@ -97,6 +97,13 @@ def test_a_pair_is_as_many_samples_as_it_has_branches(make_plan: MakePlan) -> No
     assert alone[0][1].tightest.parts == alone[1][1].tightest.parts
 
 
+def test_a_stage_that_trains_lora_alone_reads_media_too(make_plan: MakePlan) -> None:
+    alone = make_plan(kind="instruct", lora={"r": 64}, modalities=[])[1].tightest
+    both = make_plan(kind="instruct", lora={"r": 64})[1].tightest
+    assert alone.soft_tokens == both.soft_tokens > 0
+    assert alone.total < both.total
+
+
 def test_small_passes_are_fullest_where_gradients_are_added(make_plan: MakePlan) -> None:
     small: dict[str, Any] = {"kind": "instruct", "lora": {"r": 64}, "batch_size": 2}
     parts = make_plan(text_tokens=1, micro_batch=1, **small)[1].tightest.parts

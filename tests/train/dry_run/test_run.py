@@ -54,6 +54,10 @@ TRAINS: dict[str, dict[str, set[str]]] = {
     "systems/llava_next_full.yaml": {
         "instruct": {"aligners.image", "encoders.image", "llm", "norms"}
     },
+    "systems/preference/llava_hound.yaml": {
+        "instruct": {"aligners.video", "llm", "norms"},
+        "prefer": {"llm", "norms"},
+    },
     "systems/shikra.yaml": {
         stage: {"aligners.image", "extra_tokens", "llm", "norms"}
         for stage in ("grounded", "dialogue")
