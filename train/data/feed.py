@@ -146,18 +146,18 @@ def micro_batches_of(
 ) -> Iterator[MicroBatch]:
     """Yield given records in order, in micro-batches of at most `size`.
 
-    Where there are records beside them, the first ones come first.
+    Which record stands beside another depends on that one alone, not on who measures it.
 
     Raises:
         DataError: A record cannot be used; the message names it.
     """
 
-    def read(place: int) -> _Row:
-        row = _read(draws[place], sources)
-        return row if beside is None else beside.with_row(row, place)
+    def read(draw: Draw) -> _Row:
+        row = _read(draw, sources)
+        return row if beside is None else beside.with_row(row, draw.record)
 
-    cuts = (range(len(draws))[first : first + size] for first in range(0, len(draws), size))
-    rows = ([read(place) for place in cut] for cut in cuts)
+    cuts = (draws[first : first + size] for first in range(0, len(draws), size))
+    rows = ([read(draw) for draw in cut] for cut in cuts)
     for samples in _processed(rows, processor, threads):
         yield MicroBatch.of(samples, layout)
 
