@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from anymal.media.corrupt import Named
+from anymal.media.corrupt import ABSENT, Named
 
 ANSWERS = ("chosen", "rejected")
 GREEDY = "greedy"
@@ -52,6 +52,11 @@ class Branch:
     def is_lazy(self) -> bool:
         """Whether its words are only known once the model has run."""
         return self.answer == GREEDY
+
+    @property
+    def reads_others(self) -> bool:
+        """Whether it reads media other than the record's."""
+        return self.corruption not in (None, ABSENT)
 
     @property
     def words_of(self) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from anymal.media.corrupt import ABSENT
 from anymal.objectives.terms import Branch, Term, branches_of, numbers_of
 from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.section import Section
@@ -201,5 +200,4 @@ def _corrupted(objective: Objective) -> Sequence[str]:
     """The branches with corrupted media."""
     if not isinstance(objective, PreferenceRecipe):
         return ()
-    whole = (None, ABSENT)  # neither reads a medium that no features were saved of
-    return [str(branch) for branch in objective.branches if branch.corruption not in whole]
+    return [str(branch) for branch in objective.branches if branch.reads_others]

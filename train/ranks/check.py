@@ -83,9 +83,7 @@ def check_agreement(
     """
     facts = {
         "recipe": _digest(recipe.model_dump(mode="json")),
-        "number of rows": [
-            [len(source.records) for source in stage.all] for stage in data
-        ],
+        "number of rows": [[len(source.records) for source in stage.all] for stage in data],
         "step of the last checkpoint": None if checkpoint is None else checkpoint.total_step,
     }
     told = ranks.gather(facts)
