@@ -96,7 +96,9 @@ def _problems(chosen: Chosen, counts: Counts, console: Console) -> Iterator[Prob
     model = chosen.model()
     with RowBar(console, "checking rows", sum(len(one.rows) for one in chosen.sets)) as bar:
         for one in chosen.sets:
-            yield from find_problems(one.rows, one.name, counts, model=model, done=bar.step)
+            yield from find_problems(
+                one.rows, one.name, counts, model=model, numbers=one.numbers, done=bar.step
+            )
 
 
 def _summarise(

@@ -15,6 +15,7 @@ from anymal.data.rows import Rows
 from anymal.errors import DataError
 from anymal.recipe.data_entry import DataFormat, DataRecipe
 from anymal.recipe.licences import UNKNOWN
+from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.prompts import PROMPTS
 from anymal.recipe.schema import Recipe, load_recipe
 from anymal.recipe.section import parse_section
@@ -62,12 +63,14 @@ class DataSet:
         rows: Its rows.
         is_training: Whether a recipe trains on it; a file that is given alone counts as training.
         is_heldout: Whether a recipe measures with it.
+        numbers: Keys of `meta` that a stage of the recipe weighs pairs of answers by.
     """
 
     name: str
     rows: Rows
     is_training: bool = True
     is_heldout: bool = False
+    numbers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,7 @@ def _of_recipe(recipe: Recipe) -> Chosen:
             rows=open_rows(entry),
             is_training=key in training,
             is_heldout=key in heldout,
+            numbers=_numbers(recipe, key),
         )
         for key, entry in (training | heldout).items()
     ]
@@ -181,6 +185,17 @@ def _of_recipe(recipe: Recipe) -> Chosen:
             "the recipe names no data file, only Python sources, which make their own records"
         )
     return Chosen(sets=sets, recipe=recipe)
+
+
+def _numbers(recipe: Recipe, key: str) -> frozenset[str]:
+    """The keys of `meta` by which stages weigh the pairs of a data set."""
+    return frozenset(
+        name
+        for stage in recipe.stages
+        if isinstance(stage.objective, PreferenceRecipe)
+        and key in _distinct([*stage.data, *(stage.heldout or [])])
+        for name in stage.objective.numbers
+    )
 
 
 def _distinct(entries: Iterable[DataRecipe]) -> dict[str, DataRecipe]:

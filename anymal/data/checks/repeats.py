@@ -38,18 +38,28 @@ class Fingerprint:
 
 
 def fingerprint(
-    conversation: Conversation, media: Sequence[str], row_id: object = None
+    conversations: Sequence[Conversation], media: Sequence[str], row_id: object = None
 ) -> Fingerprint:
     """Take the fingerprint of a row; media count by content, so the names of files do not matter.
 
     Args:
-        conversation: Its turns.
-        media: Digests of its media, in order.
+        conversations: Its turns; several where answers are compared, which are meant to differ.
+        media: Digests of its media, in order, the same in all of these.
         row_id: Its `id`.
 
     Returns:
         The fingerprint.
     """
+    said = [_said(conversation, media) for conversation in conversations]
+    whole, asked = said[0]
+    if len(said) > 1:
+        whole = hashlib.sha256(b"".join(each for each, _ in said)).digest()[:_BYTES]
+        asked = ()
+    return Fingerprint(id=None if row_id is None else str(row_id), whole=whole, asked=asked)
+
+
+def _said(conversation: Conversation, media: Sequence[str]) -> tuple[_Key, tuple[Asked, ...]]:
+    """Digest of all turns, and the questions about media."""
     digests = iter(media)
     so_far = hashlib.sha256()
     asked = []
@@ -65,11 +75,7 @@ def fingerprint(
             answer = hashlib.sha256(said.encode()).digest()[:_BYTES]
             asked.append(Asked(question=so_far.digest()[:_BYTES], answer=answer))
         so_far.update(f"\x1e{message.role}\x1f{said}".encode())
-    return Fingerprint(
-        id=None if row_id is None else str(row_id),
-        whole=so_far.digest()[:_BYTES],
-        asked=tuple(asked),
-    )
+    return so_far.digest()[:_BYTES], tuple(asked)
 
 
 class Repeats:

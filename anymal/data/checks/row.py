@@ -3,7 +3,7 @@
 Does not compare rows (see `repeats`) and does not go over a data set (see `run`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from anymal.data.checks.lists import list_mistakes
 from anymal.data.checks.media import CheckedMedium, DecodeOne, check_medium, decode_alone
 from anymal.data.checks.mistake import Mistake, mistake_of
 from anymal.data.checks.repeats import Fingerprint, fingerprint
-from anymal.data.checks.turns import key_mistakes, readable, turn_mistakes
+from anymal.data.checks.talk import read_talk
 from anymal.data.rows import Rows
 from anymal.errors import AnymalError, DataError
 from anymal.modality import Medium
@@ -44,7 +44,7 @@ class CheckedRow:
         mistakes: What is wrong with it.
         found: Its fingerprint; None where it could not be read.
         media: By modality, the size of each medium that could be decoded (see `CheckedMedium`).
-        num_words: Words of all its turns.
+        num_words: Words of all its turns; of several answers, the longest counts.
         num_tokens: Its length, where a model measured it.
     """
 
@@ -61,7 +61,7 @@ class ReadRow:
 
     Attributes:
         checked: What became of it.
-        conversation: Its turns; None where it is no conversation.
+        conversation: Its turns; of several answers, the first; None where it is no conversation.
         media: Its media, in order.
     """
 
@@ -70,18 +70,23 @@ class ReadRow:
     media: Sequence[CheckedMedium] = ()
 
 
-def check_row(rows: Rows, index: int, model: Model | None) -> CheckedRow:
+def check_row(
+    rows: Rows, index: int, model: Model | None, *, numbers: Collection[str] = ()
+) -> CheckedRow:
     """Check one row; see `read_row`. Keeps no media, which take memory."""
-    return read_row(rows, index, model).checked
+    return read_row(rows, index, model, numbers=numbers).checked
 
 
-def read_row(rows: Rows, index: int, model: Model | None) -> ReadRow:
+def read_row(
+    rows: Rows, index: int, model: Model | None, *, numbers: Collection[str] = ()
+) -> ReadRow:
     """Read one row, decode its media and check all of it.
 
     Args:
         rows: A data set.
         index: Number of the row.
         model: Measures its length; None leaves that out.
+        numbers: Keys of `meta` that a stage weighs pairs of answers by.
 
     Returns:
         What is wrong with it, and what else was learnt on the way.
@@ -94,30 +99,34 @@ def read_row(rows: Rows, index: int, model: Model | None) -> ReadRow:
         told = mistake_of(error, "unreadable", change="repair it", where=rows.where(index))
         # What says more about the same stands for it.
         return ReadRow(checked=CheckedRow(mistakes=tuple(mistakes) or (told,)))
-    mistakes += [*key_mistakes(record), *turn_mistakes(record)]
-    conversation = readable(record)
-    if isinstance(conversation, Mistake):
-        return ReadRow(checked=CheckedRow(mistakes=tuple(mistakes) or (conversation,)))
+    talk = read_talk(record, numbers)
+    mistakes += talk.mistakes
+    if talk.unread is not None:
+        return ReadRow(checked=CheckedRow(mistakes=tuple(mistakes) or (talk.unread,)))
+    conversation = talk.conversations[0]
     media = list(checked_media(conversation, rows.base_dir, model))
     of_media = [mistake for medium in media for mistake in medium.mistakes]
     num_tokens = None
     if model is not None and not mistakes and not of_media:
         try:
-            length = model.length(conversation, rows.base_dir, decoded_before(media))
+            decode = decoded_before(media)
+            lengths = [model.length(one, rows.base_dir, decode) for one in talk.conversations]
         except AnymalError as error:
             mistakes.append(mistake_of(error, "unfit", change="change the row, or the model"))
         else:
-            num_tokens = length.num_tokens
-            mistakes += length_mistakes(length)
+            longest = max(lengths, key=lambda length: length.num_tokens)
+            num_tokens = longest.num_tokens
+            mistakes += length_mistakes(longest)
     sizes: dict[str, list[float]] = {}
     for medium in media:
         if medium.size is not None:
             sizes.setdefault(medium.modality, []).append(medium.size)
+    digests = [medium.digest for medium in media]
     checked = CheckedRow(
         mistakes=(*mistakes, *of_media),
-        found=fingerprint(conversation, [medium.digest for medium in media], record.get("id")),
+        found=fingerprint(talk.conversations, digests, record.get("id")),
         media=sizes,
-        num_words=_num_words(conversation),
+        num_words=max(map(_num_words, talk.conversations)),
         num_tokens=num_tokens,
     )
     return ReadRow(checked=checked, conversation=conversation, media=media)

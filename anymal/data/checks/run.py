@@ -4,7 +4,7 @@ Does not show anything; `anymal.cli` does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from anymal.data.checks.licences import licence_mistakes
@@ -50,6 +50,7 @@ def find_problems(
     counts: Counts,
     *,
     model: Model | None = None,
+    numbers: Collection[str] = (),
     done: Callable[[], None] = lambda: None,
 ) -> Iterator[Problem]:
     """Check a data set.
@@ -59,6 +60,7 @@ def find_problems(
         origin: Names the data set where no row is at fault.
         counts: Filled on the way.
         model: Measures rows in tokens; None leaves that out.
+        numbers: Keys of `meta` that a stage weighs pairs of answers by.
         done: Called for each row that is checked.
 
     Yields:
@@ -69,7 +71,7 @@ def find_problems(
     repeats = Repeats(rows.where)
 
     def work(index: int) -> CheckedRow:
-        return check_row(rows, index, model)
+        return check_row(rows, index, model, numbers=numbers)
 
     for index, row in enumerate(in_order(range(len(rows)), work, name="check")):
         counts.add(row)

@@ -5,6 +5,7 @@ import torch
 
 from anymal.assemble import Assembled
 from anymal.collate import collate
+from anymal.data.checks.talk import read_talk
 from anymal.errors import DataError
 from anymal.objectives.preference import Preference, scores
 from tests.pairs import PHRASES, check, compares, phrased, record
@@ -30,6 +31,7 @@ from train.data.pairs import samples_of
 def test_a_record_says_what_is_wrong(talk: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         check(record(talk, **changes))
+    assert read_talk(record(talk, **changes)).mistakes, "`anymal data check` finds it, too"
 
 
 @pytest.mark.parametrize("meta", [None, {}, {"severity": "high"}, {"severity": True}])

@@ -148,6 +148,14 @@ def _of_turns() -> Any:
     yield {"messages": [user | {"content": "E?"}, answer], "image": "good.png"}, "unknown_key"
     yield {"messages": [user | {"content": {"text": "C?"}}, answer]}, "shape"
     yield {"messages": [{"role": "user", "content": "Good?"}, answer]}, ""
+    pair = {"chosen": "Yes.", "rejected": "No."}
+    yield {"messages": [user | {"content": "F?"}], **pair}, ""
+    yield {"messages": [user | {"content": "F?"}], **pair, "rejected": "Never."}, ""
+    yield {"messages": [user | {"content": "F?"}], **pair, "rejected": "Yes."}, "same_answers"
+    yield {"messages": [user | {"content": "F?"}, answer], **pair}, "no_question"
+    yield {"messages": [user | {"content": "F?"}], **pair}, "row_twice"
+    completions = [{"text": "Yes.", "score": 4}, {"text": "No.", "score": "bad"}]
+    yield {"messages": [user | {"content": "G?"}], "completions": completions}, "completions"
 
 
 def _of_media() -> Any:

@@ -110,3 +110,20 @@ def test_all_mistakes_of_a_row_are_found_at_once(tmp_path: Path) -> None:
     checked, _ = check(tmp_path, given)
     assert [one.kind for one in checked.mistakes] == ["blank_answer", "missing", "missing"]
     assert "b.png" in checked.mistakes[2].reason
+
+
+def test_of_several_answers_the_longest_counts(tmp_path: Path) -> None:
+    given = turns("one two", "") | {"chosen": "three", "rejected": "three four five six"}
+    given["messages"] = given["messages"][:1]
+    checked, _ = check(tmp_path, given, most=5)
+    assert [mistake.kind for mistake in checked.mistakes] == ["too_long"]
+    assert (checked.num_tokens, checked.num_words) == (6, 6)
+
+
+def test_media_of_a_pair_are_decoded_once(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    given = row(medium("image_url", "a.png")) | {"chosen": "Noise.", "rejected": "A dog."}
+    given["messages"] = given["messages"][:1]
+    checked, model = check(tmp_path, given, most=1000)
+    assert checked.mistakes == ()
+    assert model.num_decoded == 1
