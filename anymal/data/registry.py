@@ -34,9 +34,21 @@ FORMATS: dict[str, str] = {
     "audioset": "audioset:open_audioset",
     "ego4d": "ego4d:open_ego4d",
     "folder": "folder:open_folder",
+    "rlhf_v": "pairs:open_rlhf_v",
+    "hsa_dpo": "pairs:open_hsa_dpo",
+    "llava_hound": "pairs:open_llava_hound",
+    "povid": "pairs:open_povid",
+    "halva": "halva:open_halva",
+    "vlfeedback": "scored:open_vlfeedback",
+    "bpo": "scored:open_bpo",
 }
 # Formats that have questions of their own, so that no prompt belongs around them.
-CONVERSATIONS = frozenset({"llava", "sharegpt", "swift", "trl", "mimicit"})
+CONVERSATIONS = frozenset(
+    {
+        *("llava", "sharegpt", "swift", "trl", "mimicit", "rlhf_v", "hsa_dpo", "llava_hound"),
+        *("povid", "halva", "vlfeedback", "bpo"),
+    }
+)
 
 
 def open_rows(entry: DataRecipe) -> Rows:

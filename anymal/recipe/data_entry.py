@@ -30,6 +30,13 @@ DataFormat = Literal[
     "audioset",
     "ego4d",
     "folder",
+    "rlhf_v",
+    "hsa_dpo",
+    "llava_hound",
+    "povid",
+    "halva",
+    "vlfeedback",
+    "bpo",
 ]
 _OF_MANIFESTS = ("format", "media", "split", "columns", "prompt", "suffix", "tag")
 
