@@ -73,6 +73,10 @@ _OWN = {
         target="anymal.cli.data_synth:synth",
         help="Have a text model write questions and answers about captioned media.",
     ),
+    "data answers": LateCommand(
+        target="anymal.cli.data_answers:answers",
+        help="Draw several answers of a model to each question.",
+    ),
     "data pairs": LateCommand(
         target="anymal.cli.data_pairs:pairs",
         help="Make pairs of a chosen and a rejected answer of several scored ones.",

@@ -81,7 +81,8 @@ def find_pairs(
         tick: Is called after each record.
 
     Returns:
-        The pairs; those whose two answers are the same words are left out.
+        The pairs; those whose two answers are the same words, or of which one has none, are left
+        out.
 
     Raises:
         DataError: A record has no completions, or wrong ones; begins with its place.
@@ -94,6 +95,7 @@ def find_pairs(
             Place(row=row, chosen=one, rejected=other, lengths=(lengths[one], lengths[other]))
             for one, other in rule(given)
             if given[one].text != given[other].text
+            and min(lengths[one], lengths[other]) > 0
             and (max_words is None or max(lengths[one], lengths[other]) <= max_words)
         ]
         tick()
@@ -128,6 +130,8 @@ def completions_of(record: Record, *, where: str) -> list[Completion]:
     if COMPLETIONS not in record or any(name in record for name in PAIR):
         raise DataError(f"{where}: the record has no {COMPLETIONS}, of which a rule makes pairs")
     for mistake in answer_mistakes(record):
+        if mistake.kind == "blank_answer":
+            continue  # a model may say nothing; that makes no pair
         raise DataError(f"{where}: {mistake.reason}; {mistake.change}")
     return [
         Completion(text=one["text"], score=one.get("score"), ratings=one.get("ratings", {}))

@@ -289,7 +289,7 @@ def test_own_late_commands_have_a_line_of_help(monkeypatch: pytest.MonkeyPatch) 
     late: Mapping[str, late_commands.LateCommand] = late_commands.late_commands()
     assert list(late) == [
         *("cache", "eval", "eval compare", "plan", "data", "data check", "data show", "data audit"),
-        *("data import", "data export", "data synth", "data pairs"),
+        *("data import", "data export", "data synth", "data answers", "data pairs"),
         "train",
     ]
     assert all(command.help for command in late.values())
