@@ -24,6 +24,7 @@ from anymal.llm.causal_lm import LLM
 from anymal.llm.extra_tokens import ExtraTokens, new_extra_tokens, with_words
 from anymal.llm.load import empty_llm, load_llm, without_progress
 from anymal.llm.lora import LoraOptions
+from anymal.llm.readout import build_readouts
 from anymal.model import AnyMAL
 from anymal.processor import ModalityInput, Processor
 from anymal.recipe.lora import LoraRecipe
@@ -86,8 +87,7 @@ def build(
         )
     extra = _extra_tokens(model_recipe, llm)
     template = _template(model_recipe, llm.tokenizer)
-    encoders: dict[str, nn.Module] = {}
-    aligners: dict[str, nn.Module] = {}
+    encoders, aligners = dict[str, nn.Module](), dict[str, nn.Module]()
     inputs: dict[str, ModalityInput] = {}
     for name, recipe in model_recipe.modalities.items():
         encoder = build_frozen(name, recipe.encoder)
@@ -108,14 +108,14 @@ def build(
         side=None if side is None else build_beside(llm, side.kind, side.options),
         stop_ids={*llm.eos_ids, end_of_turn},
         extra_tokens=extra,
+        readouts=build_readouts(model_recipe.readouts or (), llm.hidden_size),
     )
     for name, each in model.encoders.items() if features is None else ():
         # An encoder that trains keeps float32, as aligners do.
         dtype = torch.float32 if name in trained_encoders else llm.dtype
         place_encoder(each, torch.device(device), dtype)
-    model.aligners.to(device)
-    if model.side is not None:
-        model.side.to(device)
+    for part in filter(None, (model.aligners, model.side, model.readouts)):
+        part.to(device)
     model.set_trainable(())
     processor = _processor(model_recipe, llm, template, inputs)
     llm_recipe = model_recipe.llm.model_copy(update={"markers": dict(template.markers or {})})

@@ -87,6 +87,12 @@ class Batch:
         """Real positions that go through the layers; a prefix was read once, before."""
         return sum(self.lengths)
 
+    @property
+    def last_rows(self) -> Tensor:
+        """`[B]` int64 flat positions at which the samples end, on the device of the batch."""
+        last = [reader.start + reader.length - 1 for reader in self.readers]
+        return torch.tensor(last, device=self.ids.device)
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device; from pinned memory the copy does not wait."""
         moved: Batch = _each(self, lambda tensor: tensor.to(device, non_blocking=True))

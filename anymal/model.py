@@ -42,6 +42,7 @@ class AnyMAL(nn.Module):
             layers ask for them (`anymal.llm.beside.let_read_beside`).
         stop_ids: Ids that end an answer.
         extra_tokens: Words beside the language model's table, which it reads.
+        readouts: Numbers that are read out of hidden states, by name.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class AnyMAL(nn.Module):
         side: SideLayers | None = None,
         stop_ids: Collection[int] = (),
         extra_tokens: ExtraTokens | None = None,
+        readouts: nn.ModuleDict | None = None,
     ) -> None:
         super().__init__()
         assert set(encoders) == set(aligners), (sorted(encoders), sorted(aligners))
@@ -61,6 +63,7 @@ class AnyMAL(nn.Module):
         self.llm = llm
         self.side = side
         self.extra_tokens = extra_tokens
+        self.readouts = readouts or nn.ModuleDict()
         self._tuned: set[str] = set()
         self.stop_ids = frozenset(stop_ids or llm.eos_ids)
         self._prefixes = SharedPrefixes(llm)
@@ -223,7 +226,7 @@ class AnyMAL(nn.Module):
 
     def _beside(self) -> dict[str, nn.Module]:
         """What stands beside the language model, by the name of the attribute."""
-        beside = {"side": self.side, "extra_tokens": self.extra_tokens}
+        beside = {"side": self.side, "extra_tokens": self.extra_tokens, "readouts": self.readouts}
         return {name: part for name, part in beside.items() if part is not None}
 
     def use_checkpointing(self, on: bool) -> None:

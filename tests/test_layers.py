@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "processor": (
         *("chat", "decoding", "features", "intake", "media", "modality", "protocol", "sample"),
     ),
-    "recipe": ("chat", "modality", "objectives", "trainable"),
+    "recipe": ("chat", "modality", "objectives", "protocol", "trainable"),
     "data": ("durable", "media", "modality", "playground", "protocol", "recipe"),
     "assemble": ("chat", "features", "intake", "llm", "model", "processor", "recipe"),
     "plan": ("engine", "llm", "modality", "recipe", "side", "trainable"),

@@ -12,8 +12,10 @@ from anymal.llm.packing import allow_packing
 from anymal.model import AnyMAL
 from anymal.objectives.kept import AtStart, Kept
 from anymal.objectives.preference import Preference, Reference
+from anymal.objectives.reward import Reward
 from anymal.recipe.objective import Objective as RecipeObjective
 from anymal.recipe.objective import PreferenceRecipe, samples_of_a_record
+from anymal.recipe.reward import RewardRecipe
 from anymal.recipe.schema import StageRecipe
 from train.data.dropout import Dropout, check_dropout
 from train.data.feed import Beside, slot_lengths, training_micro_batches
@@ -97,6 +99,8 @@ def _objective(objective: RecipeObjective, model: AnyMAL) -> Objective:
     """What a stage minimises; preference without its reference."""
     if isinstance(objective, PreferenceRecipe):
         return preference_of(objective, reference=None)
+    if isinstance(objective, RewardRecipe):
+        return Reward(centre=objective.centre)
     return answer_loss if objective == "answer" else WordLoss(model)
 
 

@@ -79,6 +79,8 @@ def _parts(manifest: Manifest) -> list[list[str]]:
         rows.append(
             ["extra tokens", ", ".join(f"`{word}`" for word in manifest.recipe.extra_tokens)]
         )
+    if manifest.recipe.readouts is not None:
+        rows.append(["read-outs", ", ".join(f"`{name}`" for name in manifest.recipe.readouts)])
     return rows
 
 

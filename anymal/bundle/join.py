@@ -94,11 +94,12 @@ def _check_joins(
             f"{str(folder)!r} has LoRA, which was trained beside its own aligners only; join the "
             "bundles of align stages, then train LoRA from what comes of it"
         )
-    if manifest.recipe.extra_tokens or manifest.recipe.biases or names_of_tuned(folder):
+    own = manifest.recipe
+    if own.extra_tokens or own.biases or own.readouts or names_of_tuned(folder):
         raise BundleError(
-            f"{str(folder)!r} has trained more than aligners (extra tokens, biases, or weights of "
-            "its language model or encoders), which cannot be those of another bundle too; join "
-            "the bundles of align stages, then train the rest from what comes of it"
+            f"{str(folder)!r} has trained more than aligners (extra tokens, biases, read-outs, or "
+            "weights of its language model or encoders), which cannot be those of another bundle "
+            "too; join the bundles of align stages, then train the rest from what comes of it"
         )
     if manifest.recipe.side is not None:
         raise BundleError(

@@ -7,6 +7,7 @@ Does not save or load models; `anymal.bundle.load` and `anymal.assemble` do.
     side.safetensors       weights of layers beside the row, where the model has any
     lora/                  adapters in PEFT's format, where the model has any
     extra_tokens.safetensors  rows of words beside the language model's table, likewise
+    readouts.safetensors   what reads numbers out of the last layer, likewise
     tuned.safetensors      weights of the language model (norms and biases) and of encoders that
                            trained; they take the place of those in the checkpoints
     llm/                   a copy of the language model, where the recipe embeds it; or the
@@ -40,6 +41,7 @@ MANIFEST = "bundle.json"
 ALIGNERS = "aligners.safetensors"
 VOCABULARIES = "aligners"
 EXTRA_TOKENS = "extra_tokens.safetensors"
+READOUTS = "readouts.safetensors"
 TUNED = "tuned.safetensors"
 SIDE = "side.safetensors"
 LORA = "lora"

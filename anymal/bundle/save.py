@@ -22,6 +22,7 @@ from anymal.bundle.manifest import (
     EXTRA_TOKENS,
     LORA,
     MANIFEST,
+    READOUTS,
     SIDE,
     VOCABULARIES,
     Manifest,
@@ -86,9 +87,10 @@ def save_bundle(
             parity=parity,
         )
         _write(assembled.model.aligners, draft / ALIGNERS)
-        beside = {SIDE: assembled.model.side, EXTRA_TOKENS: assembled.model.extra_tokens}
+        model = assembled.model
+        beside = {SIDE: model.side, EXTRA_TOKENS: model.extra_tokens, READOUTS: model.readouts}
         for name, part in beside.items():
-            if part is not None:
+            if part:  # a module, and of read-outs any
                 _write(part, draft / name)
         if recipe.lora is not None:
             assembled.model.llm.save_lora(draft / LORA)

@@ -12,6 +12,7 @@ from anymal.bundle.manifest import (
     EXTRA_TOKENS,
     LORA,
     LORA_WEIGHTS,
+    READOUTS,
     SIDE,
     Manifest,
     check_equal,
@@ -35,7 +36,7 @@ def saved_state(
         with_lora: Whether LoRA is to be read; it is not where it is in the weights already.
 
     Returns:
-        Aligners, and side, LoRA and extra tokens where the bundle has them.
+        Aligners, and side, LoRA, extra tokens and read-outs where the bundle has them.
 
     Raises:
         BundleError: A file is missing or damaged.
@@ -52,6 +53,9 @@ def saved_state(
     if manifest.recipe.extra_tokens is not None:
         rows = read_weights(folder / EXTRA_TOKENS)
         state |= {f"extra_tokens.{name}": tensor for name, tensor in rows.items()}
+    if manifest.recipe.readouts is not None:
+        read = read_weights(folder / READOUTS)
+        state |= {f"readouts.{name}": tensor for name, tensor in read.items()}
     return state
 
 
@@ -101,11 +105,12 @@ def take_over(folder: Path, assembled: Assembled, *, where: str) -> None:
             f"{where}: {str(folder)!r} has aligners for {', '.join(manifest.modalities)}, none "
             f"of which is in model.modalities ({', '.join(model.aligners)})"
         )
-    prefixes = ("llm.", "side.", "extra_tokens.", *(f"aligners.{name}." for name in shared))
+    prefixes = ["llm.", "side.", "extra_tokens.", *(f"aligners.{name}." for name in shared)]
+    prefixes += [f"readouts.{name}." for name in model.readouts]
     taken = {
         name: tensor
         for name, tensor in saved_state(folder, manifest, model).items()
-        if name.startswith(prefixes)
+        if name.startswith(tuple(prefixes))
     }
     model.load_trainable_state(model.trainable_state() | taken)
 

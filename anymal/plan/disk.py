@@ -90,7 +90,7 @@ def _encoder_numbers(parts: Parts, trained: Trained) -> int:
 
 
 def _is_beside(name: str) -> bool:
-    return name.startswith(("side.", "extra_tokens."))
+    return name.startswith(("side.", "extra_tokens.", "readouts."))
 
 
 def _files(path: str) -> int:

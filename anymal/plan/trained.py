@@ -93,7 +93,8 @@ def weights_in(model: ModelRecipe, parts: "Parts") -> dict[str, Weight]:
                 weights[full] = Weight(name=f"{place}{inner}", size=size)
     for name, size in {} if parts.side is None else parts.side.weights.items():
         weights[f"side.{name}"] = Weight(name=f"side.{name}", size=size)
-    return weights | _lora(model, parts.llm) | _biases(model, parts.llm) | _words(model, parts.llm)
+    weights |= _lora(model, parts.llm) | _biases(model, parts.llm) | _words(model, parts.llm)
+    return weights | _readouts(model, parts.llm)
 
 
 def _lora(model: ModelRecipe, llm: LanguageModel) -> dict[str, Weight]:
@@ -132,3 +133,10 @@ def _words(model: ModelRecipe, llm: LanguageModel) -> dict[str, Weight]:
         for name, width in widths.items()
         if number
     }
+
+
+def _readouts(model: ModelRecipe, llm: LanguageModel) -> dict[str, Weight]:
+    """A row and a bias for each number that is read out."""
+    sizes = {"linear.weight": llm.head_width, "linear.bias": 1}
+    names = [f"readouts.{name}.{inner}" for name in model.readouts or () for inner in sizes]
+    return {name: Weight(name=name, size=sizes[name.split(".", maxsplit=2)[2]]) for name in names}

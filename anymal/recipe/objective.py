@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from anymal.objectives.terms import Branch, Term, branches_of, numbers_of
+from anymal.objectives.terms import ANSWERS, Branch, Term, branches_of, numbers_of
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.reward import RewardRecipe, grading_of
 from anymal.recipe.section import Section
 
 if TYPE_CHECKING:
@@ -133,19 +134,28 @@ class PreferenceRecipe(Section):
         return numbers_of(self.parsed)
 
 
+_SECTIONS: Mapping[str, type[Section]] = {"preference": PreferenceRecipe, "reward": RewardRecipe}
+
+
 def _tag_of(value: Any) -> str:
-    return "preference" if isinstance(value, Mapping | PreferenceRecipe) else "name"
+    if isinstance(value, Mapping):
+        kind = value.get("kind")
+        return str(kind) if kind in _SECTIONS else "preference"
+    return next((kind for kind, own in _SECTIONS.items() if isinstance(value, own)), "name")
 
 
 Objective = Annotated[
     Annotated[Literal["answer", "words"], Tag("name")]
-    | Annotated[PreferenceRecipe, Tag("preference")],
+    | Annotated[PreferenceRecipe, Tag("preference")]
+    | Annotated[RewardRecipe, Tag("reward")],
     Discriminator(_tag_of),
 ]
 
 
 def samples_of_a_record(objective: Objective) -> int:
     """How many samples each record makes."""
+    if isinstance(objective, RewardRecipe):
+        return len(ANSWERS)
     if not isinstance(objective, PreferenceRecipe):
         return 1
     return len(objective.branches) + (objective.kl is not None)
@@ -159,9 +169,10 @@ def check_objective(stage: "StageRecipe") -> None:
     """
     if stage.objective == "words" and (stage.kind == "instruct" or stage.packing):
         raise ValueError("objective: words is for kind: align, with packing: false")
-    if isinstance(stage.objective, PreferenceRecipe) and stage.modality_dropout:
+    own = stage.objective
+    if isinstance(own, PreferenceRecipe | RewardRecipe) and stage.modality_dropout:
         raise ValueError(
-            "objective: preference compares answers under the same media; set modality_dropout: 0"
+            f"objective: {own.kind} compares answers under the same media; set modality_dropout: 0"
         )
 
 
@@ -178,6 +189,11 @@ def check_objectives(recipe: "Recipe") -> None:
                 "words; with model.side they stand beside the words; take objective: answer"
             )
         _check_base(stage.objective, recipe, name=stage.name)
+        if isinstance(stage.objective, RewardRecipe):
+            try:
+                grading_of(recipe.model)
+            except ValueError as error:
+                raise ValueError(f"stage {stage.name!r} teaches a reward: {error}") from None
         corrupted = _corrupted(stage.objective)
         if corrupted and recipe.features is not None:
             raise ValueError(

@@ -15,6 +15,7 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import read_recipe_file
 from anymal.recipe.lora import LoraRecipe
 from anymal.recipe.objective import Objective, check_objective, check_objectives
+from anymal.recipe.readouts import ReadOutName, ReadOutRecipe
 from anymal.recipe.section import Positive, Section, SectionWithOptions, parse_section
 from anymal.recipe.senses import ClockRecipe, check_senses
 from anymal.recipe.side import SideRecipe
@@ -119,6 +120,12 @@ class ModelRecipe(Section):
         min_length=1,
         max_length=4096,
         description="words of the template with rows of their own, which train",
+    )
+    readouts: dict[ReadOutName, ReadOutRecipe] | None = Field(
+        None,
+        min_length=1,
+        description="numbers that are read out of the last layer, by name",
+        exclude_if=lambda value: value is None,  # models that have none stay as they were written
     )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")

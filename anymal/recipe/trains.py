@@ -30,7 +30,8 @@ def rules_of(stage: "StageRecipe", model: "ModelRecipe") -> tuple[TrainRule, ...
     """What trains in a stage, in order: the first rule that matches a weight counts.
 
     `kind: align` stands for the aligners (those of `modalities`), and what a model has beside
-    them to read media and words with: its side and its extra tokens. `kind: instruct` adds LoRA.
+    them to read media and words with, and numbers out: its side, extra tokens and read-outs.
+    `kind: instruct` adds LoRA.
 
     Args:
         stage: Gives the rules, or their shorthand.
@@ -46,9 +47,8 @@ def rules_of(stage: "StageRecipe", model: "ModelRecipe") -> tuple[TrainRule, ...
         )
     names = list(model.modalities) if stage.modalities is None else stage.modalities
     what = [f"aligners.{name}.*" for name in names]
-    what += [
-        f"{part}.*" for part in ("side", "extra_tokens") if getattr(model, part, None) is not None
-    ]
+    beside = ("side", "extra_tokens", "readouts")
+    what += [f"{part}.*" for part in beside if getattr(model, part, None) is not None]
     rules = [TrainRule(what=each, lr=stage.lr) for each in what]
     if stage.kind == "instruct":
         rules.append(TrainRule(what=LORA, lr=stage.lora_lr or stage.lr))

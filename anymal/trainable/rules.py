@@ -26,6 +26,7 @@ _NEXT = {
     LORA: "set model.lora",
     BIASES: "name the layers that get one under model.biases",
     "extra_tokens": "list them under model.extra_tokens",
+    "readouts": "name them under model.readouts",
     "side": "set model.side",
 }
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.(.+)")

@@ -12,6 +12,7 @@ from rich.console import Console
 from anymal.data.in_order import in_order
 from anymal.errors import AnymalError, DataError
 from anymal.processor import Processor
+from anymal.protocol.grading import Grading
 from train.data.feed import read_samples
 from train.data.records import has_empty_answer
 from train.data.sources import Source, StageData
@@ -133,6 +134,8 @@ def _manifests(data: Sequence[StageData]) -> list[Source]:
 
 def _branches(source: Source) -> tuple[str, ...]:
     """The samples that each record of a source makes, where answers are compared."""
+    if isinstance(source.compares, Grading):
+        return (repr(source.compares),)
     return () if source.compares is None else tuple(map(str, source.compares.branches))
 
 

@@ -15,10 +15,12 @@ from anymal.errors import AnymalError, DataError
 from anymal.modality import modality_of
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
+from anymal.protocol.grading import Grading
 from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.schema import StageRecipe
 from anymal.sample import Sample
 from train.data.dropout import Dropout, enough_of
+from train.data.graded import graded_samples
 from train.data.layout import Layout, MicroBatch
 from train.data.pairs import Pair, kept_sample, samples_of
 from train.data.sampler import BUCKET_BATCHES, Draw, Sampler
@@ -37,7 +39,7 @@ class _Row:
     base_dir: Path | None
     where: str
     pair: Pair | None = None
-    compares: PreferenceRecipe | None = None
+    compares: PreferenceRecipe | Grading | None = None
     beside: "_Row | None" = None
 
 
@@ -265,6 +267,8 @@ def _process(row: _Row, processor: Processor) -> list[Sample]:
     try:
         if row.pair is None or row.compares is None:
             samples = [processor(row.conversation, base_dir=row.base_dir)]
+        elif isinstance(row.compares, Grading):
+            samples = graded_samples(row.pair, row.compares, processor, base_dir=row.base_dir)
         else:
             samples = samples_of(row.pair, row.compares, processor, base_dir=row.base_dir)
     except AnymalError as error:

@@ -15,10 +15,13 @@ from anymal.data.registry import open_rows
 from anymal.data.rows import Chosen, Record, Rows
 from anymal.errors import DataError, RecipeError
 from anymal.protocol.conversation import Conversation
+from anymal.protocol.grading import Grading
 from anymal.recipe.data_entry import DataRecipe, WeightRule
 from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.objective import Objective, PreferenceRecipe
-from anymal.recipe.schema import Recipe
+from anymal.recipe.reward import RewardRecipe, grading_of
+from anymal.recipe.schema import ModelRecipe, Recipe
+from train.data.graded import check_graded
 from train.data.pairs import Pair, check_pair
 from train.data.records import check_record
 
@@ -45,7 +48,8 @@ class Source:
         weight: Share of the mixture, relative to the other sources.
         base_dir: Folder that media paths are relative to; None allows no paths.
         rows: The records of a manifest, which know their places; None for a Python source.
-        compares: Of a stage that compares answers, how; None for one that learns them.
+        compares: Of a stage that compares answers, how it compares or grades them; None for one
+            that learns them.
     """
 
     name: str
@@ -55,7 +59,7 @@ class Source:
     weight: float
     base_dir: Path | None
     rows: Rows | None = None
-    compares: PreferenceRecipe | None = None
+    compares: PreferenceRecipe | Grading | None = None
 
     def read(self, index: int) -> Conversation:
         """Return one checked conversation; of a record with two answers, that with the chosen one.
@@ -74,9 +78,10 @@ class Source:
             DataError: The record is none; the message says which one.
         """
         assert self.compares is not None, self.origin
-        return check_pair(
-            self.records[index], self.compares, where=self.where(index), base_dir=self.base_dir
-        )
+        record, where = self.records[index], self.where(index)
+        if isinstance(self.compares, Grading):
+            return check_graded(record, self.compares, where=where, base_dir=self.base_dir)
+        return check_pair(record, self.compares, where=where, base_dir=self.base_dir)
 
     def check(self, record: Record, index: int) -> Conversation:
         """Check one of the records, which was read already.
@@ -145,12 +150,20 @@ def open_data(recipe: Recipe) -> list[StageData]:
     opened: dict[str, Source] = {}
     return [
         StageData(
-            training=[_open(entry, opened, stage.objective) for entry in stage.data],
-            heldout=[_open(entry, opened, stage.objective) for entry in stage.heldout or []],
-            kept=[_open(entry, opened, "answer") for entry in _kept(stage.objective)],
+            training=[_open(entry, opened, compares) for entry in stage.data],
+            heldout=[_open(entry, opened, compares) for entry in stage.heldout or []],
+            kept=[_open(entry, opened, None) for entry in _kept(stage.objective)],
         )
         for stage in recipe.stages
+        for compares in [_compares(stage.objective, recipe.model)]
     ]
+
+
+def _compares(objective: Objective, model: ModelRecipe) -> PreferenceRecipe | Grading | None:
+    """How a stage compares or grades answers; None where it learns them."""
+    if isinstance(objective, RewardRecipe):
+        return grading_of(model)
+    return objective if isinstance(objective, PreferenceRecipe) else None
 
 
 def _kept(objective: Objective) -> Sequence[DataRecipe]:
@@ -159,13 +172,14 @@ def _kept(objective: Objective) -> Sequence[DataRecipe]:
     return () if kl is None else kl.data
 
 
-def _open(entry: DataRecipe, opened: dict[str, Source], objective: Objective) -> Source:
+def _open(
+    entry: DataRecipe, opened: dict[str, Source], compares: PreferenceRecipe | Grading | None
+) -> Source:
     """Open one entry, unless another one names the same records."""
     key = entry.model_dump_json(exclude={"weight", "name"})
     if key not in opened:
         opened[key] = _from_source(entry) if entry.manifest is None else _from_manifest(entry)
     own = opened[key]
-    compares = objective if isinstance(objective, PreferenceRecipe) else None
     name, weight = entry.name or own.name, _weight(entry, own)
     return replace(own, name=name, weight=weight, compares=compares)
 

@@ -14,6 +14,7 @@ from anymal.playground.manifest import write_manifest
 from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.own_prompt import OwnPrompt, style_of
 from anymal.recipe.prompts import PromptStyle
+from anymal.recipe.reward import RewardRecipe
 
 _RECORDS_EACH = 2
 _SOURCES: dict[str, Callable[..., sources.LazyRecords]] = {
@@ -30,7 +31,7 @@ def write_data(
     modalities: Sequence[str],
     prompt: str | OwnPrompt | None,
     folder: Path,
-    compares: PreferenceRecipe | None = None,
+    compares: PreferenceRecipe | RewardRecipe | None = None,
 ) -> Path:
     """Write generated records as a manifest.
 
@@ -103,10 +104,12 @@ def _row(record: sources.Record, prompt: PromptStyle) -> dict[str, Any]:
     }
 
 
-def _pair(record: sources.Record, compares: PreferenceRecipe) -> dict[str, Any]:
+def _pair(record: sources.Record, compares: PreferenceRecipe | RewardRecipe) -> dict[str, Any]:
     """A record with its answer chosen, and another rejected."""
     *asked, answer = record["messages"]
     answers = {"chosen": str(answer["content"]), "rejected": "Something else."}
+    if isinstance(compares, RewardRecipe):
+        return {"id": record["id"], "messages": asked, **answers, "meta": {"facts": "A fact."}}
     meta: dict[str, Any] = dict.fromkeys(compares.numbers, 1.0)
     if compares.unit == "phrase":
         meta["phrases"] = {name: [[0, len(said), 1]] for name, said in answers.items()}

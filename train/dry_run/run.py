@@ -21,6 +21,7 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import TINY
 from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.own_prompt import OwnPrompt, style_of
+from anymal.recipe.reward import RewardRecipe
 from anymal.recipe.schema import AlignerRecipe, ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
 from train.dry_run.checkpoints import MIN_LAYERS, StandIn, write_encoder, write_llm
@@ -146,11 +147,13 @@ class _Data:
         modalities = stage.modalities or self.all_modalities
         if len(modalities) < 2 or all(entry.prompt is not None for entry in stage.data):
             values["modality_dropout"] = 0.0  # no generated record has two media
-        compares = stage.objective if isinstance(stage.objective, PreferenceRecipe) else None
+        compares = stage.objective
+        if isinstance(compares, str):
+            compares = None
         names = tuple(modalities)
         for entry in values["data"] + (values["heldout"] or []):
             entry |= self._entry(entry, names, compares)
-        if compares is not None and compares.kl is not None:
+        if isinstance(compares, PreferenceRecipe) and compares.kl is not None:
             for entry in values["objective"]["kl"]["data"]:
                 entry |= self._entry(entry, names, None)
         return values
@@ -159,7 +162,7 @@ class _Data:
         self,
         entry: dict[str, Any],
         modalities: tuple[str, ...],
-        compares: PreferenceRecipe | None,
+        compares: PreferenceRecipe | RewardRecipe | None,
     ) -> dict[str, Any]:
         """An entry of data with generated records in the place of its own."""
         given = DataRecipe(**entry)
@@ -176,7 +179,7 @@ class _Data:
         self,
         prompt: str | OwnPrompt | None,
         modalities: tuple[str, ...],
-        compares: PreferenceRecipe | None,
+        compares: PreferenceRecipe | RewardRecipe | None,
     ) -> str:
         """The manifest for a prompt, or of conversations or pairs about some modalities."""
         shown = modalities if prompt is None else (style_of(prompt).modality,)
