@@ -55,6 +55,7 @@ from server.routes import (
     page,
     reference,
     responses,
+    score,
 )
 from server.routes.ignored import IGNORED
 from server.safety import load_checks
@@ -145,7 +146,8 @@ def create_app(
     app.state.house = House(house_bytes(settings), are_shared=lambda: keyring.has_several)
     app.state.reading = Turns(1)  # of large bodies
     app.state.bundles = Bundles(settings=settings, load=loader, models=worker.models)
-    for routes in (openai, responses, ask, likelihood, align, admin, monitoring, page, reference):
+    asking = (openai, responses, ask, likelihood, score, align)
+    for routes in (*asking, admin, monitoring, page, reference):
         app.include_router(routes.router)
     app.add_exception_handler(AnymalError, _report)
     app.add_exception_handler(HTTPException, _report)

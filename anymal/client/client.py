@@ -30,9 +30,10 @@ from anymal.client.requests import (
     read_models,
 )
 from anymal.client.retries import Backoff
+from anymal.client.score import ScoreOptions, read_score, score_call
 from anymal.client.soft_tokens import Aligned, read_aligned
 from anymal.protocol.conversation import Message
-from anymal.protocol.responses import LikelihoodReply, ModelCard
+from anymal.protocol.responses import LikelihoodReply, ModelCard, ScoreReply
 
 _MODELS = "v1/models"
 _READY = "readyz"
@@ -142,6 +143,10 @@ class Client:
         call = likelihood_call(messages, answers, options)
         return read_likelihoods(self._connection.send(call))
 
+    def score(self, messages: Messages, **options: Unpack[ScoreOptions]) -> ScoreReply:
+        """Grade the answer that ends a conversation, by a reward model; `facts` may help it."""
+        return read_score(self._connection.send(score_call(messages, options)))
+
     def align(self, **options: Unpack[AlignOptions]) -> Aligned:
         """Turn one medium into the soft tokens that the language model reads; needs numpy.
 
@@ -244,6 +249,11 @@ class AsyncClient:
         """Tell how likely given answers are; see `Client.likelihood`."""
         call = await run_sync(lambda: likelihood_call(messages, answers, options))
         return read_likelihoods(await self._connection.send(call))
+
+    async def score(self, messages: Messages, **options: Unpack[ScoreOptions]) -> ScoreReply:
+        """Grade the answer that ends a conversation; see `Client.score`."""
+        call = await run_sync(lambda: score_call(messages, options))
+        return read_score(await self._connection.send(call))
 
     async def align(self, **options: Unpack[AlignOptions]) -> Aligned:
         """Turn one medium into soft tokens; see `Client.align`."""

@@ -44,7 +44,7 @@ REQUEST_ID = "x-request-id"
 _PIECE_BYTES = 64 * 1024
 
 
-class _Sending(TypedDict, total=False):
+class Sending(TypedDict, total=False):
     """Which model a request is for, and a callback for its upload."""
 
     model: str | None
@@ -53,7 +53,7 @@ class _Sending(TypedDict, total=False):
     """Called with the bytes sent so far and the bytes in all, again from 0 at a new attempt."""
 
 
-class ServiceOptions(AnswerOptions, _Sending, total=False):
+class ServiceOptions(AnswerOptions, Sending, total=False):
     """How a service draws an answer."""
 
     extra: Mapping[str, Any]
@@ -64,14 +64,14 @@ class ServiceAskOptions(Media, ServiceOptions, total=False):
     """Everything that may stand beside a question to a service."""
 
 
-class AlignOptions(Media, _Sending, total=False):
+class AlignOptions(Media, Sending, total=False):
     """The options of `align`: a medium, and where to send it."""
 
     text: str
     """The words beside it, for models whose soft tokens depend on them."""
 
 
-class LikelihoodOptions(_Sending, total=False):
+class LikelihoodOptions(Sending, total=False):
     """The options of `likelihood`."""
 
     include_end: bool
@@ -124,8 +124,8 @@ def chat_call(messages: Messages, options: ServiceOptions, *, stream: bool = Fal
         fields |= {"logprobs": True, "top_logprobs": fields["logprobs"]}
     if stream:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
-    body = {"messages": _plain(messages), **fields, **extra}
-    return Call(path="v1/chat/completions", content=_json(body), on_upload=on_upload)
+    body = {"messages": plain(messages), **fields, **extra}
+    return Call(path="v1/chat/completions", content=as_json(body), on_upload=on_upload)
 
 
 def ask_call(question: str, options: ServiceAskOptions, *, stream: bool) -> Call:
@@ -146,8 +146,8 @@ def likelihood_call(messages: Messages, answers: Sequence[str], options: Likelih
     refuse_unknown(options, LikelihoodOptions)
     fields: dict[str, Any] = {key: item for key, item in options.items() if item is not None}
     on_upload = fields.pop("on_upload", None)
-    body = {"messages": _plain(messages), "answers": list(answers), **fields}
-    return Call(path="v1/likelihood", content=_json(body), on_upload=on_upload)
+    body = {"messages": plain(messages), "answers": list(answers), **fields}
+    return Call(path="v1/likelihood", content=as_json(body), on_upload=on_upload)
 
 
 def align_call(options: AlignOptions) -> Call:
@@ -164,7 +164,7 @@ def align_call(options: AlignOptions) -> Call:
         raise MediaUnsupported("align", f"{len(parts)} media", "one image, video, audio or imu")
     body: dict[str, Any] = {"input": parts[0].model_dump(mode="json", exclude_none=True)}
     body |= {key: rest[key] for key in ("model", "text") if rest.get(key) is not None}
-    return Call(path="v1/align", content=_json(body), on_upload=rest.get("on_upload"))
+    return Call(path="v1/align", content=as_json(body), on_upload=rest.get("on_upload"))
 
 
 def get_call(path: str) -> Call:
@@ -289,12 +289,12 @@ def _seconds_since_1970(text: str) -> float | None:
     return (date if date.tzinfo else datetime.combine(date.date(), date.time(), UTC)).timestamp()
 
 
-def _plain(messages: Messages) -> list[dict[str, Any]]:
+def plain(messages: Messages) -> list[dict[str, Any]]:
     """Messages as JSON has them."""
     return [item.model_dump(mode="json", exclude_none=True) for item in as_messages(messages)]
 
 
-def _json(body: Mapping[str, Any]) -> bytes:
+def as_json(body: Mapping[str, Any]) -> bytes:
     """Compact JSON; base64 takes no room for escapes."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode()

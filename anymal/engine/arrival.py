@@ -15,6 +15,7 @@ from anymal.engine.reply import Reply
 from anymal.engine.request import Request
 from anymal.engine.runner import Runner
 from anymal.engine.sampling import Sampling
+from anymal.engine.score import ScoreReply, ToScore
 from anymal.errors import EngineError, TooLong
 
 
@@ -23,7 +24,7 @@ class Arrival:
     """What the engine's thread has not seen yet."""
 
     prompt: Prompt
-    wanted: Sampling | Given
+    wanted: Sampling | Given | ToScore
     emit: Callable[[Event], None]
     ticket: Ticket = field(default_factory=Ticket)
 
@@ -45,6 +46,8 @@ def requests_of(arrival: Arrival, runner: Runner, *, most_positions: int) -> lis
     most = min(runner.context, most_positions)
     if isinstance(arrival.wanted, Given):
         return _graded(arrival, arrival.wanted, runner, most)
+    if isinstance(arrival.wanted, ToScore):
+        return [_scored(arrival, arrival.wanted, runner, most)]
     return [_drawn(arrival, arrival.wanted, runner, most)]
 
 
@@ -58,6 +61,19 @@ def _drawn(arrival: Arrival, sampling: Sampling, runner: Runner, most: int) -> R
         limit=min(sampling.max_tokens, _room(prompt, most)),
         reply=Reply(runner.vocabulary, prompt, sampling),
         fingerprints=_fingerprints(prompt, runner),
+    )
+
+
+def _scored(arrival: Arrival, wanted: ToScore, runner: Runner, most: int) -> Request:
+    _room(arrival.prompt, most)
+    return Request(
+        prompt=arrival.prompt,
+        emit=arrival.emit,
+        ticket=arrival.ticket,
+        limit=0,
+        reply=ScoreReply(arrival.prompt),
+        reads=wanted.read,
+        fingerprints=_fingerprints(arrival.prompt, runner),
     )
 
 

@@ -11,6 +11,7 @@ from anymal.engine.events import Event
 from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
+from anymal.engine.score import ToScore
 from anymal.engine.stats import EngineStats
 from anymal.errors import EngineError
 
@@ -51,12 +52,12 @@ class Engine(Protocol):
     """Answers prompts, some now and some later; or tells how likely given answers are."""
 
     def start(
-        self, prompt: Prompt, wanted: Sampling | Given, emit: Callable[[Event], None]
+        self, prompt: Prompt, wanted: Sampling | Given | ToScore, emit: Callable[[Event], None]
     ) -> Ticket:
         """Queue a prompt; `emit` is called with each event, on a thread of the engine.
 
-        The last event is `Finished` or `Failed`, or `Likelihoods` of given answers, which is the
-        only one then. After `Ticket.cancel` none may come at all.
+        The last event is `Finished` or `Failed`, or `Likelihoods` of given answers, or `Score`,
+        which is the only one then. After `Ticket.cancel` none may come at all.
 
         Raises:
             EngineBusy: If the queue is full.
@@ -64,7 +65,7 @@ class Engine(Protocol):
         """
         ...
 
-    def submit(self, prompt: Prompt, wanted: Sampling | Given) -> Events:
+    def submit(self, prompt: Prompt, wanted: Sampling | Given | ToScore) -> Events:
         """Queue a prompt and iterate over its events; closing the iterator cancels.
 
         Raises:

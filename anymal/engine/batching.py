@@ -20,6 +20,7 @@ from anymal.engine.request import Request, Work
 from anymal.engine.runner import Runner
 from anymal.engine.sampling import Sampling
 from anymal.engine.scheduler import Budget, Scheduler
+from anymal.engine.score import ToScore
 from anymal.engine.stats import EngineStats, Step
 from anymal.engine.stream import Stream
 from anymal.errors import AnymalError
@@ -61,7 +62,7 @@ class BatchingEngine:
     # --- any thread -----------------------------------------------------------------------------
 
     def start(
-        self, prompt: Prompt, wanted: Sampling | Given, emit: Callable[[Event], None]
+        self, prompt: Prompt, wanted: Sampling | Given | ToScore, emit: Callable[[Event], None]
     ) -> Ticket:
         """See `Engine.start`."""
         arrival = Arrival(prompt=prompt, wanted=wanted, emit=emit)
@@ -77,7 +78,7 @@ class BatchingEngine:
             self._changed.notify()
         return arrival.ticket
 
-    def submit(self, prompt: Prompt, wanted: Sampling | Given) -> Stream:
+    def submit(self, prompt: Prompt, wanted: Sampling | Given | ToScore) -> Stream:
         """See `Engine.submit`."""
         return Stream(lambda emit: self.start(prompt, wanted, emit))
 

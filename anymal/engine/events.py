@@ -108,10 +108,23 @@ class Likelihoods:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The number of a prompt.
+
+    Attributes:
+        value: The number.
+        counts: What it took.
+    """
+
+    value: float
+    counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """The answer will not be completed."""
 
     error: Exception
 
 
-Event = TextDelta | Finished | Likelihoods | Failed
+Event = TextDelta | Finished | Likelihoods | Score | Failed

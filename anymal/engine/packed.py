@@ -7,6 +7,7 @@ Shapes: T positions of a step, N answers, D_llm embedding width, D layer width, 
 
 from collections.abc import Collection, Sequence
 from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from anymal.engine.events import Likelihood
 from anymal.engine.grade import grade_all
 from anymal.engine.key_values import KeyValues
 from anymal.engine.prompt import Prompt
-from anymal.engine.reply import Drawn, Result, Vocabulary
+from anymal.engine.reply import Drawn, Reading, Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_ids, embed_request
+from anymal.engine.score import reading_of
 from anymal.engine.self_test import self_test
 from anymal.engine.side import Beside
 from anymal.llm.attention import attention_is
@@ -110,7 +112,7 @@ class PackedRunner:
         return [told.get(work) for work in works]
 
     def _run(self, works: Sequence[Work]) -> dict[Work, Result | Exception | None]:
-        """Run stretches in one row; gives what was drawn or graded."""
+        """Run stretches in one row; gives what was drawn, graded or read."""
         decoding = [work for work in works if _is_decoding(work)]
         chunks = [work for work in works if not _is_decoding(work)]
         ordered = [*decoding, *chunks]
@@ -125,7 +127,8 @@ class PackedRunner:
         side = None if self._beside is None else self._beside.of(ordered)
         with side_is(side):
             hidden = self._decode(rows, torch.tensor(positions, device=self._llm.device), attention)
-        return {**self._draw(ordered, hidden), **self._graded(ordered, hidden)}
+        drawn = self._draw(ordered, hidden)
+        return {**drawn, **self._graded(ordered, hidden), **_read(ordered, hidden)}
 
     def _rows(self, decoding: Sequence[Work], chunks: Sequence[Work]) -> Tensor:
         """What the layers read, `[T, D_llm]`."""
@@ -147,7 +150,7 @@ class PackedRunner:
         ends = 0
         for work in ordered:
             ends += work.stop - work.start
-            if work.is_complete and not work.request.given:
+            if work.is_complete and not work.request.given and work.request.reads is None:
                 rows.append(ends - 1)
                 complete.append(work)
         if not complete:
@@ -169,6 +172,16 @@ class PackedRunner:
         }
         graded = grade_all(self._llm, list(given), list(given.values()))
         return dict(zip(given, graded, strict=True))
+
+
+def _read(ordered: Sequence[Work], hidden: Tensor) -> dict[Work, Reading | Exception]:
+    """The numbers of those that ask for one and whose stretches are complete."""
+    ends = accumulate(work.stop - work.start for work in ordered)
+    return {
+        work: reading_of(work.request.reads, hidden[end - 1 : end])
+        for work, end in zip(ordered, ends, strict=True)
+        if work.is_complete and work.request.reads is not None
+    }
 
 
 def long_decode(llm: LLM, rows: Tensor, positions: Tensor, attention: PackedAttention) -> Tensor:

@@ -47,8 +47,15 @@ class Drawn:
     ends: bool = False
 
 
-Result = Drawn | Likelihood
-"""What a runner tells of a request whose next token can be drawn, or whose answer is graded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The number that was read at the end of a prompt."""
+
+    value: float
+
+
+Result = Drawn | Likelihood | Reading
+"""What a runner tells of a request: its next token, how likely its answer is, or its number."""
 
 
 class Growing(Protocol):

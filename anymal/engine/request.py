@@ -29,6 +29,8 @@ class Request:
         given: Ids of an answer to grade instead of drawing one; the prompt ends with all of them
             but the last.
         graded: Of the given ids so far, the log-probability, and whether each was the likeliest.
+        reads: Makes a number of the hidden state at the end of the prompt, in the place of an
+            answer (`anymal.engine.score.Read`); None where it is answered or graded.
         fingerprints: Of its whole blocks; None where none are kept.
         ids: Tokens of the answer so far.
         blocks: Numbers of the blocks that it holds, in order.
@@ -49,6 +51,7 @@ class Request:
     ticket: Ticket = field(default_factory=Ticket)
     given: tuple[int, ...] = ()
     graded: list[tuple[float, bool]] = field(default_factory=list)
+    reads: Any = None
     fingerprints: Fingerprints | None = None
     ids: list[int] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)

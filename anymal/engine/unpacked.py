@@ -16,6 +16,7 @@ from anymal.engine.prompt import Prompt
 from anymal.engine.reply import Result, Vocabulary
 from anymal.engine.request import Work
 from anymal.engine.rows import check_prompt, embed_work
+from anymal.engine.score import reading_of
 from anymal.engine.side import Beside
 from anymal.llm.causal_lm import LLM
 from anymal.side.base import Side, SideLayers, side_is
@@ -80,6 +81,8 @@ class UnpackedRunner:
                 return grade_all(llm, [work], [hidden[0]])[0]
             if not work.is_complete:
                 return None
+            if request.reads is not None:
+                return reading_of(request.reads, hidden[0, -1:])
             return draw_all([request], llm.head(hidden[0, -1:]), stop_ids=self._stop_ids)[0]
         except Exception as error:  # one request's failure must not end the others
             return error

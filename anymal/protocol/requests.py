@@ -120,6 +120,16 @@ class LikelihoodRequest(ConversationRequest):
     )
 
 
+class ScoreRequest(ConversationRequest):
+    """Body of `POST /v1/score`."""
+
+    facts: Annotated[
+        list[Annotated[Words, Field(max_length=MAX_ANSWER_CHARACTERS)]],
+        Field(fail_fast=True, max_length=MAX_ANSWERS),
+        at_most(MAX_ANSWERS, "facts"),
+    ] = Field([], description="what is known of the media, for models that were taught with facts")
+
+
 class ChatCompletionRequest(ConversationRequest):
     """Body of `POST /v1/chat/completions`."""
 

@@ -130,6 +130,15 @@ class LikelihoodReply(_Reply):
     usage: Usage
 
 
+class ScoreReply(_Reply):
+    """How good the answer is that ends a conversation."""
+
+    object: Literal["score"] = "score"
+    model: str
+    score: float = Field(description="larger is better; only differences mean something")
+    usage: Usage
+
+
 class SoftTokensReply(_Reply):
     """A medium as the language model reads it."""
 

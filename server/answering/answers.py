@@ -15,6 +15,7 @@ from anymal.engine.events import Event, Failed, TextDelta, TokenCounts
 from anymal.engine.given import Given
 from anymal.engine.prompt import Prompt
 from anymal.engine.sampling import Sampling
+from anymal.engine.score import ToScore
 from server.errors import TimedOut
 
 
@@ -66,7 +67,7 @@ def samplings_of(sampling: Sampling, number: int) -> list[Sampling]:
 async def answers(
     engine: Engine,
     prompt: Prompt,
-    samplings: Sequence[Sampling | Given],
+    samplings: Sequence[Sampling | Given | ToScore],
     *,
     deadline: float,
     guard: Guard,

@@ -51,21 +51,21 @@ async def check_conversation(checks: Checks, conversation: Conversation) -> None
     await anyio.to_thread.run_sync(_apply, checks, conversation)
 
 
-async def check_answers(checks: Checks, answers: Sequence[str]) -> None:
-    """Refuse given answers by their words.
+async def check_answers(checks: Checks, answers: Sequence[str], *, place: str = "answers") -> None:
+    """Refuse given answers, or whatever else stands at `place`, by their words.
 
     Raises:
         ContentRefused: If a check does.
     """
     if checks.has_input_checks:
-        await anyio.to_thread.run_sync(_apply_to_answers, checks, answers)
+        await anyio.to_thread.run_sync(_apply_to_answers, checks, answers, place)
 
 
-def _apply_to_answers(checks: Checks, answers: Sequence[str]) -> None:
+def _apply_to_answers(checks: Checks, answers: Sequence[str], place: str) -> None:
     """Raise the first refusal of an answer."""
     for index, answer in enumerate(answers):
         if answer and (refusal := checks.prompt(answer)) is not None:
-            raise _refused(refusal, f"answers.{index}")
+            raise _refused(refusal, f"{place}.{index}")
 
 
 def _apply(checks: Checks, conversation: Conversation) -> None:

@@ -7,8 +7,9 @@ is given back when its work has really ended, and not when its caller has left.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,9 +21,12 @@ from anymal.decoding.medium import decode_medium
 from anymal.decoding.pool import DecoderPool, DecodingStopped
 from anymal.engine.given import Given
 from anymal.engine.prompt import Owner, Prompt
+from anymal.engine.score import ToScore
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation
+from anymal.protocol.explain import BodyProblem
 from server.answering.turns import Turns
+from server.errors import BadRequest
 from server.served.models import Backend
 
 if TYPE_CHECKING:  # the app starts without torch
@@ -79,6 +83,23 @@ class Preparing:
         """Process a conversation and answers to grade after it; see `prompt`."""
         sample, prompt = await self._sample_and_prompt(backend, conversation, owner, answers)
         return prompt, Given(answers=sample.answers)
+
+    async def prompt_to_score(
+        self, backend: Backend, conversation: Conversation, facts: Sequence[str], owner: Owner
+    ) -> tuple[Prompt, ToScore]:
+        """Process an answer that a reward model grades; see `prompt`.
+
+        Raises:
+            BadRequest: If the model is no reward model.
+            ConversationError: If it ends with no answer, or facts are missing or have no place.
+        """
+        if backend.grading is None or backend.read_reward is None:
+            message = f"the model {backend.name!r} reads no reward; ask one with readouts.reward"
+            raise BadRequest(BodyProblem(message=message, param="model", code="no_reward"))
+        shown = backend.grading(conversation, facts)
+        if not backend.grading.is_asked:
+            backend = replace(backend, to_sample=partial(backend.to_sample, generate=False))
+        return await self.prompt(backend, shown, owner), ToScore(read=backend.read_reward)
 
     async def _sample_and_prompt(
         self, backend: Backend, conversation: Conversation, owner: Owner, *answers: GivenAnswers

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import anyio
+
 from server.errors import TimedOut
 
 
@@ -21,6 +23,10 @@ class _Stop:
         self.has_left = threading.Event()
 
 
+_TOO_LONG = (
+    "the media took longer than this service allows; send fewer or shorter ones, or raise the "
+    "service's request_seconds"
+)
 _STOP: ContextVar[_Stop | None] = ContextVar("stop", default=None)
 
 
@@ -50,7 +56,13 @@ def check_stopped() -> None:
     """
     stop = _STOP.get()
     if stop is not None and (stop.has_left.is_set() or time.monotonic() > stop.deadline):
-        raise TimedOut(
-            "the media took longer than this service allows; send fewer or shorter ones, or raise "
-            "the service's request_seconds"
-        )
+        raise TimedOut(_TOO_LONG)
+
+
+@contextmanager
+def until(deadline: float) -> Iterator[None]:
+    """Stop at a time on the clock of the event loop; see `Preparing` for threads."""
+    with anyio.CancelScope(deadline=deadline) as scope, stopping_at(deadline):
+        yield
+    if scope.cancelled_caught:
+        raise TimedOut(_TOO_LONG)

@@ -6,26 +6,25 @@ Does not know HTTP, and does not keep the models (`models`) or mix answers (`ans
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
-
-import anyio
 
 from anymal.chat.given import GivenAnswers
 from anymal.decoding.pool import DecoderPool
-from anymal.engine.events import Failed, Likelihoods
-from anymal.engine.prompt import EmbeddingSpan, Owner, SideSpan
-from anymal.engine.sampling import Sampling
+from anymal.engine.events import Event, Failed, Likelihoods, Score
+from anymal.engine.given import Given
+from anymal.engine.prompt import EmbeddingSpan, Owner, Prompt, SideSpan
+from anymal.engine.score import ToScore
 from anymal.errors import AnymalError
 from anymal.protocol.conversation import Conversation, Message
-from anymal.protocol.explain import BodyProblem
 from anymal.protocol.requests import (
     ChatCompletionRequest,
     ConversationRequest,
     LikelihoodRequest,
+    ScoreRequest,
 )
-from server.answering.answers import Piece, answers, samplings_of
+from server.answering.answers import Piece, Withheld, answers, samplings_of
 from server.answering.checking import (
     check_answers,
     check_conversation,
@@ -35,10 +34,10 @@ from server.answering.checking import (
 )
 from server.answering.places import Places
 from server.answering.preparing import Preparing
-from server.answering.stopping import stopping_at
+from server.answering.sampling import sampling_of
+from server.answering.stopping import until
 from server.answering.stopwatch import Stopwatch
 from server.edge.keys import ANONYMOUS, Caller
-from server.errors import BadRequest, TimedOut
 from server.local_media import LocalMedia
 from server.metrics import Metrics
 from server.remote_media import RemoteMedia
@@ -155,9 +154,14 @@ class Worker:
         """
         clock = Stopwatch(self._metrics)
         deadline = asyncio.get_running_loop().time() + self._request_seconds
-        sampling = self._sampling(request)
+        sampling = sampling_of(
+            request,
+            default=self._default_tokens,
+            most=self._max_tokens,
+            most_answers=self._places.number,
+        )
         with self.models.lease(request.model) as backend, self._places.admit(caller, request.n):
-            with _until(deadline):
+            with until(deadline):
                 conversation = await self._fetched(_conversation_of(request))
                 request = request.model_copy(update={"messages": conversation.messages})
                 await check_request(self._checks, request)
@@ -179,34 +183,59 @@ class Worker:
     ) -> Likelihoods:
         """Tell how likely given answers are; the request holds one place, as one answer does.
 
-        Args:
-            request: A validated request.
-            caller: Who asks.
-
-        Returns:
-            The likelihood of each answer.
-
         Raises:
             Exception: As `answer` does.
         """
+        given = GivenAnswers(texts=tuple(request.answers), with_end=request.include_end)
+
+        async def prepare(backend: Backend, conversation: Conversation) -> tuple[Prompt, Given]:
+            await check_answers(self._checks, request.answers)
+            return await self._preparing.prompt_and_answers(
+                backend, conversation, given, self._owner(caller)
+            )
+
+        event = await self._told(request, caller, prepare)
+        assert isinstance(event, Likelihoods), "the only event of given answers"
+        return event
+
+    async def score(self, request: ScoreRequest, caller: Caller = ANONYMOUS) -> Score:
+        """Grade the answer that ends a conversation; the request holds one place.
+
+        Raises:
+            BadRequest: If the model is no reward model.
+            Exception: As `answer` does.
+        """
+
+        async def prepare(backend: Backend, conversation: Conversation) -> tuple[Prompt, ToScore]:
+            await check_answers(self._checks, request.facts, place="facts")
+            return await self._preparing.prompt_to_score(
+                backend, conversation, request.facts, self._owner(caller)
+            )
+
+        event = await self._told(request, caller, prepare)
+        assert isinstance(event, Score), "the only event of a score"
+        return event
+
+    async def _told(
+        self,
+        request: ConversationRequest,
+        caller: Caller,
+        prepare: Callable[[Backend, Conversation], Awaitable[tuple[Prompt, Given | ToScore]]],
+    ) -> Event | Withheld:
+        """The one event of a request that gets no answer."""
         clock = Stopwatch(self._metrics)
         deadline = asyncio.get_running_loop().time() + self._request_seconds
-        given = GivenAnswers(texts=tuple(request.answers), with_end=request.include_end)
         with self.models.lease(request.model) as backend, self._places.admit(caller, 1):
-            with _until(deadline):
+            with until(deadline):
                 conversation = await self._fetched(_conversation_of(request))
                 await check_conversation(self._checks, conversation)
-                await check_answers(self._checks, request.answers)
-                prompt, wanted = await self._preparing.prompt_and_answers(
-                    backend, conversation, given, self._owner(caller)
-                )
+                prompt, wanted = await prepare(backend, conversation)
             pieces = answers(backend.engine, prompt, [wanted], deadline=deadline, guard=pass_on)
             async with aclosing(pieces):
                 piece = await anext(pieces)
             clock.note(piece)
         if isinstance(piece.event, Failed):
             raise piece.event.error
-        assert isinstance(piece.event, Likelihoods), "the only event of given answers"
         return piece.event
 
     async def align(
@@ -236,7 +265,7 @@ class Worker:
         with (
             self.models.lease(model) as backend,
             self._places.admit(caller, 1),
-            _until(deadline),
+            until(deadline),
         ):
             conversation = await self._fetched(conversation)
             await check_conversation(self._checks, conversation)
@@ -258,40 +287,7 @@ class Worker:
         """Whose prompts and media they are, to the caches."""
         return Owner(name=caller.name, scope="" if self._shares_caches else caller.scope)
 
-    def _sampling(self, request: ChatCompletionRequest) -> Sampling:
-        if request.n > self._places.number:
-            message = f"n is {request.n}; this service gives up to {self._places.number} answers"
-            raise BadRequest(BodyProblem(message=message, param="n", code="too_large"))
-        return Sampling(
-            # Clients ask for round numbers; an answer that is cut ends with `length`.
-            max_tokens=min(request.token_limit or self._default_tokens, self._max_tokens),
-            temperature=request.temperature,
-            top_p=request.top_p,
-            min_p=request.min_p,
-            top_k=max(0, request.top_k),
-            repetition_penalty=request.repetition_penalty,
-            presence_penalty=request.presence_penalty,
-            frequency_penalty=request.frequency_penalty,
-            stop=request.stop_strings,
-            ignore_eos=request.ignore_eos,
-            stop_repetition=request.stop_repetition,
-            logprobs=request.num_logprobs,
-            seed=request.seed,
-        )
-
 
 def _conversation_of(request: ConversationRequest) -> Conversation:
     """Its messages, which are valid; to check very many once more would hold up the event loop."""
     return Conversation.model_construct(messages=request.messages)
-
-
-@contextmanager
-def _until(deadline: float) -> Iterator[None]:
-    """Stop at a time on the clock of the event loop; see `Preparing` for threads."""
-    with anyio.CancelScope(deadline=deadline) as scope, stopping_at(deadline):
-        yield
-    if scope.cancelled_caught:
-        raise TimedOut(
-            "the media took longer than this service allows; send fewer or shorter ones, or raise "
-            "the service's request_seconds"
-        )

@@ -12,8 +12,10 @@ from anymal.decoding.medium import Decode
 from anymal.engine.build import build_engine
 from anymal.engine.stats import Step
 from anymal.media.budget import Budget, RequestLimits
+from anymal.objectives.readouts import REWARD
 from anymal.processor import Processor
 from anymal.protocol.conversation import Conversation
+from anymal.recipe.reward import grading_of
 from anymal.sample import Sample
 from anymal.serving.assistant import name_of
 from anymal.serving.precision import load_to_answer
@@ -64,6 +66,9 @@ def load_backend(
     engine = engines.join(assembled, start)
     soft_tokens = SoftTokens(assembled.model, cache_bytes=settings.soft_token_bytes)
 
+    has_reward = REWARD in assembled.model.readouts
+    grading = grading_of(assembled.model_recipe) if has_reward else None
+
     def close() -> None:
         engines.leave(engine)
         soft_tokens.close()
@@ -81,6 +86,8 @@ def load_backend(
             for name, own in assembled.processor.modalities.items()
             if own.vocabulary is not None
         ),
+        grading=grading,
+        read_reward=None if grading is None else assembled.model.readouts[REWARD],
         soft_token_stats=soft_tokens.stats,
     )
 
@@ -90,8 +97,10 @@ def _to_sample(
     conversation: Conversation,
     decode: Decode,
     answers: GivenAnswers | None = None,
+    *,
+    generate: bool = True,
 ) -> Sample:
     budget = Budget(RequestLimits(), check=check_stopped)
     return processor.decoding_by(decode)(
-        conversation, generate=True, budget=budget, answers=answers
+        conversation, generate=generate, budget=budget, answers=answers
     )

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 from anymal.decoding.medium import Decode
 from anymal.engine.base import Engine
 from anymal.engine.prompt import Owner, Prompt
+from anymal.engine.score import Read
 from anymal.engine.stats import EngineStats
 from anymal.media.source import shorten
 from anymal.protocol.conversation import Conversation
+from anymal.protocol.grading import Grading
 from server.errors import BundleConflict, ModelNotFound, NotReady
 
 if TYPE_CHECKING:  # the app starts without torch
@@ -31,9 +33,15 @@ class ToSample(Protocol):
     """Makes a sample of a conversation, and of answers to grade after it, if some are given."""
 
     def __call__(
-        self, conversation: Conversation, decode: Decode, answers: "GivenAnswers | None" = None, /
+        self,
+        conversation: Conversation,
+        decode: Decode,
+        answers: "GivenAnswers | None" = None,
+        /,
+        *,
+        generate: bool = True,
     ) -> "Sample":
-        """Process them.
+        """Process them; without `generate`, the conversation ends where its last answer does.
 
         Raises:
             AnymalError: They are refused, or a medium is.
@@ -55,6 +63,8 @@ class Backend:
         needs_media: Whether it refuses conversations without any medium.
         reads_text: Media whose soft tokens depend on the words beside them.
         created: When it was loaded, in seconds since 1970.
+        grading: How its reward model is shown answers; None where it has none.
+        read_reward: Reads a reward; None where there is no reward model.
         soft_token_stats: How its cache of soft tokens is doing; None where it has none.
     """
 
@@ -67,6 +77,8 @@ class Backend:
     needs_media: bool = False
     reads_text: frozenset[str] = frozenset()
     created: int = field(default_factory=lambda: int(time.time()))
+    grading: Grading | None = None
+    read_reward: Read | None = None
     soft_token_stats: Callable[[], "SoftTokenStats"] | None = None
 
 

@@ -21,12 +21,14 @@ from anymal.engine.events import (
     Likelihood,
     Likelihoods,
     Logprob,
+    Score,
     TextDelta,
     TokenCounts,
 )
 from anymal.engine.given import Given
 from anymal.engine.prompt import NOBODY, EmbeddingSpan, Owner, Prompt, TokenSpan
 from anymal.engine.sampling import Sampling
+from anymal.engine.score import ToScore
 from anymal.engine.stats import EngineStats
 from anymal.errors import MediaCorrupt, MediaTooLarge, TooLong
 from anymal.protocol.conversation import Conversation, TextPart
@@ -80,12 +82,7 @@ class EchoEngine:
                 is_given = isinstance(sampling, Given)
                 while is_given and text == "forever" and not ticket.is_cancelled:
                     threading.Event().wait(self.pause_s)
-                events = (
-                    grade(prompt, sampling, cached)
-                    if is_given
-                    else say(prompt, sampling, cached, self.pause_s)
-                )
-                for event in events:
+                for event in self._events(prompt, sampling, cached):
                     if ticket.is_cancelled:
                         return
                     self.has_begun.set()
@@ -97,6 +94,13 @@ class EchoEngine:
 
         threading.Thread(target=run, daemon=True).start()
         return ticket
+
+    def _events(self, prompt: Prompt, wanted: Any, cached: int) -> Iterator[Event]:
+        if isinstance(wanted, Given):
+            return grade(prompt, wanted, cached)
+        if isinstance(wanted, ToScore):
+            return score(prompt, wanted)
+        return say(prompt, wanted, cached, self.pause_s)
 
     def submit(self, prompt: Prompt, sampling: Sampling) -> Any:
         raise NotImplementedError("the service starts requests, and is told their events")
@@ -150,6 +154,15 @@ def grade(prompt: Prompt, given: Given, cached: int) -> Iterator[Event]:
     yield Likelihoods(answers=tuple(answers), counts=counts)
 
 
+def score(prompt: Prompt, wanted: ToScore) -> Iterator[Event]:
+    """What is read of how much would be said."""
+    if "#" in said_by(prompt):
+        raise RuntimeError("a secret of the house")
+    value = float(wanted.read(torch.tensor([[float(len(said_by(prompt)))]]))[0])
+    counts = TokenCounts(prompt=len(prompt), completion=0, by_kind=prompt.counts())
+    yield Score(value=value, counts=counts)
+
+
 def likely(letter: str, num_top: int | None) -> tuple[Logprob, ...]:
     """The letter had half the chance, others none at all."""
     if num_top is None:
@@ -165,7 +178,9 @@ class Said(str):
     answers: tuple[tuple[int, ...], ...] = ()
 
 
-def echo(conversation: Conversation, decode: Any, answers: Any = None) -> Any:
+def echo(
+    conversation: Conversation, decode: Any, answers: Any = None, /, *, generate: bool = True
+) -> Any:
     """The last words, and how many media came with them; of given answers, lengths of words."""
     parts = conversation.messages[-1].parts
     text = "".join(part.text for part in parts if isinstance(part, TextPart))

@@ -21,6 +21,7 @@ OPERATIONS = [
     ("POST", "/v1/responses"),
     ("POST", "/v1/ask"),
     ("POST", "/v1/likelihood"),
+    ("POST", "/v1/score"),
     ("POST", "/v1/align"),
     ("POST", "/admin/bundles"),
     ("GET", "/admin/bundles"),
