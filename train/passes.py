@@ -12,9 +12,11 @@ from anymal.llm.packing import allow_packing
 from anymal.model import AnyMAL
 from anymal.objectives.kept import AtStart, Kept
 from anymal.objectives.preference import Preference, Reference
+from anymal.objectives.reinforce import Reinforce, Values
 from anymal.objectives.reward import Reward
 from anymal.recipe.objective import Objective as RecipeObjective
 from anymal.recipe.objective import PreferenceRecipe, samples_of_a_record
+from anymal.recipe.reinforce import ReinforceRecipe
 from anymal.recipe.reward import RewardRecipe
 from anymal.recipe.schema import StageRecipe
 from train.data.dropout import Dropout, check_dropout
@@ -101,6 +103,10 @@ def _objective(objective: RecipeObjective, model: AnyMAL) -> Objective:
         return preference_of(objective, reference=None)
     if isinstance(objective, RewardRecipe):
         return Reward(centre=objective.centre)
+    if isinstance(objective, ReinforceRecipe):
+        value = objective.value
+        values = None if value is None else Values(clip=value.clip, weight=value.weight)
+        return Reinforce(clip=objective.clip, values=values)
     return answer_loss if objective == "answer" else WordLoss(model)
 
 

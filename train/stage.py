@@ -9,6 +9,7 @@ from itertools import islice
 
 import torch
 
+from anymal.recipe.reinforce import ReinforceRecipe
 from anymal.recipe.schema import StageRecipe
 from anymal.recipe.trains import need_media, rules_of
 from train.best import Best, best_after, is_over
@@ -29,6 +30,7 @@ from train.optimiser import (
 from train.passes import Passes, passes_of, training_feed
 from train.random_state import random_state, seed_torch, set_random_state
 from train.reference import with_reference
+from train.reinforce.rollouts import Rollouts
 from train.stage_run import StageRun
 
 
@@ -51,7 +53,13 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
     """
     stage, model = run.recipe.stages[number], run.assembled.model
     _set_trainable(run, stage)
-    passes, began_with = _with_reference(run, number, passes_of(run, stage), checkpoint)
+    passes, rollouts = passes_of(run, stage), None
+    if isinstance(stage.objective, ReinforceRecipe):
+        before = None if checkpoint is None else checkpoint.began_with
+        rollouts = Rollouts(run, number, passes, began_with=before)
+        began_with: str | None = rollouts.began_with
+    else:
+        passes, began_with = _with_reference(run, number, passes, checkpoint)
     optimiser = build_optimiser(model, stage, rules_of(stage, run.recipe.model))
     done, best = 0, None
     if checkpoint is not None:
@@ -61,17 +69,20 @@ def train_stage(run: StageRun, number: int, checkpoint: Checkpoint | None) -> in
     run.progress.skip_to(run.steps_before(number) + done)
     first_steps = _first_steps(run, stage) if done == 0 else None
     model.train()
-    with training_feed(run, number, passes, done) as feed:
+    own = rollouts.starting_at(done) if rollouts else training_feed(run, number, passes, done)
+    with own as feed:
         while done < stage.num_steps and not is_over(best, stage):
             watched = feed if first_steps is None else first_steps.see(feed)
             metrics = _step(run, stage, optimiser, passes, watched, done)
             if first_steps is not None:
                 first_steps.check(metrics.step, metrics.grad_norm)
             metrics = measure(run, number, passes, metrics)
+            if rollouts is not None:
+                metrics = rollouts.told(metrics)
             best = best_after(best, metrics, stage, model.trainable_state)
             run.tell(number, metrics)
             done = metrics.step
-            is_stopped = run.is_stopped()
+            is_stopped = run.is_stopped() and (rollouts is None or rollouts.is_between(done))
             saves = is_over(best, stage) or is_due(done, stage.save_every, stage.num_steps)
             if is_stopped or saves:
                 _save(run, number, done, optimiser, best, began_with)

@@ -51,8 +51,9 @@ def build_engine(
         one request after the other within each step, and the log says so.
     """
     vocabulary = TokenizerVocabulary(llm.tokenizer, stop=stop)
-    context = llm.context or max_tokens
-    runner = _runner(llm, side, vocabulary, stop_ids, context=context, cache_bytes=cache_bytes)
+    runner = build_runner(
+        llm, side, vocabulary, stop_ids, context=llm.context or max_tokens, cache_bytes=cache_bytes
+    )
     if budget is None:
         budget = Budget() if llm.device.type == "cpu" else _GPU
     return BatchingEngine(runner, max_waiting=max_waiting, budget=budget, on_step=on_step)
@@ -62,7 +63,7 @@ def build_engine(
 _GPU = Budget(max_running=256, step_tokens=4096, beside_decode=1024)
 
 
-def _runner(
+def build_runner(
     llm: LLM,
     side: SideLayers | None,
     vocabulary: Vocabulary,
@@ -71,6 +72,16 @@ def _runner(
     context: int,
     cache_bytes: int | None,
 ) -> Runner:
+    """The model's side of an engine; packed where the language model can be run so.
+
+    Args:
+        llm: See `build_engine`.
+        side: See `build_engine`.
+        vocabulary: Ids to text.
+        stop_ids: Ids that end an answer.
+        context: Most positions of a sequence.
+        cache_bytes: See `build_engine`.
+    """
     try:
         return PackedRunner(
             llm,

@@ -18,7 +18,7 @@ TINY = Path(__file__).parents[1] / "tiny"
 _TINY_PREFIX = "tiny:"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # Paths of checkpoints, which may also be Hub ids, and paths that can only be files.
-_CHECKPOINT_KEYS = ("path", "start_from", "vocabulary")
+_CHECKPOINT_KEYS = ("path", "start_from", "vocabulary", "bundle")
 _FILE_KEYS = ("manifest", "media", "features")
 # A data set of the Hub; the revision tells it from a file.
 HUB_DATA_SET = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")

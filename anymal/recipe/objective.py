@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from anymal.objectives.terms import ANSWERS, Branch, Term, branches_of, numbers_of
 from anymal.recipe.data_entry import DataRecipe
+from anymal.recipe.reinforce import ReinforceRecipe, check_reinforce
 from anymal.recipe.reward import RewardRecipe, grading_of
 from anymal.recipe.section import Section
 
@@ -134,20 +135,27 @@ class PreferenceRecipe(Section):
         return numbers_of(self.parsed)
 
 
-_SECTIONS: Mapping[str, type[Section]] = {"preference": PreferenceRecipe, "reward": RewardRecipe}
+_SECTIONS: Mapping[str, type[Section]] = {
+    "preference": PreferenceRecipe,
+    "ppo": ReinforceRecipe,
+    "reward": RewardRecipe,
+    "rloo": ReinforceRecipe,
+}
 
 
 def _tag_of(value: Any) -> str:
     if isinstance(value, Mapping):
         kind = value.get("kind")
         return str(kind) if kind in _SECTIONS else "preference"
-    return next((kind for kind, own in _SECTIONS.items() if isinstance(value, own)), "name")
+    return "name" if isinstance(value, str) else str(getattr(value, "kind", "name"))
 
 
 Objective = Annotated[
     Annotated[Literal["answer", "words"], Tag("name")]
     | Annotated[PreferenceRecipe, Tag("preference")]
-    | Annotated[RewardRecipe, Tag("reward")],
+    | Annotated[RewardRecipe, Tag("reward")]
+    | Annotated[ReinforceRecipe, Tag("ppo")]
+    | Annotated[ReinforceRecipe, Tag("rloo")],
     Discriminator(_tag_of),
 ]
 
@@ -189,6 +197,8 @@ def check_objectives(recipe: "Recipe") -> None:
                 "words; with model.side they stand beside the words; take objective: answer"
             )
         _check_base(stage.objective, recipe, name=stage.name)
+        if isinstance(stage.objective, ReinforceRecipe):
+            check_reinforce(stage, recipe.model)
         if isinstance(stage.objective, RewardRecipe):
             try:
                 grading_of(recipe.model)

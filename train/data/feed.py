@@ -40,6 +40,7 @@ class _Row:
     where: str
     pair: Pair | None = None
     compares: PreferenceRecipe | Grading | None = None
+    asks: bool = False
     beside: "_Row | None" = None
 
 
@@ -230,7 +231,12 @@ def _read(draw: Draw, sources: Sequence[Source]) -> _Row:
     source = sources[draw.source]
     base_dir, where = source.base_dir, source.where(draw.record)
     if source.compares is None:
-        return _Row(conversation=source.read(draw.record), base_dir=base_dir, where=where)
+        return _Row(
+            conversation=source.read(draw.record),
+            base_dir=base_dir,
+            where=where,
+            asks=source.asks,
+        )
     pair = source.pair(draw.record)
     return _Row(
         conversation=pair.conversations["chosen"],
@@ -266,7 +272,7 @@ def _process(row: _Row, processor: Processor) -> list[Sample]:
     """Process one row; errors and the samples' names say where they came from."""
     try:
         if row.pair is None or row.compares is None:
-            samples = [processor(row.conversation, base_dir=row.base_dir)]
+            samples = [processor(row.conversation, base_dir=row.base_dir, generate=row.asks)]
         elif isinstance(row.compares, Grading):
             samples = graded_samples(row.pair, row.compares, processor, base_dir=row.base_dir)
         else:

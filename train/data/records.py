@@ -44,6 +44,33 @@ def check_record(record: object, *, where: str, base_dir: Path | None) -> Conver
     return conversation
 
 
+def check_question(record: object, *, where: str, base_dir: Path | None) -> Conversation:
+    """Check a record whose answer is not learnt: a last message of the assistant is left out.
+
+    Args:
+        record: See `check_record`; it need not have an answer.
+        where: Names the record in errors.
+        base_dir: Folder that media paths are relative to; None leaves paths unchecked.
+
+    Returns:
+        The validated conversation up to the question.
+
+    Raises:
+        DataError: Starts with `where`, then says what is wrong and what is expected.
+    """
+    messages = record.get("messages") if isinstance(record, Mapping) else None
+    if not isinstance(record, Mapping) or not isinstance(messages, list):
+        return check_record(record, where=where, base_dir=base_dir)  # which refuses it
+    asked = list(messages)
+    if asked and isinstance(asked[-1], Mapping) and asked[-1].get("role") == "assistant":
+        asked.pop()
+    if not asked or not isinstance(asked[-1], Mapping) or asked[-1].get("role") != "user":
+        raise DataError(f"{where}: messages should end with a question of the user, to be answered")
+    answered = {**record, "messages": [*asked, {"role": "assistant", "content": "-"}]}
+    whole = check_record(answered, where=where, base_dir=base_dir)
+    return whole.model_copy(update={"messages": whole.messages[:-1]})
+
+
 def has_empty_answer(conversation: Conversation) -> bool:
     """Whether an answer that is learnt has no words."""
     return any(

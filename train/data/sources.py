@@ -19,11 +19,12 @@ from anymal.protocol.grading import Grading
 from anymal.recipe.data_entry import DataRecipe, WeightRule
 from anymal.recipe.licences import UNKNOWN
 from anymal.recipe.objective import Objective, PreferenceRecipe
+from anymal.recipe.reinforce import ReinforceRecipe
 from anymal.recipe.reward import RewardRecipe, grading_of
 from anymal.recipe.schema import ModelRecipe, Recipe
 from train.data.graded import check_graded
 from train.data.pairs import Pair, check_pair
-from train.data.records import check_record
+from train.data.records import check_question, check_record
 
 ENDLESS = sys.maxsize  # the length of a source that has no end
 
@@ -50,6 +51,7 @@ class Source:
         rows: The records of a manifest, which know their places; None for a Python source.
         compares: Of a stage that compares answers, how it compares or grades them; None for one
             that learns them.
+        asks: Of a stage that answers by itself: a conversation ends with its question.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Source:
     base_dir: Path | None
     rows: Rows | None = None
     compares: PreferenceRecipe | Grading | None = None
+    asks: bool = False
 
     def read(self, index: int) -> Conversation:
         """Return one checked conversation; of a record with two answers, that with the chosen one.
@@ -69,6 +72,9 @@ class Source:
         """
         if self.compares is not None:
             return self.pair(index).conversations["chosen"]
+        if self.asks:
+            record, where = self.records[index], self.where(index)
+            return check_question(record, where=where, base_dir=self.base_dir)
         return self.check(self.records[index], index)
 
     def pair(self, index: int) -> Pair:
@@ -150,7 +156,13 @@ def open_data(recipe: Recipe) -> list[StageData]:
     opened: dict[str, Source] = {}
     return [
         StageData(
-            training=[_open(entry, opened, compares) for entry in stage.data],
+            training=[
+                replace(
+                    _open(entry, opened, compares),
+                    asks=isinstance(stage.objective, ReinforceRecipe),
+                )
+                for entry in stage.data
+            ],
             heldout=[_open(entry, opened, compares) for entry in stage.heldout or []],
             kept=[_open(entry, opened, None) for entry in _kept(stage.objective)],
         )
@@ -229,7 +241,7 @@ def _from_source(entry: DataRecipe) -> Source:
 
 def _call_source(reference: str, arguments: Mapping[str, Any]) -> Records:
     """Call `module:function` and check that it returned a non-empty sequence."""
-    function = _import(reference)
+    function = import_function(reference)
     try:
         inspect.signature(function).bind(**arguments)
     except TypeError as error:
@@ -249,23 +261,30 @@ def _call_source(reference: str, arguments: Mapping[str, Any]) -> Records:
     return found
 
 
-def _import(reference: str) -> Callable[..., Any]:
-    """Import the function that `module:function` names."""
+def import_function(reference: str, *, what: str = "data source") -> Callable[..., Any]:
+    """Import the function that `module:function` names.
+
+    Args:
+        reference: The name.
+        what: What messages call it.
+
+    Raises:
+        DataError: There is no such function.
+    """
     module_name, _, function_name = reference.partition(":")
     if not module_name or not function_name:
-        raise DataError(f"data source {reference!r} must look like 'package.module:function'")
+        raise DataError(f"{what} {reference!r} must look like 'package.module:function'")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise DataError(
-            f"data source {reference!r}: {error}; install it, or run where Python can import it"
+            f"{what} {reference!r}: {error}; install it, or run where Python can import it"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         known = sorted(name for name, _ in inspect.getmembers(module, inspect.isfunction))
         raise DataError(
-            f"data source {reference!r}: {module_name} has no function {function_name!r}; "
-            f"it has {known}"
+            f"{what} {reference!r}: {module_name} has no function {function_name!r}; it has {known}"
         )
     found: Callable[..., Any] = function
     return found

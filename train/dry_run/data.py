@@ -60,6 +60,13 @@ def write_data(
     return manifest
 
 
+def length_of_answers(
+    prompts: list[Any], completions: list[list[dict[str, str]]], **columns: list[Any]
+) -> list[float]:
+    """A reward in place of a recipe's own, which no stand-in could earn."""
+    return [float(len(said[-1]["content"])) for said in completions]
+
+
 def _rewrite(manifest: Path, make: Callable[[sources.Record], dict[str, Any]]) -> None:
     """Replace each record of a manifest."""
     records = map(json.loads, manifest.read_text(encoding="utf-8").splitlines())

@@ -21,6 +21,7 @@ from anymal.recipe.data_entry import DataRecipe
 from anymal.recipe.file import TINY
 from anymal.recipe.objective import PreferenceRecipe
 from anymal.recipe.own_prompt import OwnPrompt, style_of
+from anymal.recipe.reinforce import ReinforceRecipe
 from anymal.recipe.reward import RewardRecipe
 from anymal.recipe.schema import AlignerRecipe, ModelRecipe, Recipe, StageRecipe
 from anymal.recipe.section import parse_section
@@ -31,6 +32,7 @@ from train.run import run
 
 _STEPS = 2
 _SAMPLES = 2
+_MOST_TOKENS = 4
 
 
 def dry_run(recipe: Recipe, *, console: Console) -> None:
@@ -151,6 +153,9 @@ class _Data:
         if isinstance(compares, str):
             compares = None
         names = tuple(modalities)
+        if isinstance(compares, ReinforceRecipe):
+            values |= _small_rollouts(compares, values)
+            compares = None
         for entry in values["data"] + (values["heldout"] or []):
             entry |= self._entry(entry, names, compares)
         if isinstance(compares, PreferenceRecipe) and compares.kl is not None:
@@ -188,6 +193,21 @@ class _Data:
             folder = self.folder / str(len(self.written))
             self.written[key] = str(write_data(shown, prompt, folder, compares))
         return self.written[key]
+
+
+def _small_rollouts(objective: ReinforceRecipe, stage: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a stage with short answers, which the length of their words rewards."""
+    samples = min(objective.samples, _SAMPLES)
+    own = objective.model_dump(mode="json") | {
+        "rewards": [{"function": f"{write_data.__module__}:length_of_answers"}],
+        "samples": samples,
+        "max_new_tokens": _MOST_TOKENS,
+        "batches": 1,
+        "passes": 1,
+    }
+    if objective.value is not None:
+        own["value"] |= {"from_reward": False}
+    return {"objective": own, "batch_size": max(stage["batch_size"], samples)}
 
 
 def _losses(steps: list[StepMetrics], stage: str) -> str:

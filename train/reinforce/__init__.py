@@ -1,0 +1,1 @@
+"""Learning from rewards: the model answers, the answers are graded, and it learns from them."""
