@@ -11,6 +11,7 @@ import torch
 
 from anymal.errors import RecipeError
 from anymal.recipe.objective import PreferenceRecipe
+from anymal.recipe.reinforce import ReinforceRecipe
 from anymal.recipe.schema import Recipe
 from train.checkpoint import Checkpoint
 from train.data.sources import StageData
@@ -28,6 +29,11 @@ def check_ranks(recipe: Recipe, ranks: Ranks) -> None:
         TrainingError: PyTorch is too old to shard.
     """
     for stage in recipe.stages:
+        if ranks.size > 1 and isinstance(stage.objective, ReinforceRecipe):
+            raise RecipeError(
+                f"stages.{stage.name}.objective: {stage.objective.kind} answers and grades in one "
+                "process; start the run without torchrun"
+            )
         if stage.batch_size < ranks.size:
             raise RecipeError(
                 f"stages.{stage.name}.batch_size is {stage.batch_size}, fewer than the "

@@ -27,6 +27,8 @@ EVERY_TIME = {
     "llama2-70b-paper/instruct.yaml",
 }
 
+BESIDE = ("side", "extra_tokens", "readouts")
+
 app = typer.Typer()
 app.command()(command)
 
@@ -77,7 +79,7 @@ def trained_parts(name: str, recipe: Recipe, stage: StageRecipe) -> set[str]:
         assert name in TRAINS, f"list what trains in stage {stage.name} of {name}"
         return TRAINS[name][stage.name]
     modalities = list(recipe.model.modalities) if stage.modalities is None else stage.modalities
-    beside = [part for part in ("side", "extra_tokens") if getattr(recipe.model, part, None)]
+    beside = [part for part in BESIDE if getattr(recipe.model, part, None)]
     lora = ["lora"] if stage.kind == "instruct" else []
     return {*(f"aligners.{one}" for one in modalities), *beside, *lora}
 

@@ -1,5 +1,6 @@
 """Stages that learn from rewards: that it rises, what depends on what, and exact resuming."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -216,6 +217,6 @@ def test_a_dry_run_needs_no_reward(policy_of: Callable[..., Any], tmp_path: Path
     from train.dry_run.run import dry_run
 
     objective = PPO.replace("function: tests.train.reinforce.graders:letters", "bundle: nowhere")
-    console = Console(file=(tmp_path / "shown").open("w"), width=200)
-    dry_run(policy_of(tmp_path / "run", objective=objective), console=console)
-    assert "dry run passed" in (tmp_path / "shown").read_text()
+    shown = io.StringIO()
+    dry_run(policy_of(tmp_path / "run", objective=objective), console=Console(file=shown))
+    assert "dry run passed" in shown.getvalue()
