@@ -163,7 +163,8 @@ class StageRecipe(Section):
         None, min_length=1, description="rules for what trains; the first that matches counts"
     )
     objective: Objective = Field(
-        "answer", description="what is minimised: answer, words, or a section of kind: preference"
+        "answer",
+        description="what is minimised: answer, words, or a section with a kind",
     )
     modalities: list[str] | None = Field(None, description="aligners that train; null is all")
     data: list[DataRecipe] = Field(min_length=1, description="the weighted mixture")
