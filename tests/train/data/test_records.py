@@ -6,7 +6,7 @@ import pytest
 
 from anymal.errors import DataError
 from anymal.protocol.conversation import read_conversation
-from train.data.records import check_record, has_empty_answer
+from train.data.records import check_question, check_record, has_empty_answer
 
 
 def record(question: Any = "Is it?", answer: Any = "Yes.", **more: Any) -> dict[str, Any]:
@@ -71,3 +71,19 @@ def test_only_an_answer_may_be_marked_as_unlearnt(role: str) -> None:
     wrong = {"messages": [{"role": role, "content": "Hi.", "loss": False}, *record()["messages"]]}
     with pytest.raises(DataError, match=r"^a:1: messages\.0: loss belongs to a message of the"):
         check_record(wrong, where="a:1", base_dir=None)
+
+
+ASKED = [{"role": "user", "content": "Which?"}]
+ANSWERED = [*ASKED, {"role": "assistant", "content": "That."}]
+
+
+@pytest.mark.parametrize("messages", [ASKED, ANSWERED])
+def test_a_question_needs_no_answer_and_keeps_none(messages: list[dict[str, str]]) -> None:
+    found = check_question({"messages": messages}, where="row", base_dir=None)
+    assert [message.role for message in found.messages] == ["user"]
+
+
+@pytest.mark.parametrize("messages", [None, [], ANSWERED[1:], [{"role": "system"}]])
+def test_a_record_without_a_question_is_refused(messages: Any) -> None:
+    with pytest.raises(DataError, match=r"^row: "):
+        check_question({"messages": messages}, where="row", base_dir=None)
