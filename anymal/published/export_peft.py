@@ -79,7 +79,9 @@ def _beside(folder: Path, manifest: Manifest) -> str:
         lost.append("norms and biases that trained")
     if manifest.llm.trained is not None:
         lost.append("the language model's own weights, which trained")
-    return "".join(f"{each} (--to merged holds them); " for each in lost)
+    told = "".join(f"{each} (--to merged holds them); " for each in lost)
+    read = ", ".join(manifest.recipe.readouts or ())
+    return told + (f"read-outs {read}, which a bundle alone holds; " if read else "")
 
 
 def _adapter_config(path: Path) -> dict[str, Any]:
