@@ -115,7 +115,11 @@ class _Running:
     """
 
     def __init__(
-        self, *, engine: Engine, prompt: Prompt, samplings: Sequence[Sampling | Given]
+        self,
+        *,
+        engine: Engine,
+        prompt: Prompt,
+        samplings: Sequence[Sampling | Given | ToScore],
     ) -> None:
         self.mailbox = _Mailbox()
         self.open = set(range(len(samplings)))

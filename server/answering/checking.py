@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio.to_thread
 
-from anymal.engine.events import Failed, Finished, Likelihoods, TextDelta, TokenCounts
+from anymal.engine.events import Failed, Finished, Likelihoods, Score, TextDelta, TokenCounts
 from anymal.engine.prompt import Prompt
 from anymal.protocol.conversation import Conversation, PromptEmbedsPart, TextPart
 from anymal.protocol.explain import BodyProblem
@@ -147,7 +147,7 @@ class _Judge:
                 if out and out[-1].is_last:
                     return out
                 return self._whole(answer, piece, counts, out)
-            case Failed() | Withheld() | Likelihoods():
+            case Failed() | Withheld() | Likelihoods() | Score():
                 return [piece]
 
     def _sentences(self, answer: _Answer, index: int, sentences: list[str]) -> list[Piece]:

@@ -93,13 +93,14 @@ class Preparing:
             BadRequest: If the model is no reward model.
             ConversationError: If it ends with no answer, or facts are missing or have no place.
         """
-        if backend.grading is None or backend.read_reward is None:
+        grading, read = backend.grading, backend.read_reward
+        if grading is None or read is None:
             message = f"the model {backend.name!r} reads no reward; ask one with readouts.reward"
             raise BadRequest(BodyProblem(message=message, param="model", code="no_reward"))
-        shown = backend.grading(conversation, facts)
-        if not backend.grading.is_asked:
+        shown = grading(conversation, facts)
+        if not grading.is_asked:
             backend = replace(backend, to_sample=partial(backend.to_sample, generate=False))
-        return await self.prompt(backend, shown, owner), ToScore(read=backend.read_reward)
+        return await self.prompt(backend, shown, owner), ToScore(read=read)
 
     async def _sample_and_prompt(
         self, backend: Backend, conversation: Conversation, owner: Owner, *answers: GivenAnswers

@@ -149,13 +149,12 @@ class _Data:
         modalities = stage.modalities or self.all_modalities
         if len(modalities) < 2 or all(entry.prompt is not None for entry in stage.data):
             values["modality_dropout"] = 0.0  # no generated record has two media
-        compares = stage.objective
-        if isinstance(compares, str):
-            compares = None
+        compares = None
+        if isinstance(stage.objective, PreferenceRecipe | RewardRecipe):
+            compares = stage.objective
         names = tuple(modalities)
-        if isinstance(compares, ReinforceRecipe):
-            values |= _small_rollouts(compares, values)
-            compares = None
+        if isinstance(stage.objective, ReinforceRecipe):
+            values |= _small_rollouts(stage.objective, values)
         for entry in values["data"] + (values["heldout"] or []):
             entry |= self._entry(entry, names, compares)
         if isinstance(compares, PreferenceRecipe) and compares.kl is not None:

@@ -67,8 +67,8 @@ def measured(
             with at_start(model):
                 reference = -model.target_losses(batch)
         sizes = batch.target_samples.bincount(minlength=len(batch.names)).tolist()
-        parts = [policy.cpu().split(sizes), reference.cpu().split(sizes)]
-        own = [None] * len(sizes) if values is None else values.cpu().split(sizes)
+        parts = [torch.split(each.cpu(), sizes) for each in (policy, reference)]
+        own = [None] * len(sizes) if values is None else torch.split(values.cpu(), sizes)
         return [
             Measured(policy=p, reference=r, values=v) for p, r, v in zip(*parts, own, strict=True)
         ]
@@ -126,7 +126,7 @@ def experiences(
         for own, told in zip(rewards, values, strict=True)
     ]
     lengths = [len(own) for own in rewards]
-    white = whitened(torch.cat([advantages for advantages, _ in pairs])).split(lengths)
+    white = torch.split(whitened(torch.cat([own for own, _ in pairs])), lengths)
     return {
         name: Experience(logprobs=own.policy, advantages=best, values=told, returns=returns)
         for name, own, best, told, (_, returns) in zip(
