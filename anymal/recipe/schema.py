@@ -122,10 +122,7 @@ class ModelRecipe(Section):
         description="words of the template with rows of their own, which train",
     )
     readouts: dict[ReadOutName, ReadOutRecipe] | None = Field(
-        None,
-        min_length=1,
-        description="numbers that are read out of the last layer, by name",
-        exclude_if=lambda value: value is None,  # models that have none stay as they were written
+        None, min_length=1, description="what is read out", exclude_if=lambda own: own is None
     )
     media_first: bool = Field(False, description="write the media of a message before its text")
     needs_media: bool = Field(False, description="refuse conversations without any medium")
