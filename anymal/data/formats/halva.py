@@ -81,7 +81,7 @@ def differing(chosen: str, rejected: str) -> dict[str, list[list[int]]]:
         for text, spans in zip((chosen, rejected), places, strict=True)
     ]
     found: dict[str, list[list[int]]] = {"chosen": [], "rejected": []}
-    for kind, *bounds in SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+    for kind, *bounds in SequenceMatcher(None, words[0], words[1], autojunk=False).get_opcodes():
         if kind == "equal":
             continue
         number = len(found["chosen"]) + 1
