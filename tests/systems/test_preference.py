@@ -21,7 +21,7 @@ from anymal.recipe.schema import Recipe, load_recipe
 from anymal.recipe.trains import rules_of
 
 FOLDER = Path(__file__).parents[2] / "train" / "recipes" / "systems" / "preference"
-PLAIN = {"silkie", "llava_hound", "rlaif_v", "bpo"}
+PLAIN = ("bpo", "llava_hound", "rlaif_v", "silkie")  # in an order that every process has
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 # Log-probabilities of three tokens each, minus those of the reference; of other branches, the sum.
