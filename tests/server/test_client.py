@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from anymal.client import AsyncClient, Client, errors
+from anymal.errors import AnymalError
 
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -136,7 +138,12 @@ def test_examples_of_the_page_run(
     names: dict[str, Any] = {}
     assert len(EXAMPLES) >= 8
     for example in EXAMPLES:
-        exec(example.replace('"http://127.0.0.1:8000"', repr(url)), names)
+        with (
+            pytest.raises(AnymalError, match="reward")  # which the model of these tests reads not
+            if ".score(" in example
+            else nullcontext()
+        ):
+            exec(example.replace('"http://127.0.0.1:8000"', repr(url)), names)
     said = capsys.readouterr().out
     assert "What is in the picture? +1stop" in said
     assert "['What is in the picture? +1', 'What is the person doing? +1']" in said

@@ -25,7 +25,9 @@ class FakeProcessor:
     def __init__(self) -> None:
         self.words: list[str] = []
 
-    def __call__(self, conversation: Conversation, *, base_dir: Path | None) -> Sample:
+    def __call__(
+        self, conversation: Conversation, *, base_dir: Path | None, generate: bool = False
+    ) -> Sample:
         words = str(conversation.messages[0].content)
         self.words.append(words)
         if words == "broken":

@@ -24,7 +24,7 @@ def opened(tmp_path: Path, *licences: str) -> list[StageData]:
         path.write_text(f"{ROW}\n")
         entries.append(DataRecipe(manifest=str(path), licence=licence))
     stage: Any = type("Stage", (), {"data": entries, "heldout": None, "objective": "answer"})
-    recipe: Any = type("Recipe", (), {"stages": [stage]})
+    recipe: Any = type("Recipe", (), {"stages": [stage], "model": None})
     given: Recipe = recipe
     return open_data(given)
 
@@ -82,7 +82,7 @@ def records() -> list[Record]:
 def test_a_python_source_states_its_own(tmp_path: Path) -> None:
     def sources(*entries: DataRecipe) -> list[StageData]:
         stage: Any = type("Stage", (), {"data": entries, "heldout": None, "objective": "answer"})
-        recipe: Any = type("Recipe", (), {"stages": [stage]})
+        recipe: Any = type("Recipe", (), {"stages": [stage], "model": None})
         return open_data(recipe)
 
     def playground(name: str) -> DataRecipe:

@@ -96,7 +96,9 @@ def test_the_share_is_kept_and_position_and_record_decide() -> None:
 class FakeProcessor:
     """A sample as long as its conversation has media, so that they can be told apart."""
 
-    def __call__(self, conversation: Conversation, *, base_dir: Path | None) -> Sample:
+    def __call__(
+        self, conversation: Conversation, *, base_dir: Path | None, generate: bool = False
+    ) -> Sample:
         (first, *_) = kinds(conversation)
         ids = torch.tensor([len(kinds(conversation)), first == "audio_url", 1])
         return Sample(ids=ids, labels=ids, slots=(), media={})

@@ -27,7 +27,9 @@ class FakeProcessor:
 
     pad_id = 0
 
-    def __call__(self, conversation: Conversation, *, base_dir: Path | None) -> Sample:
+    def __call__(
+        self, conversation: Conversation, *, base_dir: Path | None, generate: bool = False
+    ) -> Sample:
         words = str(conversation.messages[0].content)
         if len(words) == 13:
             raise MediaEmpty("a.wav", "no samples", "a sound")
